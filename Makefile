@@ -1,0 +1,86 @@
+# make run is all it takes: it makes .venv here, installs into it and starts. Nothing is global.
+# What runs is what the README and CI run; `make help` lists it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first of these that runs and is new enough; name another with PYTHON=...
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+
+define NEED_PYTHON
+@test -n "$(PYTHON)" || { \
+	echo "framefan: no Python 3.11 or newer found" >&2; \
+	echo "  do:  install one (Debian, Ubuntu: apt-get install python3 python3-venv;" >&2; \
+	echo "       macOS: brew install python), or name it: make PYTHON=/path/to/python3.12" >&2; \
+	exit 3; }
+endef
+
+BIN := .venv/bin
+SETUP := pyproject.toml .ci/setup.py
+
+.PHONY: help install run test test-opencv4 check format coverage bench clean
+
+help: ## show this
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo
+	@echo '  make run SOURCE="front=rtsp://... yard.mp4" WORKERS=4 PREDICTOR=my.py:predict PORT=8765'
+	@echo '  make run ARGS="--mode every --duration 60"     any flag of: .venv/bin/framefan --help'
+
+install: .venv/.installed ## set up .venv here and install framefan into it
+
+run: install ## set up, then run: SOURCE= WORKERS= PREDICTOR= PORT= ARGS=
+	@set -f; exec $(BIN)/framefan run $${WORKERS:+--workers "$$WORKERS"} \
+		$${PREDICTOR:+--predictor "$$PREDICTOR"} $${PORT:+--port "$$PORT"} $$ARGS $${SOURCE:+-- $$SOURCE}
+
+test: .venv/.installed-test ## set up, then run all tests: ARGS="-k ring"
+	@$(BIN)/python tests/system_packages.py
+	$(BIN)/python -m pytest $(ARGS)
+ifeq ($(CI),true)
+	@$(MAKE) test-opencv4
+endif
+
+test-opencv4: .venv-opencv4/.installed ## a smaller set of the tests on the other OpenCV line
+	@.venv-opencv4/bin/python -c 'import cv2; print("OpenCV", cv2.__version__)'
+	.venv-opencv4/bin/python -m pytest -m smoke
+
+check: .venv/.installed-test ## lint, formatting, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed-test ## let ruff format and fix what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+coverage: .venv/.installed-test ## tests with branch coverage of every process
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: install ## all benchmarks; one of them: make bench-NAME
+	$(BIN)/python -m benchmarks
+
+bench-%: install
+	$(BIN)/python -m benchmarks $*
+
+clean: ## remove what make made
+	rm -rf .venv .venv-opencv4 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: $(SETUP)
+	$(NEED_PYTHON)
+	@$(PYTHON) .ci/setup.py .venv
+
+.venv/.installed-test: $(SETUP)
+	$(NEED_PYTHON)
+	@$(PYTHON) .ci/setup.py .venv test check
+
+.venv-opencv4/.installed: $(SETUP)
+	$(NEED_PYTHON)
+	@$(PYTHON) .ci/setup.py .venv-opencv4 test --opencv '>=4.9,!=4.11.0.86,<5'

@@ -1,0 +1,64 @@
+"""What a source costs by itself: its grab and retrieve in a bare loop, at its own pace.
+
+`python -m benchmarks.decode SOURCE SECONDS` prints, as JSON, the milliseconds of CPU and of wall
+time per frame. It writes into the slots of a ring like capture does, in turn, so that the memory
+is touched alike; waiting and everything that is framefan's is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.report import percentile
+from framefan import clock
+from framefan.ring import RingWriter
+from framefan.settings import CameraSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SLOTS = 5
+_LARGEST = 1280 * 720 * 3
+
+
+def loop(text: str, seconds: float) -> dict[str, float]:
+    from framefan_capture.source import make
+
+    source = make(CameraSettings(name="bare", source=text))
+    source.open()
+    ring = RingWriter(1, _SLOTS, _LARGEST)
+    cpu: list[float] = []
+    wall: list[float] = []
+    end = clock.now() + seconds
+    while clock.now() < end:
+        time.sleep(max(0.0, source.due - clock.now()))
+        view = ring.view(len(cpu) % _SLOTS, 720, 1280)
+        began, began_cpu = clock.now(), time.process_time()
+        source.grab(len(cpu))
+        source.retrieve(view)
+        cpu.append(time.process_time() - began_cpu)
+        wall.append(clock.now() - began)
+    return {
+        "cpu_ms": 1000 * sum(cpu) / len(cpu),
+        "wall_p50_ms": 1000 * percentile(wall, 50),
+        "wall_p99_ms": 1000 * percentile(wall, 99),
+    }
+
+
+def at_once(sources: Sequence[str], seconds: float) -> list[dict[str, float]]:
+    """The same in one process per source, all at the same time."""
+    command = [sys.executable, "-m", "benchmarks.decode"]
+    started = [
+        subprocess.Popen([*command, source, str(seconds)], stdout=subprocess.PIPE, text=True)
+        for source in sources
+    ]
+    answers = [process.communicate(timeout=seconds + 30)[0] for process in started]
+    return [json.loads(answer) for answer in answers]
+
+
+if __name__ == "__main__":
+    print(json.dumps(loop(sys.argv[1], float(sys.argv[2]))))

@@ -1,0 +1,40 @@
+"""Predictors that cost nothing or a known time, so that what is measured is framefan's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+SETUP_S = 1.5
+STAMP = "BENCHMARK_SETUP_DONE"
+"""The variable that names the file into which SlowSetup writes when its setup was done."""
+
+
+def nothing(image: Any) -> list[Any]:
+    return []
+
+
+def sleep_100_ms(image: Any) -> list[Any]:
+    time.sleep(0.1)
+    return []
+
+
+class SlowSetup:
+    """Takes a while to be ready, and leaves the time at which the first worker was."""
+
+    def setup(self) -> None:
+        time.sleep(SETUP_S)
+        now = time.monotonic()
+        with contextlib.suppress(FileExistsError), Path(os.environ[STAMP]).open("x") as stamp:
+            stamp.write(str(now))
+
+    def predict(self, image: Any) -> list[Any]:
+        return []
+
+
+def reference(name: str) -> str:
+    """How `--predictor` names one of them."""
+    return f"{__file__}:{name}"

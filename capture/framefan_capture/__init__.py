@@ -1,0 +1,1 @@
+"""Capture: one process per camera, from its source into shared memory."""

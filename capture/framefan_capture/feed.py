@@ -1,0 +1,245 @@
+"""The feed: capture's link to the pool, and the ring whose slots it fills.
+
+One life of the link: connect, HelloCapture, Welcome; then RingMade once the size of the frames is
+known, and Ready for each frame. When the pool dies the link ends. The next pool gets a new hello, a
+new ring and counters from zero; frame numbers go on. Slots that come back for an earlier ring are
+not ours any more and are ignored.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+from framefan import links, logs
+from framefan.errors import LinkClosed, LinkError
+from framefan.messages import (
+    Free,
+    HelloCapture,
+    Ready,
+    RingMade,
+    Slots,
+    SourceStatus,
+    ToCapture,
+    Welcome,
+)
+from framefan.ring import RingWriter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RETRY_S = 0.2
+"""Between two tries to reach a pool that is not there."""
+
+LOW_SLOTS = 2
+"""With more free slots than this the pool's news can wait: it is read for several at once."""
+
+
+class Counters:
+    """Totals since the hello to this pool; frames nobody was told of count in none of them."""
+
+    def __init__(self) -> None:
+        self.captured = 0
+        self.bad = 0
+        self.no_slot = 0
+
+
+class Feed:
+    def __init__(self, path: str, camera: str) -> None:
+        """`path` is the pool's socket. Nothing is connected yet: call `connect`."""
+        self._path = path
+        self._camera = camera
+        self._link: links.Link[ToCapture] | None = None
+        self._ring: RingWriter | None = None
+        # Unlike those of any process before or after this one.
+        self._ring_ids = itertools.count(os.getpid() << 16)
+        self._slots = 0
+        self._views: dict[int, NDArray[np.uint8]] = {}
+        self.width = 0
+        self.height = 0
+        self.frame = 0
+        """The number of the next frame."""
+        self.counters = Counters()
+        self.retry_at = 0.0
+
+    # ---- the link ------------------------------------------------------------------------------
+
+    @property
+    def link(self) -> links.Link[ToCapture] | None:
+        return self._link
+
+    @property
+    def welcomed(self) -> bool:
+        """Whether a pool takes our frames."""
+        return self._slots > 0
+
+    def connect(self, now: float) -> None:
+        """Reach for the pool, unless that was just tried; the welcome comes later, by `receive`."""
+        if self._link is not None or now < self.retry_at:
+            return
+        self.retry_at = now + RETRY_S
+        try:
+            self._link = links.Link(links.connect(self._path), ToCapture)
+            self._link.send(HelloCapture(self._camera, os.getpid(), self.frame))
+        except LinkClosed:
+            self._lose()
+
+    def receive(self) -> bool:
+        """Take in what the pool said; True when that included a welcome."""
+        if self._link is None:
+            return False
+        try:
+            messages = self._link.receive()
+        except LinkError as error:
+            logs.info("the pool is gone", why=error.what)
+            self._lose()
+            return False
+        welcome = False
+        for message in messages:
+            if isinstance(message, Free):
+                self._freed(message)
+            elif isinstance(message, Welcome):
+                welcome = True
+                self._slots = message.slots
+                self.frame = message.frame
+                self.counters = Counters()
+            else:
+                self._resize(message)
+        return welcome
+
+    def _resize(self, message: Slots) -> None:
+        self._slots = message.slots
+        if self._ring is not None:
+            self._make_ring(self._ring.slot_bytes)
+
+    def _freed(self, message: Free) -> None:
+        if self._ring is not None and message.ring == self._ring.ring:
+            for slot in message.slots:
+                self._ring.give_back(slot)
+
+    def _lose(self) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+        self._slots = 0
+        self._drop_ring()
+
+    def close(self) -> None:
+        self._lose()
+
+    # ---- the ring ------------------------------------------------------------------------------
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the next frame would find a slot."""
+        return self.welcomed and (self._ring is None or self._ring.free > 0)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether slots that came back should be fetched before the next frame."""
+        return not self.welcomed or (self._ring is not None and self._ring.free <= LOW_SLOTS)
+
+    def take(self) -> int | None:
+        """A slot to write the next frame into; None when there is none, or no ring yet."""
+        return self._ring.take() if self._ring else None
+
+    @property
+    def has_ring(self) -> bool:
+        return self._ring is not None
+
+    def give_back(self, slot: int) -> None:
+        """The frame in the slot turned out bad."""
+        assert self._ring is not None
+        self._ring.give_back(slot)
+
+    def view(self, slot: int) -> NDArray[np.uint8]:
+        """The slot as `uint8[height, width, 3]` of the size frames have now."""
+        assert self._ring is not None
+        view = self._views.get(slot)
+        if view is None:
+            view = self._views[slot] = self._ring.view(slot, self.height, self.width)
+        return view
+
+    def fit(self, image: NDArray[np.uint8], slot: int | None) -> int | None:
+        """Copy a picture that was not decoded into a slot, and expect its size from now on.
+
+        One that does not fit the slots makes a new ring; so does the first. Returns the slot it is
+        in, None when the pool has just died. Raises RingTooLarge.
+        """
+        if (self.height, self.width) != image.shape[:2]:
+            self.height, self.width = image.shape[:2]
+            self._views = {}
+        if slot is None or self._ring is None or image.nbytes > self._ring.slot_bytes:
+            self._make_ring(image.nbytes)
+            slot = self.take()
+        if slot is not None:
+            self.view(slot)[:] = image
+        return slot
+
+    def _make_ring(self, frame_bytes: int) -> None:
+        ring = RingWriter(next(self._ring_ids), self._slots, frame_bytes)
+        self._drop_ring()
+        self._ring = ring
+        fd = ring.share()
+        try:
+            self._send(RingMade(ring.ring, ring.slots, ring.slot_bytes), fd)
+        finally:
+            os.close(fd)
+
+    def _drop_ring(self) -> None:
+        self._views = {}
+        if self._ring is not None:
+            self._ring.close()
+        self._ring = None
+
+    # ---- what the pool is told -----------------------------------------------------------------
+
+    def ready(self, slot: int, frame: int, captured_at: float, ts: float) -> None:
+        """The frame in the slot is whole; the slot is the pool's from here."""
+        assert self._ring is not None
+        counters = self.counters
+        self._send(
+            Ready(
+                self._ring.ring,
+                slot,
+                frame,
+                captured_at,
+                ts,
+                self.width,
+                self.height,
+                counters.captured,
+                counters.bad,
+                counters.no_slot,
+            )
+        )
+
+    def status(
+        self, state: str, reason: str, message: str, next_try_s: float | None, fps: float
+    ) -> None:
+        if not self.welcomed:
+            return
+        counters = self.counters
+        self._send(
+            SourceStatus(
+                state=state,
+                reason=reason,
+                message=message,
+                next_try_s=next_try_s,
+                width=self.width,
+                height=self.height,
+                fps=fps,
+                captured=counters.captured,
+                bad=counters.bad,
+                no_slot=counters.no_slot,
+            )
+        )
+
+    def _send(self, message: Ready | SourceStatus | RingMade, fd: int | None = None) -> None:
+        assert self._link is not None
+        try:
+            self._link.send(message, fd)
+        except LinkClosed as error:
+            logs.info("the pool is gone", why=error.what)
+            self._lose()

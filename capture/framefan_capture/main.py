@@ -1,0 +1,162 @@
+"""Capture's process: one loop over its camera, the pool's link and the supervisor's link.
+
+    until stopped: tell the supervisor that the loop turns and the pool the counters (once a second)
+                   wait for news on a link until the camera is due
+                   take in the news
+                   if the camera is due: one step of it
+
+A stop comes by three ways: SIGTERM, the message Stop, the end of the supervisor's link. Ctrl-C in a
+terminal reaches the whole group, but only the supervisor acts on it.
+
+A network camera may keep the loop waiting inside OpenCV for seconds. So a thread stands guard over
+the same news; when the loop does not turn for a second while it has to, that thread ends the
+process. Nothing is lost by it: all that capture owns ends with its descriptors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from framefan import clock, logs
+from framefan.errors import EXIT_OK, FramefanError, LinkClosed, LinkError
+from framefan.messages import Fatal, FromSupervisor, Progress, Stop
+from framefan.processes import CAPTURE, Parent
+from framefan_capture.feed import Feed
+
+if TYPE_CHECKING:
+    from framefan_capture.camera import Camera
+
+PULSE_S = 1.0
+SOON_S = 0.05
+STOP_S = 1.0
+"""How long a stop waits for the loop to come round before the process ends without it."""
+
+
+class Capture:
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._control = parent.link
+        self._feed = Feed(parent.settings.path("pool"), parent.role)
+        self._camera: Camera | None = None
+        self._turns = 0
+        self._pulse_at = 0.0
+        self._stop_heard = any(isinstance(message, Stop) for message in parent.early)
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        self._done = threading.Event()
+
+    def run(self) -> int:
+        """The process's exit code."""
+        self._watch_for_stop()
+        try:
+            self._feed.connect(clock.now())
+            self._pulse()
+            self._open_camera()
+            while not self._stopping:
+                self._turn()
+        except FramefanError as error:
+            self._tell_fatal(error)
+            return error.exit_code
+        finally:
+            if self._camera is not None:
+                self._camera.close()
+            self._feed.close()
+            self._done.set()
+        return EXIT_OK
+
+    def _open_camera(self) -> None:
+        from framefan_capture.camera import Camera  # loads OpenCV: not before the first progress
+
+        self._camera = Camera(self._parent.settings.camera(self._parent.role), self._feed)
+
+    # ---- one turn ------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        assert self._camera is not None
+        self._turns += 1
+        now = clock.now()
+        if now >= self._pulse_at:
+            self._pulse()
+            self._camera.report()
+        self._feed.connect(now)
+        self._wait(now)
+        if not self._stopping and self._camera.due <= clock.now():
+            self._camera.step()
+
+    def _wait(self, now: float) -> None:
+        """Until the camera or the pulse is due or a link has news; then take the news in.
+
+        With slots at hand and the next frame due soon, the pool's link is left alone: each slot
+        that comes back would cost a turn of its own.
+        """
+        assert self._camera is not None
+        until = min(self._camera.due, self._pulse_at)
+        watched = [self._control.fileno(), self._woken]
+        link = self._feed.link
+        listens = link is not None and (until - now > SOON_S or not self._feed.has_room)
+        if link is None:
+            until = min(until, self._feed.retry_at)
+        elif listens:
+            watched.append(link.fileno())
+        news = select.select(watched, [], [], max(0.0, until - now))[0]
+        if self._control.fileno() in news:
+            self._hear_supervisor()
+        if (listens or self._feed.is_low) and self._feed.receive():
+            self._camera.report()
+
+    def _hear_supervisor(self) -> None:
+        try:
+            messages = self._control.receive()
+        except LinkError:
+            self._stop_heard = True
+            return
+        if any(isinstance(message, Stop) for message in messages):
+            self._stop_heard = True
+
+    def _pulse(self) -> None:
+        self._pulse_at = clock.now() + PULSE_S
+        try:
+            self._control.offer(Progress(self._turns))
+        except LinkClosed:
+            self._stop_heard = True
+
+    def _tell_fatal(self, error: FramefanError) -> None:
+        logs.debug(error.what, why=error.why)  # people hear of it from the supervisor
+        with contextlib.suppress(LinkClosed):
+            self._control.send(Fatal(error.exit_code, error.what, error.why, error.fix))
+
+    # ---- stopping ------------------------------------------------------------------------------
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop_heard or self._parent.stop_asked
+
+    def _watch_for_stop(self) -> None:
+        # The pipe is written by the signal handler in C, also while Python stands in OpenCV.
+        signal.set_wakeup_fd(self._waker)
+        threading.Thread(target=self._guard, daemon=True).start()
+
+    def _guard(self) -> None:
+        """End the process when there is news from above that the loop does not come to hear."""
+        control = self._control.fileno()
+        turns = -1
+        while not self._done.is_set():
+            news = select.select([control, self._woken], [], [])[0]
+            if news and turns == self._turns:
+                os._exit(EXIT_OK)
+            turns = self._turns if news else -1
+            self._done.wait(STOP_S)
+
+
+def main() -> int:
+    return Capture(Parent(CAPTURE.name, FromSupervisor)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

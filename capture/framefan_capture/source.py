@@ -1,0 +1,217 @@
+"""Sources: everything a camera can be, behind one small protocol.
+
+The camera's loop calls `open`, then for each frame `grab` (take the next picture, cheap where the
+source allows it) and, if it has room for the picture, `retrieve` (decode it, straight into the slot
+where its size fits). `due` says when the next grab makes sense: files, patterns and the demo scene
+play at their own speed, while a network camera is always due and blocks in `grab`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+
+from framefan import clock, sources
+from framefan.errors import SourceError
+from framefan_capture.scene import Scene, parse_demo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from framefan.settings import CameraSettings
+
+PATTERN_FPS = 30.0
+_CATCH_UP_S = 1.0
+
+
+class Source(Protocol):
+    """Errors of `open` and `grab` are SourceError with a reason of the camera's state table."""
+
+    skipped: int
+    """Pictures the last `grab` passed over because they were damaged."""
+
+    @property
+    def due(self) -> float:
+        """When the next `grab` makes sense, on clock.now; in the past: at once."""
+        ...
+
+    def open(self) -> None: ...
+
+    def grab(self, frame: int) -> bool:
+        """Take the next picture, to be known as `frame`; False at the end of the source."""
+        ...
+
+    def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """The grabbed picture, `uint8[H,W,3]` BGR: `view` itself where it could be decoded into it.
+
+        Raises SourceError("corrupt") when this picture cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Pacer:
+    """Due times of a source that plays at its own speed; a pure function of the times it is told.
+
+    A reader that is a little late catches up by not waiting. One that is a second late, because
+    nobody wanted frames or the machine slept, goes on from now: no burst of stale pictures.
+    """
+
+    def __init__(self, *, fast: bool) -> None:
+        self._fast = fast
+        self._due = -math.inf
+
+    @property
+    def due(self) -> float:
+        return self._due
+
+    def passed(self, now: float, interval_s: float) -> None:
+        """A frame was taken at `now`; the next one follows it by `interval_s`."""
+        if self._fast:
+            return
+        late = now - self._due
+        self._due = (now if late > _CATCH_UP_S else self._due) + interval_s
+
+
+class DemoSource:
+    """The demo scene. Its picture shows the very number that the frame has in the stream."""
+
+    def __init__(self, camera: CameraSettings) -> None:
+        """Raises UsageError for an option the scene does not have."""
+        self._options = parse_demo(camera.source)
+        self._pacer = Pacer(fast=camera.fast)
+        self._frame = 0
+        self._left = 0
+        self.skipped = 0
+
+    @property
+    def due(self) -> float:
+        return self._pacer.due
+
+    def open(self) -> None:
+        options = self._options
+        self._scene = Scene(options.width, options.height, options.seed)
+        self._left = options.frames
+
+    def grab(self, frame: int) -> bool:
+        if self._options.frames:
+            if not self._left:
+                return False
+            self._left -= 1
+        self._frame = frame
+        self._pacer.passed(clock.now(), 1 / self._options.fps)
+        return True
+
+    def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        shape = (self._scene.height, self._scene.width, 3)
+        if view is None or view.shape != shape:
+            view = np.empty(shape, np.uint8)
+        self._scene.draw(self._frame, view)
+        return view
+
+    def close(self) -> None:
+        pass
+
+
+class PatternSource:
+    """Image files in the order of their numbers (`img_%04d.png`) or names (`img_*.png`)."""
+
+    def __init__(self, camera: CameraSettings) -> None:
+        self._pattern = Path(camera.source)
+        self._pacer = Pacer(fast=camera.fast)
+        self._paths: list[Path] = []
+        self._next = 0
+        self.skipped = 0
+
+    @property
+    def due(self) -> float:
+        return self._pacer.due
+
+    def open(self) -> None:
+        self._paths = matching(self._pattern)
+        self._next = 0
+        if not self._paths:
+            raise SourceError(
+                "not_found",
+                f"no image matches {self._pattern}",
+                f"looked in {self._pattern.parent.absolute()}",
+                "check the pattern; quote it, so that the shell leaves * and % alone",
+            )
+
+    def grab(self, frame: int) -> bool:
+        del frame  # only the demo scene shows its number
+        if self._next == len(self._paths):
+            return False
+        self._next += 1
+        self._pacer.passed(clock.now(), 1 / PATTERN_FPS)
+        return True
+
+    def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        del view  # sizes differ from image to image; the caller copies
+        path = self._paths[self._next - 1]
+        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if image is None:
+            raise SourceError("corrupt", f"{path} is no image that OpenCV reads")
+        return as_bgr(image)
+
+    def close(self) -> None:
+        pass
+
+
+def matching(pattern: Path) -> list[Path]:
+    """The files a pattern names, in order: by number for `%d`, else by name."""
+    parent = pattern.parent
+    if not parent.is_dir():
+        return []
+    found = re.search(r"%0?(\d*)d", pattern.name)
+    if not found:
+        return sorted(path for path in parent.glob(pattern.name) if path.is_file())
+    before, after = pattern.name[: found.start()], pattern.name[found.end() :]
+    digits = rf"\d{{{int(found[1])},}}" if found[1] else r"\d+"
+    name = re.compile(rf"{re.escape(before)}({digits}){re.escape(after)}")
+    numbered = [
+        (int(match[1]), path) for path in parent.iterdir() if (match := name.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(numbered)]
+
+
+def as_bgr(image: cv2.typing.MatLike) -> NDArray[np.uint8]:
+    """Any picture OpenCV decodes as `uint8[H,W,3]` BGR: grey, with alpha, 16 bits or float."""
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=1 / 257)
+    elif image.dtype != np.uint8:
+        image = cv2.convertScaleAbs(image, alpha=255)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    elif channels == 4:
+        image = cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
+    elif channels != 3:
+        raise SourceError("corrupt", f"a picture of {channels} channels")
+    return np.asarray(image, np.uint8)
+
+
+def make(camera: CameraSettings) -> Source:
+    """The source of a camera, not yet opened.
+
+    Raises UsageError for what framefan does not open.
+    """
+    from framefan_capture.video import FileSource, NetworkSource, WebcamSource
+
+    makers: dict[sources.Kind, Callable[[CameraSettings], Source]] = {
+        "demo": DemoSource,
+        "pattern": PatternSource,
+        "file": FileSource,
+        "webcam": WebcamSource,
+        "rtsp": NetworkSource,
+        "http": NetworkSource,
+    }
+    return makers[sources.parse(camera.source).kind](camera)

@@ -1,0 +1,1 @@
+"""framefan: cameras and a predict function in, a live feed of results out."""

@@ -1,0 +1,174 @@
+"""The command line: parses, calls, and turns every error into at most three lines.
+
+What a command needs is imported inside it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
+from framefan.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SOURCES = Parameter(
+    help="demo[?size=1280x720&fps=30&seed=1], a number (webcam), a file, an image pattern, "
+    "rtsp:// or http(s)://. NAME=SOURCE names the camera.  [demo]",
+    group=Group("Cameras", sort_key=0),
+    show_default=False,
+)
+_OPTIONS = Parameter(name="*")
+_UNSAID = Options()
+_JSON = Parameter(help="Print JSON, for programs.", negative="", show_default=False)
+_NAME = Parameter(help="Name of the run.", show_default=False, negative="")
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"framefan {version('framefan')}"
+
+
+app = App(
+    name="framefan",
+    help="Cameras and a predict(image) function in, a live feed for any number of clients out.",
+    usage="Usage: framefan [run] [SOURCE ...] [OPTIONS]\n       framefan COMMAND",
+    version=_version,
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,
+    group_commands=Group("Commands", sort_key=9),
+)
+
+
+@app.default
+def run(
+    *sources: Annotated[str, _SOURCES],
+    options: Annotated[Options, _OPTIONS] = _UNSAID,
+) -> int:
+    """Start the cameras, the predictors and the gateway, until Ctrl-C. This is the default."""
+    from framefan.configure import configure
+    from framefan.supervisor import supervise
+
+    settings, browse = configure(sources, options, os.environ)
+    return supervise(settings, _browse if browse else _stay)
+
+
+app.command(run, help="Start it all, until Ctrl-C; the word run may be left out.")
+
+
+@app.command
+def doctor(
+    *sources: Annotated[str, _SOURCES],
+    options: Annotated[Options, _OPTIONS] = _UNSAID,
+) -> int:
+    """Look for what would keep a run with these arguments from working."""
+    from framefan.doctor import examine
+
+    return examine(sources, options)
+
+
+@app.command
+def once(
+    source: Annotated[str, _SOURCES] = "demo",
+    *,
+    predictor: Annotated[
+        str,
+        Parameter(name=["--predictor", "-p"], help="As for run.", metavar="REF", negative=""),
+    ] = "motion",
+    timeout: Annotated[
+        float, Parameter(help="Give up after so long.", metavar="SECONDS", negative="")
+    ] = 30.0,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Print the first result of one source, as a client would get it, and stop."""
+    from framefan.once import first_result
+
+    return first_result(source, predictor, timeout, json)
+
+
+@app.command
+def status(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JSON] = False) -> int:
+    """Show the cameras, workers and clients of a run."""
+    from framefan.status import show
+
+    return show(name, json)
+
+
+@app.command
+def predictors() -> int:
+    """List the built-in predictors and the forms of a reference."""
+    from framefan.predictors import BUILTIN, FORMS
+
+    rows = [f"  {name:<12}{description}\n" for name, description in BUILTIN.items()]
+    sys.stdout.write("".join(["Built in:\n", *rows, f"\nA REF is {FORMS}.\n"]))
+    return 0
+
+
+def _stay(_url: str) -> None:
+    """Open nothing."""
+
+
+def _browse(url: str) -> None:
+    """Open the page; in a thread, because some browsers return only when they are closed."""
+    import threading
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def execute(tokens: Sequence[str]) -> int:
+    """Run one command line; returns the exit code and leaves errors as lines on stderr."""
+    try:
+        code = app(
+            list(tokens), exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except CycloptsError as error:
+        return _fail(UsageError(_sentence(error)), tokens)
+    except FramefanError as error:
+        return _fail(error, tokens)
+    except KeyboardInterrupt:
+        return EXIT_FORCED
+    except BrokenPipeError:  # `framefan status | head`: nobody reads on, and nobody is to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - the border of the process: a person gets a line
+        return _fail(
+            RunError(
+                f"an error of framefan's own: {type(error).__name__}: {error}",
+                "",
+                "run it again with --log-level debug and report what it prints",
+            ),
+            tokens,
+        )
+    return int(code or 0)
+
+
+def _sentence(error: CycloptsError) -> str:
+    """Cyclopts' message in our form: one line, no full stop, starting small."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _fail(error: FramefanError, tokens: Sequence[str]) -> int:
+    if _debugs(tokens):
+        traceback.print_exc()
+    from framefan.sources import mask
+
+    sys.stderr.write(mask("\n".join(error.lines())) + "\n")
+    return error.exit_code
+
+
+def _debugs(tokens: Sequence[str]) -> bool:
+    flags = " ".join(tokens).replace("=", " ")
+    return "--log-level debug" in flags or os.environ.get("FRAMEFAN_LOG_LEVEL") == "debug"
+
+
+def main() -> None:
+    sys.exit(execute(sys.argv[1:]))

@@ -1,0 +1,279 @@
+"""From flags, FRAMEFAN_* variables and a TOML file to one Settings record, checked.
+
+The nearer to the person, the stronger: flag > environment > file > default. This is the only
+place that reads the environment or the file; all that follow get the frozen record.
+
+Exit codes live in the error types: what is malformed is a UsageError, what is well-formed but not
+there (a file, a certificate) a StartError.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import shlex
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
+
+from framefan import listen, predictors
+from framefan.cameras import converted, made_of, named
+from framefan.errors import StartError, UsageError
+from framefan.options import Options
+from framefan.settings import CameraSettings, Limits, Settings, run_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+ENV = "FRAMEFAN_"
+_ENV_LIMITS = "limits_"
+_ENV_OTHERS = "test_"
+"""Variables with this after the prefix steer the test suite."""
+_TYPES: dict[str, Any] = get_type_hints(Options) | {"sources": list[str]}
+_LISTS = ("sources", "origin")
+_CAMERA = tuple(CameraSettings.__struct_fields__)
+_LIMITS = tuple(Limits.__struct_fields__)
+_LATER = {
+    "track": "tracking",
+    "reload": "reloading the predictor",
+    "device": "choosing a device",
+    "publish": "publishing at a second endpoint",
+}
+"""Options that are understood and not there yet: refused, never ignored."""
+
+
+class Choices(msgspec.Struct):
+    """What one place or all of them together say; keys are those of Options, and `sources`."""
+
+    values: dict[str, Any] = msgspec.field(default_factory=dict)
+    limits: dict[str, Any] = msgspec.field(default_factory=dict)
+    cameras: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+def configure(
+    given: Sequence[str], options: Options, environment: Mapping[str, str]
+) -> tuple[Settings, bool]:
+    """The run's settings, and whether to open the page. Raises UsageError or StartError."""
+    flags = {key: value for key, value in dataclasses.asdict(options).items() if value is not None}
+    if given:
+        flags["sources"] = list(given)
+    merged = from_environment(environment)
+    merged.values |= flags
+    if path := merged.values.pop("config", None):
+        file = from_file(path)
+        merged.values = file.values | merged.values
+        merged.limits = file.limits | merged.limits
+        if "sources" not in merged.values:
+            merged.cameras = file.cameras
+    return _settings(merged), bool(merged.values.get("open", False))
+
+
+# ---- the places ------------------------------------------------------------------------------
+
+
+def from_environment(environment: Mapping[str, str]) -> Choices:
+    """FRAMEFAN_WORKERS=4, FRAMEFAN_SOURCES="a.mp4 b.mp4", FRAMEFAN_LIMITS_GRACE_S=3."""
+    choices = Choices()
+    for variable, text in environment.items():
+        key = variable.removeprefix(ENV).lower()
+        if not variable.startswith(ENV) or key.startswith(_ENV_OTHERS):
+            continue
+        value: Any = text
+        if key.startswith(_ENV_LIMITS):
+            key = key.removeprefix(_ENV_LIMITS)
+            _known(key, _LIMITS, f"the variable {variable}", lambda near: _variable("limits", near))
+            choices.limits[key] = converted(variable, value, _limit_type(key), strict=False)
+            continue
+        _known(key, _TYPES, f"the variable {variable}", lambda near: _variable("", near))
+        if key in _LISTS:
+            value = shlex.split(text)
+        choices.values[key] = converted(variable, value, _TYPES[key], strict=False)
+    return choices
+
+
+def _variable(group: str, key: str) -> str:
+    return ENV + f"{group}_{key}".strip("_").upper()
+
+
+def from_file(path: str) -> Choices:
+    """The same keys in TOML, `-` as good as `_`, and the tables [limits] and [[camera]]."""
+    content = {key.replace("-", "_"): value for key, value in _read_toml(path).items()}
+    choices = Choices()
+    for key, value in _table(path, "limits", content.pop("limits", {})).items():
+        _known(key, _LIMITS, f"the key limits.{key} in {path}")
+        choices.limits[key] = converted(f"limits.{key} in {path}", value, _limit_type(key))
+    cameras = content.pop("camera", [])
+    if not isinstance(cameras, list):
+        raise UsageError(
+            f"camera in {path} is no list of tables",
+            "there can be more than one camera",
+            "write [[camera]]",
+        )
+    for camera in cameras:
+        for key in _table(path, "camera", camera):
+            _known(key, _CAMERA, f"the key camera.{key} in {path}")
+        choices.cameras.append(camera)
+    for key, value in content.items():
+        _known(key, (*_TYPES, "limits", "camera"), f"the key {key} in {path}")
+        choices.values[key] = converted(f"{key} in {path}", value, _TYPES[key])
+    return choices
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise StartError(
+            f"cannot read the configuration {path}", error.strerror or "", "check its path"
+        ) from error
+    except ValueError as error:  # no TOML, or no text
+        raise UsageError(f"{path} is not TOML", str(error), "mend that line") from error
+
+
+def _table(path: str, name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"{name} in {path} is no table",
+            f"it is {value!r}",
+            f"write [{name}] and its keys below",
+        )
+    return value
+
+
+def _known(key: str, valid: Iterable[str], what: str, spell: Any = str) -> None:
+    if key in valid:
+        return
+    near = difflib.get_close_matches(key, list(valid), 1, 0.5)
+    raise UsageError(
+        f"framefan does not know {what}",
+        f"known: {', '.join(sorted(valid))}",
+        f"did you mean {spell(near[0])}?" if near else "leave it out, or write one of those",
+    )
+
+
+def _limit_type(key: str) -> Any:
+    return get_type_hints(Limits)[key]
+
+
+# ---- the record ------------------------------------------------------------------------------
+
+
+def _settings(choices: Choices) -> Settings:
+    values = choices.values
+    for key, feature in _LATER.items():
+        if values.get(key):
+            raise UsageError(
+                f"--{key} is not there yet",
+                f"{feature} comes in a later version",
+                f"leave --{key} out",
+            )
+    predictor = values.get("predictor", "motion")
+    _check_predictor(predictor)
+    host = values.get("host", "127.0.0.1")
+    token = _token(values.get("token_file", ""))
+    _check_host(host, token)
+    defaults = Settings()
+    name = values.get("name", defaults.name)
+    settings = Settings(
+        name=name,
+        run_dir=str(run_dir(name)),
+        cameras=made_of(_tables(choices)),
+        workers=_within("workers", values.get("workers", defaults.workers), 1, 256),
+        predictor=predictor,
+        host=host,
+        port=int(_within("port", values.get("port", defaults.port), 0, 65535)),
+        token=token,
+        tls_cert=_readable("the certificate", values.get("tls_cert", "")),
+        tls_key=_readable("the certificate's key", values.get("tls_key", "")),
+        origins=tuple(values.get("origin", ())),
+        duration_s=_within("duration", values.get("duration", 0.0), 0, 1e9),
+        log_level=values.get("log_level", defaults.log_level),
+        log_format=values.get("log_format", defaults.log_format),
+        limits=_limits(choices.limits),
+    )
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise UsageError(
+            "a certificate and its key go together",
+            "only one is given",
+            "give --tls-cert and --tls-key",
+        )
+    return settings
+
+
+def _within(key: str, value: Any, least: float, most: float) -> Any:
+    if not least <= value <= most:
+        raise UsageError(
+            f"--{key} cannot be {value:g}",
+            f"it lies between {least:g} and {most:g}",
+            "choose another",
+        )
+    return value
+
+
+def _limits(values: dict[str, Any]) -> Limits:
+    for key, value in values.items():
+        if value < 0:
+            raise UsageError(
+                f"limits.{key} cannot be {value:g}",
+                "it is a size, a time or a number of things",
+                "choose one that is not negative",
+            )
+    return Limits(**values)
+
+
+def _check_predictor(text: str) -> None:
+    reference = predictors.parse(text)
+    if reference.kind == "onnx":
+        raise UsageError(
+            "ONNX models are not there yet",
+            "they come in a later version",
+            "load the model in a file of your own: --predictor path/to/file.py:Name",
+        )
+    if reference.kind == "file":
+        _readable("the predictor", reference.target)
+
+
+def _check_host(host: str, token: str) -> None:
+    if not listen.is_loopback(host) and not token:
+        raise UsageError(
+            f"--host {host} without a token",
+            "whoever reaches this machine could watch the cameras' results",
+            "write a secret into a file and add --token-file FILE, or use --host 127.0.0.1",
+        )
+
+
+def _token(path: str) -> str:
+    if not path:
+        return ""
+    _readable("the token file", path)
+    token = Path(path).read_text(errors="replace").strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise StartError(
+            f"the token file {path} holds no token",
+            "a token is one word of printable ASCII",
+            f"make one: python3 -c 'import secrets; print(secrets.token_urlsafe())' > {path}",
+        )
+    return token
+
+
+def _readable(what: str, path: str) -> str:
+    if not path:
+        return ""
+    try:
+        with Path(path).open("rb"):
+            return path
+    except OSError as error:
+        raise StartError(
+            f"cannot read {what}: {path}", error.strerror or str(error), "check the path"
+        ) from error
+
+
+def _tables(choices: Choices) -> list[dict[str, Any]]:
+    """What is said of each camera, with what is said of all of them filled in."""
+    values = choices.values
+    common = {key: values[key] for key in ("mode", "fast", "loop") if key in values}
+    if choices.cameras:
+        return [common | table for table in choices.cameras]
+    return [common | named(text) for text in values.get("sources") or ["demo"]]

@@ -1,0 +1,96 @@
+"""Every error framefan raises, in one tree.
+
+FramefanError
+├── UsageError          theirs: a flag, key, source scheme or predictor reference      exit 2
+├── StartError          theirs: a file, port or predictor that cannot be used          exit 3
+│   └── RingTooLarge    the frames would not fit in the memory that is there           exit 3
+├── RunError            it started, then failed                                        exit 1
+├── RingError           a ring's memory is not what its announcement said              ours
+├── LinkError           a Unix link between two of our processes
+│   ├── LinkClosed      the peer is gone: an expected end
+│   └── LinkGarbled     the peer sent what no framefan process sends                   ours
+└── SourceError         a camera could not be opened or read; carries the reason code
+
+The first four reach a person, so they carry three lines: what happened, why, and what to do.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_START = 3
+EXIT_FORCED = 130
+
+
+class FramefanError(Exception):
+    """The root; `exit_code` is what the command line exits with when this ends the run."""
+
+    exit_code = EXIT_FAILED
+    usual_why = ""
+    usual_fix = ""
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    def lines(self) -> list[str]:
+        """One line what, one why, one what to do; empty ones left out."""
+        why, fix = self.why or self.usual_why, self.fix or self.usual_fix
+        lines = [f"framefan: {self.what}"]
+        if why:
+            lines.append(f"  why: {why}")
+        if fix:
+            lines.append(f"  do:  {fix}")
+        return lines
+
+
+class UsageError(FramefanError):
+    exit_code = EXIT_USAGE
+    usual_why = "`framefan --help` lists the options, and what each may be"
+    usual_fix = "correct it, and start again"
+
+
+class StartError(FramefanError):
+    exit_code = EXIT_START
+
+
+class RunError(FramefanError):
+    exit_code = EXIT_FAILED
+
+
+class RingTooLarge(StartError):
+    """Both numbers are in the message: bytes needed and bytes there."""
+
+
+class RingError(FramefanError):
+    pass
+
+
+class LinkError(FramefanError):
+    pass
+
+
+class LinkClosed(LinkError):
+    pass
+
+
+class LinkGarbled(LinkError):
+    pass
+
+
+class SourceError(FramefanError):
+    """`reason` is a code of the camera state table: refused, timeout, unreadable, ..."""
+
+    def __init__(self, reason: str, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why, fix)
+        self.reason = reason
+
+
+BY_EXIT_CODE: dict[int, type[FramefanError]] = {
+    EXIT_FAILED: RunError,
+    EXIT_USAGE: UsageError,
+    EXIT_START: StartError,
+}

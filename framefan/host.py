@@ -1,0 +1,101 @@
+"""The seam to the operating system: what differs between Linux and macOS stands here alone."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+LINUX = sys.platform == "linux"
+_PR_SET_PDEATHSIG = 1
+
+
+def anonymous_file(name: str, size: int) -> int:
+    """A descriptor of `size` bytes of memory that has no name another process could find or leak.
+
+    The pages are reserved now: a full machine answers ENOSPC or ENOMEM here and not SIGBUS at the
+    first touch. On Linux it is a memfd sealed against resizing, elsewhere an unlinked file.
+
+    Raises OSError.
+    """
+    if not LINUX:
+        fd, path = tempfile.mkstemp(prefix=name)
+        Path(path).unlink()
+        os.ftruncate(fd, size)
+        return fd
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def read_only(fd: int) -> int:
+    """A second descriptor of the same memory through which nobody can write it."""
+    if not LINUX:
+        return os.dup(fd)
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping: the machine's, or the cgroup's if that is less."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+        machine = int(text.split("MemAvailable:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        # Pages of files that were read count as used, but give way when memory is asked for.
+        cached = int((group / "memory.stat").read_text().split("\ninactive_file ")[1].split()[0])
+        return min(machine, limit - used + cached)
+    except (OSError, ValueError, IndexError):  # no cgroup, or the limit is the word "max"
+        return machine
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process by SIGKILL when its parent ends, however it ends.
+
+    The kernel sends it when the *thread* that spawned us ends, so parents spawn from their main
+    thread. A parent that died before this call is noticed by comparing its pid.
+    """
+    if LINUX:
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    else:
+        threading.Thread(target=_kill_when_orphaned, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_when_orphaned(parent: int) -> None:
+    beat = threading.Event()
+    while os.getppid() == parent:
+        beat.wait(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def raise_descriptor_limit() -> int:
+    """Lift the soft limit of open descriptors to the hard one; returns what holds now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft
+
+
+def descriptor_limit() -> int:
+    """How many descriptors a process here may open once it has raised its soft limit."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]

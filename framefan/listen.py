@@ -1,0 +1,96 @@
+"""The listening sockets: bound by the supervisor before anything starts, inherited by children.
+
+So `--port 0` works, a taken port is an error at once, and a child that restarts refuses nobody:
+whoever connects meanwhile waits in the backlog. SO_REUSEPORT is never set: with it a second run
+would bind the same port without an error and take a part of the clients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+
+from framefan.errors import StartError
+
+BACKLOG = 1024
+
+
+def tcp(host: str, port: int) -> socket.socket:
+    """A listening socket at host and port (0: any free one). Raises StartError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartError(
+            f'"{host}" is no address of this machine',
+            str(error),
+            "use --host 127.0.0.1, or an address that `ip addr` shows",
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _refused(host, port, error) from error
+    return sock
+
+
+def _refused(host: str, port: int, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError(
+            f"port {port} is taken",
+            f"{holder(port) or 'another program'} listens on it",
+            f"stop it, or choose another port: --port {port + 1 if port < 65535 else 8766}"
+            " (--port 0 takes any free one)",
+        )
+    if error.errno == errno.EACCES:
+        return StartError(
+            f"port {port} may not be used",
+            "ports below 1024 belong to root",
+            "choose another port: --port 8765",
+        )
+    return StartError(
+        f"cannot listen on {host} port {port}",
+        error.strerror or str(error),
+        "use --host 127.0.0.1, or an address that `ip addr` shows",
+    )
+
+
+def holder(port: int) -> str:
+    """The program that listens on `port`, as `NAME (pid N)`; empty where it cannot be told."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port
+            if listens and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return ""
+
+
+def unix(path: str) -> socket.socket:
+    """A listening Unix stream socket at `path`, where nothing stands."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(path)
+    sock.listen(BACKLOG)
+    return sock
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. A name other than localhost may be anything."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def url(host: str, port: int, secure: bool) -> str:
+    """The page's address as this machine can open it."""
+    if host in ("0.0.0.0", "", "::"):
+        host = "127.0.0.1" if host != "::" else "::1"
+    shown = f"[{host}]" if ":" in host else host
+    return f"http{'s' if secure else ''}://{shown}:{port}/"

@@ -1,0 +1,400 @@
+"""Every message between two framefan processes, by the link or topic it travels on.
+
+Link messages are internal, encoded as arrays, and change whenever we like: all processes of a run
+are of one version. Bus records are public: maps with a version, changed only by adding fields.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from framefan.settings import Settings
+
+
+class _Link(Struct, array_like=True, tag=True):
+    """Base of link messages: `[class name, field, field, ...]`."""
+
+
+# ---- supervisor <-> every child, over the control link the child inherits --------------------
+
+
+class Start(_Link):
+    """Supervisor or pool -> child, first message: all it needs to know, kept out of argv."""
+
+    settings: Settings
+    role: str = ""
+    """The camera's name, the worker's or the gateway's number."""
+    inherited_fd: int = -1
+    """A listening socket the child inherits, or -1."""
+
+
+class Stop(_Link):
+    """Finish what is in hand, then exit 0."""
+
+
+class Progress(_Link):
+    """Child -> parent, about once a second, from the loop that does the work."""
+
+    count: int
+
+
+class Fatal(_Link):
+    """Child -> supervisor: this run cannot go on; shown to the person, then everything stops."""
+
+    exit_code: int
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+class ChildFacts(Struct, frozen=True):
+    """What the supervisor knows of one of its children."""
+
+    stage: str
+    role: str
+    pid: int
+    state: str
+    restarts: int
+
+
+class Children(_Link):
+    """Supervisor -> pool, after each change, and to the table with it."""
+
+    supervisor_pid: int
+    url: str
+    children: list[ChildFacts]
+
+
+class Table(_Link):
+    """Pool -> supervisor, about once a second and when the last file has ended."""
+
+    state: StateRecord
+    all_ended: bool
+
+
+ToSupervisor = Progress | Fatal | Table
+FromSupervisor = Start | Stop | Children
+
+
+# ---- capture or gateway -> pool, over the pool's listening socket ----------------------------
+
+
+class HelloCapture(_Link):
+    camera: str
+    pid: int
+    frame: int
+    """The number its next frame would have."""
+
+
+class RingMade(_Link):
+    """With the ring's descriptor. Slots of earlier rings of this camera are no longer capture's."""
+
+    ring: int
+    slots: int
+    slot_bytes: int
+
+
+class Ready(_Link):
+    """A whole frame stands in a slot, which now is the pool's until Free.
+
+    The counters are totals since HelloCapture, this frame included.
+    """
+
+    ring: int
+    slot: int
+    frame: int
+    captured_at: float
+    ts: float
+    width: int
+    height: int
+    captured: int
+    bad: int
+    no_slot: int
+
+
+class SourceStatus(_Link):
+    """The camera changed its state (or its counters, when no frame came for a while)."""
+
+    state: str
+    reason: str = ""
+    message: str = ""
+    next_try_s: float | None = None
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    captured: int = 0
+    bad: int = 0
+    no_slot: int = 0
+
+
+class HelloGateway(_Link):
+    id: int
+    pid: int
+
+
+class GatewayReport(_Link):
+    facts: GatewayFacts
+
+
+ToPool = HelloCapture | RingMade | Ready | SourceStatus | HelloGateway | GatewayReport
+
+
+# ---- pool -> capture -------------------------------------------------------------------------
+
+
+class Welcome(_Link):
+    epoch: str
+    frame: int
+    """The number of the next frame: never one that was used before."""
+    slots: int
+
+
+class Free(_Link):
+    """These slots are capture's again."""
+
+    ring: int
+    slots: list[int]
+
+
+class Slots(_Link):
+    """The number of slots changed (workers were added): make a new ring."""
+
+    slots: int
+
+
+ToCapture = Welcome | Free | Slots
+
+
+# ---- pool <-> worker, over the control link the worker inherits ------------------------------
+
+
+class Attach(_Link):
+    """With the ring's descriptor, before the first lease on it."""
+
+    camera: str
+    ring: int
+    slots: int
+    slot_bytes: int
+
+
+class Detach(_Link):
+    """No lease on this ring will follow: let the mapping go."""
+
+    camera: str
+    ring: int
+
+
+class Lease(_Link):
+    """The worker may read this slot until it sends Returned."""
+
+    lease: int
+    """Unique within the pool's life: a return or outcome with another one is stale."""
+    camera: str
+    ring: int
+    slot: int
+    seq: int
+    frame: int
+    captured_at: float
+    ts: float
+    width: int
+    height: int
+
+
+class WorkerReady(_Link):
+    model: str
+    stateful: bool
+
+
+class WorkerFailed(_Link):
+    """The predictor could not be set up; `exit_code` is what the run ends with at first start."""
+
+    exit_code: int
+    what: str
+    why: str
+    fix: str
+
+
+class Returned(_Link):
+    lease: int
+
+
+class Notice(_Link):
+    """Something a person should hear once: goes to the log and to clients as a status."""
+
+    kind: str
+    message: str
+
+
+ToWorker = Start | Stop | Attach | Detach | Lease
+FromWorker = WorkerReady | WorkerFailed | Returned | Notice | Progress
+
+
+# ---- worker -> pool, over ZeroMQ -------------------------------------------------------------
+
+
+class WorkerOutcome(Struct, array_like=True, frozen=True):
+    """What became of one lease. `payload` is passed on without being looked into."""
+
+    lease: int
+    kind: Literal["detections", "value", "error"]
+    started_at: float
+    finished_at: float
+    payload: Raw
+
+
+# ---- the bus: records anyone may subscribe to, documented in docs/bus.md ----------------------
+
+BUS_VERSION = 1
+
+
+class Detection(Struct, omit_defaults=True):
+    """One thing seen: `box` is x1, y1, x2, y2 in pixels of the frame."""
+
+    label: str
+    confidence: float
+    box: tuple[float, float, float, float]
+    class_id: int | UnsetType = UNSET
+    track_id: int | UnsetType = UNSET
+
+
+class PredictError(Struct):
+    kind: str
+    message: str
+
+
+class OutcomeRecord(Struct, kw_only=True):
+    """Topic `result/CAMERA/`: each seq of a camera exactly once, in order.
+
+    `payload` by `kind`: detections: a list of Detection; value: any JSON value;
+    error: a PredictError; lost: the cause as a string.
+    """
+
+    v: int = BUS_VERSION
+    epoch: str
+    n: int
+    """Counts the pool's records on all topics but previews: a gap is a loss, exactly."""
+    kind: Literal["detections", "value", "error", "lost"]
+    camera: str
+    seq: int
+    frame: int
+    ts: float
+    captured_at: float
+    started_at: float
+    finished_at: float
+    width: int
+    height: int
+    model: str
+    worker: int
+    payload: Raw
+
+
+class StatusRecord(Struct, kw_only=True):
+    """Topic `status/CAMERA/`, or `status/` when it is about no single camera."""
+
+    v: int = BUS_VERSION
+    epoch: str = ""
+    """Set, like `n` and `ts`, when it is published."""
+    n: int = 0
+    ts: float = 0.0
+    subject: Literal["camera", "worker", "predictor", "gateway", "pool"]
+    camera: str | None = None
+    worker: int | None = None
+    state: str
+    reason: str = ""
+    message: str = ""
+    next_try_s: float | None = None
+
+
+class GatewayFacts(Struct, kw_only=True):
+    id: int
+    pid: int = 0
+    state: str = "ready"
+    restarts: int = 0
+    clients: int = 0
+    offered: int = 0
+    sent: int = 0
+    missed: int = 0
+    missed_by: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    closed_by: dict[str, int] = field(default_factory=dict)
+    foreign: int = 0
+    bus_gaps: int = 0
+
+
+class WorkerFacts(Struct, kw_only=True):
+    id: int
+    pid: int = 0
+    state: str = "starting"
+    """starting, ready, busy, backoff, failed or stopping."""
+    predictor: str = ""
+    model: str = ""
+    restarts: int = 0
+    busy: float = 0.0
+    """Share of the last seconds spent in predict, 0 to 1."""
+    results: int = 0
+    errors: int = 0
+    reason: str = ""
+
+
+class CameraFacts(Struct, kw_only=True):
+    """captured = leased + superseded + bad + waiting.
+    leased = results + errors + lost + running.
+    """
+
+    pid: int = 0
+    state: str = "connecting"
+    reason: str = ""
+    message: str = ""
+    since: float = 0.0
+    next_try_s: float | None = None
+    source: str = ""
+    mode: str = "live"
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    restarts: int = 0
+    captured: int = 0
+    leased: int = 0
+    superseded: int = 0
+    superseded_by: dict[str, int] = field(default_factory=dict)
+    bad: int = 0
+    waiting: int = 0
+    results: int = 0
+    errors: int = 0
+    lost: int = 0
+    lost_by: dict[str, int] = field(default_factory=dict)
+    running: int = 0
+    next_seq: int = 0
+    next_frame: int = 0
+    been_live: bool = False
+    slots: int = 0
+    slots_out: int = 0
+
+
+class Pid(Struct):
+    pid: int = 0
+
+
+class StateRecord(Struct, kw_only=True):
+    """Topic `state/`: the whole table, every second and on each new subscription."""
+
+    v: int = BUS_VERSION
+    epoch: str
+    n: int
+    ts: float
+    version: str
+    name: str
+    run_dir: str
+    results_endpoint: str
+    url: str
+    supervisor: Pid
+    pool: Pid
+    gateways: list[GatewayFacts]
+    workers: list[WorkerFacts]
+    cameras: dict[str, CameraFacts]
+    foreign: int = 0
+    """Messages on the bus that were not ours: dropped, never decoded further."""
+    stale: int = 0
+    """Outcomes and returns of leases that were settled before: counted and dropped."""

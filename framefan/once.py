@@ -1,0 +1,118 @@
+"""`framefan once`: a run of its own for one source, until its first result has reached a client.
+
+The run is the real thing, a `framefan run` at a free port, and the result is read from its
+WebSocket: what is printed is what a client gets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from typing import IO, Any
+
+from framefan import clock, processes, status
+from framefan.configure import configure
+from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
+from framefan.options import Options
+
+_LOOK_S = 0.25
+_GRACE_S = 15.0
+_LINES = 20
+_NOT_OURS = ("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY")
+"""What a person set for runs that others connect to."""
+
+
+def first_result(source: str, predictor: str, timeout_s: float, compact: bool) -> int:
+    """Print the first result or error as JSON; the exit code. Raises FramefanError."""
+    processes.name_this("once")
+    name = f"once-{os.getpid()}"
+    # Malformed arguments and missing files are told here, without starting anything.
+    configure([source], Options(name=name, predictor=predictor), os.environ)
+    command = [sys.executable, "-m", "framefan", "run", "--name", name, "--port", "0"]
+    # A file starts again at its end, or a short one would be over before anybody has connected.
+    # The run ends by itself if we are killed and cannot end it.
+    command += ["--loop", "--duration", f"{timeout_s + _GRACE_S:g}", "--log-level", "warning"]
+    command += ["--predictor", predictor, "--host", "127.0.0.1"]
+    environment = {key: text for key, text in os.environ.items() if key not in _NOT_OURS}
+    environment["FRAMEFAN_SOURCES"] = shlex.quote(source)  # argv is for all to read
+    with tempfile.TemporaryFile("w+") as log:
+        run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
+        try:
+            message = _receive(run, name, clock.now() + timeout_s)
+        finally:
+            _end(run)
+        if message is None:
+            return _explain(run, log, timeout_s)
+    sys.stdout.write(json.dumps(message, indent=None if compact else 2) + "\n")
+    return EXIT_OK if message["type"] == "result" else EXIT_FAILED
+
+
+def _receive(run: subprocess.Popen[bytes], name: str, deadline: float) -> dict[str, Any] | None:
+    """The first result or error message; None when the run or the time ended before it came."""
+    from websockets.exceptions import WebSocketException
+    from websockets.sync.client import connect
+
+    url = _websocket(run, name, deadline)
+    while url and run.poll() is None and (left := deadline - clock.now()) > 0:
+        try:
+            with connect(url, open_timeout=left, proxy=None) as client:
+                return _first(run, client, deadline)
+        except (OSError, WebSocketException):  # the gateway is restarting, or the run ends
+            continue
+    return None
+
+
+def _first(run: subprocess.Popen[bytes], client: Any, deadline: float) -> dict[str, Any] | None:
+    while run.poll() is None and clock.now() < deadline:
+        try:
+            message: dict[str, Any] = json.loads(client.recv(timeout=_LOOK_S))
+        except TimeoutError:
+            continue
+        if message.get("type") in ("result", "error"):
+            return message
+    return None
+
+
+def _websocket(run: subprocess.Popen[bytes], name: str, deadline: float) -> str:
+    """The run's address, which it tells on its bus as soon as its pool is up."""
+    while run.poll() is None and clock.now() < deadline:
+        try:
+            url = status.fetch(name, _LOOK_S).url
+        except RunError:
+            try:
+                run.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        if url:
+            return url.replace("http", "ws", 1) + "ws"
+    return ""
+
+
+def _end(run: subprocess.Popen[bytes]) -> None:
+    if run.poll() is None:
+        run.terminate()
+    try:
+        run.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        run.wait()
+
+
+def _explain(run: subprocess.Popen[bytes], log: IO[str], timeout_s: float) -> int:
+    """Pass on what the run said and, when it failed by itself, what it exited with."""
+    log.seek(0)
+    said = log.read().splitlines(keepends=True)[-_LINES:]
+    sys.stderr.write("".join(said))
+    if run.returncode > 0:
+        return run.returncode
+    error: FramefanError = RunError(
+        f"no result within {timeout_s:g} s",
+        "see the lines above" if said else "the source gave no frame, or predict did not return",
+        "try --timeout with more seconds, or `framefan doctor` with the same arguments",
+    )
+    raise error

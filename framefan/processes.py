@@ -1,0 +1,192 @@
+"""The process tree as a table, and how one child of it is started, told and ended.
+
+    supervisor -> capture (one per camera), pool, gateway
+    pool       -> worker 1..N
+
+Stages are strings here: the supervisor imports none of them. A child is started by exec, never by
+fork alone, finds one end of a socket pair at descriptor CONTROL_FD's number in its environment and
+reads its Start message from it. Neither argv nor the environment holds settings: they may hold
+passwords.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from framefan import host, links, logs
+from framefan.errors import LinkClosed
+from framefan.messages import Start
+from framefan.sources import mask_source
+
+if TYPE_CHECKING:
+    from framefan.settings import Settings
+
+CONTROL_FD = "FRAMEFAN_CONTROL_FD"
+PARENT_PID = "FRAMEFAN_PARENT_PID"
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """A row of the table: what runs, and what it is told."""
+
+    name: str
+    module: str
+    sees_sources: bool = False
+    """Only capture is handed the camera's address; the others get it masked."""
+    sees_token: bool = False
+
+
+CAPTURE = Stage("capture", "framefan_capture.main", sees_sources=True)
+POOL = Stage("pool", "framefan_inference.main")
+WORKER = Stage("worker", "framefan_inference.worker")
+GATEWAY = Stage("gateway", "framefan_gateway.main", sees_token=True)
+STAGES = (CAPTURE, POOL, WORKER, GATEWAY)
+
+
+def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
+    """What this child may know: a capture its own camera only, the others no address or token."""
+    cameras = settings.cameras
+    if stage.sees_sources:
+        cameras = tuple(camera for camera in cameras if camera.name == role)
+    else:
+        cameras = tuple(
+            msgspec.structs.replace(camera, source=mask_source(camera.source)) for camera in cameras
+        )
+    token = settings.token if stage.sees_token else ""
+    return msgspec.structs.replace(settings, cameras=cameras, token=token)
+
+
+class Child:
+    """A started child: its process, and our end of its control link."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        role: str,
+        settings: Settings,
+        receives: Any,
+        inherited_fd: int = -1,
+    ) -> None:
+        """Start it. Call from the main thread: the kernel ties its life to the calling thread."""
+        ours, theirs = links.pair()
+        keep = [theirs.fileno()] + ([inherited_fd] if inherited_fd >= 0 else [])
+        environment = os.environ | {
+            CONTROL_FD: str(theirs.fileno()),
+            PARENT_PID: str(os.getpid()),
+            "OPENCV_LOG_LEVEL": "OFF",  # OpenCV prints URLs with their passwords
+            "OPENCV_FFMPEG_LOGLEVEL": "-8",
+        }
+        self.stage = stage
+        self.role = role
+        # A child is born with SIGINT and SIGTERM held back, until it has its handlers set; SIGHUP
+        # stays so: when a terminal closes, the supervisor alone hears it and stops all in order.
+        held = signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+        )
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", stage.module],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno(),  # what a predictor prints must not mix with our output
+                pass_fds=keep,
+                env=environment,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            theirs.close()
+        self.pid = self.process.pid
+        self.link: links.Link[Any] = links.Link(ours, receives)
+        own = settings_for(stage, role, settings)
+        with contextlib.suppress(LinkClosed):  # it died at once: reading the link says so too
+            self.link.send(Start(own, role, inherited_fd))
+
+    def kill(self) -> None:
+        """SIGKILL, wait, close: after this nothing of it reads or writes any more."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.link.close()
+
+    def terminate(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words: `exit code 1` or `killed by SIGABRT`."""
+        return describe_exit(self.process.returncode)
+
+
+def describe_exit(code: int | None) -> str:
+    if code is None:
+        return "still running"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def name_this(title: str) -> None:
+    """Show this process as `framefan TITLE`; an argv with a password in it is gone thereby."""
+    import setproctitle
+
+    setproctitle.setproctitle(f"framefan {title}")
+
+
+def settle() -> None:
+    """What lives now lives to the end: the collector need not walk through it again and again.
+
+    Call it when a process is set up. Without it every full collection of a process that has loaded
+    OpenCV or websockets takes milliseconds, in the middle of some frame.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+class Parent:
+    """The other side: what a child's main() begins with.
+
+    `stop_asked` turns true on SIGTERM; loops look at it beside the Stop message, which means the
+    same. SIGINT reaches every process of a terminal at once and is left to the supervisor.
+    """
+
+    def __init__(self, stage: str, receives: Any) -> None:
+        """Tie our life to the parent's, then read Start. Ends the process when there is none."""
+        host.die_with_parent(int(os.environ.pop(PARENT_PID)))
+        self.stop_asked = False
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        sock = socket.socket(fileno=int(os.environ.pop(CONTROL_FD)))
+        sock.set_inheritable(False)
+        self.link: links.Link[Any] = links.Link(sock, receives)
+        messages: list[Any] = []
+        while not messages:
+            try:
+                messages = self.link.receive(block=True)
+            except LinkClosed:
+                raise SystemExit(0) from None
+        start, *self.early = messages
+        assert isinstance(start, Start), start
+        self.settings: Settings = start.settings
+        self.role = start.role
+        self.inherited_fd = start.inherited_fd
+        title = f"{stage} {start.role}".strip()
+        name_this(title)
+        logs.configure(self.settings, title)
+
+    def _on_sigterm(self, *_: object) -> None:
+        self.stop_asked = True

@@ -1,0 +1,76 @@
+"""What a SOURCE on the command line means, and how it is shown without its secrets."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+from framefan.errors import UsageError
+
+Kind = Literal["demo", "webcam", "file", "pattern", "rtsp", "http"]
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_NAMED = re.compile(r"([^=/?:]*)=(.*)", re.DOTALL)
+_URL_SECRET = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s]*@")
+KNOWN = "demo, a number (webcam), a file, an image pattern, rtsp://, rtsps://, http:// or https://"
+
+
+class SourceSpec(Struct, frozen=True):
+    kind: Kind
+    value: str
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether the source stands still while nobody reads it, as `--mode every` needs."""
+        return self.kind in ("demo", "file", "pattern")
+
+
+def parse(text: str) -> SourceSpec:
+    """Raises UsageError for a scheme that framefan does not open."""
+    if text == "demo" or text.startswith("demo?"):
+        return SourceSpec("demo", text)
+    if text.isdecimal():
+        return SourceSpec("webcam", text)
+    found = _SCHEME.match(text)
+    if found:
+        scheme = found[1].lower()
+        if scheme in ("rtsp", "rtsps"):
+            return SourceSpec("rtsp", text)
+        if scheme in ("http", "https"):
+            return SourceSpec("http", text)
+        raise UsageError(
+            f'framefan does not open "{scheme}:" sources',
+            f"a source is {KNOWN}",
+            "check the spelling; a local file is given by its plain path",
+        )
+    if not text:
+        raise UsageError("an empty source", f"a source is {KNOWN}", "name one, or leave it out")
+    if re.search(r"%0?\d*d", text) or "*" in text:
+        return SourceSpec("pattern", text)
+    return SourceSpec("file", text)
+
+
+def split_name(text: str) -> tuple[str | None, str]:
+    """`NAME=SOURCE` into its parts; None where no name is given."""
+    found = _NAMED.fullmatch(text)
+    return (found[1], found[2]) if found else (None, text)
+
+
+def mask(text: str) -> str:
+    """The source or any text around it, with user names and passwords in URLs replaced."""
+    return _URL_SECRET.sub(r"\1***@", text)
+
+
+def mask_source(text: str) -> str:
+    """A source as people may see it: no credentials, and no query, where keys often travel.
+
+    People type passwords with `@`, `/`, `?` and spaces in them, unescaped; so all up to the last
+    `@` goes, whatever a strict reader of URLs would take it for.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    credentials, at, place = rest.rpartition("@")
+    place, query, _ = place.partition("?")
+    return f"{scheme}://{'***@' if credentials or at else ''}{place}{'?***' if query else ''}"

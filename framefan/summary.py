@@ -1,0 +1,70 @@
+"""What a run did, per camera, from the tables the pool sent: pure, summed over the pool's lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from framefan.messages import CameraFacts, StateRecord
+
+
+class _Span(Struct):
+    """Over how long a camera delivered: what mean rates are taken from."""
+
+    first_at: float
+    first: int
+    last_at: float
+    last: int
+
+
+class Summary:
+    """`add` each table; `lines` says what the run came to."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, StateRecord] = {}
+        self._spans: dict[tuple[str, str], _Span] = {}
+
+    def add(self, state: StateRecord, now: float) -> None:
+        self._last[state.epoch] = state
+        for name, facts in state.cameras.items():
+            span = self._spans.get((state.epoch, name))
+            if span is None and facts.captured:
+                self._spans[state.epoch, name] = _Span(now, facts.captured, now, facts.captured)
+            elif span and facts.captured > span.last:
+                span.last_at, span.last = now, facts.captured
+
+    def lines(self) -> list[str]:
+        names = dict.fromkeys(name for state in self._last.values() for name in state.cameras)
+        return [self._line(name) for name in names]
+
+    def _line(self, name: str) -> str:
+        lives = [state.cameras[name] for state in self._last.values() if name in state.cameras]
+        counts = ", ".join(
+            f"{sum(getattr(facts, what) for facts in lives)} {word}"
+            for what, word in (
+                ("captured", "frames captured"),
+                ("results", "results"),
+                ("errors", "errors"),
+                ("lost", "lost"),
+            )
+        )
+        return f"{name}: {counts}, {_superseded(lives)}{self._rate(name, lives)}"
+
+    def _rate(self, name: str, lives: list[CameraFacts]) -> str:
+        spans = [span for (_, camera), span in self._spans.items() if camera == name]
+        seconds = sum(span.last_at - span.first_at for span in spans)
+        if seconds >= 0.5:
+            return f", {sum(span.last - span.first for span in spans) / seconds:.1f} fps"
+        return f", {lives[-1].fps:.1f} fps" if lives[-1].fps else ""
+
+
+def _superseded(lives: list[CameraFacts]) -> str:
+    causes: dict[str, int] = {}
+    for facts in lives:
+        for cause, number in facts.superseded_by.items():
+            causes[cause] = causes.get(cause, 0) + number
+    total = sum(facts.superseded for facts in lives)
+    named = ", ".join(f"{number} {cause}" for cause, number in sorted(causes.items()) if number)
+    return f"{total} superseded" + (f" ({named})" if named else "")

@@ -1,0 +1,98 @@
+"""The watch over one child: when it is overdue, when it may start again. Pure: time comes in.
+
+    starting -> running -> (death) backoff -> starting ...
+                           (too many deaths) failed -> starting after a whole window
+    any -> stopping
+
+A child shows *progress* by messages from the loop that does its work. One that is alive but
+silent for `no_progress_s` is overdue, also when it never spoke at all.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from framefan.messages import ChildFacts
+from framefan.restart import RestartPolicy
+
+if TYPE_CHECKING:
+    from framefan.settings import Limits
+
+
+class State(enum.Enum):
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+class Watch:
+    """What the supervisor knows of the child that fills one post of the process tree."""
+
+    def __init__(self, stage: str, role: str, no_progress_s: float, limits: Limits) -> None:
+        self.stage = stage
+        self.role = role
+        self.no_progress_s = no_progress_s
+        self.pid = 0
+        self.state = State.BACKOFF
+        self.due_at = 0.0
+        """When the child is to be started, in backoff or failed."""
+        self._heard_at = 0.0
+        self._policy = RestartPolicy(limits)
+
+    @property
+    def title(self) -> str:
+        return f"{self.stage} {self.role}".strip()
+
+    @property
+    def alive(self) -> bool:
+        return self.state in (State.STARTING, State.RUNNING)
+
+    def started(self, now: float, pid: int) -> None:
+        self.state = State.STARTING
+        self.pid = pid
+        self._heard_at = now
+
+    def progressed(self, now: float) -> bool:
+        """Note progress; True the first time, when starting turns into running."""
+        self._heard_at = now
+        first = self.state is State.STARTING
+        if first:
+            self.state = State.RUNNING
+        return first
+
+    def forgive(self, seconds: float) -> None:
+        """We ourselves did not run for so long: that silence was not the child's."""
+        self._heard_at += seconds
+
+    def died(self, now: float) -> float:
+        """Seconds until the next start."""
+        wait = self._policy.died(now)
+        self.state = State.FAILED if self._policy.failed else State.BACKOFF
+        self.due_at = now + wait
+        self.pid = 0
+        return wait
+
+    def stop(self) -> None:
+        self.state = State.STOPPING
+
+    def due(self, now: float) -> bool:
+        return self.state in (State.BACKOFF, State.FAILED) and now >= self.due_at
+
+    def overdue(self, now: float) -> bool:
+        return self.alive and now - self._heard_at > self.no_progress_s
+
+    def next_event(self) -> float:
+        """The time at which this post next needs a look."""
+        if self.alive:
+            return self._heard_at + self.no_progress_s
+        return self.due_at if self.state is not State.STOPPING else float("inf")
+
+    @property
+    def restarts(self) -> int:
+        return self._policy.restarts
+
+    def facts(self) -> ChildFacts:
+        return ChildFacts(self.stage, self.role, self.pid, self.state.value, self.restarts)

@@ -1,0 +1,1 @@
+"""Gateway: from the bus to any number of WebSocket clients and a web page."""

@@ -1,0 +1,331 @@
+"""One client's connection: a line that says at once when it is full, and never holds much.
+
+1. The transport's buffer has a high-water mark of zero: the line is full as soon as the kernel
+   takes less than it is given, and free when all of it is gone. What waits meanwhile waits in the
+   outbox, where it can still be replaced by something newer.
+2. The kernel is told to hold little that is unsent, else seconds of old results would wait there.
+3. A full line must move: the bytes in the buffer and in the kernel have to become fewer within
+   `stall_s`, else the connection is aborted. Nothing gentler works, since a close waits for the
+   same line.
+4. What the kernel has delivered may still lie unread. A `latest` client is paced by its pongs, so
+   that little does: see pace.py.
+5. A client may send little, and not often; a buffer that fills with answers to its pings aborts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import os
+import socket
+import struct
+import termios
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+
+from framefan import clock, host
+from framefan_gateway import pace
+from framefan_gateway.group import Line
+
+if TYPE_CHECKING:
+    from websockets.protocol import Event
+
+    from framefan.settings import Limits
+    from framefan_gateway.contract import Contract
+    from framefan_gateway.group import Client
+    from framefan_gateway.hub import Hub
+
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+_TCPI_RTT = struct.Struct("68xI")
+"""The smoothed round trip time in Linux's struct tcp_info, in microseconds."""
+_ROUND_TRIP_GUESS_S = 0.1
+_STALL_CHECKS = 8
+"""How often within the stall deadline a full line is looked at."""
+_BURST_S = 3.0
+"""How many seconds' worth of messages a client may send at once."""
+
+TOO_MANY = 1008
+TOO_SLOW = 4408
+
+
+class Owner(Protocol):
+    """What a connection needs of its server."""
+
+    hub: Hub
+    limits: Limits
+
+    def opened(self, connection: ClientConnection) -> None:
+        """A TCP connection was accepted; its handshake begins."""
+
+    def lost(self, connection: ClientConnection) -> None:
+        """The TCP connection is gone."""
+
+    def probe(self, connection: ClientConnection) -> None:
+        """A `latest` client joined: call its `probe` after each flush while it is young."""
+
+    def spawn(self, closing: Any) -> None:
+        """Run a coroutine to its end; its errors are the owner's."""
+
+
+class ClientConnection(ServerConnection):
+    def __init__(self, owner: Owner, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._owner = owner
+        self._client: Client | None = None
+        self._pace = pace.Pace()
+        self._pings = 0
+        self._stall: asyncio.TimerHandle | None = None
+        self._moved_at = 0.0
+        self._outstanding = 0
+        self._credit = owner.limits.inbound_per_s * _BURST_S
+        self._credited_at = clock.now()
+        self._ending = False
+        self.served = False
+        """Whether it ever became a client of the hub."""
+        self.aborted = ""
+        """Why we aborted it, if we did: stalled or flood."""
+
+    # ---- between the hub and this line ------------------------------------------------------
+
+    def join(self, contract: Contract) -> None:
+        """Become a client of the hub: from here on it writes to this line."""
+        self.served = True
+        line, now = self._line(), clock.now()
+        greeting: list[bytes] = []
+        held = line._replace(write=greeting.append)
+        self._client = client = self._owner.hub.join(contract, held, self._evict, now)
+        client.line = line
+        data = b"".join(greeting)
+        sent = client.outbox.account().bytes
+        if contract.delivery == "latest" and self._pace.wants_ping(sent):
+            # In one write: a reader that pauses between the two would seem slower than it is.
+            self._ping(sent, behind=data)
+        elif data:
+            self.transport.write(data)
+        if contract.delivery == "latest":
+            self._owner.probe(self)
+        if self.paused:  # what greeted it filled the line before there was a client to tell
+            self._owner.hub.line_full(self._client)
+
+    def _line(self) -> Line:
+        """Past the transport to its descriptor while its buffer is empty: a fifth of the cost.
+
+        The descriptor outlives the client: asyncio calls connection_lost, where we leave the hub,
+        before it closes the socket.
+        """
+        write = self.transport.write
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return Line(write, lambda data: write(data) or len(data))
+        fd = self.transport.get_extra_info("socket").fileno()
+        return Line(write, functools.partial(os.write, fd))
+
+    def _paced_line(self, client: Client) -> Line:
+        """Each write ends with a ping, and the line is full until its pong has come."""
+
+        def write(data: bytes) -> int:
+            self._ping(client.outbox.account().bytes, data)
+            self._owner.hub.line_full(client)
+            return len(data)
+
+        return Line(write, write)
+
+    @property
+    def young(self) -> bool:
+        """Whether its pace is still to be found out."""
+        return self._client is not None and self._pace.young
+
+    @property
+    def joined(self) -> bool:
+        return self._client is not None
+
+    def leave(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            self._owner.hub.leave(client)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close it, in its own time: a full line delays that until it drains or stalls."""
+        self.leave()
+        if self._ending:
+            return
+        self._ending = True
+        self._owner.spawn(self.close(code, reason))
+
+    def abort(self, why: str) -> None:
+        self.aborted = self.aborted or why
+        self.leave()
+        self.transport.abort()
+
+    def _evict(self, reason: str) -> None:
+        self.end(TOO_SLOW, reason)
+
+    # ---- what asyncio calls -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        sock = transport.get_extra_info("socket")
+        if _NOTSENT_LOWAT is not None:
+            unsent = self._owner.limits.unsent_bytes
+            sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, unsent)
+        self.transport = cast("asyncio.Transport", transport)  # TLS may pause us in the next line
+        super().connection_made(transport)
+        self._owner.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.leave()
+        self._disarm()
+        super().connection_lost(exc)
+        self._owner.lost(self)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._moved_at = clock.now()
+        self._outstanding = self._unread()
+        self._arm()
+        if self._client is not None:
+            self._owner.hub.line_full(self._client)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._disarm()
+        self._free_line(clock.now())
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > self._owner.limits.client_buffer_bytes:
+            self.abort("flood")
+
+    def send_data(self) -> None:
+        super().send_data()
+        if self._client is not None and self.protocol.state is not OPEN:
+            self.leave()  # nothing may follow a close frame
+
+    def process_event(self, event: Event) -> None:
+        if self._ending:  # the rest of a flood costs nothing more
+            return
+        if isinstance(event, Frame) and event.opcode is Opcode.PONG:
+            number = pace.number_of(bytes(event.data))
+            if number is not None and self._pace.awaits(number):  # any other is the client's idea
+                self._ponged(number, clock.now())
+                return
+        if self.request is not None and not self._may_send():
+            if self.protocol.state is OPEN:
+                self.end(TOO_MANY, "too many messages")
+            return
+        super().process_event(event)
+
+    # ---- pace -------------------------------------------------------------------------------
+
+    def pulse(self, now: float) -> None:
+        """Look after this client's pace; the server calls it now and then."""
+        client = self._client
+        if client is None or client.contract.delivery != "latest" or self.paused:
+            return
+        if self._pace.lagging:
+            if self._pace.waited(now) > self._owner.limits.stall_s:
+                self.abort("stalled")
+            return
+        account = client.outbox.account()
+        if self._pace.late(account.bytes, now):
+            round_trip_s = _round_trip_s(self.transport.get_extra_info("socket"))
+            if self._pace.falls_behind(round_trip_s, account.conflated, now):
+                self._lag(client)
+        elif self._pace.wants_ping(account.bytes):
+            self._ping(account.bytes)
+
+    def probe(self, now: float) -> None:
+        """Find out the pace of a young client; the server calls it after each flush."""
+        client = self._client
+        if client is None or self.paused:
+            return
+        if self._pace.gives_up(now):
+            client.line = self._line()
+            self._free_line(now)
+        elif not self._pace.lagging:
+            account = client.outbox.account()
+            if self._pace.exceeds_window(account.bytes, account.conflated, now):
+                self._lag(client)
+            elif self._pace.wants_ping(account.bytes):
+                self._ping(account.bytes)
+
+    def _lag(self, client: Client) -> None:
+        """From here on nothing more is sent until all that was sent is known to be read."""
+        self._ping(client.outbox.account().bytes)
+        self._owner.hub.line_full(client)
+        client.line = self._paced_line(client)
+
+    def _ping(self, sent_bytes: int, behind: bytes = b"") -> None:
+        """Send a ping behind `behind`, in one write; `sent_bytes` of results have gone before."""
+        self._pings += 1
+        self._pace.pinged(self._pings, sent_bytes, clock.now())
+        self.transport.write(behind + pace.ping(self._pings))
+
+    def _ponged(self, number: int, now: float) -> None:
+        if not self._pace.ponged(number) or not self._pace.lagging:
+            return
+        client = self._client
+        if client is not None and self._pace.recovers(client.outbox.account().conflated, now):
+            client.line = self._line()
+        self._free_line(now)
+
+    def _free_line(self, now: float) -> None:
+        """The line takes more, unless the transport or the client still has to get through some."""
+        waits = self.paused or (self._pace.lagging and self._pace.waited(now) > 0)
+        if self._client is not None and not waits:
+            self._owner.hub.line_free(self._client, now)
+
+    # ---- limits -----------------------------------------------------------------------------
+
+    def _may_send(self) -> bool:
+        now, rate = clock.now(), self._owner.limits.inbound_per_s
+        earned = (now - self._credited_at) * rate
+        self._credit = min(self._credit + earned, rate * _BURST_S)
+        self._credited_at = now
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
+
+    def _arm(self) -> None:
+        wait = self._owner.limits.stall_s / _STALL_CHECKS
+        self._stall = self.loop.call_later(wait, self._check_stall)
+
+    def _disarm(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _check_stall(self) -> None:
+        now, outstanding = clock.now(), self._unread()
+        if outstanding < self._outstanding:
+            self._moved_at = now
+        self._outstanding = outstanding
+        if now - self._moved_at >= self._owner.limits.stall_s:
+            self.abort("stalled")
+        else:
+            self._arm()
+
+    def _unread(self) -> int:
+        """Bytes on their way: in the transport's buffer, and in the kernel unacknowledged."""
+        buffered = self.transport.get_write_buffer_size()
+        return buffered + _in_kernel(self.transport.get_extra_info("socket"))
+
+
+def _round_trip_s(sock: socket.socket) -> float:
+    """What the kernel measured for this connection, or a guess where it does not say."""
+    if not hasattr(socket, "TCP_INFO") or not host.LINUX:
+        return _ROUND_TRIP_GUESS_S
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTT.size)
+    return float(_TCPI_RTT.unpack(info)[0]) / 1e6
+
+
+def _in_kernel(sock: socket.socket) -> int:
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+    except OSError:  # closing, or a system that does not answer this for sockets
+        return 0
+    count: int = struct.unpack("i", answer)[0]
+    return count

@@ -1,0 +1,310 @@
+"""A feed: what all clients of one contract are due, counted once for all of them.
+
+Most clients have a free line, so they have all been sent the same and are due the same next: they
+are in step, and share the feed's counters and its bytes. What a feed counts only ever grows. A
+client that falls out of step (its line is full) takes a copy of how far the feed had come and
+costs nothing more: all that it missed meanwhile is a difference of two states of the feed, taken
+when its line drains (see outbox.py).
+
+Per camera a line counts results (errors too), losses by cause, and keeps the latest outcome with
+the counts as they stood when it came: what is lost after it is told with the next one, so that
+what a message calls missed is always the hole in `seq` before it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from operator import add, sub
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from framefan_gateway.wire import NOTHING, Gap, Missed, Notice, Outcome
+
+if TYPE_CHECKING:
+    from framefan_gateway.contract import Contract
+
+LossCause = Literal["lost", "bus"]
+
+
+class Loss(NamedTuple):
+    """A run of seqs of one camera that no client can be sent."""
+
+    camera: str
+    epoch: str
+    first_seq: int
+    last_seq: int
+    cause: LossCause
+
+    @property
+    def seqs(self) -> int:
+        return self.last_seq - self.first_seq + 1
+
+    @property
+    def totals(self) -> Totals:
+        if self.cause == "lost":
+            return Totals(offered=self.seqs, lost=self.seqs)
+        return Totals(offered=self.seqs, bus=self.seqs)
+
+
+class Totals(NamedTuple):
+    """What a feed or a client has come to. offered = sent + conflated + lost + bus + pending."""
+
+    offered: int = 0
+    sent: int = 0
+    conflated: int = 0
+    lost: int = 0
+    bus: int = 0
+    bytes: int = 0
+
+    def plus(self, other: Totals) -> Totals:
+        return Totals(*map(add, self, other))
+
+    def minus(self, other: Totals) -> Totals:
+        return Totals(*map(sub, self, other))
+
+    def times(self, n: int) -> Totals:
+        return Totals(*(each * n for each in self))
+
+    @property
+    def missed(self) -> int:
+        return self.conflated + self.lost + self.bus
+
+    @property
+    def pending(self) -> int:
+        return self.offered - self.sent - self.missed
+
+
+class Mark(NamedTuple):
+    """How far one camera's line had come."""
+
+    results: int = 0
+    lost: int = 0
+    bus: int = 0
+
+    def missed_until(self, later: Mark) -> Missed:
+        """What a client at this mark missed when the result at `later` is the next it is sent."""
+        return Missed(
+            conflated=later.results - self.results - 1,
+            lost=later.lost - self.lost,
+            bus=later.bus - self.bus,
+        )
+
+
+_START = Mark()
+
+
+class CameraLine:
+    """One camera of a feed."""
+
+    __slots__ = ("current", "latest", "latest_mark", "losses", "now")
+
+    def __init__(self) -> None:
+        self.now = _START
+        self.latest: Outcome | None = None
+        self.latest_mark = self.now
+        self.current = False
+        """Whether there is a latest outcome and it is of the current epoch."""
+        self.losses: list[Loss] = []
+        """Since the latest outcome, in order, neighbours of one cause merged."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        results, lost, bus = self.now
+        self.now = self.latest_mark = Mark(results + 1, lost, bus)
+        self.latest = outcome
+        self.current = True
+        if self.losses:
+            self.losses.clear()
+
+    def loss(self, loss: Loss) -> None:
+        more = loss.totals
+        self.now = Mark(self.now.results, self.now.lost + more.lost, self.now.bus + more.bus)
+        if not self.current:
+            return
+        last = self.losses[-1] if self.losses else None
+        if last and (last.cause, last.epoch) == (loss.cause, loss.epoch):
+            self.losses[-1] = last._replace(last_seq=loss.last_seq)
+        else:
+            self.losses.append(loss)
+
+    def forget(self) -> None:
+        """A new epoch: what came before it is not what a newcomer wants first."""
+        self.current = False
+        self.losses.clear()
+
+
+class Feed:
+    """The counters and the bytes shared by the clients in step."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.format = contract.format
+        self.lines: defaultdict[str, CameraLine] = defaultdict(CameraLine)
+        self._losses = Totals()
+        self._sent = 0
+        self._sent_bytes = 0
+        self._batch: list[bytes] = []
+        self.batch_bytes = 0
+
+    @property
+    def totals(self) -> Totals:
+        """Of a client that has been in step since the feed began."""
+        _, _, _, lost, bus, _ = self._losses
+        return Totals(self._sent + lost + bus, self._sent, 0, lost, bus, self._sent_bytes)
+
+    def prime(self, camera: str, seen: CameraLine) -> None:
+        """Start with what the hub saw of a camera before this feed began."""
+        line = self.lines[camera]
+        if seen.current and seen.latest is not None:
+            line.outcome(seen.latest)
+        for loss in seen.losses:
+            line.loss(loss)
+
+    def forget(self) -> None:
+        for line in self.lines.values():
+            line.forget()
+
+    def take_batch(self) -> bytes:
+        """All that the clients in step are due since the last call, to leave in one write."""
+        batch = self._batch
+        if not batch:
+            return b""
+        data = batch[0] if len(batch) == 1 else b"".join(batch)
+        batch.clear()
+        self.batch_bytes = 0
+        return data
+
+    def _due(self, data: bytes, results: int = 0) -> None:
+        """`results`: 1 for an outcome, 0 for a gap or status."""
+        size = len(data)
+        self._batch.append(data)
+        self.batch_bytes += size
+        self._sent += results
+        self._sent_bytes += size
+
+    def _lose(self, loss: Loss) -> None:
+        self._losses = self._losses.plus(loss.totals)
+
+
+class LatestFeed(Feed):
+    """`latest`: of each camera the newest outcome is due, and how many it replaced."""
+
+    def __init__(self, contract: Contract) -> None:
+        super().__init__(contract)
+        self.told: dict[str, Mark] = {}
+        """By camera, the line's mark at the last message that the clients in step were sent."""
+        self.notices: dict[tuple[object, ...], tuple[int, Notice]] = {}
+        """By subject, the newest notice and its number: statuses conflate like results."""
+        self.noticed = 0
+
+    def prime(self, camera: str, seen: CameraLine) -> None:
+        super().prime(camera, seen)
+        self.told[camera] = self.lines[camera].latest_mark
+
+    def outcome(self, outcome: Outcome, now: float) -> None:
+        camera = outcome.camera
+        line = self.lines[camera]
+        told = self.told.get(camera, _START)
+        nothing = told is line.now  # the ordinary case: no loss since
+        line.outcome(outcome)
+        mark = self.told[camera] = line.latest_mark
+        missed = NOTHING if nothing else told.missed_until(mark)
+        self._due(outcome.frame(self.format, missed, now), results=1)
+
+    def loss(self, loss: Loss) -> None:
+        self.lines[loss.camera].loss(loss)
+        self.told.setdefault(loss.camera, _START)
+        self._lose(loss)
+
+    def notice(self, subject: tuple[object, ...], notice: Notice) -> None:
+        self.noticed += 1
+        self.notices[subject] = (self.noticed, notice)
+        self._due(notice.frame(self.format))
+
+
+class Entry(NamedTuple):
+    data: bytes
+    results: int
+    """1 for an outcome, 0 for a gap or status."""
+
+
+class EveryFeed(Feed):
+    """`every`: one ordered log, kept only while somebody is behind, and only up to its bounds."""
+
+    def __init__(self, contract: Contract, most_messages: int, most_bytes: int) -> None:
+        super().__init__(contract)
+        self._most_messages = most_messages
+        self._most_bytes = most_bytes
+        self._log: deque[Entry] = deque()
+        self._log_bytes = 0
+        self.keep = False
+        """Whether anybody is behind; set by the owner of the clients."""
+        self.end = 0
+        """The number of the next entry; a client in step is always here."""
+
+    @property
+    def start(self) -> int:
+        """The oldest entry kept: a client further behind than this has lost something."""
+        return self.end - len(self._log)
+
+    @property
+    def log_bytes(self) -> int:
+        return self._log_bytes
+
+    def entries(self, position: int, most_bytes: int) -> list[Entry]:
+        """Entries from `position` on: as many as fit in `most_bytes`, at least one if any."""
+        taken: list[Entry] = []
+        size = 0
+        for index in range(position - self.start, len(self._log)):
+            entry = self._log[index]
+            size += len(entry.data)
+            if taken and size > most_bytes:
+                break
+            taken.append(entry)
+        return taken
+
+    def trim(self, position: int) -> None:
+        """Nobody needs what is before `position` any more."""
+        while self._log and self.start < position:
+            self._drop_first()
+
+    def outcome(self, outcome: Outcome, now: float) -> None:
+        self.lines[outcome.camera].outcome(outcome)
+        data = outcome.frame(self.format, NOTHING, now)
+        self._append(Entry(data, 1))
+
+    def loss(self, loss: Loss) -> None:
+        self.lines[loss.camera].loss(loss)
+        self._lose(loss)
+        self._append(Entry(gap(loss).frame(self.format), 0))
+
+    def notice(self, subject: tuple[object, ...], notice: Notice) -> None:  # noqa: ARG002
+        self._append(Entry(notice.frame(self.format), 0))
+
+    def _append(self, entry: Entry) -> None:
+        self._due(entry.data, entry.results)
+        self.end += 1
+        if not self.keep:
+            self._log.clear()
+            self._log_bytes = 0
+            return
+        self._log.append(entry)
+        self._log_bytes += len(entry.data)
+        while len(self._log) > self._most_messages or (
+            self._log_bytes > self._most_bytes and len(self._log) > 1
+        ):
+            self._drop_first()
+
+    def _drop_first(self) -> None:
+        self._log_bytes -= len(self._log.popleft().data)
+
+
+def gap(loss: Loss) -> Notice:
+    return Notice(
+        Gap(
+            camera=loss.camera,
+            epoch=loss.epoch,
+            first_seq=loss.first_seq,
+            last_seq=loss.last_seq,
+            missed=loss.seqs,
+            missed_by={loss.cause: loss.seqs},
+        )
+    )

@@ -1,0 +1,197 @@
+"""Intake: what comes from the bus, checked, in order, with its holes counted.
+
+1. A record that does not decode, or says what no pool of ours says, is foreign: dropped, counted.
+2. `epoch` is the pool's boot id. A record of another epoch than the current one starts a new
+   epoch, unless that epoch has ended before: then it is a leftover, dropped, counted as stale.
+3. `n` counts all of a pool's records: a hole in it is what the bus lost, of any kind.
+4. `seq` counts a camera's outcomes: a hole in it is what the clients missed, cause `bus`. The
+   first record of a camera this gateway ever sees sets where counting starts; after that every
+   new epoch starts at 0.
+
+Pure: bytes come in, news goes to the hub.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from framefan import bus
+from framefan.messages import OutcomeRecord, StateRecord, StatusRecord
+from framefan.settings import NAME
+from framefan_gateway import wire
+from framefan_gateway.feed import Loss
+from framefan_gateway.hub import NewEpoch
+
+if TYPE_CHECKING:
+    from framefan_gateway.hub import Hub
+
+_LARGEST = 1 << 53
+"""Numbers beyond this are not exact in every client's language, and none of ours."""
+_NOT_OURS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+_EPOCHS_REMEMBERED = 64
+
+_outcome = msgspec.msgpack.Decoder(OutcomeRecord)
+_status = msgspec.msgpack.Decoder(StatusRecord)
+_state = msgspec.msgpack.Decoder(StateRecord)
+
+
+class Intake:
+    """Feeds the hub from the bus and keeps the newest state table."""
+
+    def __init__(self, hub: Hub, state_lost_s: float) -> None:
+        self._hub = hub
+        self._state_lost_s = state_lost_s
+        self._epoch = ""
+        self._ended: deque[str] = deque(maxlen=_EPOCHS_REMEMBERED)
+        self._next_n: int | None = None
+        self._next_seq: dict[str, int] = {}
+        self._cameras: dict[bytes, str] = {}
+        """By topic of results, the camera: a topic is looked into once."""
+        self._told: dict[str, tuple[str, str]] = {}
+        """By camera, the state and reason that clients were last told."""
+        self._silent = False
+        self.state: StateRecord | None = None
+        self.state_at = -math.inf
+        self.foreign = 0
+        self.stale = 0
+        self.bus_gaps = 0
+        """Records of any kind that the bus lost."""
+
+    def take(self, parts: list[bytes], now: float, wall: float) -> None:
+        """One multipart message of the bus; `wall` stamps what this gateway says itself."""
+        try:
+            topic, body = parts
+            camera = self._cameras.get(topic)
+            if camera is not None:
+                self._take_outcome(_outcome.decode(body), camera)
+                return
+            name = topic.decode("ascii")
+            if name == bus.STATE:
+                self._take_state(_state.decode(body), now, wall)
+            elif name.startswith(bus.RESULT):
+                camera = _camera_of(name)
+                self._take_outcome(_outcome.decode(body), camera)
+                self._cameras[topic] = camera
+            elif name.startswith(bus.STATUS):
+                self._take_status(_status.decode(body))
+            else:
+                self.foreign += 1
+        except _NOT_OURS:
+            self.foreign += 1
+
+    def tick(self, now: float, wall: float) -> None:
+        """Call about once a second: a pool that is silent for too long is news too."""
+        silent = now - self.state_at > self._state_lost_s
+        if silent == self._silent or (silent and self.state is None):
+            return
+        self._silent = silent
+        self._hub.tell(
+            wire.Status(
+                ts=round(wall, 3),
+                epoch=self._epoch,
+                subject="pool",
+                state="silent" if silent else "live",
+                reason="no_state" if silent else "",
+                message=f"no news for {self._state_lost_s:g} s" if silent else "",
+            )
+        )
+
+    @property
+    def fresh(self) -> bool:
+        """Whether there is a state table that still can be believed."""
+        return self.state is not None and not self._silent
+
+    # ---- records ----------------------------------------------------------------------------
+
+    def _take_outcome(self, record: OutcomeRecord, camera: str) -> None:
+        _check_outcome(record)
+        if record.camera != camera:
+            raise ValueError(record.camera)
+        outcome = None if record.kind == "lost" else wire.Outcome(record)
+        if not self._in_epoch(record.epoch, record.n):
+            return
+        seq = record.seq
+        expected = self._next_seq.get(camera)
+        if expected is None:
+            expected = 0 if self._ended else seq  # the first this gateway ever sees of it
+        if seq < expected:
+            self.stale += 1
+            return
+        self._next_seq[camera] = seq + 1
+        if seq > expected:
+            self._hub.tell(Loss(camera, record.epoch, expected, seq - 1, "bus"))
+        self._hub.tell(outcome or Loss(camera, record.epoch, seq, seq, "lost"))
+
+    def _take_status(self, record: StatusRecord) -> None:
+        _check(record.n, record.ts, record.next_try_s or 0)
+        if self._in_epoch(record.epoch, record.n):
+            if record.camera is not None and record.subject == "camera":
+                self._told[record.camera] = (record.state, record.reason)
+            self._hub.tell(wire.status(record))
+
+    def _take_state(self, record: StateRecord, now: float, wall: float) -> None:
+        _check(record.n, record.ts)
+        if not self._in_epoch(record.epoch, record.n):
+            return
+        self.state, self.state_at = record, now
+        self.tick(now, wall)
+        for camera, facts in record.cameras.items():
+            if self._told.get(camera, ("live", "")) != (facts.state, facts.reason):
+                # Its status record was before our time, or the bus lost it.
+                self._told[camera] = (facts.state, facts.reason)
+                self._hub.tell(wire.camera_status(camera, facts, record.epoch, record.ts))
+
+    def _in_epoch(self, epoch: str, n: int) -> bool:
+        if epoch != self._epoch:
+            if epoch in self._ended:
+                self.stale += 1
+                return False
+            self._begin(epoch)
+        elif self._next_n is not None and n > self._next_n:
+            self.bus_gaps += n - self._next_n
+        self._next_n = n + 1
+        return True
+
+    def _begin(self, epoch: str) -> None:
+        if self._epoch:
+            self._ended.append(self._epoch)
+            self._hub.tell(NewEpoch())
+        self._epoch = epoch
+        self._next_n = None
+        self._next_seq.clear()
+
+
+def _camera_of(topic: str) -> str:
+    """The camera of a topic of results. Raises ValueError for one that no pool of ours has."""
+    camera = topic[len(bus.RESULT) : -1]
+    if topic != f"{bus.RESULT}{camera}/" or not NAME.fullmatch(camera):
+        raise ValueError(topic)
+    return camera
+
+
+def _check_outcome(record: OutcomeRecord) -> None:
+    """Like _check, without a loop: this runs for every result."""
+    if not (
+        0 <= record.n < _LARGEST
+        and 0 <= record.seq < _LARGEST
+        and 0 <= record.frame < _LARGEST
+        and 0 <= record.width < _LARGEST
+        and 0 <= record.height < _LARGEST
+        and 0 <= record.worker < _LARGEST
+        and 0 <= record.ts < _LARGEST
+        and 0 <= record.captured_at < _LARGEST
+        and 0 <= record.started_at < _LARGEST
+        and 0 <= record.finished_at < _LARGEST
+    ):
+        raise ValueError(record.camera)
+
+
+def _check(*numbers: Any) -> None:
+    """Raises ValueError for a number that no record of ours holds."""
+    for number in numbers:
+        if not 0 <= number < _LARGEST:  # false for NaN, too
+            raise ValueError(number)

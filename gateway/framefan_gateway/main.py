@@ -1,0 +1,260 @@
+"""The gateway process: from the bus to WebSocket clients.
+
+One asyncio loop reads the bus, the supervisor's link and the pool's link by their descriptors, and
+nothing in it waits for anybody. The bus is read until it is empty, but only so much in one go, so
+that clients and links get their turn; then the hub is flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from framefan import bus, clock, host, links, logs, messages
+from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
+from framefan.processes import Parent, settle
+from framefan_gateway import tls
+from framefan_gateway.hub import Hub
+from framefan_gateway.intake import Intake
+from framefan_gateway.server import Server
+
+if TYPE_CHECKING:
+    import ssl
+
+    from framefan.settings import Settings
+
+_READS_PER_TICK = 64
+_BEAT_S = 1.0
+_RETRY_S = 0.2
+_SPARE_DESCRIPTORS = 128
+# Plain ints: enums are combined in Python code.
+_NOBLOCK, _POLLIN = int(zmq.NOBLOCK), int(zmq.POLLIN)
+_EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
+_FROM_POOL = messages.ToCapture  # the pool says nothing to a gateway; any union of ours will do
+
+
+class Subscription:
+    """The bus, read by its descriptor."""
+
+    def __init__(self, settings: Settings, intake: Intake, server: Server) -> None:
+        self._intake = intake
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._socket = bus.subscriber(settings.limits, bus.RESULT, bus.STATUS, bus.STATE)
+        self._socket.connect(settings.results_endpoint)
+        self._fd = int(self._socket.getsockopt(zmq.FD))
+        self._again: asyncio.Handle | None = None
+        self._loop.add_reader(self._fd, self.read)
+        self.read()
+
+    def read(self) -> None:
+        """Read what is there. The descriptor tells of changes only, so read until it is empty."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        bus_socket = self._socket
+        for _ in range(_READS_PER_TICK):
+            try:
+                parts = [bus_socket.recv(_NOBLOCK)]
+            except zmq.Again:
+                break
+            while bus_socket.getsockopt(_RCVMORE):  # the parts of a message come all together
+                parts.append(bus_socket.recv(_NOBLOCK))
+            self._intake.take(parts, clock.now(), clock.wall())
+            if not int(bus_socket.getsockopt(_EVENTS)) & _POLLIN:  # an Again costs far more
+                break
+        else:
+            self._again = self._loop.call_soon(self.read)
+        self._server.news()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        if self._again is not None:
+            self._again.cancel()
+        self._socket.close(linger=0)
+
+
+class PoolLink:
+    """Tells the pool's state table about this gateway, and finds the next pool when one dies."""
+
+    def __init__(self, path: str, gateway: int) -> None:
+        self._path = path
+        self._gateway = gateway
+        self._link: links.Link[Any] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._retry: asyncio.TimerHandle | None = None
+        self._connect()
+
+    def report(self, facts: messages.GatewayFacts) -> None:
+        if self._link is None:
+            return
+        try:
+            self._link.offer(messages.GatewayReport(facts))
+        except LinkClosed:
+            self._lost()
+
+    def _connect(self) -> None:
+        try:
+            self._link = links.Link(links.connect(self._path), _FROM_POOL)
+            self._link.send(messages.HelloGateway(self._gateway, os.getpid()))
+        except LinkClosed:
+            self._lost()
+        else:
+            self._loop.add_reader(self._link.fileno(), self._read)
+
+    def _read(self) -> None:
+        try:
+            if self._link is not None:
+                self._link.receive()
+        except LinkError:
+            self._lost()
+
+    def _lost(self) -> None:
+        self._drop()
+        self._retry = self._loop.call_later(_RETRY_S, self._connect)
+
+    def _drop(self) -> None:
+        if self._link is not None:
+            self._loop.remove_reader(self._link.fileno())
+            self._link.close()
+            self._link = None
+
+    def close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        self._drop()
+
+
+class Gateway:
+    """The process's parts, and the end of them."""
+
+    def __init__(
+        self, parent: Parent, descriptors: int, certificate: ssl.SSLContext | None
+    ) -> None:
+        self._parent = parent
+        self._certificate = certificate
+        settings = parent.settings
+        self._id = int(parent.role or 1)
+        limits = settings.limits
+        self._hub = Hub(limits.every_messages, limits.every_bytes)
+        self._intake = Intake(self._hub, limits.state_lost_s)
+        self._server = Server(settings, self._id, self._hub, self._intake)
+        self._server.most_clients = min(limits.max_clients, descriptors - _SPARE_DESCRIPTORS)
+        self._stop = asyncio.Event()
+        self.failed = False
+        self._loop = asyncio.get_running_loop()
+        self._beats = 0
+        self._beat_timer: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Serve until told to stop, by message, by signal or by the parent's end."""
+        self._loop.set_exception_handler(self._on_exception)
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        self._loop.add_reader(self._parent.link.fileno(), self._on_control)
+        self._take(self._parent.early)
+        listener = socket.socket(fileno=self._parent.inherited_fd)
+        listener.setblocking(False)
+        await self._server.start(listener, self._certificate)
+        self._bus = Subscription(self._parent.settings, self._intake, self._server)
+        self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
+        self._beat()
+        settle()
+        if self._parent.stop_asked:
+            self._stop.set()
+        await self._stop.wait()
+        await self._end()
+
+    async def _end(self) -> None:
+        self._bus.close()
+        await self._server.close()
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
+        self._pool.close()
+        self._loop.remove_reader(self._parent.link.fileno())
+
+    def _on_exception(self, _: object, context: dict[str, Any]) -> None:
+        """What no callback may raise: end, so that a gateway in good order takes over.
+
+        Errors of the system are not ours: out of descriptors, asyncio stops accepting for a second.
+        """
+        error = context.get("exception")
+        logs.error(f"the gateway's loop: {context['message']}", error=error)
+        if not isinstance(error, OSError):
+            self.failed = True
+            self._stop.set()
+
+    # ---- once a second ----------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        self._beats += 1
+        self._beat_timer = self._loop.call_later(_BEAT_S, self._beat)
+        try:
+            self._parent.link.offer(messages.Progress(self._beats))
+        except LinkClosed:
+            self._stop.set()
+        if self._stop.is_set():
+            return
+        self._intake.tick(clock.now(), clock.wall())
+        self._bus.read()
+        self._pool.report(self.facts())
+
+    def facts(self) -> messages.GatewayFacts:
+        totals = self._hub.totals()
+        by_cause = {"conflated": totals.conflated, "lost": totals.lost, "bus": totals.bus}
+        return messages.GatewayFacts(
+            id=self._id,
+            pid=os.getpid(),
+            clients=self._hub.clients,
+            offered=totals.offered,
+            sent=totals.sent,
+            missed=totals.missed,
+            missed_by={cause: count for cause, count in by_cause.items() if count},
+            bytes=totals.bytes,
+            closed_by=dict(self._server.closed_by),
+            foreign=self._intake.foreign,
+            bus_gaps=self._intake.bus_gaps,
+        )
+
+    # ---- the supervisor ---------------------------------------------------------------------
+
+    def _on_control(self) -> None:
+        try:
+            self._take(self._parent.link.receive())
+        except LinkError:
+            self._loop.remove_reader(self._parent.link.fileno())
+            self._stop.set()
+
+    def _take(self, received: list[Any]) -> None:
+        if any(isinstance(message, messages.Stop) for message in received):
+            self._stop.set()
+
+
+def main() -> None:
+    parent = Parent("gateway", messages.FromSupervisor)
+    descriptors = host.raise_descriptor_limit()
+    logs.debug("the gateway starts", descriptors=descriptors)
+    try:
+        certificate = tls.context(parent.settings)
+    except StartError as error:  # another gateway would fare no better
+        with contextlib.suppress(LinkClosed):
+            parent.link.send(messages.Fatal(error.exit_code, error.what, error.why, error.fix))
+        sys.exit(error.exit_code)
+    if not asyncio.run(_run(parent, descriptors, certificate)):
+        sys.exit(EXIT_FAILED)
+
+
+async def _run(parent: Parent, descriptors: int, certificate: ssl.SSLContext | None) -> bool:
+    gateway = Gateway(parent, descriptors, certificate)
+    await gateway.run()
+    return not gateway.failed
+
+
+if __name__ == "__main__":
+    main()

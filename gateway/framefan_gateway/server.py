@@ -1,0 +1,200 @@
+"""The shell around the hub: one asyncio server for WebSocket clients and the page.
+
+It owns the listening socket, the connections and the moment of each flush. News is flushed at once
+when the loop is idle. After a flush that took a while the next one rests for a few times as long,
+at most a few milliseconds: under load several messages then share each client's write, and the
+loop keeps time for everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from websockets.asyncio.server import Server as WebSocketServer
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from framefan import clock, logs
+from framefan_gateway import commands, web
+from framefan_gateway.connection import ClientConnection
+from framefan_gateway.contract import DEFAULT
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Coroutine
+
+    from websockets.http11 import Request, Response
+
+    from framefan.settings import Settings
+    from framefan_gateway.hub import Hub
+    from framefan_gateway.intake import Intake
+
+GOING_AWAY = 1001
+_REST_FACTOR = 16
+_REST_LEAST_S = 0.0005
+_REST_MOST_S = 0.004
+_ACCEPTS_PER_TICK = 64
+_BACKLOG = 1024
+_INBOUND_QUEUE = 4
+_PULSE_S = 0.1
+_PULSES = 100
+"""How many clients' paces are looked after at once: with more clients, each has to wait longer."""
+_FAREWELL_S = 2.0
+"""How long clients may take to answer a close before they are aborted."""
+_ABORTED_S = 0.5
+"""How long the aborted may take to be gone: a turn of the loop, unless it is very busy."""
+
+_silent = logging.getLogger("framefan_gateway.websockets")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+class Server:
+    """Serves clients of one hub on one listening socket until `close`."""
+
+    def __init__(self, settings: Settings, gateway: int, hub: Hub, intake: Intake) -> None:
+        self.limits = settings.limits
+        self.hub = hub
+        self.closed_by: Counter[str] = Counter()
+        """By close code or reason, how connections of clients ended."""
+        self._web = web.Web(settings, gateway, hub, intake)
+        self._connections: set[ClientConnection] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server: WebSocketServer | None = None
+        self._flush: asyncio.TimerHandle | None = None
+        self._rest_until = 0.0
+        self._young: set[ClientConnection] = set()
+        self._turn: list[ClientConnection] = []
+        self._pulse_timer: asyncio.TimerHandle | None = None
+        self.most_clients = self.limits.max_clients
+
+    async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve on a socket that is bound and listens already; it is closed in the end."""
+        self._server = await serve(
+            self._serve,
+            sock=listener,
+            ssl=tls,
+            # asyncio refuses a deadline of the TLS handshake where there is no TLS
+            ssl_handshake_timeout=None if tls is None else self.limits.handshake_s,
+            backlog=_ACCEPTS_PER_TICK,
+            create_connection=functools.partial(ClientConnection, self),  # type: ignore[arg-type]
+            process_request=self._answer,
+            compression=None,
+            open_timeout=self.limits.handshake_s,
+            close_timeout=self.limits.stall_s,
+            max_size=self.limits.inbound_bytes,
+            max_queue=_INBOUND_QUEUE,
+            write_limit=0 if tls is None else (1, 0),  # at 0, asyncio's TLS is full while empty
+            server_header=None,
+            logger=_silent,
+        )
+        self._pulse()
+        listener.listen(_BACKLOG)  # asyncio accepts as many in one go as it was told to queue
+
+    async def close(self) -> None:
+        """Say 1001 to everybody, and abort who has not left after a short while."""
+        for connection in tuple(self._connections):
+            connection.leave()
+        for timer in (self._flush, self._pulse_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._server is None:
+            return
+        self._server.close(code=GOING_AWAY)
+        closed = asyncio.ensure_future(self._server.wait_closed())
+        await asyncio.wait([closed], timeout=_FAREWELL_S)
+        for connection in tuple(self._connections):
+            connection.abort("shutdown")
+        await asyncio.wait([closed], timeout=_ABORTED_S)
+        closed.cancel()
+
+    # ---- flushing ---------------------------------------------------------------------------
+
+    def news(self) -> None:
+        """The hub has news: flush now, or when the last flush has been rested from."""
+        if self._flush is not None or not self.hub.waiting:
+            return
+        wait = self._rest_until - clock.now()
+        if wait < _REST_LEAST_S:
+            self.flush()
+        else:
+            self._flush = asyncio.get_running_loop().call_later(wait, self.flush)
+
+    def flush(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        start = clock.now()
+        self.hub.flush(start)
+        end = clock.now()
+        self._rest_until = end + min((end - start) * _REST_FACTOR, _REST_MOST_S)
+        for connection in tuple(self._young):
+            connection.probe(end)
+            if not connection.young:
+                self._young.discard(connection)
+
+    def _pulse(self) -> None:
+        """Look after the pace of the next few clients."""
+        self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
+        now = clock.now()
+        self._turn = self._turn or list(self._connections)
+        for connection in self._turn[-_PULSES:]:
+            connection.pulse(now)
+        del self._turn[-_PULSES:]
+
+    # ---- connections ------------------------------------------------------------------------
+
+    def opened(self, connection: ClientConnection) -> None:
+        self._connections.add(connection)
+        if self._handshakes() > 2 * self.limits.max_handshakes:
+            connection.abort("handshakes")  # not even a 503 for a flood
+
+    def lost(self, connection: ClientConnection) -> None:
+        self._connections.discard(connection)
+        self._young.discard(connection)
+        if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
+            self.closed_by[connection.aborted or str(connection.close_code)] += 1
+
+    def probe(self, connection: ClientConnection) -> None:
+        self._young.add(connection)
+
+    def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(closing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _handshakes(self) -> int:
+        return len(self._connections) - len(self._server.all_connections if self._server else ())
+
+    def _answer(self, _: ServerConnection, request: Request) -> Response | None:
+        response = self._web.answer(request)
+        if response is not None:
+            return response
+        if self.hub.clients >= self.most_clients:
+            return _busy(request, "this gateway serves as many clients as it may")
+        if self._handshakes() > self.limits.max_handshakes:
+            return _busy(request, "too many handshakes at once")
+        return None
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, ClientConnection)
+        try:
+            connection.join(DEFAULT)
+            async for text in connection:
+                await connection.send(commands.answer(text).decode())
+        except ConnectionClosed:
+            pass
+        except Exception as error:  # the border to websockets, which would swallow it unsaid
+            logs.error("serving a client failed", error=repr(error))
+            raise
+
+
+def _busy(request: Request, message: str) -> Response:
+    body = msgspec.json.encode({"error": message})
+    return web.reply(request, 503, body, "application/json", **{"Retry-After": "1"})

@@ -1,0 +1,267 @@
+"""The messages clients receive, and their bytes, encoded once and shared.
+
+Everything here follows docs/protocol.md: the structs are what its schema is generated from. A
+message is encoded when the first client is due it, once per (format, missed); every other client
+that is due the same is handed the same bytes, as a whole WebSocket frame.
+
+JSON is strict: msgspec writes a float that is not finite as null.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from framefan.messages import CameraFacts, Detection, OutcomeRecord, PredictError, StatusRecord
+
+VERSION = 1
+Format = Literal["json", "msgpack"]
+
+
+class Missed(NamedTuple):
+    """What a client was not sent since its last message of a camera, by cause.
+
+    conflated: a newer result took its place while the line was full; lost: the pool could not
+    give that seq a result; bus: it never reached this gateway.
+    """
+
+    conflated: int = 0
+    lost: int = 0
+    bus: int = 0
+
+    def by_cause(self) -> dict[str, int]:
+        return {cause: n for cause, n in zip(self._fields, self, strict=True) if n}
+
+
+NOTHING = Missed()
+
+
+class Latency(Struct, frozen=True):
+    """Milliseconds: grab to predict, in predict, predict's end to encoding here, and the whole."""
+
+    wait: float
+    predict: float
+    deliver: float
+    total: float
+
+
+class _Head(Struct, kw_only=True, omit_defaults=False):
+    """What a result and an error have in common, in the order it is written."""
+
+    v: int = VERSION
+    camera: str
+    seq: int
+    epoch: str
+    frame: int
+    ts: float
+    width: int
+    height: int
+    model: str
+    worker: int
+    missed: int
+    missed_by: dict[str, int] | UnsetType = UNSET
+    latency_ms: Latency
+
+
+class Result(_Head, tag_field="type", tag="result", kw_only=True):
+    """A predict that returned: detections, or any other value as `result`."""
+
+    detections: list[Detection] | UnsetType = UNSET
+    result: Any = UNSET
+
+
+class Failure(_Head, tag_field="type", tag="error", kw_only=True):
+    """A predict that raised, or returned what cannot be sent."""
+
+    error: PredictError
+
+
+class Status(Struct, tag_field="type", tag="status", kw_only=True):
+    """A camera, worker, predictor, gateway or the pool changed its state."""
+
+    v: int = VERSION
+    ts: float
+    epoch: str
+    subject: Literal["camera", "worker", "predictor", "gateway", "pool"]
+    camera: str | UnsetType = UNSET
+    worker: int | UnsetType = UNSET
+    state: str
+    reason: str = ""
+    message: str = ""
+    next_try_s: float | UnsetType = UNSET
+
+
+class Gap(Struct, tag_field="type", tag="gap", kw_only=True):
+    """To `every` clients: these seqs will never come. Counts as telling them `missed`."""
+
+    v: int = VERSION
+    camera: str
+    epoch: str
+    first_seq: int
+    last_seq: int
+    missed: int
+    missed_by: dict[str, int]
+
+
+class CommandError(Struct):
+    code: int
+    message: str
+    temporary: bool = False
+
+
+class Reply(Struct, omit_defaults=True):
+    """The answer to a command, with the command's id when it had one."""
+
+    error: CommandError
+    id: int | str | None = field(default=None)
+
+
+Message = Result | Failure | Status | Gap
+
+_TEXT, _BINARY = 0x81, 0x82
+"""The first byte of a whole message's only frame."""
+_MEDIUM = struct.Struct("!BBH")
+_LARGE = struct.Struct("!BBQ")
+
+_json = msgspec.json.Encoder()
+_msgpack = msgspec.msgpack.Encoder()
+_detections = msgspec.msgpack.Decoder(list[Detection])
+_error = msgspec.msgpack.Decoder(PredictError)
+_value = msgspec.msgpack.Decoder()
+
+
+def frame(message: Struct, fmt: Format) -> bytes:
+    """One whole unmasked WebSocket frame: text for JSON, binary for MessagePack."""
+    if fmt == "json":
+        return _framed(_TEXT, _json.encode(message))
+    return _framed(_BINARY, _msgpack.encode(message))
+
+
+def _framed(head: int, data: bytes) -> bytes:
+    """RFC 6455, section 5.2: the length in one byte, or in the two or eight after it."""
+    size = len(data)
+    if size < 126:
+        return bytes((head, size)) + data
+    if size < 1 << 16:
+        return _MEDIUM.pack(head, 126, size) + data
+    return _LARGE.pack(head, 127, size) + data
+
+
+class Notice:
+    """A status or gap: the same bytes for every client of a format."""
+
+    def __init__(self, message: Status | Gap) -> None:
+        self.message = message
+        self._frames: dict[Format, bytes] = {}
+
+    def frame(self, fmt: Format) -> bytes:
+        found = self._frames.get(fmt)
+        if found is None:
+            found = self._frames[fmt] = frame(self.message, fmt)
+        return found
+
+
+class Outcome:
+    """A result or error of one seq: the same bytes for every client that missed the same."""
+
+    __slots__ = ("_frames", "camera", "epoch", "message", "record", "seq")
+
+    def __init__(self, record: OutcomeRecord) -> None:
+        """Raises msgspec.MsgspecError when the payload is not what `kind` says."""
+        self.record = record
+        self.camera = record.camera
+        self.epoch = record.epoch
+        self.seq = record.seq
+        self._frames: dict[tuple[Format, Missed], bytes] = {}
+        self.message = _message(record)
+
+    def frame(self, fmt: Format, missed: Missed, now: float) -> bytes:
+        """The bytes for a client that missed `missed`; `deliver` ends at the first encoding."""
+        key = fmt, missed
+        found = self._frames.get(key)
+        if found is None:
+            message = self.message
+            if missed is NOTHING:
+                message.missed, message.missed_by = 0, UNSET
+            else:
+                message.missed = sum(missed)
+                message.missed_by = missed.by_cause() if message.missed else UNSET
+            message.latency_ms = latency(self.record, now)
+            found = self._frames[key] = frame(message, fmt)
+        return found
+
+
+_UNTIMED = Latency(0, 0, 0, 0)
+
+
+def latency(record: OutcomeRecord, now: float) -> Latency:
+    """`now` and the record's stamps are of the clock that all our processes share."""
+    captured, started, finished = record.captured_at, record.started_at, record.finished_at
+    return Latency(
+        wait=round((started - captured) * 1000, 2),
+        predict=round((finished - started) * 1000, 2),
+        deliver=round((now - finished) * 1000, 2),
+        total=round((now - captured) * 1000, 2),
+    )
+
+
+def _message(record: OutcomeRecord) -> Result | Failure:
+    if record.kind == "detections":
+        return _result(record, _detections.decode(record.payload), UNSET)
+    if record.kind == "error":
+        error = _error.decode(record.payload)
+        head = _result(record, UNSET, UNSET)
+        shared = {name: getattr(head, name) for name in _Head.__struct_fields__}
+        return Failure(**shared, error=error)
+    value = _value.decode(record.payload)
+    _json.encode(value)  # what has no JSON form is refused here, before anyone is offered it
+    return _result(record, UNSET, value)
+
+
+def _result(record: OutcomeRecord, detections: list[Detection] | UnsetType, value: Any) -> Result:
+    return Result(
+        camera=record.camera,
+        seq=record.seq,
+        epoch=record.epoch,
+        frame=record.frame,
+        ts=round(record.ts, 3),
+        width=record.width,
+        height=record.height,
+        model=record.model,
+        worker=record.worker,
+        missed=0,
+        latency_ms=_UNTIMED,
+        detections=detections,
+        result=value,
+    )
+
+
+def status(record: StatusRecord) -> Status:
+    return Status(
+        ts=round(record.ts, 3),
+        epoch=record.epoch,
+        subject=record.subject,
+        camera=UNSET if record.camera is None else record.camera,
+        worker=UNSET if record.worker is None else record.worker,
+        state=record.state,
+        reason=record.reason,
+        message=record.message,
+        next_try_s=UNSET if record.next_try_s is None else record.next_try_s,
+    )
+
+
+def camera_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Status:
+    """The status of a camera as the state table tells it."""
+    return Status(
+        ts=round(ts, 3),
+        epoch=epoch,
+        subject="camera",
+        camera=camera,
+        state=facts.state,
+        reason=facts.reason,
+        message=facts.message,
+        next_try_s=UNSET if facts.next_try_s is None else facts.next_try_s,
+    )

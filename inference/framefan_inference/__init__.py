@@ -1,0 +1,1 @@
+"""Inference: the pool that owns leases, outcomes and order, and its workers."""

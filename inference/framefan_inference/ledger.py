@@ -1,0 +1,140 @@
+"""The ledger: schedule and sequencers as one, so that every frame and seq is answered for.
+
+captured = leased + superseded + bad + waiting, and leased = results + errors + lost + running:
+what waits or was superseded is the schedule's, what was leased is a sequencer's, and nothing moves
+from one to the other except here. Pure: no clock, no socket.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from framefan_inference.schedule import Freed, Grant, Schedule
+from framefan_inference.sequencer import Entry, Sequencer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from framefan.messages import WorkerOutcome
+    from framefan.settings import CameraSettings
+    from framefan_inference.schedule import Frame
+
+_P95_OF = 100
+"""How many of the latest predictions the order's patience is derived from."""
+
+
+class Ledger:
+    """Frames by camera, from ready to left."""
+
+    def __init__(
+        self, cameras: Iterable[CameraSettings], order_wait_s: float, first_lease: int = 1
+    ) -> None:
+        """`first_lease` differs from pool to pool, so that no lease of an earlier one fits."""
+        rows = [(camera.name, camera.mode) for camera in cameras]
+        self.schedule = Schedule(rows, first_lease)
+        self.sequencers = {name: Sequencer(mode, order_wait_s) for name, mode in rows}
+        self.stale = 0
+        """Outcomes and returns of leases that are settled already, or never were."""
+        self._order_wait_s = order_wait_s
+        self._leases: dict[int, Grant] = {}
+        """Leases whose seq has not left: an outcome may come after the return."""
+        self._news: set[str] = set()
+        """Cameras of which an outcome came since the last release."""
+        self._due = math.inf
+        """No seq is settled by the clock alone before this."""
+        self._predict_s: deque[float] = deque(maxlen=_P95_OF)
+
+    def ready(self, camera: str, frame: Frame) -> list[Freed]:
+        """A frame waits; answers the slots of those it supersedes."""
+        return self.schedule.ready(camera, frame)
+
+    def assign(self) -> list[Grant]:
+        """Every lease that can be given now."""
+        grants = self.schedule.assign()
+        for grant in grants:
+            self._leases[grant.lease] = grant
+            self.sequencers[grant.camera].leased(grant)
+        return grants
+
+    def outcome(self, outcome: WorkerOutcome, now: float) -> Grant | None:
+        """What became of a lease; None when it is stale."""
+        grant = self._leases.get(outcome.lease)
+        if grant is None or not self.sequencers[grant.camera].outcome(grant.seq, outcome, now):
+            self.stale += 1
+            return None
+        self._predict_s.append(outcome.finished_at - outcome.started_at)
+        self._news.add(grant.camera)
+        self._expect(now)
+        return grant
+
+    def returned(self, worker: int, lease: int, now: float) -> Freed | None:
+        """A lease came back: its slot is free. None when it is stale."""
+        grant = self.schedule.returned(worker, lease)
+        if grant is None:
+            self.stale += 1
+            return None
+        self._expect(self.sequencers[grant.camera].returned(grant.seq, now))
+        return Freed(grant.camera, grant.frame.ring, grant.frame.slot)
+
+    def worker_down(self, worker: int, cause: str, now: float) -> list[Freed]:
+        """A worker is dead, known from waitpid: the slots it had are free, its seqs nearly lost.
+
+        That holds for a seq whose lease it had returned, too: its outcome has left or never will.
+        """
+        for grant in self._leases.values():
+            if grant.worker == worker:
+                self._expect(self.sequencers[grant.camera].worker_died(grant.seq, cause, now))
+        freed = self.schedule.worker_down(worker)
+        return [Freed(grant.camera, grant.frame.ring, grant.frame.slot) for grant in freed]
+
+    def release(self, now: float) -> list[Entry]:
+        """Every seq that leaves now, in order within its camera."""
+        if now < self._due:
+            return []
+        left: list[Entry] = []
+        dues = [math.inf]
+        for name, each in self.sequencers.items():
+            if not each.running:
+                continue
+            due = each.next_due()
+            if name in self._news or (due is not None and due <= now):
+                left += each.release(now)
+                due = each.next_due()
+            if due is not None:
+                dues.append(due)
+        for entry in left:
+            del self._leases[entry.grant.lease]
+        self._news.clear()
+        self._due = min(dues)
+        return left
+
+    def stop(self, now: float) -> list[Entry]:
+        """No outcome comes any more: what is open is lost. Answers all that had not left."""
+        for name, each in self.sequencers.items():
+            each.stop(now)
+            self._news.add(name)
+        self._expect(now)
+        return self.release(now)
+
+    def next_due(self) -> float:
+        """Before this, `release` has nothing without another event; inf when it never will."""
+        return self._due
+
+    def _expect(self, due: float | None) -> None:
+        if due is not None:
+            self._due = min(self._due, due)
+
+    def tune(self) -> None:
+        """Set the order's patience: twice the recent p95 of predict, if that is longer."""
+        if self._predict_s:
+            recent = sorted(self._predict_s)
+            p95 = recent[int(0.95 * (len(recent) - 1))]
+            for each in self.sequencers.values():
+                each.order_wait_s = max(self._order_wait_s, 2 * p95)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, nothing is leased, nothing has still to leave."""
+        return self.schedule.idle and not self._leases

@@ -1,0 +1,28 @@
+"""The pool's process."""
+
+from __future__ import annotations
+
+import secrets
+
+from framefan import bus, logs
+from framefan.errors import LinkClosed
+from framefan.messages import FromSupervisor
+from framefan.processes import Parent, settle
+from framefan_inference.pool import Pool
+
+
+def main() -> None:
+    parent = Parent("pool", FromSupervisor)
+    settle()
+    try:
+        Pool(parent, epoch=secrets.token_hex(4)).run()
+    except LinkClosed:
+        logs.debug("the supervisor is gone")
+    except Exception:  # noqa: BLE001 - the process border: say it, then end with a code
+        logs.exception("the pool failed")
+        raise SystemExit(1) from None
+    bus.context().destroy(linger=0)  # after an orderly end nothing is left open to linger for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Predictors: from a reference on the command line to something a worker can call.
+
+    motion                     a name from framefan_inference/builtin/
+    package.module:Name        importable from here
+    path/to/file.py:Name       a file of the user's
+
+Name is a function `predict(image)` or a class with `predict`, and optionally `setup`, `close`,
+`stateful`, `labels` and a second parameter `frame`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from framefan.errors import StartError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+
+class Frame(Struct, frozen=True):
+    """What a predictor learns of a frame when it has a second parameter `frame`."""
+
+    camera: str
+    frame: int
+    """The frame's number at its source."""
+    ts: float
+    """Wall time at which it was grabbed, seconds since 1970."""
+    seq: int
+
+
+class Predictor:
+    """A loaded predictor, whatever its form, behind one way to call it."""
+
+    def __init__(self, model: str, target: Any) -> None:
+        """`target` is the user's function, or an instance of the user's class."""
+        self.model = model
+        self.target = target
+        self.stateful = bool(getattr(target, "stateful", False))
+        self._call, several = _entry(target)
+        self._wants_frame = _has_frame_parameter(self._call)
+        if several:
+            batch = self._call
+            self._call = lambda image, **more: batch(
+                [image], **{name: [each] for name, each in more.items()}
+            )[0]
+
+    @property
+    def labels(self) -> Any:
+        """Names of class numbers, by sequence or mapping; setup may be what brings them."""
+        for name in ("labels", "names"):
+            labels = getattr(self.target, name, None)
+            if labels is not None:
+                return labels
+        return ()
+
+    def setup(self) -> None:
+        """Raises whatever the user's setup raises."""
+        setup = getattr(self.target, "setup", None)
+        if callable(setup) and not inspect.isfunction(self.target):
+            setup()
+
+    def predict(self, image: Any, frame: Frame) -> Any:
+        """Raises whatever the user's predict raises."""
+        if self._wants_frame:
+            return self._call(image, frame=frame)
+        return self._call(image)
+
+    def close(self) -> None:
+        close = getattr(self.target, "close", None)
+        if callable(close) and not inspect.isfunction(self.target):
+            close()
+
+
+def _entry(target: Any) -> tuple[Callable[..., Any], bool]:
+    """What to call, and whether it takes several images at once."""
+    if inspect.isfunction(target) or inspect.isbuiltin(target):
+        return target, False
+    for name in ("predict", "predict_batch"):
+        method = getattr(target, name, None)
+        if callable(method):
+            return method, name == "predict_batch"
+    if callable(target):
+        return target, False
+    raise StartError(
+        f"the predictor {type(target).__name__} has no predict method",
+        "framefan calls predict(image) once per frame",
+        "add `def predict(self, image): ...` to the class",
+    )
+
+
+def _has_frame_parameter(call: Callable[..., Any]) -> bool:
+    try:
+        return "frame" in inspect.signature(call).parameters
+    except (TypeError, ValueError):  # a C function without a signature
+        return False
+
+
+def load(reference: str) -> Predictor:
+    """Import what `reference` names. Raises UsageError when malformed, StartError otherwise."""
+    module_name, colon, name = reference.rpartition(":")
+    if not colon:
+        module_name, name = f"framefan_inference.builtin.{reference}", "Predictor"
+        module = _import(reference, lambda: importlib.import_module(module_name))
+        return Predictor(reference, _instance(reference, getattr(module, name)))
+    if not module_name or not name.isidentifier():
+        raise UsageError(
+            f'"{reference}" is no predictor reference',
+            "it is a built-in's name, package.module:Name or path/to/file.py:Name",
+            "run `framefan predictors` to see the built-in ones",
+        )
+    if module_name.endswith(".py"):
+        module = _import(reference, lambda: _load_file(Path(module_name)))
+    else:
+        sys.path.insert(0, "")
+        module = _import(reference, lambda: importlib.import_module(module_name))
+    try:
+        target = getattr(module, name)
+    except AttributeError:
+        public = [each for each, value in vars(module).items() if _is_candidate(each, value)]
+        raise StartError(
+            f'"{module_name}" has no "{name}"',
+            f"it has: {', '.join(public) or 'no function or class of its own'}",
+            f"use --predictor {module_name}:NAME with one of these names",
+        ) from None
+    return Predictor(name, _instance(reference, target))
+
+
+def _is_candidate(name: str, value: Any) -> bool:
+    return not name.startswith("_") and (inspect.isfunction(value) or inspect.isclass(value))
+
+
+def _import(reference: str, import_it: Callable[[], ModuleType]) -> ModuleType:
+    try:
+        return import_it()
+    except StartError:
+        raise
+    except ModuleNotFoundError as error:
+        if _names(reference, error.name or ""):
+            raise StartError(
+                f'the predictor module "{error.name}" was not found',
+                "it is neither installed nor in the current folder",
+                "check the spelling, or run from the folder that holds it",
+            ) from error
+        raise _failed(reference, error) from error
+    except (Exception, SystemExit) as error:  # the user's module may raise anything while it loads
+        raise _failed(reference, error) from error
+
+
+def _names(reference: str, missing: str) -> bool:
+    """Whether the module that is missing is the one referred to, or a package it is in."""
+    module = reference.rpartition(":")[0]
+    return not module.endswith(".py") and f"{module}.".startswith(f"{missing}.")
+
+
+def _failed(reference: str, error: BaseException) -> StartError:
+    return StartError(
+        f'the predictor "{reference}" does not import',
+        f"{type(error).__name__}: {told(error)}",
+        "mend it, or install what it needs in the environment framefan runs in",
+    )
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise StartError(
+            f"the predictor file {path} does not exist",
+            f"looked in {Path.cwd()}",
+            "check the path given to --predictor",
+        )
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))  # so that it can import its neighbours
+    sys.modules[path.stem] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _instance(reference: str, target: Any) -> Any:
+    if not inspect.isclass(target):
+        return target
+    try:
+        return target()
+    except (Exception, SystemExit) as error:  # the user's constructor may raise anything
+        raise StartError(
+            f'the predictor "{reference}" cannot be made',
+            f"{type(error).__name__}: {told(error)}",
+            "framefan calls its class without arguments",
+        ) from error
+
+
+def told(error: BaseException) -> str:
+    """What the error says and where in the user's code it was raised."""
+    try:
+        text = str(error)
+    except Exception as problem:  # noqa: BLE001 - the user's own class may fail at that too
+        text = f"its text cannot be had: {type(problem).__name__}"
+    return text + where(error)
+
+
+def where(error: BaseException) -> str:
+    """` (file.py, line 12, in predict)`: the innermost line that is not framefan's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if "framefan_inference" not in frame.filename and "importlib" not in frame.filename:
+            return f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
+    return ""

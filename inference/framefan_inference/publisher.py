@@ -1,0 +1,126 @@
+"""The pool's two ends of the bus: one XPUB with one numbering, and a bound SUB for its workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import zmq
+
+from framefan import bus, clock
+from framefan.messages import OutcomeRecord, StateRecord, StatusRecord, WorkerOutcome
+
+if TYPE_CHECKING:
+    from framefan.settings import Settings
+    from framefan_inference.sequencer import Entry
+
+# Plain ints: enums are combined in Python code.
+_NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
+_AT_ONCE = 256
+"""A flood of outcomes must not keep the pool from everything else."""
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+
+
+class Publisher:
+    """Everything the run tells the world, in one order: `n` counts the records."""
+
+    def __init__(self, settings: Settings, epoch: str) -> None:
+        """Binds the results endpoint. Raises zmq.ZMQError when it cannot."""
+        self.epoch = epoch
+        self.n = 0
+        self._encoder = msgspec.msgpack.Encoder()
+        self._topics = {c.name: f"{bus.RESULT}{c.name}/".encode() for c in settings.cameras}
+        self.socket = bus.publisher(settings.limits)
+        self.socket.bind(settings.results_endpoint)
+
+    def fileno(self) -> int:
+        """Readable when `new_subscriptions` may have some; sending may hide that, so ask anyway."""
+        return int(self.socket.getsockopt(zmq.FD))
+
+    def outcome(self, entry: Entry, model: str, now: float) -> None:
+        """One seq, settled: what its worker sent, or that it is lost and why."""
+        grant = entry.grant
+        frame = grant.frame
+        sent: WorkerOutcome | None = entry.outcome
+        self._send(
+            self._topics[grant.camera],
+            OutcomeRecord(
+                epoch=self.epoch,
+                n=self.n,
+                kind=sent.kind if sent else "lost",
+                camera=grant.camera,
+                seq=grant.seq,
+                frame=frame.frame,
+                ts=frame.ts,
+                captured_at=frame.captured_at,
+                started_at=sent.started_at if sent else now,
+                finished_at=sent.finished_at if sent else now,
+                width=frame.width,
+                height=frame.height,
+                model=model,
+                worker=grant.worker,
+                payload=sent.payload if sent else self._raw(entry.cause),
+            ),
+        )
+
+    def status(self, record: StatusRecord) -> None:
+        topic = f"{bus.STATUS}{record.camera}/" if record.camera else bus.STATUS
+        record.epoch, record.n, record.ts = self.epoch, self.n, clock.wall()
+        self._send(topic.encode(), record)
+
+    def state(self, record: StateRecord) -> None:
+        record.epoch, record.n, record.ts = self.epoch, self.n, clock.wall()
+        self._send(bus.STATE.encode(), record)
+
+    def _raw(self, value: object) -> msgspec.Raw:
+        return msgspec.Raw(self._encoder.encode(value))
+
+    def _send(self, topic: bytes, record: msgspec.Struct) -> None:
+        self.n += 1
+        self.socket.send(topic, _SNDMORE)
+        self.socket.send(self._encoder.encode(record), 0)
+
+    def new_subscriptions(self) -> bool:
+        """Whether somebody has subscribed since the last call."""
+        found = False
+        while True:
+            try:
+                found |= self.socket.recv(_NOBLOCK).startswith(b"\x01")
+            except zmq.Again:
+                return found
+
+    def close(self) -> None:
+        """Give subscribers a moment to take what was sent."""
+        self.socket.close(linger=500)
+
+
+class OutcomeReader:
+    """What the workers publish, decoded no further than needed; the rest is counted as foreign."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.foreign = 0
+        self.more = False
+        self._decoder = msgspec.msgpack.Decoder(WorkerOutcome)
+        self.socket = bus.subscriber(settings.limits, b"")
+        self.socket.bind(settings.outcomes_endpoint)
+
+    def fileno(self) -> int:
+        """Readable when something arrived; silent about what `drain` left."""
+        return int(self.socket.getsockopt(zmq.FD))
+
+    def drain(self) -> list[WorkerOutcome]:
+        """The outcomes that have arrived; `more` says whether some were left for another time."""
+        outcomes: list[WorkerOutcome] = []
+        for _ in range(_AT_ONCE):
+            self.more = bool(int(self.socket.getsockopt(_EVENTS)) & _POLLIN)
+            if not self.more:  # asking is far cheaper than an Again
+                break
+            data = self.socket.recv(_NOBLOCK)
+            try:
+                outcomes.append(self._decoder.decode(data))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                self.foreign += 1
+        return outcomes
+
+    def close(self) -> None:
+        self.socket.close(linger=0)

@@ -1,0 +1,218 @@
+"""The schedule: which frame goes to which worker next. A pure core: events in, decisions out.
+
+1. A ready frame waits with its camera. In `live` only the newest waits: the one before it is
+   superseded at once and its slot freed. In `every` all wait, in order; capture stops reading its
+   source when its slots are out, so no more than those can wait.
+2. Whenever a worker is idle and a frame waits, a grant is made: the camera with the fewest frames
+   in flight goes first, then the one served longest ago. So a camera that asks often or predicts
+   slowly takes no turn from another.
+3. A grant takes the camera's next seq. From then on the sequencer answers for that seq, and the
+   worker for the slot, until it returns the lease or is known to be dead.
+4. A stateful predictor sees each camera in one worker only. A camera is pinned to the worker with
+   the fewest cameras when it first needs one; it moves when its worker dies, and one camera at a
+   time moves to a worker that came up and has at least two fewer.
+
+Slots are only numbers here. Nothing in this module reads a clock, a socket or a frame.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from framefan.settings import Mode
+
+NEWER = "newer"
+NO_WORKER = "no_worker"
+NO_SLOT = "no_slot"
+
+
+class Frame(NamedTuple):
+    """A frame in a slot, as capture announced it."""
+
+    ring: int
+    slot: int
+    frame: int
+    captured_at: float
+    ts: float
+    width: int
+    height: int
+
+
+class Freed(NamedTuple):
+    """This slot is capture's again."""
+
+    camera: str
+    ring: int
+    slot: int
+
+
+class Grant(NamedTuple):
+    """This worker may read this frame until it returns the lease."""
+
+    lease: int
+    worker: int
+    camera: str
+    seq: int
+    frame: Frame
+
+
+class CameraQueue:
+    """One camera's frames that wait, and its part of the ledger."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode = mode
+        self.waiting: deque[Frame] = deque()
+        self.superseded_by: Counter[str] = Counter()
+        self.next_seq = 0
+        self.in_flight = 0
+        self.served = 0
+        self.pinned: int | None = None
+
+
+class Schedule:
+    """Cameras by name, workers by id. A worker that is down is not in here."""
+
+    def __init__(self, cameras: Iterable[tuple[str, Mode]], first_lease: int = 1) -> None:
+        """`first_lease` differs from pool to pool, so that no lease of an earlier one fits."""
+        self.cameras = {name: CameraQueue(mode) for name, mode in cameras}
+        self.stateful = False
+        self._idle: dict[int, None] = {}  # a set in the order in which they became idle
+        self._grants: dict[int, Grant] = {}
+        self._up: set[int] = set()
+        self._leases = first_lease - 1
+        self._turns = 0
+
+    # ---- events -----------------------------------------------------------------------------
+
+    def ready(self, camera: str, frame: Frame) -> list[Freed]:
+        """A frame waits; answers the slots of frames that it supersedes."""
+        queue = self.cameras[camera]
+        freed: list[Freed] = []
+        if queue.mode == "live" and queue.waiting:
+            cause = NEWER if self._up else NO_WORKER
+            freed = [Freed(camera, old.ring, old.slot) for old in queue.waiting]
+            queue.superseded_by[cause] += len(freed)
+            queue.waiting.clear()
+        queue.waiting.append(frame)
+        return freed
+
+    def worker_up(self, worker: int) -> None:
+        """A worker has its predictor set up and no lease."""
+        self._up.add(worker)
+        self._idle[worker] = None
+        if self.stateful:
+            self._rebalance(worker)
+
+    def worker_down(self, worker: int) -> list[Grant]:
+        """A worker is known to be dead, or takes no more frames. Answers the leases it still had.
+
+        Their slots may be freed only because its process is known to have ended.
+        """
+        self._up.discard(worker)
+        self._idle.pop(worker, None)
+        for queue in self.cameras.values():
+            if queue.pinned == worker:
+                queue.pinned = None
+        mine = [grant for grant in self._grants.values() if grant.worker == worker]
+        for grant in mine:
+            self._settle(grant)
+        return mine
+
+    def returned(self, worker: int, lease: int) -> Grant | None:
+        """A worker is done with a slot; None when it never had that lease, or no longer."""
+        grant = self._grants.get(lease)
+        if grant is None or grant.worker != worker:
+            return None
+        self._settle(grant)
+        if worker in self._up:
+            self._idle[worker] = None
+        return grant
+
+    # ---- decisions --------------------------------------------------------------------------
+
+    def assign(self) -> list[Grant]:
+        """Every grant that can be made now."""
+        grants: list[Grant] = []
+        while self._idle:
+            found = self._next()
+            if found is None:
+                break
+            grants.append(self._grant(*found))
+        return grants
+
+    def _next(self) -> tuple[str, CameraQueue, int] | None:
+        """The camera whose turn it is among those that have a frame and may use an idle worker."""
+        best: tuple[tuple[int, int], str, CameraQueue, int] | None = None
+        for name, queue in self.cameras.items():
+            if not queue.waiting:
+                continue
+            rank = (queue.in_flight, queue.served)
+            if best is not None and rank >= best[0]:
+                continue
+            worker = self._worker_for(queue)
+            if worker is not None:
+                best = (rank, name, queue, worker)
+        return best[1:] if best else None
+
+    def _worker_for(self, queue: CameraQueue) -> int | None:
+        if not self.stateful:
+            return next(iter(self._idle))
+        if queue.pinned is None:
+            queue.pinned = min(self._up, key=lambda worker: (self._pins(worker), worker))
+        return queue.pinned if queue.pinned in self._idle else None
+
+    def _grant(self, camera: str, queue: CameraQueue, worker: int) -> Grant:
+        self._leases += 1
+        self._turns += 1
+        grant = Grant(self._leases, worker, camera, queue.next_seq, queue.waiting.popleft())
+        queue.next_seq += 1
+        queue.in_flight += 1
+        queue.served = self._turns
+        del self._idle[worker]
+        self._grants[grant.lease] = grant
+        return grant
+
+    def _settle(self, grant: Grant) -> None:
+        del self._grants[grant.lease]
+        self.cameras[grant.camera].in_flight -= 1
+
+    def _pins(self, worker: int) -> int:
+        return sum(queue.pinned == worker for queue in self.cameras.values())
+
+    def _rebalance(self, newcomer: int) -> None:
+        """Move single cameras to a worker that came up while another has two more than it."""
+        while True:
+            fullest = max(self._up, key=self._pins)
+            if self._pins(fullest) - self._pins(newcomer) < 2:
+                return
+            movable = (
+                queue
+                for queue in self.cameras.values()
+                if queue.pinned == fullest and not queue.in_flight
+            )
+            queue = next(movable, None)
+            if queue is None:
+                return  # all of them are in predict just now: order matters more than balance
+            queue.pinned = newcomer
+
+    # ---- what it knows ----------------------------------------------------------------------
+
+    def uses(self, camera: str, ring: int) -> bool:
+        """Whether a waiting or leased frame still stands in this ring."""
+        return any(frame.ring == ring for frame in self.cameras[camera].waiting) or any(
+            grant.camera == camera and grant.frame.ring == ring for grant in self._grants.values()
+        )
+
+    def slots_out(self, camera: str) -> int:
+        """Slots that capture has handed over and not got back."""
+        queue = self.cameras[camera]
+        return len(queue.waiting) + queue.in_flight
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is leased."""
+        return not self._grants and not any(queue.waiting for queue in self.cameras.values())

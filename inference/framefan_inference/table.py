@@ -1,0 +1,91 @@
+"""The state table: one record of everything, every second and whenever something changed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from typing import TYPE_CHECKING
+
+from framefan import clock
+from framefan.messages import Children, GatewayFacts, Pid, StateRecord
+
+if TYPE_CHECKING:
+    from framefan_inference.pool import Pool
+
+
+class Tables:
+    """Publishes the pool's table when it is due; `due` may be brought forward by anyone."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._every_s = pool.settings.limits.state_every_s
+        self._version = importlib.metadata.version("framefan")
+        self._tuned_at = 0.0
+        self.due = clock.now()
+        self.children = Children(os.getppid(), "", [])
+        self.gateways: dict[int, GatewayFacts] = {}
+
+    def tick(self, now: float) -> None:
+        if now < self.due:
+            return
+        if now - self._tuned_at >= self._every_s:
+            self._tuned_at = now
+            self._pool.ledger.tune()
+            for name, camera in self._pool.cameras.items():
+                waiting = len(self._pool.ledger.schedule.cameras[name].waiting)
+                self._pool.status(camera.tick(now, waiting))
+        self.publish(now)
+
+    def publish(self, now: float) -> None:
+        self.due = now + self._every_s
+        record = self._record(now)
+        self._pool.publisher.state(record)
+        self._pool.tell_supervisor(record, self._all_ended())
+
+    def _all_ended(self) -> bool:
+        """Every source has come to its end and every frame of it is settled."""
+        pool = self._pool
+        return (
+            all(camera.facts.state == "ended" for camera in pool.cameras.values())
+            and pool.ledger.idle
+        )
+
+    def _record(self, now: float) -> StateRecord:
+        pool = self._pool
+        settings = pool.settings
+        return StateRecord(
+            epoch=pool.publisher.epoch,
+            n=pool.publisher.n,
+            ts=clock.wall(),
+            version=self._version,
+            name=settings.name,
+            run_dir=settings.run_dir,
+            results_endpoint=settings.results_endpoint,
+            url=self.children.url,
+            supervisor=Pid(self.children.supervisor_pid),
+            pool=Pid(os.getpid()),
+            gateways=self._gateways(),
+            workers=[worker.measure(now) for worker in pool.workers.values()],
+            cameras={
+                name: camera.measure(pool.ledger, pool.rings.slots(name))
+                for name, camera in pool.cameras.items()
+            },
+            foreign=pool.outcomes.foreign,
+            stale=pool.ledger.stale,
+        )
+
+    def _gateways(self) -> list[GatewayFacts]:
+        """What each gateway says of itself, with what the supervisor knows of its process."""
+        known = {
+            int(child.role): child for child in self.children.children if child.stage == "gateway"
+        }
+        rows = []
+        for number in sorted(known.keys() | self.gateways.keys()):
+            facts = self.gateways.get(number) or GatewayFacts(id=number, state="starting")
+            child = known.get(number)
+            if child:
+                facts.pid, facts.restarts = child.pid, child.restarts
+                if number not in self.gateways:
+                    facts.state = child.state
+            rows.append(facts)
+        return rows

@@ -1,0 +1,225 @@
+"""A worker: one process, one predictor, one lease at a time.
+
+1. A lease names a slot. The worker maps the slot's ring once, read-only, and hands the predictor
+   an array over the slot itself: nothing is copied.
+2. The outcome goes out on ZeroMQ, then the lease goes back. Between the two the pool may hear of
+   them in either order; it settles the seq by the outcome and frees the slot by the return.
+3. Before the lease goes back the worker makes sure that nobody still holds the image. All views of
+   a frame rest on one array, so its reference count tells. A predictor that kept the image is told
+   so, that frame is an error, and from then on it gets copies: slower, but safe to keep.
+
+Everything the predictor raises becomes an error result: the worker lives. What kills it (a native
+crash, sys.exit in a thread, a hang) is the pool's to notice.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import zmq
+
+from framefan import bus, clock, logs
+from framefan.errors import EXIT_START, FramefanError, LinkClosed
+from framefan.messages import (
+    Attach,
+    Detach,
+    Lease,
+    Notice,
+    Returned,
+    Stop,
+    ToWorker,
+    WorkerFailed,
+    WorkerOutcome,
+    WorkerReady,
+)
+from framefan.processes import Parent, settle
+from framefan.ring import RingReader
+from framefan_inference import predictor as predictors
+from framefan_inference import results
+from framefan_inference.predictor import Frame
+
+if TYPE_CHECKING:
+    from framefan.settings import Settings
+    from framefan_inference.predictor import Predictor
+
+DUMP_SIGNAL = signal.SIGUSR2
+"""The pool sends it to a worker that hangs: every thread's stack goes to stderr, from C, so that
+it works even where C code holds the interpreter's lock."""
+_UNHELD = 2  # references to an array that only this module holds: its name and getrefcount's own
+
+
+class Worker:
+    """The predictor, the rings it reads from and the socket its outcomes leave by."""
+
+    def __init__(self, parent: Parent, predictor: Predictor, outcomes: Outcomes) -> None:
+        self._link = parent.link
+        self._early = parent.early
+        self._limit = parent.settings.limits.result_bytes
+        self._predictor = predictor
+        self._outcomes = outcomes
+        self._rings: dict[tuple[str, int], RingReader] = {}
+        self._copies = False
+        self._stopping = False
+
+    def run(self) -> None:
+        """Serve leases until told to stop; raises LinkClosed when the pool is gone."""
+        messages = self._early  # a stop may have come together with the start
+        while True:
+            for message in messages:
+                self._handle(message)
+            if self._stopping:
+                return
+            messages = self._link.receive(block=True)
+
+    def _handle(self, message: Any) -> None:
+        match message:
+            case Lease():
+                self._serve(message)
+            case Attach(camera, ring, slots, slot_bytes):
+                fd = self._link.take_fd()
+                self._rings[camera, ring] = RingReader(fd, ring, slots, slot_bytes)
+            case Detach(camera, ring):
+                self._rings.pop((camera, ring), None)
+            case Stop():
+                self._stopping = True
+
+    def _serve(self, lease: Lease) -> None:
+        reader = self._rings[lease.camera, lease.ring]
+        base = reader.base(lease.slot, lease.height * lease.width * 3)
+        started = clock.now()
+        kind, payload = self._predict(lease, base)
+        finished = clock.now()
+        if not self._copies and self._is_held(base):
+            self._copies = True
+            kind, payload = "error", self._tell_held()
+        self._outcomes.send(
+            WorkerOutcome(lease.lease, kind, started, finished, msgspec.Raw(payload))
+        )
+        self._link.send(Returned(lease.lease))
+
+    def _predict(self, lease: Lease, base: Any) -> tuple[results.Kind, bytes]:
+        """Kind and payload. No reference to the image is left when this returns, if it is ours."""
+        image = base.reshape(lease.height, lease.width, 3)
+        if self._copies:
+            image = image.copy()
+            image.flags.writeable = False
+        frame = Frame(lease.camera, lease.frame, lease.ts, lease.seq)
+        try:
+            returned = self._predictor.predict(image, frame)
+            return results.convert(returned, self._predictor.labels, self._limit)
+        except results.ResultError as error:
+            return "error", results.error(error.kind, error.message)
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+            text = predictors.told(error)
+            logs.debug("predict raised", camera=lease.camera, seq=lease.seq, error=text)
+            return "error", results.error(type(error).__name__, text)
+
+    def _is_held(self, base: Any) -> bool:
+        """Whether anything but us refers to the image; a dead cycle does not count."""
+        if sys.getrefcount(base) <= _UNHELD + 1:  # and the caller's name for it
+            return False
+        gc.collect()
+        return sys.getrefcount(base) > _UNHELD + 1
+
+    def _tell_held(self) -> bytes:
+        text = (
+            f"predictor {self._predictor.model} kept the image after predict returned; its memory "
+            "is used again for other frames, so it gets copies from now on: keep image.copy()"
+        )
+        logs.warning(text)
+        self._link.send(Notice("kept_image", text))
+        return results.error("kept_image", text)
+
+
+class Outcomes:
+    """The socket outcomes leave by: an XPUB, because it tells when the pool has subscribed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._encoder = msgspec.msgpack.Encoder()
+        self._socket = bus.publisher(settings.limits)
+        self._socket.connect(settings.outcomes_endpoint)
+
+    def wait_for_subscriber(self, seconds: float) -> bool:
+        """Until then everything sent would be dropped without a word."""
+        return bool(self._socket.poll(int(seconds * 1000), zmq.POLLIN))
+
+    def send(self, outcome: WorkerOutcome) -> None:
+        self._socket.send(self._encoder.encode(outcome))
+
+    def close(self) -> None:
+        """Give what was sent a moment to leave."""
+        self._socket.close(linger=500)
+        bus.context().term()
+
+
+def _limit_threads(settings: Settings) -> None:
+    """N workers that each start a thread per core would only fight for the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = str(max(1, (cores or 1) // settings.workers))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
+
+
+def _limit_opencv(settings: Settings) -> None:
+    """The same for OpenCV, which reads no variable; only where the predictor has loaded it."""
+    cv2 = sys.modules.get("cv2")
+    if cv2 is not None:
+        cv2.setNumThreads(max(1, (os.cpu_count() or 1) // settings.workers))
+
+
+def _set_up(parent: Parent) -> Predictor:
+    """Load the predictor and have it set itself up. Raises FramefanError."""
+    reference = parent.settings.predictor
+    predictor = predictors.load(reference)
+    try:
+        predictor.setup()
+    except FramefanError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise FramefanError(
+            f'the predictor "{reference}" failed in setup',
+            f"{type(error).__name__}: {predictors.told(error)}",
+            "mend its setup()",
+        ) from error
+    return predictor
+
+
+def main() -> None:
+    signal.signal(DUMP_SIGNAL, signal.SIG_IGN)
+    parent = Parent("worker", ToWorker)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a lone SIGTERM ends it; the pool starts anew
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
+    _limit_threads(parent.settings)
+    outcomes = Outcomes(parent.settings)
+    try:
+        predictor = _set_up(parent)
+    except FramefanError as error:
+        code = error.exit_code if error.exit_code > 1 else EXIT_START
+        parent.link.send(WorkerFailed(code, error.what, error.why, error.fix))
+        raise SystemExit(code) from None
+    _limit_opencv(parent.settings)
+    settle()
+    if not outcomes.wait_for_subscriber(parent.settings.limits.worker_start_s):
+        raise SystemExit("the pool never subscribed to this worker's outcomes")
+    try:
+        parent.link.send(WorkerReady(predictor.model, predictor.stateful))
+        Worker(parent, predictor, outcomes).run()
+        predictor.close()
+    except LinkClosed:
+        logs.debug("the pool is gone")
+    except Exception:  # noqa: BLE001 - the process border: say it, then end with a code
+        logs.exception("the worker failed")
+        raise SystemExit(1) from None
+    finally:
+        outcomes.close()
+
+
+if __name__ == "__main__":
+    main()

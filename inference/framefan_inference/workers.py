@@ -1,0 +1,189 @@
+r"""The pool's workers as it knows them: processes, states, deadlines, restarts.
+
+    starting -> ready <-> busy -> stopping
+        \________|_______/
+                 v
+         backoff or failed -> starting
+
+A worker is dead when its link ends. It is then killed and waited for, whatever its process still
+does, and only after that are the slots it had leased free again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from framefan import clock, logs, processes
+from framefan.errors import LinkClosed
+from framefan.messages import Detach, FromWorker, Lease, StatusRecord, Stop, WorkerFacts
+from framefan.restart import RestartPolicy
+
+if TYPE_CHECKING:
+    from framefan.settings import Settings
+    from framefan_inference.rings import Ring
+    from framefan_inference.schedule import Grant
+
+DUMP_SIGNAL = signal.SIGUSR2
+DUMP_S = 0.3
+"""How long a worker that hangs gets to write its stacks before it is killed."""
+EXIT_S = 0.1
+"""What a worker that closed its link gets to finish exiting, so that its exit code is its own."""
+
+
+class Worker:
+    """One place in the pool, through all the processes that fill it."""
+
+    def __init__(self, number: int, settings: Settings) -> None:
+        self.number = number
+        self.facts = WorkerFacts(id=number, predictor=settings.predictor)
+        self._settings = settings
+        self._policy = RestartPolicy(settings.limits)
+        self.child: processes.Child | None = None
+        self.deadline: float | None = None
+        """When it counts as hanging, or, while it has no process, when to start one."""
+        self.failure = ""
+        """Why this process could not set up its predictor, as it said itself."""
+        self._dumped = False
+        self._attached: set[tuple[str, int]] = set()
+        self._busy_s = 0.0
+        self._measured_at = clock.now()
+
+    # ---- life -------------------------------------------------------------------------------
+
+    def start(self) -> processes.Child:
+        self._attached.clear()
+        self._dumped = False
+        self.failure = ""
+        self.child = processes.Child(processes.WORKER, str(self.number), self._settings, FromWorker)
+        self.facts.pid = self.child.pid
+        self.facts.state = "starting"
+        self.deadline = clock.now() + self._settings.limits.worker_start_s
+        return self.child
+
+    def ready(self, model: str) -> None:
+        if self.facts.state != "stopping":
+            self.facts.state = "ready"
+        self.facts.model = model
+        self.facts.reason = ""
+        self.deadline = None
+
+    def hangs(self, now: float) -> bool:
+        """Called past the deadline: first has the stacks written, then answers true."""
+        if not self._dumped and self.child:
+            self._dumped = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.child.pid, DUMP_SIGNAL)
+            self.deadline = now + DUMP_S
+            return False
+        return True
+
+    def bury(self, reason: str = "") -> str:
+        """Kill it, wait for it, and set the time of the next start; answers how it ended."""
+        assert self.child is not None
+        if not reason:  # it closed its link: it is ending by itself, and how is worth knowing
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.process.wait(EXIT_S)
+        self.child.kill()
+        asked = self.facts.state == "stopping"
+        ending = reason or self.failure or _explained(self.child.ending)
+        self.child = None
+        self._died(ending, quiet=asked)
+        return ending
+
+    def not_born(self, error: OSError) -> None:
+        """The system has no process or descriptor for it just now: that counts as a death."""
+        self._died(f"could not be started: {error.strerror}", quiet=False)
+
+    def _died(self, ending: str, quiet: bool) -> None:
+        wait = self._policy.died(clock.now())
+        self.facts.pid = 0
+        self.facts.state = "failed" if self._policy.failed else "backoff"
+        self.facts.reason = ending
+        self.facts.restarts = self._policy.restarts
+        self.deadline = clock.now() + wait
+        tell = logs.debug if quiet else logs.warning
+        tell("worker ended", worker=self.number, how=ending, next_start_s=round(wait, 1))
+
+    def stop(self) -> None:
+        """It may finish the frame in hand."""
+        self.facts.state = "stopping"
+        if self.child:
+            with contextlib.suppress(LinkClosed):
+                self.child.link.send(Stop())
+
+    # ---- leases -----------------------------------------------------------------------------
+
+    def lease(self, grant: Grant, ring: Ring) -> None:
+        """Send a lease, and the ring before the first lease on it. Raises LinkClosed."""
+        assert self.child is not None
+        self._dumped = False
+        self.facts.state = "busy"
+        self.deadline = clock.now() + self._settings.limits.predict_s  # also if it cannot be sent
+        key = (grant.camera, grant.frame.ring)
+        if key not in self._attached:
+            self.child.link.send(ring.attach, ring.fd)
+            self._attached.add(key)
+        self.child.link.send(_lease(grant))
+
+    def returned(self) -> None:
+        if self.facts.state == "busy":
+            self.facts.state = "ready"
+        self.deadline = None
+
+    def predicted(self, kind: str, seconds: float) -> None:
+        self._busy_s += seconds
+        if kind == "error":
+            self.facts.errors += 1
+        else:
+            self.facts.results += 1
+
+    def detach(self, camera: str, ring: int) -> None:
+        if (camera, ring) in self._attached and self.child:
+            self._attached.discard((camera, ring))
+            with contextlib.suppress(LinkClosed):
+                self.child.link.send(Detach(camera, ring))
+
+    def status(self, state: str, reason: str, message: str = "") -> StatusRecord:
+        """A change of this worker, to be published."""
+        return StatusRecord(
+            subject="worker",
+            worker=self.number,
+            state=state,
+            reason=reason,
+            message=message,
+        )
+
+    def measure(self, now: float) -> WorkerFacts:
+        """Its facts, with the share of the time since the last call that it spent in predict."""
+        elapsed = now - self._measured_at
+        if elapsed >= 0.5:
+            self.facts.busy = round(min(1.0, self._busy_s / elapsed), 3)
+            self._busy_s = 0.0
+            self._measured_at = now
+        return self.facts
+
+
+def _explained(ending: str) -> str:
+    if "SIGABRT" in ending:
+        return f"{ending}: did predict call cv2.imshow, which needs a display?"
+    return ending
+
+
+def _lease(grant: Grant) -> Lease:
+    frame = grant.frame
+    return Lease(
+        lease=grant.lease,
+        camera=grant.camera,
+        ring=frame.ring,
+        slot=frame.slot,
+        seq=grant.seq,
+        frame=frame.frame,
+        captured_at=frame.captured_at,
+        ts=frame.ts,
+        width=frame.width,
+        height=frame.height,
+    )

@@ -1,0 +1,37 @@
+"""Groups of tests that need the system's help, and the rule that CI skips nothing."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+from system_packages import GROUPS
+
+IN_CI = os.environ.get("CI") == "true"
+HERE = Path(__file__).parent
+_THERE = {group.marker: functools.cache(group.there) for group in GROUPS}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Unit tests of the packages that call OpenCV are part of the smaller set."""
+    for item in items:
+        parts = item.path.relative_to(HERE).parts
+        if parts[:2] in (("unit", "capture"), ("unit", "inference")):
+            item.add_marker(pytest.mark.smoke)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, there in _THERE.items():
+        if item.get_closest_marker(marker) and not there():
+            pytest.skip(f"{marker} is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped with CI=true, where nothing may be: {report.longrepr}"
+    return report

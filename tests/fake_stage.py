@@ -1,0 +1,151 @@
+"""A stage that plays a part: the supervisor's tests run it as pool, capture and gateway.
+
+    python fake_stage.py FOLDER PLAN    a supervisor over fake stages; PLAN is JSON
+    python -m fake_stage                one of those stages, started by it
+
+The plan names a part per role ("" is the pool, "1" the gateway, else a camera). Every stage notes
+its pid in FOLDER, the pool what it is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+from framefan import processes
+from framefan.errors import FramefanError, LinkClosed
+from framefan.messages import (
+    CameraFacts,
+    Children,
+    Fatal,
+    FromSupervisor,
+    Pid,
+    Progress,
+    StateRecord,
+    Stop,
+    Table,
+    WorkerFacts,
+)
+from framefan.settings import CameraSettings, Limits, Settings, run_dir
+
+TICK_S = 0.05
+
+
+def table(captured: int, name: str = "demo") -> StateRecord:
+    return StateRecord(
+        epoch="abcd",
+        n=captured,
+        ts=0.0,
+        version="0",
+        name="t",
+        run_dir="",
+        results_endpoint="",
+        url="",
+        supervisor=Pid(),
+        pool=Pid(),
+        gateways=[],
+        workers=[WorkerFacts(id=1, state="ready")],
+        cameras={name: CameraFacts(captured=captured, results=captured)},
+    )
+
+
+class Actor:
+    def __init__(self) -> None:
+        self.parent = processes.Parent("fake", FromSupervisor)
+        self.folder = Path(self.parent.settings.predictor)
+        plan = json.loads(self.parent.settings.device)
+        self.role = self.parent.role
+        self.part = plan.get(self.role or "pool", "good")
+        self.told_to_stop = any(isinstance(message, Stop) for message in self.parent.early)
+        with (self.folder / f"pids-{self.role or 'pool'}").open("a") as pids:
+            pids.write(f"{os.getpid()}\n")
+
+    @property
+    def stopped(self) -> bool:
+        return self.part != "deaf" and (self.told_to_stop or self.parent.stop_asked)
+
+    def first_time(self) -> bool:
+        return len((self.folder / f"pids-{self.role or 'pool'}").read_text().split()) == 1
+
+    def play(self) -> None:
+        count = 0
+        while not self.stopped:
+            count += 1
+            if self.part != "mute":
+                self.parent.link.send(Progress(count))
+            if not self.role:
+                self._as_pool(count)
+            self._part(count)
+            self._listen()
+
+    def _as_pool(self, count: int) -> None:
+        self.parent.link.send(Table(table(count), self.part == "ends" and count > 3))
+
+    def _part(self, count: int) -> None:
+        if self.part == "fatal" or (self.part == "fatal_again" and not self.first_time()):
+            self.parent.link.send(Fatal(3, "no such thing", "it is not there", "put it there"))
+        elif self.part == "exit0" or (self.part == "crash_once" and self.first_time()):
+            sys.exit(7 if self.part == "crash_once" else 0)
+        elif self.part == "heir_once" and self.first_time():
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            fd = self.parent.link.fileno()
+            heir = subprocess.Popen(["/bin/sleep", "20"], pass_fds=[fd], **silent)
+            (self.folder / "heir").write_text(str(heir.pid))
+            os._exit(7)
+        elif self.part == "hang_once" and self.first_time():
+            select.select([], [], [])
+        elif self.part == "garbage" and self.first_time():
+            os.write(self.parent.link.fileno(), b"\xff" * 8)
+
+    def _listen(self) -> None:
+        ready, _, _ = select.select([self.parent.link], [], [], TICK_S)
+        for message in self.parent.link.receive() if ready else []:
+            if isinstance(message, Stop):
+                self.told_to_stop = True
+            if isinstance(message, Children):
+                with (self.folder / "told").open("a") as told:
+                    facts = [[each.role, each.state, each.pid] for each in message.children]
+                    told.write(json.dumps({"url": message.url, "children": facts}) + "\n")
+
+
+def supervise(folder: str, plan: str) -> int:
+    """A supervisor over these stages; announces its port in FOLDER/ready."""
+    from framefan.supervisor import supervise as real
+
+    given = json.loads(plan)
+    here = "fake_stage"
+    processes.POOL = processes.Stage("pool", here)
+    processes.CAPTURE = processes.Stage("capture", here, sees_sources=True)
+    processes.GATEWAY = processes.Stage("gateway", here)
+    fast = Limits(no_progress_s=1.0, restart_first_s=0.1, restart_cap_s=0.2, grace_s=1.0)
+    settings = Settings(
+        name=given.get("name", "fake"),
+        run_dir=str(run_dir("fake")),
+        cameras=(CameraSettings(name="demo", source="demo", no_progress_s=1.0),),
+        predictor=folder,
+        device=plan,
+        port=given.get("port", 0),
+        duration_s=given.get("duration_s", 0.0),
+        limits=fast,
+    )
+
+    def note(url: str) -> None:
+        (Path(folder) / "ready").write_text(url)
+
+    try:
+        return real(settings, note)
+    except FramefanError as error:
+        print("\n".join(error.lines()), file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        sys.exit(supervise(*sys.argv[1:]))
+    with contextlib.suppress(LinkClosed):
+        Actor().play()

@@ -1,0 +1,83 @@
+"""The real capture process at cameras of the network: there, gone, refusing and silent."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from fake_pool import FakePool, balanced
+from fakes_sources import MjpegServer, RtspServer
+
+from framefan import clock
+from framefan_capture.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Start = Callable[..., FakePool]
+
+SCENE = Scene(320, 240)
+SECRET = "s3cr3t"
+
+
+def test_http_end_to_end_and_back_after_the_camera_was_gone(start: Start):
+    with MjpegServer(SCENE, account=f"user:{SECRET}") as camera:
+        pool = start(camera.url, backoff_first_s=0.2, backoff_cap_s=0.4)
+        pool.until(lambda p: len(p.ready) >= 20)
+        assert None not in pool.numbers
+        seen = len(pool.ready)
+        camera.status = 500
+        camera.drop_clients()
+        pool.until(lambda p: p.state == "backoff")
+        failed = next(status for status in pool.statuses if status.state == "backoff")
+        assert failed.reason == "closed"
+        assert failed.next_try_s is not None
+        assert 0 <= failed.next_try_s <= 0.4
+        camera.status = 200
+        pool.until(lambda p: len(p.ready) >= seen + 20)
+        frames = [ready.frame for ready in pool.ready]
+        assert frames == sorted(set(frames))
+        assert all(SECRET not in status.message for status in pool.statuses)
+        pool.until(balanced)
+
+
+def test_a_dead_camera_costs_next_to_nothing(start: Start):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    pool = start(f"http://user:{SECRET}@127.0.0.1:{port}/cam", backoff_cap_s=1.0)
+    pool.until(lambda p: p.state == "backoff")
+    assert pool.status.reason == "refused"
+    used, since = pool.cpu_s(), clock.now()
+    pool.until(lambda p: clock.now() - since > 4)
+    assert (pool.cpu_s() - used) / (clock.now() - since) < 0.05
+    assert len(pool.progress) >= 4
+    pool.stop()
+    assert pool.until_exit(1.0) == 0
+
+
+def test_a_stop_does_not_wait_for_a_camera_that_sends_nothing(start: Start):
+    with MjpegServer(SCENE) as camera:
+        pool = start(camera.url, read_timeout_s=60.0)
+        pool.until(lambda p: len(p.ready) >= 5)
+        camera.stalled = True
+        seen = -1
+        while seen != len(pool.ready):  # until the capture stands in its read
+            seen, since = len(pool.ready), clock.now()
+            pool.until(lambda p, s=since: clock.now() - s > 0.3)
+        pool.stop()
+        before = clock.now()
+        assert pool.until_exit() == 0
+        assert clock.now() - before < 4
+
+
+@pytest.mark.gstreamer
+def test_rtsp_end_to_end(start: Start):
+    with RtspServer(SCENE, frames=60) as camera:
+        pool = start(camera.url)
+        pool.until(lambda p: len(p.ready) >= 60)
+        known = [number for number in pool.numbers if number is not None]
+        assert len(known) >= 59
+        assert {(b - a) % 60 for a, b in itertools.pairwise(known)} == {1}
+        assert 15 < pool.status.fps < 40 or len(pool.statuses) < 4

@@ -1,0 +1,232 @@
+"""Sources that stand still while nobody reads them: demo, pattern, file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+from fakes_sources import MjpegServer, make_mp4, make_video
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framefan import clock
+from framefan.errors import SourceError, UsageError
+from framefan.settings import CameraSettings
+from framefan_capture import source
+from framefan_capture.scene import Scene, read_number
+from framefan_capture.source import Pacer, Source, as_bgr, matching
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCENE = Scene(320, 240)
+
+
+def make(text: object, **options: Any) -> Source:
+    return source.make(CameraSettings(name="cam1", source=str(text), **options))
+
+
+def opened(text: object, **options: Any) -> Source:
+    made = make(text, fast=True, **options)
+    made.open()
+    return made
+
+
+def all_numbers(opened_source: Source) -> list[int | None]:
+    numbers = []
+    while opened_source.grab(len(numbers)):
+        numbers.append(read_number(opened_source.retrieve(None)))
+    return numbers
+
+
+def reason(text: object) -> str:
+    with pytest.raises(SourceError) as caught:
+        opened(text).grab(0)
+    assert caught.value.what
+    assert caught.value.fix
+    return caught.value.reason
+
+
+# ---- pacing --------------------------------------------------------------------------------------
+
+
+def test_frames_are_due_at_their_interval_and_lateness_does_not_add_up():
+    pacer = Pacer(fast=False)
+    pacer.passed(100.0, 0.5)
+    assert pacer.due == 100.5
+    pacer.passed(100.9, 0.5)
+    assert pacer.due == 101.0
+    pacer.passed(101.0, 0.5)
+    assert pacer.due == 101.5
+
+
+def test_after_a_long_pause_there_is_no_burst():
+    pacer = Pacer(fast=False)
+    pacer.passed(100.0, 0.5)
+    pacer.passed(500.0, 0.5)
+    assert pacer.due == 500.5
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0.001, 2)), min_size=1, max_size=50))
+def test_a_reader_that_waits_until_due_sees_each_interval(steps: list[tuple[float, float]]):
+    pacer = Pacer(fast=False)
+    now = 1000.0
+    for late, interval in steps:
+        now = max(now, pacer.due) + late
+        pacer.passed(now, interval)
+        assert now - 1.0 - 1e-6 <= pacer.due - interval <= now + 1e-6
+
+
+def test_fast_is_always_due():
+    pacer = Pacer(fast=True)
+    pacer.passed(100.0, 0.5)
+    assert pacer.due < 100
+
+
+# ---- demo ----------------------------------------------------------------------------------------
+
+
+def test_the_demo_shows_the_number_it_is_given_and_draws_into_the_slot():
+    demo = opened("demo?size=320x240")
+    view = np.zeros((240, 320, 3), np.uint8)
+    assert demo.grab(4711)
+    assert demo.retrieve(view) is view
+    assert read_number(view) == 4711
+    other = demo.retrieve(np.zeros((100, 100, 3), np.uint8))
+    assert other.shape == (240, 320, 3)
+
+
+def test_the_demo_ends_after_its_frames_and_starts_again_when_reopened():
+    demo = opened("demo?size=320x240&frames=3")
+    assert all_numbers(demo) == [0, 1, 2]
+    demo.close()
+    demo.open()
+    assert demo.grab(3)
+
+
+def test_the_demo_is_paced():
+    demo = make("demo?size=320x240&fps=20")
+    demo.open()
+    before = clock.now()
+    demo.grab(0)
+    assert before + 0.05 <= demo.due <= clock.now() + 0.05
+
+
+def test_wrong_demo_options_are_a_usage_error():
+    with pytest.raises(UsageError):
+        make("demo?sise=3")
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def test_every_frame_of_a_file_comes_once(tmp_path: Path):
+    made = make_mp4(tmp_path / "a.mp4", SCENE, 40)
+    assert all_numbers(opened(made)) == list(range(40))
+
+
+def test_a_file_is_decoded_into_the_slot(tmp_path: Path):
+    video = opened(make_mp4(tmp_path / "a.mp4", SCENE, 3))
+    view = np.zeros((240, 320, 3), np.uint8)
+    for number in range(3):
+        assert video.grab(number)
+        assert video.retrieve(view) is view
+        assert read_number(view) == number
+    wrong = np.zeros((240, 321, 3), np.uint8)
+    video = opened(tmp_path / "a.mp4")
+    assert video.grab(0)
+    assert video.retrieve(wrong).shape == (240, 320, 3)
+    assert not wrong.any()
+
+
+def test_a_file_plays_at_its_own_speed(tmp_path: Path):
+    video = make(make_mp4(tmp_path / "a.mp4", SCENE, 5, fps=10))
+    video.open()
+    before = clock.now()
+    for number in range(5):
+        video.grab(number)
+    # Grabbed at once, five frames of a tenth of a second are due half a second later.
+    assert before + 0.5 <= video.due <= clock.now() + 0.5
+
+
+def test_a_damaged_frame_is_skipped_and_said(tmp_path: Path):
+    path = make_video(tmp_path / "a.avi", SCENE, 10, 30, "MJPG")
+    data = bytearray(path.read_bytes())
+    starts = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xd8"]
+    assert len(starts) == 10
+    data[starts[4] : starts[5] - 60] = bytes(starts[5] - 60 - starts[4])
+    path.write_bytes(data)
+    video = opened(path)
+    numbers, skipped = [], []
+    while video.grab(0):
+        numbers.append(read_number(video.retrieve(None)))
+        skipped.append(video.skipped)
+    assert numbers == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert skipped == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+
+
+def test_files_that_cannot_be_played(tmp_path: Path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video\n" * 1000)
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    assert reason(tmp_path / "nowhere.mp4") == "not_found"
+    assert reason(text) == "unreadable"
+    assert reason(empty) == "unreadable"
+    assert reason(tmp_path) == "unreadable"
+
+
+def test_a_playlist_cannot_reach_out_of_the_files(tmp_path: Path):
+    playlist = tmp_path / "list.m3u8"
+    with MjpegServer(SCENE) as server:
+        entry = f"#EXTINF:5,\n{server.url}\n"
+        playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n{entry}#EXT-X-ENDLIST\n")
+        assert reason(playlist) == "unreadable"
+        assert server.served == 0
+
+
+# ---- patterns ------------------------------------------------------------------------------------
+
+
+def test_patterns_list_files_by_number_or_name(tmp_path: Path):
+    for name in ("a_2.png", "a_10.png", "a_1.png", "a_x.png", "b_1.png"):
+        (tmp_path / name).touch()
+
+    def names(pattern: str) -> list[str]:
+        return [path.name for path in matching(tmp_path / pattern)]
+
+    assert names("a_%d.png") == ["a_1.png", "a_2.png", "a_10.png"]
+    assert names("a_%02d.png") == ["a_10.png"]
+    assert names("a_*.png") == ["a_1.png", "a_10.png", "a_2.png", "a_x.png"]
+    assert names("c_*.png") == []
+    assert matching(tmp_path / "none" / "*.png") == []
+
+
+def test_images_of_a_pattern_become_bgr_and_a_broken_one_is_corrupt(tmp_path: Path):
+    grey = np.full((20, 30), 99, np.uint8)
+    cv2.imwrite(str(tmp_path / "1.png"), grey)
+    cv2.imwrite(str(tmp_path / "2.png"), np.full((20, 30, 4), 50, np.uint8))
+    cv2.imwrite(str(tmp_path / "3.png"), np.full((7, 9, 3), 257 * 80, np.uint16))
+    (tmp_path / "4.png").write_text("no image")
+    pattern = opened(tmp_path / "%d.png")
+    images = []
+    for number in range(3):
+        assert pattern.grab(number)
+        images.append(pattern.retrieve(None))
+    assert [image.shape for image in images] == [(20, 30, 3), (20, 30, 3), (7, 9, 3)]
+    assert [int(image[0, 0, 0]) for image in images] == [99, 50, 80]
+    assert pattern.grab(3)
+    with pytest.raises(SourceError) as caught:
+        pattern.retrieve(None)
+    assert caught.value.reason == "corrupt"
+    assert not pattern.grab(4)
+    assert reason(tmp_path / "x%d.png") == "not_found"
+
+
+def test_pictures_of_any_depth_become_eight_bits():
+    assert as_bgr(np.full((2, 2, 3), 0.5, np.float32))[0, 0, 0] in (127, 128)
+    assert as_bgr(np.full((2, 2, 1), 7, np.uint8)).tolist() == [[[7] * 3] * 2] * 2
+    with pytest.raises(SourceError):
+        as_bgr(np.zeros((2, 2, 2), np.uint8))

@@ -1,0 +1,220 @@
+"""The command line as a person meets it: a process, its exit code and what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import msgspec
+import pytest
+
+from framefan import cli
+
+
+def framefan(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "framefan", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | env,
+        check=False,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _runtime(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+BAD = [
+    (2, ["--wokers", "3"], "Did you mean --workers?"),
+    (2, ["--workers", "three"], "three"),
+    (2, ["--workers"], "--workers"),
+    (2, ["--workers", "1.5"], "no whole number"),
+    (2, ["--port", "1.9"], "no whole number"),
+    (2, ["once", "demo", "demo"], "demo"),
+    (2, ["--mode", "evry"], 'Did you mean "every"?'),
+    (2, ["ftp://h/x"], "ftp"),
+    (2, ["-p", "moton"], "did you mean --predictor motion?"),
+    (2, ["--mode", "every", "rtsp://u:hunter2@h/x"], "live stream"),
+    (2, ["--host", "0.0.0.0"], "--token-file"),
+    (2, ["--track"], "later version"),
+    (2, ["status", "--nmae", "x"], "--name"),
+    (2, ["status", "--name", "X"], '"X"'),
+    (2, ["once", "ftp://h/x"], "ftp"),
+    (3, ["nix.mp4"], "No such file"),
+    (3, ["run", "nix.mp4"], "No such file"),
+    (3, ["once", "nix.mp4"], "No such file"),
+    (3, ["-p", "nix.py:Name"], "nix.py"),
+    (3, ["--config", "nix.toml"], "nix.toml"),
+    (1, ["status"], "no framefan of this user is running"),
+]
+
+
+@pytest.mark.parametrize(("code", "arguments", "words"), BAD)
+def test_bad_input(capsys, code: int, arguments: list[str], words: str) -> None:
+    assert cli.execute(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert err.startswith("framefan: ")
+    heads = [line[: line.index(": ") + 2].strip() for line in err.splitlines()]
+    assert heads == ["framefan:", "why:", "do:"]
+    assert "Traceback" not in err
+    assert "hunter2" not in err
+
+
+def test_a_taken_port_before_anything_starts(capfd, monkeypatch) -> None:
+    from framefan import processes
+
+    monkeypatch.setattr(processes, "name_this", lambda _: None)
+    monkeypatch.setattr(processes, "Child", None)  # it would fail loudly
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert cli.execute(["--port", str(port)]) == 3
+    assert f"port {port} is taken" in capfd.readouterr().err
+
+
+def test_tracebacks_are_for_debug_only() -> None:
+    done = framefan("nix.mp4", "--log-level", "debug")
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr
+    assert "framefan: cannot read the source" in done.stderr
+    assert "Traceback" not in framefan("nix.mp4", "--log-level", "info").stderr
+    assert "Traceback" in framefan("nix.mp4", FRAMEFAN_LOG_LEVEL="debug").stderr
+
+
+def test_an_error_of_our_own_is_a_line_too(monkeypatch, capsys) -> None:
+    import framefan.configure
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("rtsp://u:hunter2@h/x")
+
+    monkeypatch.setattr(framefan.configure, "configure", broken)
+    assert cli.execute([]) == 1
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError" in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
+
+
+def test_help_lists_what_there_is_and_is_quick() -> None:
+    best = 9.0
+    for _ in range(5):
+        began = time.perf_counter()
+        done = framefan("--help")
+        best = min(best, time.perf_counter() - began)
+    assert done.returncode == 0
+    for word in ("--workers", "--predictor", "--port", "--duration", "doctor", "once", "status"):
+        assert word in done.stdout
+    assert "--track" not in done.stdout, "it is not there yet"
+    assert best < 0.6, "0.2 s on a quiet machine"
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    code = (
+        "import sys; from framefan.cli import execute; execute(['--help']);"
+        "heavy = {'cv2', 'numpy', 'zmq', 'websockets', 'asyncio', 'msgspec'};"
+        "print('LOADED', heavy & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "LOADED set()" in done.stdout
+
+
+def test_version_and_predictors() -> None:
+    assert framefan("--version").stdout.startswith("framefan 0.")
+    assert "motion" in framefan("predictors").stdout
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "framefan", "predictors"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_sigint_before_the_run_has_begun_is_quiet(monkeypatch, capsys) -> None:
+    import framefan.configure
+
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+    monkeypatch.setattr(framefan.configure, "configure", interrupted)
+    assert cli.execute([]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_doctor_finds_all_well_and_names_what_is_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        bad = framefan("doctor", "--port", str(port))
+    assert bad.returncode == 1
+    (line,) = [line for line in bad.stdout.splitlines() if line.startswith("problem")]
+    assert f"port {port} is taken" in line
+    assert "->" in line
+    good = framefan("doctor", "--port", "0")
+    assert good.returncode == 0, good.stdout
+    assert "FFMPEG" in good.stdout
+    assert "motion loads" in good.stdout
+
+
+def test_status_of_a_bus_that_answers() -> None:
+    """A publisher that plays the pool: XPUB hears the subscription and answers it."""
+    import threading
+
+    from fake_stage import table
+
+    from framefan import bus
+    from framefan.rundir import RunDir
+    from framefan.settings import Limits
+
+    with RunDir("played") as place:
+        sock = bus.publisher(Limits())
+        sock.bind(f"ipc://{place.path}/results")
+
+        def answer() -> None:
+            while not sock.recv().startswith(b"\x01"):
+                pass  # the one before has left
+            sock.send_multipart([b"state/", b"no record"])
+            sock.send_multipart([b"state/", msgspec.msgpack.encode(table(7))])
+
+        done = []
+        for form in (["--json"], []):
+            thread = threading.Thread(target=answer)
+            thread.start()
+            done.append(framefan("status", "--name", "played", *form))
+            thread.join(10)
+        sock.close()
+    as_json, readable = done
+    assert json.loads(as_json.stdout)["cameras"]["demo"]["captured"] == 7
+    assert readable.returncode == 0
+    assert "demo" in readable.stdout
+    assert "superseded" in readable.stdout, "all columns fit into 80 characters"
+
+
+def test_status_of_a_run_that_does_not_answer() -> None:
+    from framefan.rundir import RunDir
+
+    with RunDir("mute"):
+        done = framefan("status", "--name", "mute")
+        other = framefan("status", "--name", "else")
+    assert done.returncode == 1
+    assert "did not answer within 2 s" in done.stderr
+    assert other.returncode == 1
+    assert "running: mute" in other.stderr

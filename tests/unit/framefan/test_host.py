@@ -1,0 +1,99 @@
+"""The seam to the operating system."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from framefan import host
+
+ORPHAN = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", '''
+import os, sys, time
+from framefan import host
+host.die_with_parent(int(sys.argv[1]))
+print(os.getpid(), flush=True)
+time.sleep(60)
+''', str(os.getpid() + int(sys.argv[1]))])
+child.wait()
+"""
+
+
+def _gone(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_a_child_dies_with_its_parent_even_when_that_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 5
+    while not _gone(pid):
+        assert time.monotonic() < deadline
+    parent.stdout.close()
+
+
+def test_a_child_whose_parent_is_another_by_now_ends_at_once() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, "1"], stdout=subprocess.PIPE, text=True
+    )
+    said, _ = parent.communicate(timeout=10)
+    assert said == ""
+
+
+@pytest.mark.skipif(not host.LINUX, reason="memfd")
+def test_memory_has_no_name_and_its_pages_are_reserved() -> None:
+    fd = host.anonymous_file("framefan-test", 1 << 20)
+    facts = os.fstat(fd)
+    assert facts.st_size == 1 << 20
+    assert facts.st_blocks * 512 >= 1 << 20
+    assert not os.get_inheritable(fd)
+    os.close(fd)
+
+
+def test_memory_that_cannot_be_had_leaks_no_descriptor(monkeypatch) -> None:
+    def refuse(fd: int, offset: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError):
+        host.anonymous_file("framefan-test", 1 << 20)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_available_bytes_is_a_sane_number() -> None:
+    assert 1 << 20 < host.available_bytes() < 1 << 50
+
+
+def test_the_descriptor_limit_is_raised_to_the_hard_one() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        assert host.raise_descriptor_limit() == hard == host.descriptor_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_die_with_parent_is_sigkill() -> None:
+    parent = subprocess.run(
+        [sys.executable, "-c", "from framefan import host; host.die_with_parent(1 << 22)"],
+        check=False,
+    )
+    assert parent.returncode == -signal.SIGKILL

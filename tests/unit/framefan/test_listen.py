@@ -1,0 +1,74 @@
+"""Listening sockets: a free port for 0, a taken one named with its holder."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from framefan import listen
+from framefan.errors import StartError
+
+
+def test_port_0_takes_a_free_one_and_it_is_bindable_again() -> None:
+    with listen.tcp("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            pass
+    with listen.tcp("127.0.0.1", port):
+        pass
+
+
+def test_a_taken_port_names_itself_its_holder_and_another() -> None:
+    with listen.tcp("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        with pytest.raises(StartError) as raised:
+            listen.tcp("127.0.0.1", port)
+    text = "\n".join(raised.value.lines())
+    assert f"port {port} is taken" in text
+    assert f"pid {os.getpid()}" in text
+    assert f"--port {port + 1 if port < 65535 else 8766}" in text
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "203.0.113.7"])
+def test_an_address_that_is_not_ours(host: str) -> None:
+    with pytest.raises(StartError):
+        listen.tcp(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.4", False),
+        ("localhost.example.org", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    assert listen.is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url"),
+    [
+        (("127.0.0.1", 1, False), "http://127.0.0.1:1/"),
+        (("0.0.0.0", 1, False), "http://127.0.0.1:1/"),
+        (("::", 1, True), "https://[::1]:1/"),
+        (("cam.example", 1, False), "http://cam.example:1/"),
+    ],
+)
+def test_urls(arguments: tuple[str, int, bool], url: str) -> None:
+    assert listen.url(*arguments) == url
+
+
+def test_unix(tmp_path) -> None:
+    path = str(tmp_path / "pool")
+    with listen.unix(path), socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)

@@ -1,0 +1,76 @@
+"""Log lines: one format, secrets masked, JSON when machines read."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from framefan import logs
+from framefan.settings import Settings
+
+URL = "rtsp://admin:hunter2@cam/live"
+
+
+@pytest.fixture(autouse=True)
+def _quiet_again():
+    yield
+    logging.getLogger("framefan").handlers = []
+
+
+def test_text_lines_name_process_level_and_facts(capsys) -> None:
+    logs.configure(Settings(), "pool")
+    logs.info("all is well", camera="front", fps=30)
+    logs.warning("less so")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("pool        all is well  camera=front  fps=30")
+    assert "warning: less so" in second
+
+
+def test_json_lines(capsys) -> None:
+    logs.configure(Settings(log_format="json"), "pool")
+    logs.error("broken", camera="front", what=object)
+    line = json.loads(capsys.readouterr().err)
+    assert line["level"] == "error"
+    assert line["process"] == "pool"
+    assert line["message"] == "broken"
+    assert line["camera"] == "front"
+    assert line["ts"] > 1e9
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_password_in_message_fact_or_traceback(capsys, form) -> None:
+    logs.configure(Settings(log_format=form, log_level="debug"), "capture")
+    try:
+        raise ValueError(f"cannot open {URL}")
+    except ValueError:
+        logs.exception(f"failed: {URL}", source=URL)
+    said = capsys.readouterr().err
+    assert "ValueError" in said
+    assert "hunter2" not in said
+    assert "admin" not in said
+
+
+def test_tracebacks_are_for_debug_only(capsys) -> None:
+    logs.configure(Settings(), "capture")
+    try:
+        raise ValueError("x")
+    except ValueError:
+        logs.exception("failed")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_levels_hold(capsys) -> None:
+    logs.configure(Settings(log_level="error"), "capture")
+    logs.debug("a")
+    logs.info("b")
+    logs.warning("c")
+    logs.error("d")
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_fact_may_be_called_message(capsys) -> None:
+    logs.configure(Settings(), "pool")
+    logs.info("status", message="m")
+    assert "message=m" in capsys.readouterr().err

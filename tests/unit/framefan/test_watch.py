@@ -1,0 +1,82 @@
+"""The watch over one child, with time passed in."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framefan.settings import Limits
+from framefan.watch import State, Watch
+
+LIMITS = Limits(restarts=3, restarts_within_s=60.0)
+
+
+def watch() -> Watch:
+    return Watch("capture", "front", 15.0, LIMITS)
+
+
+def test_it_is_due_at_once_and_starts() -> None:
+    post = watch()
+    assert post.due(0.0)
+    post.started(1.0, 77)
+    assert not post.due(1e9)
+    assert (post.state, post.pid, post.title) == (State.STARTING, 77, "capture front")
+
+
+def test_silence_counts_from_the_start_and_from_each_progress() -> None:
+    post = watch()
+    post.started(0.0, 1)
+    assert not post.overdue(15.0)
+    assert post.overdue(15.1)
+    assert post.progressed(15.2) is True
+    assert post.progressed(16.0) is False
+    assert post.state is State.RUNNING
+    assert not post.overdue(31.0)
+    assert post.overdue(31.1)
+    assert post.next_event() == 31.0
+
+
+def test_time_we_stood_still_is_forgiven() -> None:
+    post = watch()
+    post.started(0.0, 1)
+    post.forgive(100.0)
+    assert not post.overdue(115.0)
+    assert post.overdue(115.1)
+
+
+def test_death_waits_then_it_is_due_then_failed() -> None:
+    post = watch()
+    post.started(0.0, 1)
+    wait = post.died(10.0)
+    assert (post.state, post.pid) == (State.BACKOFF, 0)
+    assert not post.due(10.0 + wait - 0.01)
+    assert post.due(10.0 + wait)
+    assert post.next_event() == 10.0 + wait
+    post.died(11.0)
+    assert post.died(12.0) == 60.0
+    assert post.state is State.FAILED
+    assert not post.due(71.0)
+    assert post.due(72.0)
+    assert post.facts().restarts == 3
+    assert post.facts().state == "failed"
+
+
+@given(st.lists(st.sampled_from(["started", "progressed", "died", "forgive"]), max_size=20))
+def test_a_stopping_child_is_neither_judged_nor_started(events: list[str]) -> None:
+    post = watch()
+    now = 0.0
+    for event in events:
+        now += 1.0
+        if event == "died":
+            post.died(now)
+        elif event == "forgive":
+            post.forgive(1.0)
+        elif event == "started":
+            post.started(now, 1)
+        elif post.alive:
+            post.progressed(now)
+    post.stop()
+    assert not post.due(now + 1e6)
+    assert not post.overdue(now + 1e6)
+    assert not post.alive
+    assert post.next_event() == float("inf")

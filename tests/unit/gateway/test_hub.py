@@ -1,0 +1,238 @@
+"""What clients of the hub see, in step, behind a full line, and on joining and leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gateway_fakes import outcome, status
+from hub_reader import Reader
+
+from framefan_gateway import wire
+from framefan_gateway.contract import Contract
+from framefan_gateway.feed import Loss
+from framefan_gateway.group import Line, Place
+from framefan_gateway.hub import Hub, NewEpoch
+
+
+def whole(write: Callable[[bytes], object]) -> Callable[[bytes], int]:
+    def offer(data: bytes) -> int:
+        write(data)
+        return len(data)
+
+    return offer
+
+
+def publish(hub: Hub, seq: int, camera: str = "a", **changes: Any) -> None:
+    hub.tell(wire.Outcome(outcome(seq, camera, **changes)))
+    hub.flush(0.0)
+
+
+def lose(hub: Hub, first: int, last: int, camera: str = "a", cause: Any = "lost") -> None:
+    hub.tell(Loss(camera, "k3f9", first, last, cause))
+    hub.flush(0.0)
+
+
+@pytest.fixture
+def hub() -> Hub:
+    return Hub(every_messages=50, every_bytes=1 << 20)
+
+
+def test_clients_in_step_share_the_very_same_bytes(hub: Hub) -> None:
+    seen: list[bytes] = []
+    for _ in range(3):
+        hub.join(Contract(), Line(seen.append, whole(seen.append)), lambda _: None, 0.0)
+    publish(hub, 0)
+    assert len(seen) == 3
+    assert seen[0] is seen[1] is seen[2]
+
+
+def test_news_due_together_leaves_in_one_write(hub: Hub) -> None:
+    reader = Reader(hub, Contract())
+    for seq in range(5):
+        hub.tell(wire.Outcome(outcome(seq, "a")))
+    hub.flush(0.0)
+    assert [m["seq"] for m in reader.results] == [0, 1, 2, 3, 4]
+    assert reader.writes == 1
+
+
+def test_much_news_leaves_in_several_writes_and_a_full_line_keeps_only_one_of_them(
+    hub: Hub,
+) -> None:
+    fast, slow = Reader(hub, Contract()), Reader(hub, Contract(), room=1)
+    for seq in range(10):
+        hub.tell(wire.Outcome(outcome(seq, "a", kind="value", payload="x" * 9000)))
+    hub.flush(0.0)
+    assert (fast.writes, slow.writes) == (10, 1)
+    slow.drain(5)
+    assert [m["seq"] for m in slow.results] == [0, 9]
+
+
+def test_a_newcomer_gets_the_last_of_each_camera_then_live(hub: Hub) -> None:
+    for seq in range(3):
+        publish(hub, seq, "a")
+        publish(hub, seq, "b")
+    late = Reader(hub, Contract())
+    assert {(m["camera"], m["seq"], m["missed"]) for m in late.results} == {
+        ("a", 2, 0), ("b", 2, 0),
+    }  # fmt: skip
+    assert late.writes == 1
+    publish(hub, 3, "a")
+    assert late.results[-1]["seq"] == 3
+    assert late.client.place is Place.IN_STEP
+
+
+def test_a_newcomer_after_a_loss_is_told_the_hole_before_its_second_message(hub: Hub) -> None:
+    Reader(hub, Contract())
+    publish(hub, 0)
+    lose(hub, 1, 4)
+    late = Reader(hub, Contract())
+    publish(hub, 5)
+    assert [(m["seq"], m["missed"]) for m in late.results] == [(0, 0), (5, 4)]
+    assert late.results[1]["missed_by"] == {"lost": 4}
+
+
+def test_a_newcomer_is_not_told_of_losses_before_the_first_result(hub: Hub) -> None:
+    early = Reader(hub, Contract())
+    lose(hub, 0, 4)
+    late = Reader(hub, Contract())
+    publish(hub, 5)
+    assert early.results[0]["missed"] == 5
+    assert late.results[0]["missed"] == 0
+    assert late.client.place is Place.IN_STEP
+
+
+def test_a_full_line_conflates_and_is_told_by_cause(hub: Hub) -> None:
+    slow, fast = Reader(hub, Contract(), room=1), Reader(hub, Contract())
+    publish(hub, 0)
+    publish(hub, 1)
+    lose(hub, 2, 3)
+    lose(hub, 4, 4, cause="bus")
+    publish(hub, 5)
+    assert [m["seq"] for m in slow.results] == [0]
+    slow.drain(10)
+    last = slow.results[-1]
+    assert (last["seq"], last["missed"]) == (5, 4)
+    assert last["missed_by"] == {"conflated": 1, "lost": 2, "bus": 1}
+    assert fast.results[-1]["missed_by"] == {"lost": 2, "bus": 1}
+    assert "missed_by" not in fast.results[0]
+
+
+def test_a_loss_after_the_pending_result_is_told_with_the_next_one(hub: Hub) -> None:
+    slow = Reader(hub, Contract(), room=1)
+    publish(hub, 0)
+    publish(hub, 1)
+    lose(hub, 2, 2)
+    slow.drain(10)
+    publish(hub, 3)
+    assert [(m["seq"], m["missed"]) for m in slow.results] == [(0, 0), (1, 0), (3, 1)]
+
+
+def test_nothing_is_done_for_a_full_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Reader(hub, Contract(), room=1)
+    publish(hub, 0)
+    assert slow.client.place is Place.FULL
+    monkeypatch.setattr(type(slow.client.outbox), "drain", None)
+    monkeypatch.setattr(type(slow.client.outbox), "account", None)
+    publish(hub, 1)
+
+
+def test_statuses_conflate_by_subject_on_a_full_line(hub: Hub) -> None:
+    slow = Reader(hub, Contract(), room=1)
+    publish(hub, 0)
+    for name in ("stalled", "live", "stalled", "frozen"):
+        hub.tell(wire.status(status(name, "a")))
+        hub.flush(0.0)
+    slow.drain(5)
+    assert [m["state"] for m in slow.received if m["type"] == "status"] == ["frozen"]
+
+
+def test_status_on_join_only_for_cameras_that_are_not_live(hub: Hub) -> None:
+    hub.tell(wire.status(status("live", "a")))
+    hub.tell(wire.status(status("connecting", "b")))
+    hub.tell(wire.status(status("stalled", "c")))
+    hub.tell(wire.status(status("live", "c")))
+    hub.tell(wire.status(status("ready", None, subject="worker", worker=1)))
+    hub.flush(0.0)
+    reader = Reader(hub, Contract())
+    assert [(m["camera"], m["state"]) for m in reader.received] == [("b", "connecting")]
+    assert Reader(hub, Contract(cameras=frozenset("a"))).received == []
+
+
+def test_every_keeps_order_and_loses_nothing_up_to_its_bound(hub: Hub) -> None:
+    reader = Reader(hub, Contract(delivery="every"), room=1)
+    for seq in range(40):
+        publish(hub, seq)
+    assert len(reader.results) == 1
+    reader.drain(1000)
+    assert [m["seq"] for m in reader.results] == list(range(40))
+    assert all(m["missed"] == 0 for m in reader.results)
+    assert reader.client.place is Place.IN_STEP
+
+
+def test_every_is_told_gaps_in_their_place(hub: Hub) -> None:
+    reader = Reader(hub, Contract(delivery="every"), room=1)
+    publish(hub, 0)
+    lose(hub, 1, 3)
+    publish(hub, 4)
+    reader.drain(10)
+    assert [m["type"] for m in reader.received] == ["result", "gap", "result"]
+    gap = reader.received[1]
+    assert (gap["first_seq"], gap["last_seq"], gap["missed"]) == (1, 3, 3)
+    assert gap["missed_by"] == {"lost": 3}
+
+
+def test_every_past_its_bound_is_closed_with_the_reason_and_the_others_are_not(hub: Hub) -> None:
+    stuck = Reader(hub, Contract(delivery="every"), room=1)
+    fine = Reader(hub, Contract(delivery="every"))
+    for seq in range(51):
+        publish(hub, seq)
+    assert not stuck.evicted
+    publish(hub, 51)
+    assert "50 messages" in stuck.evicted
+    assert stuck.client.place is Place.GONE
+    assert len(fine.results) == 52
+    assert hub.clients == 1
+
+
+def test_every_is_bounded_in_bytes_too() -> None:
+    hub = Hub(every_messages=1000, every_bytes=1000)
+    stuck = Reader(hub, Contract(delivery="every"), room=1)
+    for seq in range(6):
+        publish(hub, seq)
+    assert "1000 bytes" in stuck.evicted
+
+
+def test_the_log_is_dropped_when_the_last_one_behind_is_gone(hub: Hub) -> None:
+    stuck = Reader(hub, Contract(delivery="every"), room=1)
+    Reader(hub, Contract(delivery="every"))
+    for seq in range(10):
+        publish(hub, seq)
+    assert stuck.client.group.feed.log_bytes > 0
+    hub.leave(stuck.client)
+    publish(hub, 10)
+    assert stuck.client.group.feed.log_bytes == 0
+
+
+def test_a_new_epoch_greets_nobody_with_the_old_ones_results(hub: Hub) -> None:
+    Reader(hub, Contract())
+    publish(hub, 7)
+    hub.tell(NewEpoch())
+    hub.flush(0.0)
+    late = Reader(hub, Contract())
+    assert late.received == []
+    publish(hub, 0, epoch="new")
+    assert [(m["epoch"], m["seq"]) for m in late.results] == [("new", 0)]
+
+
+def test_leaving_moves_the_account_to_those_who_left(hub: Hub) -> None:
+    reader = Reader(hub, Contract())
+    publish(hub, 0)
+    before = hub.totals()
+    hub.leave(reader.client)
+    hub.leave(reader.client)
+    assert hub.totals() == before == hub.left
+    assert hub.clients == 0
+    publish(hub, 1)
+    assert len(reader.results) == 1

@@ -1,0 +1,175 @@
+"""What is taken from the bus, what is dropped and counted, and which holes are told."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import Any
+
+import msgspec
+import pytest
+from gateway_fakes import outcome, parts, state, status
+
+from framefan.messages import CameraFacts
+from framefan_gateway import wire
+from framefan_gateway.feed import Loss
+from framefan_gateway.hub import NewEpoch
+from framefan_gateway.intake import Intake
+
+
+class Heard:
+    """In the hub's place: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.news: list[Any] = []
+
+    def tell(self, news: Any) -> None:
+        if not isinstance(news, NewEpoch):
+            self.news.append(news)
+
+    @property
+    def summary(self) -> list[Any]:
+        return [item.seq if isinstance(item, wire.Outcome) else item for item in self.news]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def intake(heard: Heard) -> Intake:
+    return Intake(heard, state_lost_s=3.0)  # type: ignore[arg-type]
+
+
+def take(intake: Intake, topic: str, record: Any, now: float = 0.0) -> None:
+    intake.take(parts(topic, record), now, 100.0)
+
+
+def results(intake: Intake, *seqs: int, **changes: Any) -> None:
+    for seq in seqs:
+        take(intake, "result/cam/", outcome(seq, **changes))
+
+
+def test_outcomes_pass_in_order(intake: Intake, heard: Heard) -> None:
+    results(intake, 0, 1, 2)
+    assert heard.summary == [0, 1, 2]
+
+
+def test_counting_starts_at_the_first_record_seen(intake: Intake, heard: Heard) -> None:
+    results(intake, 41, 42)
+    assert heard.summary == [41, 42]
+
+
+def test_a_hole_in_seq_is_a_loss_by_the_bus(intake: Intake, heard: Heard) -> None:
+    results(intake, 0, 4)
+    assert heard.summary == [0, Loss("cam", "k3f9", 1, 3, "bus"), 4]
+    assert intake.bus_gaps == 3
+
+
+def test_a_lost_outcome_is_a_loss(intake: Intake, heard: Heard) -> None:
+    results(intake, 0)
+    results(intake, 1, kind="lost")
+    assert heard.summary == [0, Loss("cam", "k3f9", 1, 1, "lost")]
+
+
+def test_what_came_before_is_stale(intake: Intake, heard: Heard) -> None:
+    results(intake, 0, 1, 1, 0, 2)
+    assert heard.summary == [0, 1, 2]
+    assert intake.stale == 2
+
+
+def test_a_new_epoch_starts_at_0_and_ends_the_old_one_for_good(
+    intake: Intake, heard: Heard
+) -> None:
+    results(intake, 7)
+    results(intake, 2, epoch="new")
+    results(intake, 8)
+    results(intake, 3, epoch="new")
+    assert heard.summary == [7, Loss("cam", "new", 0, 1, "bus"), 2, 3]
+    assert intake.stale == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [],
+        [b"result/cam/"],
+        [b"result/cam/", b""],
+        [b"result/cam/", b"\xc1 junk"],
+        [b"result/cam/", pickle.dumps({"seq": 1})],
+        [b"\xff\xfe/", b"x"],
+        [b"other/cam/", msgspec.msgpack.encode(outcome(0))],
+        [b"result/other/", msgspec.msgpack.encode(outcome(0))],
+        [b"result/Not A Name/", msgspec.msgpack.encode(outcome(0, "Not A Name"))],
+        [b"result/cam/", msgspec.msgpack.encode(outcome(0)), b"more"],
+        [b"result/cam/", b"\x91" * 5000],
+        parts("result/cam/", outcome(-1)),
+        parts("result/cam/", outcome(1 << 60)),
+        parts("result/cam/", outcome(0, ts=math.nan)),
+        parts("result/cam/", outcome(0, captured_at=math.inf)),
+        parts("result/cam/", outcome(0, payload="no list")),
+        parts("result/cam/", outcome(0, kind="error", payload=3)),
+        parts("status/cam/", outcome(0)),
+        parts("state/", status("live")),
+    ],
+)
+def test_what_is_not_ours_is_dropped_and_counted(
+    intake: Intake, heard: Heard, message: list[bytes]
+) -> None:
+    results(intake, 0)
+    intake.take(message, 0.0, 0.0)
+    results(intake, 1)
+    assert heard.summary == [0, 1]
+    assert intake.foreign == 1
+
+
+def test_deep_nesting_is_foreign(intake: Intake) -> None:
+    record = outcome(0, kind="value", payload=None)
+    record.payload = msgspec.Raw(b"\x91" * 20_000 + b"\x00")
+    take(intake, "result/cam/", record)
+    assert intake.foreign == 1
+
+
+def test_a_status_passes_once_even_when_the_state_table_repeats_it(
+    intake: Intake, heard: Heard
+) -> None:
+    take(intake, "status/cam/", status("stalled", reason="timeout"))
+    table = state({"cam": CameraFacts(state="stalled", reason="timeout")})
+    take(intake, "state/", table)
+    take(intake, "state/", table)
+    assert [item.state for item in heard.news] == ["stalled"]
+
+
+def test_a_status_that_the_bus_lost_comes_from_the_state_table(
+    intake: Intake, heard: Heard
+) -> None:
+    take(intake, "state/", state({"cam": CameraFacts(state="stalled", reason="timeout")}))
+    take(intake, "state/", state({"cam": CameraFacts(state="live")}))
+    assert [(item.camera, item.state) for item in heard.news] == [
+        ("cam", "stalled"),
+        ("cam", "live"),
+    ]
+
+
+def test_a_live_camera_is_no_news(intake: Intake, heard: Heard) -> None:
+    take(intake, "state/", state())
+    assert heard.news == []
+
+
+def test_silence_is_told_once_and_its_end_too(intake: Intake, heard: Heard) -> None:
+    intake.tick(100.0, 0.0)
+    assert heard.news == []  # nothing was heard yet: starting, not silent
+    assert not intake.fresh
+    take(intake, "state/", state(), now=100.0)
+    intake.tick(102.9, 0.0)
+    assert intake.fresh
+    intake.tick(103.1, 0.0)
+    intake.tick(104.1, 0.0)
+    assert not intake.fresh
+    take(intake, "state/", state(), now=105.0)
+    assert intake.fresh
+    assert [(item.subject, item.state) for item in heard.news] == [
+        ("pool", "silent"),
+        ("pool", "live"),
+    ]

@@ -1,0 +1,190 @@
+"""Who is answered over HTTP, and what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from gateway_fakes import parts, state
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from framefan.messages import CameraFacts, GatewayFacts, WorkerFacts
+from framefan.settings import CameraSettings, Settings
+from framefan_gateway.contract import DEFAULT
+from framefan_gateway.group import Line
+from framefan_gateway.hub import Hub
+from framefan_gateway.intake import Intake
+from framefan_gateway.web import Web
+
+
+class Site:
+    def __init__(self, **changes: Any) -> None:
+        cameras = (CameraSettings(name="cam", source="demo"),)
+        self.hub = Hub(1000, 1 << 20)
+        self.intake = Intake(self.hub, 3.0)
+        self.web = Web(Settings(cameras=cameras, **changes), 1, self.hub, self.intake)
+
+    def state(self, record: Any, now: float = 0.0) -> None:
+        self.intake.take(parts("state/", record), now, 0.0)
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Response | None:
+        head = Headers({"Host": "localhost:8765"} | headers)
+        return self.web.answer(Request(path, head, method))
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> Response:
+        response = self.ask(path, method, **headers)
+        assert response is not None
+        return response
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/icon.svg"])
+def test_the_page_and_its_files(site: Site, path: str) -> None:
+    response = site.get(path)
+    assert response.status_code == 200
+    assert response.headers["Content-Security-Policy"] == "default-src 'self'"
+    assert int(response.headers["Content-Length"]) == len(response.body) > 100
+    head = site.get(path, method="HEAD")
+    assert head.body == b""
+    assert head.headers["Content-Length"] == response.headers["Content-Length"]
+
+
+def test_the_page_asks_nobody_else_and_writes_no_markup(site: Site) -> None:
+    html, script = site.get("/").body.decode(), site.get("/app.js").body.decode()
+    assert "//" not in html.replace("<!--", "")
+    assert "style=" not in html
+    assert "innerHTML" not in script
+    assert "http:" not in script
+
+
+def test_a_websocket_upgrade_is_let_through(site: Site) -> None:
+    assert site.ask("/ws?camera=a", Upgrade="websocket") is None
+    assert site.get("/ws").status_code == 426
+    assert site.get("/other", Upgrade="websocket").status_code == 404
+
+
+def test_what_is_not_there_says_what_is(site: Site) -> None:
+    response = site.get("/metric")
+    assert response.status_code == 404
+    assert "/api/status" in json.loads(response.body)["paths"]
+
+
+def test_get_and_head_only(site: Site) -> None:
+    response = site.get("/", method="POST")
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "GET, HEAD"
+
+
+PATHS = ["/", "/ws", "/healthz", "/api/status", "/nothing"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil:8765",
+        "",
+        "10.0.0.1",
+        "a@localhost",
+    ],
+)
+def test_a_foreign_host_is_refused_everywhere(site: Site, path: str, host: str) -> None:
+    assert site.get(path, Host=host, Upgrade="websocket").status_code == 403
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_absent_or_doubled_host_is_refused(site: Site, path: str) -> None:
+    absent = site.web.answer(Request(path, Headers()))
+    double = Headers()
+    double["Host"] = "localhost"
+    double["Host"] = "localhost"
+    doubled = site.web.answer(Request(path, double))
+    assert absent is not None
+    assert doubled is not None
+    assert absent.status_code == doubled.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:8765", "127.9.9.9", "[::1]:80"]
+)
+def test_this_machine_is_answered(site: Site, host: str) -> None:
+    assert site.get("/healthz", Host=host).status_code == 200
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://localhost:8765.evil.example",
+        "http://evil.example/localhost:8765",
+        "localhost:8765",
+        "http://localhost:9999",
+        "file://localhost:8765",
+        "",
+    ],
+)
+def test_a_foreign_origin_is_refused_everywhere(site: Site, path: str, origin: str) -> None:
+    assert site.get(path, Origin=origin, Upgrade="websocket").status_code == 403
+
+
+def test_our_own_and_allowed_origins_are_answered() -> None:
+    site = Site(origins=("https://panel.example",))
+    assert site.get("/healthz", Origin="http://localhost:8765").status_code == 200
+    assert site.get("/healthz", Origin="https://panel.example").status_code == 200
+    assert site.get("/healthz", Origin="https://panel.example.evil").status_code == 403
+
+
+def test_a_host_of_any_name_is_answered_when_bound_to_the_network() -> None:
+    site = Site(host="0.0.0.0", token="x")
+    assert site.get("/healthz", Host="box.lan:8765").status_code == 200
+    assert site.get("/healthz", Host="box.lan", Origin="http://evil.lan").status_code == 403
+
+
+def ready(site: Site) -> tuple[int, Any]:
+    response = site.get("/readyz")
+    return response.status_code, json.loads(response.body)
+
+
+def test_ready_is_a_gateway_a_worker_and_every_camera_live_once(site: Site) -> None:
+    live = {"cam": CameraFacts(state="stalled", been_live=True)}
+    starting = [WorkerFacts(id=1, state="starting")]
+    assert ready(site)[0] == 503
+    site.state(state(live, workers=starting))
+    assert ready(site)[0] == 503
+    site.state(state({"cam": CameraFacts(state="connecting")}))
+    assert ready(site)[0] == 503
+    site.state(state({}))
+    assert ready(site)[0] == 503
+    site.state(state(live))
+    code, body = ready(site)
+    assert code == 200
+    assert body["cameras"] == {"cam": {"state": "stalled", "reason": "", "been_live": True}}
+    assert body["workers"] == {"ready": 1, "total": 1}
+    site.intake.tick(3.1, 0.0)
+    assert ready(site)[0] == 503
+
+
+def test_a_camera_that_says_why_it_is_not_live_does_not_hold_readiness(site: Site) -> None:
+    site.state(state({"cam": CameraFacts(state="reconnecting", reason="refused")}))
+    assert ready(site)[0] == 200
+
+
+def test_status_is_the_pools_table_with_our_clients_of_now(site: Site) -> None:
+    assert site.get("/api/status").status_code == 503
+    site.state(state(gateways=[GatewayFacts(id=1, clients=0), GatewayFacts(id=2, clients=9)]))
+    site.hub.join(DEFAULT, Line(len, len), lambda _: None, 0.0)
+    body = json.loads(site.get("/api/status").body)
+    assert [gateway["clients"] for gateway in body["gateways"]] == [1, 9]
+    shape = {"version", "name", "epoch", "run_dir", "results_endpoint", "supervisor", "pool"}
+    assert shape | {"gateways", "workers", "cameras"} <= set(body)
+    assert body["cameras"]["cam"]["state"] == "live"

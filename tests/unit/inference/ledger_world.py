@@ -1,0 +1,208 @@
+"""The world around the ledger as the ledger cannot see it, and what must hold in it.
+
+Capture's slots, the workers, the outcomes on their way: each slot of a ring is capture's, waits, or
+is leased, and only what the ledger says may move it. After each step the model and the ledger must
+agree on every frame, slot and seq.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import msgspec
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from framefan.messages import WorkerOutcome
+from framefan_inference import sequencer as seqs
+from framefan_inference.ledger import Ledger
+from framefan_inference.schedule import NEWER, NO_WORKER, Frame, Freed, Grant
+
+EPS = 1e-6
+ORDER_WAIT_S = 0.5
+
+
+class Ending(NamedTuple):
+    """Why a seq may be lost, and from when on."""
+
+    cause: str
+    since: float
+
+
+class PlayedCamera:
+    """Capture's side: its slots, and what it has counted."""
+
+    def __init__(self, name: str, mode: str, slots: int) -> None:
+        self.name, self.mode, self.slots = name, mode, slots
+        self.ring = 0
+        self.free = set(range(slots))
+        self.waiting: list[Frame] = []
+        self.count: Counter[str] = Counter()
+        self.frame = 0
+        self.left = 0
+        """Seqs that have left: the next one to leave has this number."""
+        self.turn = 0
+
+    def freed(self, ring: int, slot: int) -> None:
+        if ring != self.ring:
+            return  # of a retired ring: capture is not told
+        assert slot not in self.free, "a slot came back twice"
+        self.free.add(slot)
+
+
+class LedgerWorld(RuleBasedStateMachine):
+    """The model and its checks; what happens in it is up to the rules of a subclass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+        self.ledger: Ledger
+        self.stateful = False
+        self.cameras: dict[str, PlayedCamera] = {}
+        self.up: set[int] = set()
+        self.leased: dict[int, Grant] = {}
+        """By lease, until it is returned or its worker dies."""
+        self.all_leases: list[Grant] = []
+        self.unreported: dict[int, Grant] = {}
+        """Leases whose worker has not sent an outcome yet."""
+        self.wire: list[WorkerOutcome] = []
+        self.accepted: dict[tuple[str, int], tuple[WorkerOutcome, float]] = {}
+        self.endings: dict[tuple[str, int], Ending] = {}
+        self.returned_by: dict[tuple[str, int], int] = {}
+        self.turns = 0
+        self.stale = 0
+
+    def camera(self, pick: int) -> PlayedCamera:
+        return list(self.cameras.values())[pick % len(self.cameras)]
+
+    # ---- grants -----------------------------------------------------------------------------
+
+    def check_turn(self, grant: Grant, idle: set[int]) -> None:
+        """The worker was idle, and no camera that could have had it had fewer frames in flight."""
+        assert grant.worker in idle, "a worker has two leases, or is down"
+        chosen = self.rank(grant.camera)
+        for name, camera in self.cameras.items():
+            if camera.waiting and self.could_use(name, idle):
+                assert chosen <= self.rank(name), f"{name} was passed over"
+
+    def rank(self, name: str) -> tuple[int, int]:
+        in_flight = sum(grant.camera == name for grant in self.leased.values())
+        return in_flight, self.cameras[name].turn
+
+    def could_use(self, name: str, idle: set[int]) -> bool:
+        if not self.stateful:
+            return bool(idle)
+        return self.ledger.schedule.cameras[name].pinned in idle
+
+    def check_home(self, grant: Grant) -> None:
+        if self.stateful:
+            at = {each.worker for each in self.leased.values() if each.camera == grant.camera}
+            assert at <= {grant.worker}, "a stateful camera is in two workers at once"
+
+    def check_nobody_starves(self, idle: set[int]) -> None:
+        for name, camera in self.cameras.items():
+            if not camera.waiting:
+                continue
+            if self.stateful:
+                home = self.ledger.schedule.cameras[name].pinned
+                assert home not in idle, f"{name} waits though its worker is idle"
+                assert home in self.up or not idle, f"{name} has no worker to be in"
+            else:
+                assert not idle, f"{name} waits though a worker is idle"
+
+    # ---- leaving ----------------------------------------------------------------------------
+
+    def check_leaving(self, entries: list[Any]) -> None:
+        for index, entry in enumerate(entries):
+            grant = entry.grant
+            camera = self.cameras[grant.camera]
+            assert grant.seq == camera.left, "a seq left out of order, twice or never"
+            camera.left += 1
+            outcome, heard_at = self.accepted.get(key_of(grant), (None, 0.0))
+            assert entry.outcome is outcome, "what left is not what its worker sent first"
+            if outcome is not None:
+                assert entry.settled_at == heard_at
+                camera.count["errors" if outcome.kind == "error" else "results"] += 1
+            else:
+                camera.count["lost"] += 1
+                self.check_loss(entry, entries[index + 1 :])
+
+    def check_loss(self, entry: Any, after: list[Any]) -> None:
+        grant, cause = entry.grant, entry.cause
+        if cause == seqs.LATE:
+            assert self.cameras[grant.camera].mode == "live", "late in `every`"
+            assert any(
+                each.grant.camera == grant.camera
+                and each.cause != seqs.LATE
+                and self.now - each.settled_at >= ORDER_WAIT_S - EPS
+                for each in after
+            ), "late, though nobody has waited for it that long"
+            return
+        ending = self.endings.get(key_of(grant))
+        assert ending is not None, f"lost as {cause} while its worker still has it"
+        assert cause == ending.cause
+        assert self.now >= ending.since - EPS, f"lost as {cause} too early"
+
+    def check_leaving_at_stop(self, entries: list[Any]) -> None:
+        """The same order and counts; what had a deadline need not wait for it."""
+        for key, ending in self.endings.items():
+            self.endings[key] = ending._replace(since=self.now)
+        self.check_leaving(entries)
+
+    # ---- what must hold after every step ------------------------------------------------------
+
+    @invariant()
+    def frames_are_answered_for(self) -> None:
+        for name, camera in self.cameras.items():
+            queue, sequencer = self.ledger.schedule.cameras[name], self.ledger.sequencers[name]
+            count = camera.count
+            superseded = queue.superseded_by.total() + count["no_slot"]
+            assert queue.superseded_by == keep(count, NEWER, NO_WORKER)
+            assert camera.mode == "live" or not superseded, "`every` superseded a frame"
+            assert list(queue.waiting) == camera.waiting
+            waiting = len(queue.waiting)
+            assert count["captured"] == queue.next_seq + superseded + count["bad"] + waiting
+            left = sequencer.left
+            assert left == keep(count, "results", "errors", "lost")
+            assert sequencer.lost_by.total() == left["lost"]
+            assert queue.next_seq == left.total() + sequencer.running
+
+    @invariant()
+    def slots_are_in_one_place(self) -> None:
+        for name, camera in self.cameras.items():
+            ours = [frame.slot for frame in camera.waiting if frame.ring == camera.ring]
+            leased = [g for g in self.leased.values() if g.camera == name]
+            lent = [g.frame.slot for g in leased if g.frame.ring == camera.ring]
+            places = sorted([*camera.free, *ours, *lent])
+            assert places == list(range(camera.slots)), "a slot is lost, or in two places"
+            assert self.ledger.schedule.slots_out(name) == len(camera.waiting) + len(leased)
+            for ring in range(camera.ring + 1):
+                stands = [*camera.waiting, *(g.frame for g in leased)]
+                in_use = any(frame.ring == ring for frame in stands)
+                assert self.ledger.schedule.uses(name, ring) == in_use
+
+    @invariant()
+    def a_worker_has_one_lease(self) -> None:
+        at_work = [grant.worker for grant in self.leased.values()]
+        assert len(at_work) == len(set(at_work))
+
+    @invariant()
+    def stale_is_counted(self) -> None:
+        if self.cameras:
+            assert self.ledger.stale == self.stale
+
+
+def key_of(grant: Grant) -> tuple[str, int]:
+    return grant.camera, grant.seq
+
+
+def freed_by(grant: Grant) -> Freed:
+    return Freed(grant.camera, grant.frame.ring, grant.frame.slot)
+
+
+def outcome_of(lease: int, kind: Any, now: float) -> WorkerOutcome:
+    return WorkerOutcome(lease, kind, now - 0.01, now, msgspec.Raw(b"\x90"))
+
+
+def keep(count: Counter[str], *names: str) -> Counter[str]:
+    return Counter({name: count[name] for name in names if count[name]})

@@ -1,0 +1,175 @@
+"""The state table: when it is due, what it gathers, and when everything has ended."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from framefan import clock
+from framefan.messages import (
+    ChildFacts,
+    Children,
+    GatewayFacts,
+    Ready,
+    SourceStatus,
+    StateRecord,
+    WorkerFacts,
+)
+from framefan.settings import CameraSettings, Settings
+from framefan_inference.cameras import Camera
+from framefan_inference.ledger import Ledger
+from framefan_inference.rings import Rings
+from framefan_inference.schedule import Frame
+from framefan_inference.table import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = Settings(
+    name="lab",
+    run_dir="/run/lab",
+    cameras=tuple(CameraSettings(name=name, source="demo") for name in "ab"),
+)
+
+
+class FakePool:
+    """What Tables takes from a pool, with what it told recorded."""
+
+    def __init__(self) -> None:
+        self.settings = SETTINGS
+        self.ledger = Ledger(SETTINGS.cameras, 0.5)
+        self.cameras = {each.name: Camera(each) for each in SETTINGS.cameras}
+        self.rings = Rings()
+        self.workers = {1: SimpleNamespace(measure=lambda now: WorkerFacts(id=1))}
+        self.outcomes = SimpleNamespace(foreign=4)
+        self.published: list[StateRecord] = []
+        self.publisher = SimpleNamespace(epoch="k3f9", n=7, state=self.published.append)
+        self.told: list[tuple[StateRecord, bool]] = []
+        self.statuses: list[Any] = []
+
+    def status(self, record: Any) -> None:
+        if record is not None:
+            self.statuses.append(record)
+
+    def tell_supervisor(self, state: StateRecord, all_ended: bool) -> None:
+        self.told.append((state, all_ended))
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    def set_to(seconds: float) -> None:
+        monkeypatch.setattr(clock, "now", lambda: seconds)
+
+    set_to(100.0)
+    return set_to
+
+
+@pytest.fixture
+def pool(at: Any) -> FakePool:
+    return FakePool()
+
+
+@pytest.fixture
+def tables(pool: FakePool) -> Tables:
+    return Tables(pool)  # type: ignore[arg-type]
+
+
+def test_it_comes_every_second_and_when_brought_forward(pool: FakePool, tables: Tables) -> None:
+    for now in (100.0, 100.5, 100.9, 101.0, 101.5):
+        tables.tick(now)
+    assert len(pool.published) == 2
+    tables.due = 101.6
+    tables.tick(101.6)
+    assert len(pool.published) == 3
+    tables.tick(102.5)
+    assert len(pool.published) == 3
+    assert tables.due == 102.6
+
+
+def test_the_same_table_goes_to_the_bus_and_the_supervisor(pool: FakePool, tables: Tables) -> None:
+    tables.tick(100.0)
+    ((told, ended),) = pool.told
+    assert told is pool.published[0]
+    assert not ended
+    assert (told.name, told.run_dir, told.pool.pid) == ("lab", "/run/lab", os.getpid())
+    assert told.results_endpoint == "ipc:///run/lab/results"
+    assert (told.foreign, told.stale) == (4, 0)
+    assert [worker.id for worker in told.workers] == [1]
+    assert list(told.cameras) == ["a", "b"]
+
+
+def test_a_camera_that_stalls_is_told_by_the_second(pool: FakePool, tables: Tables) -> None:
+    for name in "ab":
+        pool.cameras[name].ready(Ready(1, 0, 0, 0.0, 0.0, 8, 8, 1, 0, 0))
+    pool.ledger.ready("b", Frame(1, 0, 0, 0.0, 0.0, 8, 8))  # b's waits for a worker
+    tables.tick(103.0)
+    assert [(each.camera, each.state) for each in pool.statuses] == [("a", "stalled")]
+
+
+def test_brought_forward_tables_do_not_tune_or_tick(pool: FakePool, tables: Tables) -> None:
+    tables.tick(100.0)
+    pool.cameras["a"].ready(Ready(1, 0, 0, 0.0, 0.0, 8, 8, 1, 0, 0))
+    pool.cameras["a"].settings = CameraSettings(name="a", source="demo", stalled_s=0.1)
+    tables.due = 100.5
+    tables.tick(100.5)
+    assert pool.statuses == []
+    tables.due = 101.0
+    tables.tick(101.0)
+    assert [each.state for each in pool.statuses] == ["stalled"]
+
+
+def test_all_ended_needs_every_camera_and_an_empty_ledger(pool: FakePool, tables: Tables) -> None:
+    pool.ledger.schedule.worker_up(1)
+    pool.ledger.ready("a", Frame(1, 0, 0, 0.0, 0.0, 8, 8))
+    pool.cameras["a"].source_status(SourceStatus("ended"))
+
+    def ended() -> bool:
+        tables.publish(100.0)
+        return pool.told[-1][1]
+
+    assert not ended()
+    pool.cameras["b"].source_status(SourceStatus("ended"))
+    assert not ended(), "a frame still waits"
+    (grant,) = pool.ledger.assign()
+    assert not ended(), "a frame is in predict"
+    pool.ledger.returned(1, grant.lease, 100.0)
+    assert not ended(), "its seq has not left"
+    pool.ledger.release(101.0)
+    assert ended()
+
+
+GATEWAYS: dict[str, tuple[list[ChildFacts], list[GatewayFacts], list[Any]]] = {
+    "none": ([], [], []),
+    "started, silent": (
+        [ChildFacts("gateway", "1", 50, "running", 2)],
+        [],
+        [(1, 50, "running", 2, 0)],
+    ),
+    "started and heard": (
+        [ChildFacts("gateway", "1", 50, "running", 2), ChildFacts("capture", "a", 9, "x", 0)],
+        [GatewayFacts(id=1, clients=3)],
+        [(1, 50, "ready", 2, 3)],
+    ),
+    "heard before the supervisor spoke": ([], [GatewayFacts(id=2)], [(2, 0, "ready", 0, 0)]),
+    "two": (
+        [ChildFacts("gateway", "2", 51, "backoff", 1)],
+        [GatewayFacts(id=1, clients=1)],
+        [(1, 0, "ready", 0, 1), (2, 51, "backoff", 1, 0)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("children", "heard", "expected"), GATEWAYS.values(), ids=GATEWAYS)
+def test_gateways_by_what_they_say_and_what_the_supervisor_knows(
+    pool: FakePool, tables: Tables, children: Any, heard: Any, expected: Any
+) -> None:
+    tables.children = Children(33, "http://x", children)
+    tables.gateways = {facts.id: facts for facts in heard}
+    tables.publish(100.0)
+    (state,) = pool.published
+    rows = [(g.id, g.pid, g.state, g.restarts, g.clients) for g in state.gateways]
+    assert rows == expected
+    assert (state.supervisor.pid, state.url) == (33, "http://x")
