@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from framefan_gateway.wire import CommandError, Reply
+from framefan.protocol import CommandError, Reply
 
 NOT_JSON = 100
 UNKNOWN = 101

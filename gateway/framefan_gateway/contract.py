@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from msgspec import Struct
 
-from framefan_gateway.wire import Format
-
-Delivery = Literal["latest", "every"]
+from framefan.protocol import Delivery, Format
 
 
 class Contract(Struct, frozen=True):

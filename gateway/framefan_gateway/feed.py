@@ -14,80 +14,14 @@ what a message calls missed is always the hole in `seq` before it.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from operator import add, sub
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_gateway.wire import NOTHING, Gap, Missed, Notice, Outcome
+from framefan.protocol import Gap
+from framefan_gateway.accounts import NOTHING, Loss, Mark, Totals
+from framefan_gateway.wire import Notice, Outcome
 
 if TYPE_CHECKING:
     from framefan_gateway.contract import Contract
-
-LossCause = Literal["lost", "bus"]
-
-
-class Loss(NamedTuple):
-    """A run of seqs of one camera that no client can be sent."""
-
-    camera: str
-    epoch: str
-    first_seq: int
-    last_seq: int
-    cause: LossCause
-
-    @property
-    def seqs(self) -> int:
-        return self.last_seq - self.first_seq + 1
-
-    @property
-    def totals(self) -> Totals:
-        if self.cause == "lost":
-            return Totals(offered=self.seqs, lost=self.seqs)
-        return Totals(offered=self.seqs, bus=self.seqs)
-
-
-class Totals(NamedTuple):
-    """What a feed or a client has come to. offered = sent + conflated + lost + bus + pending."""
-
-    offered: int = 0
-    sent: int = 0
-    conflated: int = 0
-    lost: int = 0
-    bus: int = 0
-    bytes: int = 0
-
-    def plus(self, other: Totals) -> Totals:
-        return Totals(*map(add, self, other))
-
-    def minus(self, other: Totals) -> Totals:
-        return Totals(*map(sub, self, other))
-
-    def times(self, n: int) -> Totals:
-        return Totals(*(each * n for each in self))
-
-    @property
-    def missed(self) -> int:
-        return self.conflated + self.lost + self.bus
-
-    @property
-    def pending(self) -> int:
-        return self.offered - self.sent - self.missed
-
-
-class Mark(NamedTuple):
-    """How far one camera's line had come."""
-
-    results: int = 0
-    lost: int = 0
-    bus: int = 0
-
-    def missed_until(self, later: Mark) -> Missed:
-        """What a client at this mark missed when the result at `later` is the next it is sent."""
-        return Missed(
-            conflated=later.results - self.results - 1,
-            lost=later.lost - self.lost,
-            bus=later.bus - self.bus,
-        )
-
 
 _START = Mark()
 
@@ -107,16 +41,15 @@ class CameraLine:
         """Since the latest outcome, in order, neighbours of one cause merged."""
 
     def outcome(self, outcome: Outcome) -> None:
-        results, lost, bus = self.now
-        self.now = self.latest_mark = Mark(results + 1, lost, bus)
+        now = self.now
+        self.now = self.latest_mark = now._replace(results=now.results + 1)
         self.latest = outcome
         self.current = True
         if self.losses:
             self.losses.clear()
 
     def loss(self, loss: Loss) -> None:
-        more = loss.totals
-        self.now = Mark(self.now.results, self.now.lost + more.lost, self.now.bus + more.bus)
+        self.now = self.now.plus(loss.cause, loss.seqs)
         if not self.current:
             return
         last = self.losses[-1] if self.losses else None
@@ -147,8 +80,9 @@ class Feed:
     @property
     def totals(self) -> Totals:
         """Of a client that has been in step since the feed began."""
-        _, _, _, lost, bus, _ = self._losses
-        return Totals(self._sent + lost + bus, self._sent, 0, lost, bus, self._sent_bytes)
+        return self._losses.plus(
+            Totals(offered=self._sent, sent=self._sent, bytes=self._sent_bytes)
+        )
 
     def prime(self, camera: str, seen: CameraLine) -> None:
         """Start with what the hub saw of a camera before this feed began."""
@@ -181,7 +115,7 @@ class Feed:
         self._sent_bytes += size
 
     def _lose(self, loss: Loss) -> None:
-        self._losses = self._losses.plus(loss.totals)
+        self._losses = self._losses.plus(Totals.of(loss.missed))
 
 
 class LatestFeed(Feed):

@@ -13,7 +13,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_gateway.feed import EveryFeed, LatestFeed, Totals
+from framefan_gateway.accounts import Totals
+from framefan_gateway.feed import EveryFeed, LatestFeed
 from framefan_gateway.outbox import EveryOutbox, LatestOutbox
 
 if TYPE_CHECKING:

@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from framefan_gateway.feed import CameraLine, EveryFeed, LatestFeed, Loss, Totals
+from framefan import protocol
+from framefan_gateway.accounts import Loss, Totals
+from framefan_gateway.feed import CameraLine, EveryFeed, LatestFeed
 from framefan_gateway.group import Client, Group, Line, Place
 from framefan_gateway.outbox import EveryOutbox, LatestOutbox
-from framefan_gateway.wire import Notice, Outcome, Status
+from framefan_gateway.wire import Notice, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,7 @@ class NewEpoch:
     """A new pool: `seq` starts anew, and the last results of the old one greet nobody."""
 
 
-News = Outcome | Loss | Status | NewEpoch
+News = Outcome | Loss | protocol.Status | NewEpoch
 
 
 class Hub:
@@ -128,7 +130,7 @@ class Hub:
                     self._outcome(item, now)
                 case Loss():
                     self._loss(item)
-                case Status():
+                case protocol.Status():
                     self._status(item)
                 case NewEpoch():
                     self._forget()
@@ -163,7 +165,7 @@ class Hub:
         for group in self._covering(loss.camera):
             group.feed.loss(loss)
 
-    def _status(self, status: Status) -> None:
+    def _status(self, status: protocol.Status) -> None:
         camera = status.camera if isinstance(status.camera, str) else None
         subject: Subject = (status.subject, camera, status.worker)
         notice = Notice(status)

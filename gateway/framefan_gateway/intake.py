@@ -21,9 +21,10 @@ import msgspec
 
 from framefan import bus
 from framefan.messages import OutcomeRecord, StateRecord, StatusRecord
+from framefan.protocol import Status
 from framefan.settings import NAME
 from framefan_gateway import wire
-from framefan_gateway.feed import Loss
+from framefan_gateway.accounts import Loss
 from framefan_gateway.hub import NewEpoch
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Intake:
             return
         self._silent = silent
         self._hub.tell(
-            wire.Status(
+            Status(
                 ts=round(wall, 3),
                 epoch=self._epoch,
                 subject="pool",

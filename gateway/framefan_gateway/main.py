@@ -207,7 +207,6 @@ class Gateway:
 
     def facts(self) -> messages.GatewayFacts:
         totals = self._hub.totals()
-        by_cause = {"conflated": totals.conflated, "lost": totals.lost, "bus": totals.bus}
         return messages.GatewayFacts(
             id=self._id,
             pid=os.getpid(),
@@ -215,7 +214,7 @@ class Gateway:
             offered=totals.offered,
             sent=totals.sent,
             missed=totals.missed,
-            missed_by={cause: count for cause, count in by_cause.items() if count},
+            missed_by=totals.missed_by.by_cause(),
             bytes=totals.bytes,
             closed_by=dict(self._server.closed_by),
             foreign=self._intake.foreign,

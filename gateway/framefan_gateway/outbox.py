@@ -12,8 +12,8 @@ Pure: it returns bytes; whoever owns the line writes them, and says when the lin
 
 from __future__ import annotations
 
-from framefan_gateway.feed import EveryFeed, Feed, LatestFeed, Mark, Totals, gap
-from framefan_gateway.wire import NOTHING
+from framefan_gateway.accounts import NOTHING, Mark, Totals
+from framefan_gateway.feed import EveryFeed, Feed, LatestFeed, gap
 
 
 class Outbox:
@@ -155,7 +155,7 @@ class EveryOutbox(Outbox):
                 self.greet(line.latest.frame(feed.format, NOTHING, now), results=1)
                 for loss in line.losses:
                     self.greet(gap(loss).frame(feed.format))
-                    self._own = self._own.plus(loss.totals)
+                    self._own = self._own.plus(Totals.of(loss.missed))
 
     @property
     def overflowed(self) -> bool:

@@ -1,7 +1,6 @@
 """The messages clients receive, and their bytes, encoded once and shared.
 
-Everything here follows docs/protocol.md: the structs are what its schema is generated from. A
-message is encoded when the first client is due it, once per (format, missed); every other client
+A message is encoded when the first client is due it, once per (format, missed); every other client
 that is due the same is handed the same bytes, as a whole WebSocket frame.
 
 JSON is strict: msgspec writes a float that is not finite as null.
@@ -10,116 +9,14 @@ JSON is strict: msgspec writes a float that is not finite as null.
 from __future__ import annotations
 
 import struct
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType
 
 from framefan.messages import CameraFacts, Detection, OutcomeRecord, PredictError, StatusRecord
-
-VERSION = 1
-Format = Literal["json", "msgpack"]
-
-
-class Missed(NamedTuple):
-    """What a client was not sent since its last message of a camera, by cause.
-
-    conflated: a newer result took its place while the line was full; lost: the pool could not
-    give that seq a result; bus: it never reached this gateway.
-    """
-
-    conflated: int = 0
-    lost: int = 0
-    bus: int = 0
-
-    def by_cause(self) -> dict[str, int]:
-        return {cause: n for cause, n in zip(self._fields, self, strict=True) if n}
-
-
-NOTHING = Missed()
-
-
-class Latency(Struct, frozen=True):
-    """Milliseconds: grab to predict, in predict, predict's end to encoding here, and the whole."""
-
-    wait: float
-    predict: float
-    deliver: float
-    total: float
-
-
-class _Head(Struct, kw_only=True, omit_defaults=False):
-    """What a result and an error have in common, in the order it is written."""
-
-    v: int = VERSION
-    camera: str
-    seq: int
-    epoch: str
-    frame: int
-    ts: float
-    width: int
-    height: int
-    model: str
-    worker: int
-    missed: int
-    missed_by: dict[str, int] | UnsetType = UNSET
-    latency_ms: Latency
-
-
-class Result(_Head, tag_field="type", tag="result", kw_only=True):
-    """A predict that returned: detections, or any other value as `result`."""
-
-    detections: list[Detection] | UnsetType = UNSET
-    result: Any = UNSET
-
-
-class Failure(_Head, tag_field="type", tag="error", kw_only=True):
-    """A predict that raised, or returned what cannot be sent."""
-
-    error: PredictError
-
-
-class Status(Struct, tag_field="type", tag="status", kw_only=True):
-    """A camera, worker, predictor, gateway or the pool changed its state."""
-
-    v: int = VERSION
-    ts: float
-    epoch: str
-    subject: Literal["camera", "worker", "predictor", "gateway", "pool"]
-    camera: str | UnsetType = UNSET
-    worker: int | UnsetType = UNSET
-    state: str
-    reason: str = ""
-    message: str = ""
-    next_try_s: float | UnsetType = UNSET
-
-
-class Gap(Struct, tag_field="type", tag="gap", kw_only=True):
-    """To `every` clients: these seqs will never come. Counts as telling them `missed`."""
-
-    v: int = VERSION
-    camera: str
-    epoch: str
-    first_seq: int
-    last_seq: int
-    missed: int
-    missed_by: dict[str, int]
-
-
-class CommandError(Struct):
-    code: int
-    message: str
-    temporary: bool = False
-
-
-class Reply(Struct, omit_defaults=True):
-    """The answer to a command, with the command's id when it had one."""
-
-    error: CommandError
-    id: int | str | None = field(default=None)
-
-
-Message = Result | Failure | Status | Gap
+from framefan.protocol import Failure, Format, Gap, Latency, Result, Status
+from framefan_gateway.accounts import NOTHING, Missed
 
 _TEXT, _BINARY = 0x81, 0x82
 """The first byte of a whole message's only frame."""
@@ -195,6 +92,7 @@ class Outcome:
 
 
 _UNTIMED = Latency(0, 0, 0, 0)
+_SHARED = set(Result.__struct_fields__) & set(Failure.__struct_fields__)
 
 
 def latency(record: OutcomeRecord, now: float) -> Latency:
@@ -214,7 +112,7 @@ def _message(record: OutcomeRecord) -> Result | Failure:
     if record.kind == "error":
         error = _error.decode(record.payload)
         head = _result(record, UNSET, UNSET)
-        shared = {name: getattr(head, name) for name in _Head.__struct_fields__}
+        shared = {name: getattr(head, name) for name in _SHARED}
         return Failure(**shared, error=error)
     value = _value.decode(record.payload)
     _json.encode(value)  # what has no JSON form is refused here, before anyone is offered it

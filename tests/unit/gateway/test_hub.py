@@ -10,8 +10,8 @@ from gateway_fakes import outcome, status
 from hub_reader import Reader
 
 from framefan_gateway import wire
+from framefan_gateway.accounts import Loss
 from framefan_gateway.contract import Contract
-from framefan_gateway.feed import Loss
 from framefan_gateway.group import Line, Place
 from framefan_gateway.hub import Hub, NewEpoch
 

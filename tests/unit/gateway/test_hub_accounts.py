@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from framefan_gateway import wire
+from framefan_gateway.accounts import Loss
 from framefan_gateway.contract import Contract
-from framefan_gateway.feed import Loss
 from framefan_gateway.group import Place
 from framefan_gateway.hub import Hub, NewEpoch
 

@@ -12,7 +12,7 @@ from gateway_fakes import outcome, parts, state, status
 
 from framefan.messages import CameraFacts
 from framefan_gateway import wire
-from framefan_gateway.feed import Loss
+from framefan_gateway.accounts import Loss
 from framefan_gateway.hub import NewEpoch
 from framefan_gateway.intake import Intake
 

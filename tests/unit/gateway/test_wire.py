@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from gateway_fakes import DETECTIONS, outcome, status
 
+from framefan import protocol
 from framefan.messages import CameraFacts
 from framefan_gateway import wire
-from framefan_gateway.feed import Loss, gap
+from framefan_gateway.accounts import NOTHING, Loss, Missed
+from framefan_gateway.feed import gap
 
 HEAD = [
     "type", "v", "camera", "seq", "epoch", "frame", "ts", "width", "height", "model", "worker",
@@ -31,7 +33,7 @@ def body(data: bytes) -> bytes:
     return data[4:]
 
 
-def message(missed: wire.Missed = wire.NOTHING, **changes: Any) -> dict[str, Any]:
+def message(missed: Missed = NOTHING, **changes: Any) -> dict[str, Any]:
     data = wire.Outcome(outcome(7, **changes)).frame("json", missed, 1.0)
     assert data[0] == 0x81
     text = json.loads(body(data))
@@ -74,7 +76,7 @@ def test_an_error_has_the_same_head() -> None:
 
 
 def test_missed_by_is_there_only_when_something_was_missed() -> None:
-    text = message(wire.Missed(conflated=2, bus=1))
+    text = message(Missed(conflated=2, bus=1))
     assert text["missed"] == 3
     assert text["missed_by"] == {"conflated": 2, "bus": 1}
     assert "missed_by" not in message()
@@ -87,20 +89,20 @@ def test_strict_json_of_numbers_that_have_none() -> None:
 
 def test_encoded_once_for_each_format_and_missed() -> None:
     one = wire.Outcome(outcome(0))
-    plain = one.frame("json", wire.NOTHING, 1.0)
-    assert one.frame("json", wire.NOTHING, 2.0) is plain
-    other = one.frame("json", wire.Missed(1), 2.0)
+    plain = one.frame("json", NOTHING, 1.0)
+    assert one.frame("json", NOTHING, 2.0) is plain
+    other = one.frame("json", Missed(1), 2.0)
     assert other is not plain
     assert json.loads(body(other))["missed"] == 1
-    assert one.frame("json", wire.NOTHING, 3.0) is plain
+    assert one.frame("json", NOTHING, 3.0) is plain
     assert json.loads(body(plain))["missed"] == 0
 
 
 def test_msgpack_says_the_same_in_a_binary_frame() -> None:
     one = wire.Outcome(outcome(0))
-    data = one.frame("msgpack", wire.NOTHING, 1.0)
+    data = one.frame("msgpack", NOTHING, 1.0)
     assert data[0] == 0x82
-    same = json.loads(body(one.frame("json", wire.NOTHING, 1.0)))
+    same = json.loads(body(one.frame("json", NOTHING, 1.0)))
     assert msgspec.msgpack.decode(body(data)) == same
 
 
@@ -126,16 +128,18 @@ def test_a_payload_that_is_not_what_kind_says_is_refused(kind: str, payload: Any
 
 def test_every_message_fits_the_schema_generated_from_the_structs() -> None:
     frames = [
-        wire.Outcome(outcome(0)).frame("json", wire.Missed(1), 0.0),
-        wire.Outcome(outcome(0, kind="value")).frame("json", wire.NOTHING, 0.0),
-        wire.Outcome(outcome(0, kind="error")).frame("json", wire.NOTHING, 0.0),
+        wire.Outcome(outcome(0)).frame("json", Missed(1), 0.0),
+        wire.Outcome(outcome(0, kind="value")).frame("json", NOTHING, 0.0),
+        wire.Outcome(outcome(0, kind="error")).frame("json", NOTHING, 0.0),
         wire.Notice(wire.status(status("stalled", reason="timeout"))).frame("json"),
         gap(Loss("cam", "e", 3, 5, "bus")).frame("json"),
+        wire.frame(protocol.Resumed(camera="cam", epoch="e", seq=5, recovered=True), "json"),
+        wire.frame(protocol.Reply(id=1, error=protocol.CommandError(100, "no")), "json"),
     ]
-    schema = msgspec.json.schema(wire.Message)
-    assert set(schema["discriminator"]["mapping"]) == {"result", "error", "status", "gap"}
+    mapping = protocol.schema()["discriminator"]["mapping"]
+    assert set(mapping) == {"result", "error", "status", "gap", "resumed", "reply"}
     for data in frames:
-        msgspec.json.decode(body(data), type=wire.Message)
+        msgspec.json.decode(body(data), type=protocol.Message)
 
 
 def test_a_status_leaves_out_what_it_is_not_about() -> None:

@@ -1,0 +1,126 @@
+"""Accounts: integers that say, for each client and cause, what became of what it was offered.
+
+At every moment, per client: offered = sent + missed (by cause) + pending. What a line counts only
+ever grows, so what a client missed is a difference of two marks.
+"""
+
+from __future__ import annotations
+
+from operator import add, sub
+from typing import Literal, NamedTuple
+
+LossCause = Literal["lost", "bus"]
+Cause = Literal["lost", "bus", "filtered", "max_fps", "history"]
+
+
+class Missed(NamedTuple):
+    """What a client was not sent since its last message of a camera, by cause.
+
+    The causes, and what they mean, are `framefan.protocol.CAUSES`.
+    """
+
+    conflated: int = 0
+    lost: int = 0
+    bus: int = 0
+    filtered: int = 0
+    max_fps: int = 0
+    history: int = 0
+
+    def plus(self, other: Missed) -> Missed:
+        return Missed(*map(add, self, other))
+
+    def by_cause(self) -> dict[str, int]:
+        return {cause: n for cause, n in zip(self._fields, self, strict=True) if n}
+
+    @classmethod
+    def of(cls, cause: Cause, count: int) -> Missed:
+        return NOTHING._replace(**{cause: count})
+
+
+NOTHING = Missed()
+
+
+class Mark(NamedTuple):
+    """How far one camera's line had come: results that were due, and what was not, by cause."""
+
+    results: int = 0
+    lost: int = 0
+    bus: int = 0
+    filtered: int = 0
+    max_fps: int = 0
+
+    def plus(self, cause: Cause, count: int) -> Mark:
+        return self._replace(**{cause: getattr(self, cause) + count})
+
+    def passed_until(self, later: Mark) -> Missed:
+        """What was not due between this mark and `later`, and so was missed by all."""
+        return Missed(
+            0,
+            later.lost - self.lost,
+            later.bus - self.bus,
+            later.filtered - self.filtered,
+            later.max_fps - self.max_fps,
+        )
+
+    def missed_until(self, later: Mark) -> Missed:
+        """What a client at this mark missed when the result at `later` is the next it is sent."""
+        passed = self.passed_until(later)
+        return passed._replace(conflated=later.results - self.results - 1)
+
+
+class Totals(NamedTuple):
+    """What a feed or a client has come to. offered = sent + missed + pending."""
+
+    offered: int = 0
+    sent: int = 0
+    conflated: int = 0
+    lost: int = 0
+    bus: int = 0
+    filtered: int = 0
+    max_fps: int = 0
+    history: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def of(cls, missed: Missed) -> Totals:
+        """Offered, and missed at once."""
+        return cls(sum(missed), 0, *missed)
+
+    def plus(self, other: Totals) -> Totals:
+        return Totals(*map(add, self, other))
+
+    def minus(self, other: Totals) -> Totals:
+        return Totals(*map(sub, self, other))
+
+    def times(self, n: int) -> Totals:
+        return Totals(*(each * n for each in self))
+
+    @property
+    def missed_by(self) -> Missed:
+        return Missed(*self[2:8])
+
+    @property
+    def missed(self) -> int:
+        return sum(self[2:8])
+
+    @property
+    def pending(self) -> int:
+        return self.offered - self.sent - self.missed
+
+
+class Loss(NamedTuple):
+    """A run of seqs of one camera that no client can be sent."""
+
+    camera: str
+    epoch: str
+    first_seq: int
+    last_seq: int
+    cause: LossCause
+
+    @property
+    def seqs(self) -> int:
+        return self.last_seq - self.first_seq + 1
+
+    @property
+    def missed(self) -> Missed:
+        return Missed.of(self.cause, self.seqs)
