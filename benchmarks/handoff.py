@@ -32,7 +32,6 @@ from framefan.errors import LinkClosed
 from framefan.messages import (
     Free,
     HelloCapture,
-    OutcomeRecord,
     Ready,
     RingMade,
     Stop,
@@ -41,6 +40,7 @@ from framefan.messages import (
     Welcome,
 )
 from framefan.processes import POOL, Child
+from framefan.records import OutcomeRecord
 from framefan.ring import RingWriter
 from framefan.settings import CameraSettings, Settings
 

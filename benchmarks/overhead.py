@@ -25,7 +25,7 @@ from benchmarks.clients import Received, collect, for_seconds, is_result
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run, cpu_seconds
 from framefan import bus, clock
-from framefan.messages import OutcomeRecord
+from framefan.records import OutcomeRecord
 
 ROUNDS = 4
 ROUND_S = 5.0

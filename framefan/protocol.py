@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from framefan.messages import Detection, PredictError
+from framefan.records import Detection, PredictError
 
 VERSION = 1
 Delivery = Literal["latest", "every"]

@@ -9,7 +9,7 @@ import msgspec
 
 from framefan import clock, rundir
 from framefan.errors import RunError
-from framefan.messages import StateRecord
+from framefan.records import StateRecord
 from framefan.settings import Limits, Settings, run_dir
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from framefan.messages import CameraFacts, StateRecord
+    from framefan.records import CameraFacts, StateRecord
 
 
 class _Span(Struct):

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from framefan.messages import StateRecord
     from framefan.processes import Child, Stage
+    from framefan.records import StateRecord
     from framefan.settings import Settings
 
 _TURN_S = 0.5

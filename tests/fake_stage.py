@@ -19,18 +19,8 @@ from pathlib import Path
 
 from framefan import processes
 from framefan.errors import FramefanError, LinkClosed
-from framefan.messages import (
-    CameraFacts,
-    Children,
-    Fatal,
-    FromSupervisor,
-    Pid,
-    Progress,
-    StateRecord,
-    Stop,
-    Table,
-    WorkerFacts,
-)
+from framefan.messages import Children, Fatal, FromSupervisor, Progress, Stop, Table
+from framefan.records import CameraFacts, Pid, StateRecord, WorkerFacts
 from framefan.settings import CameraSettings, Limits, Settings, run_dir
 
 TICK_S = 0.05

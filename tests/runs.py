@@ -28,7 +28,7 @@ import zmq
 from waiting import wait_until
 
 from framefan import bus
-from framefan.messages import CameraFacts, OutcomeRecord, StateRecord
+from framefan.records import CameraFacts, OutcomeRecord, StateRecord
 from framefan.settings import Limits
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from framefan import bus
-from framefan.messages import OutcomeRecord, StateRecord, StatusRecord
 from framefan.protocol import Status
+from framefan.records import OutcomeRecord, StateRecord, StatusRecord
 from framefan.settings import NAME
 from framefan_gateway import wire
 from framefan_gateway.accounts import Loss

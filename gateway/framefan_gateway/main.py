@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from framefan import bus, clock, host, links, logs, messages
+from framefan import bus, clock, host, links, logs, messages, records
 from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
 from framefan.processes import Parent, settle
 from framefan_gateway import tls
@@ -92,7 +92,7 @@ class PoolLink:
         self._retry: asyncio.TimerHandle | None = None
         self._connect()
 
-    def report(self, facts: messages.GatewayFacts) -> None:
+    def report(self, facts: records.GatewayFacts) -> None:
         if self._link is None:
             return
         try:
@@ -205,9 +205,9 @@ class Gateway:
         self._bus.read()
         self._pool.report(self.facts())
 
-    def facts(self) -> messages.GatewayFacts:
+    def facts(self) -> records.GatewayFacts:
         totals = self._hub.totals()
-        return messages.GatewayFacts(
+        return records.GatewayFacts(
             id=self._id,
             pid=os.getpid(),
             clients=self._hub.clients,

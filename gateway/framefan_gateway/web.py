@@ -22,7 +22,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 if TYPE_CHECKING:
-    from framefan.messages import CameraFacts
+    from framefan.records import CameraFacts
     from framefan.settings import Settings
     from framefan_gateway.hub import Hub
     from framefan_gateway.intake import Intake

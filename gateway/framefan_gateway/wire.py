@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from framefan.messages import CameraFacts, Detection, OutcomeRecord, PredictError, StatusRecord
 from framefan.protocol import Failure, Format, Gap, Latency, Result, Status
+from framefan.records import CameraFacts, Detection, OutcomeRecord, PredictError, StatusRecord
 from framefan_gateway.accounts import NOTHING, Missed
 
 _TEXT, _BINARY = 0x81, 0x82

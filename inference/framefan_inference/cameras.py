@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from framefan import clock
-from framefan.messages import CameraFacts, StatusRecord
+from framefan.records import CameraFacts, StatusRecord
 from framefan_inference.schedule import NO_SLOT
 
 if TYPE_CHECKING:

@@ -33,7 +33,6 @@ from framefan.messages import (
     Returned,
     RingMade,
     SourceStatus,
-    StatusRecord,
     Stop,
     Table,
     ToPool,
@@ -41,6 +40,7 @@ from framefan.messages import (
     WorkerFailed,
     WorkerReady,
 )
+from framefan.records import StatusRecord
 from framefan_inference import sequencer as sequencing
 from framefan_inference.cameras import Camera
 from framefan_inference.ledger import Ledger

@@ -8,7 +8,8 @@ import msgspec
 import zmq
 
 from framefan import bus, clock
-from framefan.messages import OutcomeRecord, StateRecord, StatusRecord, WorkerOutcome
+from framefan.messages import WorkerOutcome
+from framefan.records import OutcomeRecord, StateRecord, StatusRecord
 
 if TYPE_CHECKING:
     from framefan.settings import Settings

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from framefan.messages import Detection
+from framefan.records import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from framefan import clock
-from framefan.messages import Children, GatewayFacts, Pid, StateRecord
+from framefan.messages import Children
+from framefan.records import GatewayFacts, Pid, StateRecord
 
 if TYPE_CHECKING:
     from framefan_inference.pool import Pool

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from framefan import clock, logs, processes
 from framefan.errors import LinkClosed
-from framefan.messages import Detach, FromWorker, Lease, StatusRecord, Stop, WorkerFacts
+from framefan.messages import Detach, FromWorker, Lease, Stop
+from framefan.records import StatusRecord, WorkerFacts
 from framefan.restart import RestartPolicy
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from faults import Gate
     from runs import Outcomes
 
-    from framefan.messages import CameraFacts, OutcomeRecord
+    from framefan.records import CameraFacts, OutcomeRecord
 
 SOURCE = "cam=demo?size=320x240&fps=30"
 POINTS = {

@@ -83,7 +83,7 @@ def busy(folder: Path) -> Path:
     """A predictor whose results have about 500 bytes."""
     path = folder / "busy.py"
     path.write_text(
-        "from framefan.messages import Detection\n"
+        "from framefan.records import Detection\n"
         "def predict(image):\n"
         "    return [Detection(f'thing {n}', 0.5, (0, 0, 9, 9)) for n in range(5)]\n"
     )

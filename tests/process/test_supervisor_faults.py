@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from faults import Gate
     from runs import Outcomes
 
-    from framefan.messages import OutcomeRecord
+    from framefan.records import OutcomeRecord
 
 TWO = ("a=demo?size=320x240&fps=20", "b=demo?size=160x120&fps=20&seed=2")
 OFTEN = limits(state_every_s=0.1)

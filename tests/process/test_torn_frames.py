@@ -32,7 +32,7 @@ from framefan.settings import CameraSettings, Limits, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from framefan.messages import OutcomeRecord, StateRecord
+    from framefan.records import OutcomeRecord, StateRecord
     from framefan.settings import Mode
 
 PREDICTOR = f"{Path(__file__).parent / 'torn.py'}:predict"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from faults import Gate
 
-    from framefan.messages import StateRecord, WorkerFacts
+    from framefan.records import StateRecord, WorkerFacts
 
 SOURCE = "cam=demo?size=320x240&fps=20"
 PREDICT_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from framefan import messages
+from framefan import messages, records
 
 UNIONS = {
     "ToSupervisor": messages.ToSupervisor,
@@ -59,14 +59,14 @@ def test_a_link_refuses_what_it_never_carries(union: str) -> None:
 
 
 def test_bus_records_are_maps_with_a_version() -> None:
-    state = example(messages.StateRecord)
+    state = example(records.StateRecord)
     content = msgspec.msgpack.decode(msgspec.msgpack.encode(state))
-    assert content["v"] == messages.BUS_VERSION
+    assert content["v"] == records.BUS_VERSION
     assert {"epoch", "n", "cameras", "workers", "gateways", "results_endpoint"} <= set(content)
 
 
 def test_a_newer_record_with_more_fields_is_still_read() -> None:
-    content = msgspec.msgpack.decode(msgspec.msgpack.encode(example(messages.StateRecord)))
+    content = msgspec.msgpack.decode(msgspec.msgpack.encode(example(records.StateRecord)))
     content["invented_later"] = 1
     packed = msgspec.msgpack.encode(content)
-    assert msgspec.msgpack.decode(packed, type=messages.StateRecord).v == 1
+    assert msgspec.msgpack.decode(packed, type=records.StateRecord).v == 1

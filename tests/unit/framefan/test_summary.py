@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fake_stage import table
 
-from framefan.messages import CameraFacts, StateRecord
+from framefan.records import CameraFacts, StateRecord
 from framefan.summary import Summary
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from framefan import clock
-from framefan.messages import (
+from framefan.records import (
     CameraFacts,
     Detection,
     OutcomeRecord,

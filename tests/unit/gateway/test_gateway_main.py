@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from framefan import bus, links, messages, processes
 from framefan.errors import LinkClosed
-from framefan.messages import GatewayFacts
+from framefan.records import GatewayFacts
 from framefan.settings import CameraSettings, Limits, Settings
 
 WAIT_S = 15.0

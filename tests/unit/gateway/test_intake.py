@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from gateway_fakes import outcome, parts, state, status
 
-from framefan.messages import CameraFacts
+from framefan.records import CameraFacts
 from framefan_gateway import wire
 from framefan_gateway.accounts import Loss
 from framefan_gateway.hub import NewEpoch

@@ -10,7 +10,7 @@ from gateway_fakes import parts, state
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan.messages import CameraFacts, GatewayFacts, WorkerFacts
+from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
 from framefan.settings import CameraSettings, Settings
 from framefan_gateway.contract import DEFAULT
 from framefan_gateway.group import Line

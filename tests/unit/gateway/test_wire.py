@@ -11,7 +11,7 @@ import pytest
 from gateway_fakes import DETECTIONS, outcome, status
 
 from framefan import protocol
-from framefan.messages import CameraFacts
+from framefan.records import CameraFacts
 from framefan_gateway import wire
 from framefan_gateway.accounts import NOTHING, Loss, Missed
 from framefan_gateway.feed import gap

@@ -18,12 +18,12 @@ from framefan.messages import (
     Attach,
     FromWorker,
     Lease,
-    OutcomeRecord,
     Returned,
     WorkerFailed,
     WorkerOutcome,
     WorkerReady,
 )
+from framefan.records import OutcomeRecord
 from framefan.ring import RingWriter
 from framefan.settings import CameraSettings, Limits, Settings
 

@@ -19,18 +19,16 @@ from framefan.errors import LinkClosed
 from framefan.messages import (
     Free,
     HelloCapture,
-    OutcomeRecord,
     Ready,
     RingMade,
     SourceStatus,
-    StateRecord,
-    StatusRecord,
     Stop,
     Table,
     ToCapture,
     ToSupervisor,
     Welcome,
 )
+from framefan.records import OutcomeRecord, StateRecord, StatusRecord
 from framefan.ring import RingWriter
 from framefan.settings import Settings
 

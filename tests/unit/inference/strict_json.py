@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from framefan.messages import Detection
+from framefan.records import Detection
 from framefan_inference import results
 from framefan_inference.results import ResultError, convert
 

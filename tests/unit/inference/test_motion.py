@@ -12,7 +12,7 @@ from framefan_inference.predictor import Frame, load
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from framefan.messages import Detection
+    from framefan.records import Detection
     from framefan_inference.predictor import Predictor
 
 WARM_UP = 30

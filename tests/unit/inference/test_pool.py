@@ -16,15 +16,14 @@ from framefan import bus, links
 from framefan.messages import (
     ChildFacts,
     Children,
-    GatewayFacts,
     GatewayReport,
     HelloGateway,
     Progress,
     SourceStatus,
-    StateRecord,
     Table,
     ToCapture,
 )
+from framefan.records import GatewayFacts, StateRecord
 from framefan_inference.schedule import NEWER, NO_SLOT
 
 # ---- the usual course ----------------------------------------------------------------------------

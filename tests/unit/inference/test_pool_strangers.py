@@ -17,7 +17,8 @@ from peers import HEIGHT, WIDTH
 from played_run import PlayedRun
 
 from framefan import bus, links
-from framefan.messages import GatewayFacts, GatewayReport, HelloCapture, Ready, RingMade
+from framefan.messages import GatewayReport, HelloCapture, Ready, RingMade
+from framefan.records import GatewayFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from ledger_world import outcome_of
 from waiting import wait_until
 
 from framefan import bus
-from framefan.messages import OutcomeRecord, Pid, StateRecord, StatusRecord
+from framefan.records import OutcomeRecord, Pid, StateRecord, StatusRecord
 from framefan.settings import CameraSettings, Settings
 from framefan_inference.publisher import OutcomeReader, Publisher
 from framefan_inference.schedule import Frame, Grant

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strict_json import BOX, LIMIT, refused, seen, sent
 
-from framefan.messages import Detection
+from framefan.records import Detection
 from framefan_inference import results
 from framefan_inference.results import ResultError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from strict_json import BOX, LABELS, refused, seen, sent
 
-from framefan.messages import Detection
+from framefan.records import Detection
 from framefan_inference import results
 
 ROWS = np.array([[*BOX, 0.5, 1], [*BOX, 0.25, 0]])

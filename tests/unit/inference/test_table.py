@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from framefan import clock
-from framefan.messages import (
-    ChildFacts,
-    Children,
-    GatewayFacts,
-    Ready,
-    SourceStatus,
-    StateRecord,
-    WorkerFacts,
-)
+from framefan.messages import ChildFacts, Children, Ready, SourceStatus
+from framefan.records import GatewayFacts, StateRecord, WorkerFacts
 from framefan.settings import CameraSettings, Settings
 from framefan_inference.cameras import Camera
 from framefan_inference.ledger import Ledger
