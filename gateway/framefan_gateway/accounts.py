@@ -29,6 +29,9 @@ class Missed(NamedTuple):
     def plus(self, other: Missed) -> Missed:
         return Missed(*map(add, self, other))
 
+    def minus(self, other: Missed) -> Missed:
+        return Missed(*map(sub, self, other))
+
     def by_cause(self) -> dict[str, int]:
         return {cause: n for cause, n in zip(self._fields, self, strict=True) if n}
 

@@ -6,9 +6,9 @@ client that falls out of step (its line is full) takes a copy of how far the fee
 costs nothing more: all that it missed meanwhile is a difference of two states of the feed, taken
 when its line drains (see outbox.py).
 
-Per camera a line counts results (errors too), losses by cause, and keeps the latest outcome with
-the counts as they stood when it came: what is lost after it is told with the next one, so that
-what a message calls missed is always the hole in `seq` before it.
+Per camera a line counts results that were due (errors too), and by cause what was not, and keeps
+the latest outcome with the counts as they stood when it came: what is missed after it is told with
+the next one, so that what a message calls missed is always the hole in `seq` before it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan.protocol import Gap
-from framefan_gateway.accounts import NOTHING, Loss, Mark, Totals
+from framefan_gateway.accounts import NOTHING, Cause, Loss, Mark, Missed, Totals
+from framefan_gateway.selection import Selection
 from framefan_gateway.wire import Notice, Outcome
 
 if TYPE_CHECKING:
     from framefan_gateway.contract import Contract
+    from framefan_gateway.history import History
 
 _START = Mark()
+_CONFLATED = Missed(conflated=1)
 
 
 class CameraLine:
@@ -34,6 +37,7 @@ class CameraLine:
     def __init__(self) -> None:
         self.now = _START
         self.latest: Outcome | None = None
+        """The latest outcome that was due."""
         self.latest_mark = self.now
         self.current = False
         """Whether there is a latest outcome and it is of the current epoch."""
@@ -47,6 +51,10 @@ class CameraLine:
         self.current = True
         if self.losses:
             self.losses.clear()
+
+    def refused(self, cause: Cause) -> None:
+        """An outcome that the contract does not ask for."""
+        self.now = self.now.plus(cause, 1)
 
     def loss(self, loss: Loss) -> None:
         self.now = self.now.plus(loss.cause, loss.seqs)
@@ -70,7 +78,9 @@ class Feed:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.format = contract.format
+        self.picks = contract.picks
         self.lines: defaultdict[str, CameraLine] = defaultdict(CameraLine)
+        self._selection = Selection(contract)
         self._losses = Totals()
         self._sent = 0
         self._sent_bytes = 0
@@ -80,21 +90,35 @@ class Feed:
     @property
     def totals(self) -> Totals:
         """Of a client that has been in step since the feed began."""
-        return self._losses.plus(
-            Totals(offered=self._sent, sent=self._sent, bytes=self._sent_bytes)
-        )
+        return self._losses.plus(Totals(self._sent, self._sent, bytes=self._sent_bytes))
 
-    def prime(self, camera: str, seen: CameraLine) -> None:
-        """Start with what the hub saw of a camera before this feed began."""
+    def prime(self, camera: str, history: History) -> None:
+        """Start with what was seen of a camera before this feed began."""
         line = self.lines[camera]
-        if seen.current and seen.latest is not None:
-            line.outcome(seen.latest)
-        for loss in seen.losses:
-            line.loss(loss)
+        for item in history.newest(self._picked):
+            if isinstance(item, Loss):
+                line.loss(item)
+                continue
+            cause = self._selection.refuses(item)
+            if cause is None:
+                line.outcome(item)
+            else:
+                line.refused(cause)
+
+    def _picked(self, outcome: Outcome) -> bool:
+        return not self.contract.nonempty or not outcome.empty(self.picks)
 
     def forget(self) -> None:
         for line in self.lines.values():
             line.forget()
+
+    def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:
+        """One more; `superseded`: it is old, and a newer one of its camera is already here."""
+        raise NotImplementedError
+
+    def _refuse(self, line: CameraLine, cause: Cause) -> None:
+        line.refused(cause)
+        self._lose(Missed.of(cause, 1))
 
     def take_batch(self) -> bytes:
         """All that the clients in step are due since the last call, to leave in one write."""
@@ -114,8 +138,8 @@ class Feed:
         self._sent += results
         self._sent_bytes += size
 
-    def _lose(self, loss: Loss) -> None:
-        self._losses = self._losses.plus(Totals.of(loss.missed))
+    def _lose(self, missed: Missed) -> None:
+        self._losses = self._losses.plus(Totals.of(missed))
 
 
 class LatestFeed(Feed):
@@ -129,24 +153,35 @@ class LatestFeed(Feed):
         """By subject, the newest notice and its number: statuses conflate like results."""
         self.noticed = 0
 
-    def prime(self, camera: str, seen: CameraLine) -> None:
-        super().prime(camera, seen)
+    def prime(self, camera: str, history: History) -> None:
+        super().prime(camera, history)
         self.told[camera] = self.lines[camera].latest_mark
 
-    def outcome(self, outcome: Outcome, now: float) -> None:
+    def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:
         camera = outcome.camera
         line = self.lines[camera]
         told = self.told.get(camera, _START)
+        selection = self._selection
+        if not selection.everything:
+            cause = selection.refuses(outcome)
+            if cause is not None:
+                self.told[camera] = told
+                self._refuse(line, cause)
+                return
         nothing = told is line.now  # the ordinary case: no loss since
         line.outcome(outcome)
+        if superseded:
+            self.told[camera] = told
+            self._lose(_CONFLATED)
+            return
         mark = self.told[camera] = line.latest_mark
         missed = NOTHING if nothing else told.missed_until(mark)
-        self._due(outcome.frame(self.format, missed, now), results=1)
+        self._due(outcome.frame(self.format, missed, now, self.picks), results=1)
 
     def loss(self, loss: Loss) -> None:
         self.lines[loss.camera].loss(loss)
         self.told.setdefault(loss.camera, _START)
-        self._lose(loss)
+        self._lose(loss.missed)
 
     def notice(self, subject: tuple[object, ...], notice: Notice) -> None:
         self.noticed += 1
@@ -156,8 +191,10 @@ class LatestFeed(Feed):
 
 class Entry(NamedTuple):
     data: bytes
-    results: int
-    """1 for an outcome, 0 for a gap or status."""
+    item: Outcome | Loss | None
+    """None for a status."""
+    missed: Missed
+    """Of an outcome: what its message says."""
 
 
 class EveryFeed(Feed):
@@ -173,6 +210,7 @@ class EveryFeed(Feed):
         """Whether anybody is behind; set by the owner of the clients."""
         self.end = 0
         """The number of the next entry; a client in step is always here."""
+        self._trailing: dict[str, Missed] = {}
 
     @property
     def start(self) -> int:
@@ -183,38 +221,49 @@ class EveryFeed(Feed):
     def log_bytes(self) -> int:
         return self._log_bytes
 
-    def entries(self, position: int, most_bytes: int) -> list[Entry]:
-        """Entries from `position` on: as many as fit in `most_bytes`, at least one if any."""
-        taken: list[Entry] = []
-        size = 0
-        for index in range(position - self.start, len(self._log)):
-            entry = self._log[index]
-            size += len(entry.data)
-            if taken and size > most_bytes:
-                break
-            taken.append(entry)
-        return taken
+    def entry(self, position: int) -> Entry:
+        """The entry of that number, which is kept."""
+        return self._log[position - self.start]
 
     def trim(self, position: int) -> None:
         """Nobody needs what is before `position` any more."""
         while self._log and self.start < position:
             self._drop_first()
 
-    def outcome(self, outcome: Outcome, now: float) -> None:
-        self.lines[outcome.camera].outcome(outcome)
-        data = outcome.frame(self.format, NOTHING, now)
-        self._append(Entry(data, 1))
+    def prime(self, camera: str, history: History) -> None:
+        super().prime(camera, history)
+        line = self.lines[camera]
+        refused = line.latest_mark.passed_until(line.now)._replace(lost=0, bus=0)
+        if refused != NOTHING:
+            self._trailing[camera] = refused
+
+    def trailing(self, camera: str) -> Missed:
+        """What was refused since the camera's last entry: the next one will tell it."""
+        return self._trailing.get(camera, NOTHING)
+
+    def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:  # noqa: ARG002 - none is left out
+        camera = outcome.camera
+        line = self.lines[camera]
+        cause = self._selection.refuses(outcome)
+        if cause is not None:
+            self._trailing[camera] = self.trailing(camera).plus(Missed.of(cause, 1))
+            self._refuse(line, cause)
+            return
+        line.outcome(outcome)
+        missed = self._trailing.pop(camera, NOTHING)
+        data = outcome.frame(self.format, missed, now, self.picks)
+        self._append(Entry(data, outcome, missed))
 
     def loss(self, loss: Loss) -> None:
         self.lines[loss.camera].loss(loss)
-        self._lose(loss)
-        self._append(Entry(gap(loss).frame(self.format), 0))
+        self._lose(loss.missed)
+        self._append(Entry(gap(loss).frame(self.format), loss, NOTHING))
 
     def notice(self, subject: tuple[object, ...], notice: Notice) -> None:  # noqa: ARG002
-        self._append(Entry(notice.frame(self.format), 0))
+        self._append(Entry(notice.frame(self.format), None, NOTHING))
 
     def _append(self, entry: Entry) -> None:
-        self._due(entry.data, entry.results)
+        self._due(entry.data, results=int(isinstance(entry.item, Outcome)))
         self.end += 1
         if not self.keep:
             self._log.clear()

@@ -15,19 +15,25 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from framefan import protocol
-from framefan_gateway.accounts import Loss, Totals
-from framefan_gateway.feed import CameraLine, EveryFeed, LatestFeed
+from framefan_gateway.accounts import Loss, Missed, Totals
+from framefan_gateway.contract import ANEW, Opening
+from framefan_gateway.feed import EveryFeed, LatestFeed
 from framefan_gateway.group import Client, Group, Line, Place
-from framefan_gateway.outbox import EveryOutbox, LatestOutbox
+from framefan_gateway.history import History, select
+from framefan_gateway.outbox import EveryOutbox, LatestOutbox, resumed
+from framefan_gateway.selection import Selection
 from framefan_gateway.wire import Notice, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan_gateway.contract import Contract
+    from framefan_gateway.contract import Contract, Since
 
 BATCH_BYTES = 8 * 1024
 """From here on a batch leaves before more is added to it."""
+
+STALE_S = 0.5
+"""A result that came so late, with a newer one behind it, is not the latest for anybody."""
 
 Subject = tuple[str, str | None, object]
 
@@ -40,14 +46,23 @@ News = Outcome | Loss | protocol.Status | NewEpoch
 
 
 class Hub:
-    def __init__(self, every_messages: int, every_bytes: int) -> None:
-        """The arguments bound how far an `every` client may fall behind before it is closed."""
+    def __init__(
+        self,
+        every_messages: int,
+        every_bytes: int,
+        history_s: float = 60.0,
+        history_bytes: int = 4 << 20,
+    ) -> None:
+        """The first two bound how far an `every` client may fall behind before it is closed; the
+        others what is kept of each camera.
+        """
         self._every_messages = every_messages
         self._every_bytes = every_bytes
         self._groups: dict[Contract, Group] = {}
         self._news: list[News] = []
-        self._seen: defaultdict[str, CameraLine] = defaultdict(CameraLine)
-        """Each camera as a new feed needs to know it."""
+        self._histories: defaultdict[str, History] = defaultdict(
+            lambda: History(history_s, history_bytes)
+        )
         self._trouble: dict[Subject, Notice] = {}
         """The last status of each camera that is not live, and of a pool that is silent."""
         self.left = Totals()
@@ -61,23 +76,85 @@ class Hub:
         line: Line,
         evict: Callable[[str], None],
         now: float,
+        opening: Opening = ANEW,
     ) -> Client:
-        """A new client with a free line; what greets it leaves in one write."""
-        group = self._groups.get(contract)
-        if group is None:
-            group = self._groups[contract] = Group(self._new_feed(contract))
-        outbox: LatestOutbox | EveryOutbox
-        if isinstance(group.feed, EveryFeed):
-            outbox = EveryOutbox(group.feed, now)
-        else:
-            outbox = LatestOutbox(group.feed)
-        client = Client(group, outbox, line, evict)
-        for (_, camera, _), notice in self._trouble.items():
-            if contract.covers(camera):
-                outbox.greet(notice.frame(contract.format))
+        """A new client with a free line; what greets it leaves in few writes."""
+        group = self._group(contract)
+        client = Client(group, self._outbox(group, Totals()), line, evict)
+        self._greet(client)
+        self._open(client, opening, {}, now)
         group.admit(client)
         group.advance(client, now)
         return client
+
+    def switch(
+        self, client: Client, contract: Contract, opening: Opening, reply: bytes, now: float
+    ) -> None:
+        """Another contract from here on: first what was due under the old one, then `reply`.
+
+        Cameras of both contracts go on where they are; `opening` is for the others, and for those
+        that its `since` names.
+        """
+        old = client.group
+        full = client.place is Place.FULL
+        old.move(client, Place.FULL)  # nothing more from there
+        data, untold, awaited = client.outbox.leave_off(now)
+        own = client.outbox.account()
+        old.move(client, Place.GONE)
+        if not old.clients:
+            del self._groups[old.feed.contract]
+        client.line.write(data + reply)
+        group = client.group = self._group(contract)
+        client.outbox = self._outbox(group, own)
+        kept = {camera: untold[camera] for camera in untold if contract.covers(camera)}
+        since = {camera: was for camera, was in awaited.items() if contract.covers(camera)}
+        self._open(client, opening._replace(since=since | dict(opening.since)), kept, now)
+        group.admit(client)
+        if full:
+            group.move(client, Place.FULL)
+        group.advance(client, now)
+
+    def _group(self, contract: Contract) -> Group:
+        group = self._groups.get(contract)
+        if group is None:
+            group = self._groups[contract] = Group(self._new_feed(contract))
+        return group
+
+    def _outbox(self, group: Group, own: Totals) -> LatestOutbox | EveryOutbox:
+        if isinstance(group.feed, EveryFeed):
+            return EveryOutbox(group.feed, own)
+        return LatestOutbox(group.feed, own)
+
+    def _greet(self, client: Client) -> None:
+        for (_, camera, _), notice in self._trouble.items():
+            if client.contract.covers(camera):
+                client.outbox.greet(notice.frame(client.contract.format))
+
+    def _open(self, client: Client, opening: Opening, kept: dict[str, Missed], now: float) -> None:
+        outbox, contract = client.outbox, client.contract
+        for camera in dict.fromkeys([*client.group.feed.lines, *opening.since]):
+            since = opening.since.get(camera)
+            if since is not None:
+                self._go_on(client, camera, since)
+            elif camera in kept:
+                outbox.go_on(camera, kept[camera])
+            elif opening.history == 1:
+                outbox.begin(camera, now)
+            else:
+                last = self._histories[camera].last(opening.history, Selection(contract))
+                outbox.replay(camera, last)
+
+    def _go_on(self, client: Client, camera: str, since: Since) -> None:
+        """A client comes back: what was kept since, or word that it has to wait for news."""
+        outbox, contract = client.outbox, client.contract
+        found = self._histories[camera].after(since) if camera in self._histories else None
+        if found is None:
+            outbox.wait_for(camera, since)
+            return
+        said = resumed(contract.format, camera, found.epoch, since, recovered=found.recovered)
+        outbox.greet(said)
+        before = Missed(history=found.gone)
+        outbox.replay(camera, select(found.items, Selection(contract), before))
 
     def leave(self, client: Client) -> None:
         if client.place is Place.GONE:
@@ -103,9 +180,9 @@ class Hub:
             feed = EveryFeed(contract, self._every_messages, self._every_bytes)
         else:
             feed = LatestFeed(contract)
-        for camera, line in self._seen.items():
+        for camera, history in self._histories.items():
             if contract.covers(camera):
-                feed.prime(camera, line)
+                feed.prime(camera, history)
         return feed
 
     # ---- news -------------------------------------------------------------------------------
@@ -124,12 +201,13 @@ class Hub:
         write unless there is much of it.
         """
         news, self._news = self._news, []
+        old = _superseded(news, now)
         for item in news:
             match item:
                 case Outcome():
-                    self._outcome(item, now)
+                    self._outcome(item, now, superseded=item in old)
                 case Loss():
-                    self._loss(item)
+                    self._loss(item, now)
                 case protocol.Status():
                     self._status(item)
                 case NewEpoch():
@@ -147,21 +225,21 @@ class Hub:
     def _covering(self, camera: str | None) -> list[Group]:
         return [group for contract, group in self._groups.items() if contract.covers(camera)]
 
-    def _outcome(self, outcome: Outcome, now: float) -> None:
+    def _outcome(self, outcome: Outcome, now: float, *, superseded: bool) -> None:
         camera = outcome.camera
-        self._seen[camera].outcome(outcome)
+        self._histories[camera].outcome(outcome, now)
         much: list[Group] = []
         for contract, group in self._groups.items():
             if contract.covers(camera):
-                group.feed.outcome(outcome, now)
+                group.feed.outcome(outcome, now, superseded=superseded)
                 if group.feed.batch_bytes >= BATCH_BYTES:
                     much.append(group)
         # A line that fills takes the rest of its write with it, so a write must not be large.
         for group in much:
             self._deliver(group, now)
 
-    def _loss(self, loss: Loss) -> None:
-        self._seen[loss.camera].loss(loss)
+    def _loss(self, loss: Loss, now: float) -> None:
+        self._histories[loss.camera].loss(loss, now)
         for group in self._covering(loss.camera):
             group.feed.loss(loss)
 
@@ -177,8 +255,8 @@ class Hub:
             group.feed.notice(subject, notice)
 
     def _forget(self) -> None:
-        for line in self._seen.values():
-            line.forget()
+        for history in self._histories.values():
+            history.forget()
         for group in self._groups.values():
             group.feed.forget()
 
@@ -194,3 +272,19 @@ class Hub:
         for group in self._groups.values():
             total = total.plus(group.totals())
         return total
+
+
+def _superseded(news: list[News], now: float) -> set[Outcome]:
+    """Results that were long over when they came, each with a newer one of its camera behind it.
+
+    There are such after this process stood still: whoever wants the latest wants none of them.
+    """
+    late = [
+        item
+        for item in news
+        if isinstance(item, Outcome) and item.record.finished_at < now - STALE_S
+    ]
+    if not late:
+        return set()
+    newest = {item.camera: item for item in news if isinstance(item, Outcome)}
+    return {item for item in late if newest[item.camera] is not item}

@@ -5,34 +5,101 @@ subtraction. Out of step it holds how far the feed had come when the line filled
 mark per camera; `every`: one position in the log), so what is pending, and what was missed, is
 again a difference. At every moment, in integers:
 
-    offered = sent + missed (conflated, lost, bus) + pending
+    offered = sent + missed (by cause) + pending
+
+Three things keep a client apart from those in step, until each is used up:
+1. `_first`: what it is sent before anything else, a replay for instance.
+2. `_carry`: what it missed of a camera beyond what the feed will tell with the next message.
+3. `_awaited`: results of a camera that it had elsewhere before it came here, so that the next one
+   to send, and whether anything lies between, is only known when that comes.
 
 Pure: it returns bytes; whoever owns the line writes them, and says when the line is full or free.
 """
 
 from __future__ import annotations
 
-from framefan_gateway.accounts import NOTHING, Mark, Totals
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from framefan.protocol import Resumed
+from framefan_gateway import wire
+from framefan_gateway.accounts import NOTHING, Loss, Mark, Missed, Totals
 from framefan_gateway.feed import EveryFeed, Feed, LatestFeed, gap
+from framefan_gateway.wire import Outcome
+
+if TYPE_CHECKING:
+    from framefan.protocol import Format
+    from framefan_gateway.contract import Since
+    from framefan_gateway.history import Replay
+
+_GIVEN_BACK = ("filtered", "max_fps", "conflated", "lost", "bus")
+"""The order of causes in which what a client already had is taken out of what it missed."""
+
+
+class Due(NamedTuple):
+    """One result of a replay."""
+
+    outcome: Outcome
+    missed: Missed
 
 
 class Outbox:
     """The account of one client; `in_step` says whether the feed keeps it."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
+        """`own`: the account so far, of a client that changes its contract."""
         self._feed = feed
-        self._own = Totals()
+        self._own = own
         self._since = feed.totals
         """The feed's totals up to which `_own` is settled."""
-        self._first: list[bytes] = []
-        self._first_results = 0
+        self._first: deque[bytes | Due] = deque()
+        self._carry: dict[str, Missed] = {}
+        self._awaited: dict[str, Since] = {}
         self.in_step = False
 
-    def greet(self, data: bytes, results: int = 0) -> None:
-        """Have this leave before anything else; `results` of it are outcomes, offered now."""
+    # ---- how it begins ----------------------------------------------------------------------
+
+    def greet(self, data: bytes) -> None:
+        """Have this leave before anything else; it is no outcome."""
         self._first.append(data)
-        self._first_results += results
-        self._own = self._own.plus(Totals(offered=results))
+
+    def replay(self, camera: str, replay: Replay) -> None:
+        """Begin with a camera's past; from the feed comes what is newer than now."""
+        for outcome, missed in replay.due:
+            self._first.append(Due(outcome, missed))
+        self._own = self._own.plus(Totals(offered=len(replay.due)))
+        self._own = self._own.plus(Totals.of(replay.missed))
+        self.go_on(camera, replay.trailing)
+
+    def begin(self, camera: str, now: float) -> None:
+        """Begin with a camera's latest outcome, if there is one of the current epoch."""
+        raise NotImplementedError
+
+    def go_on(self, camera: str, carry: Missed) -> None:
+        """Begin with what is newer than now; `carry` was missed, and counted, before."""
+        raise NotImplementedError
+
+    def wait_for(self, camera: str, since: Since) -> None:
+        """Begin with what comes after a result that has not come here."""
+        self.go_on(camera, NOTHING)
+        self._awaited[camera] = since
+
+    def leave_off(self, now: float) -> tuple[bytes, dict[str, Missed], dict[str, Since]]:
+        """The end of this contract: all that is due; and of each camera what is still to be told.
+
+        The account is complete after it.
+        """
+        parts = []
+        while data := self.drain(now, 1 << 62):
+            parts.append(data)
+        carry = {camera: self._untold(camera) for camera in self._feed.lines}
+        return b"".join(parts), carry, dict(self._awaited)
+
+    def _untold(self, camera: str) -> Missed:
+        """What this client missed of a camera since its last message of it, nothing pending."""
+        raise NotImplementedError
+
+    # ---- in step and out --------------------------------------------------------------------
 
     def offset(self) -> Totals:
         """What to add to the feed's totals to get this account, while in step."""
@@ -45,7 +112,7 @@ class Outbox:
 
     def step_in(self) -> bool:
         """Join the clients in step if nothing sets this one apart; says whether it did."""
-        if self._first or not self._level():
+        if self._first or self._carry or self._awaited or not self._level():
             return False
         self._settle(self._passed())
         self.in_step = True
@@ -62,53 +129,147 @@ class Outbox:
         self._since = self._feed.totals
 
     def _passed(self) -> Totals:
-        """What was offered and lost since the last settling; what was sent is ours to count."""
+        """What was offered and missed since the last settling; what was sent is ours to count.
+
+        What a feed conflates, it conflates for those in step; out of step each counts its own.
+        """
         passed = self._feed.totals.minus(self._since)
-        return Totals(offered=passed.offered, lost=passed.lost, bus=passed.bus)
+        return passed._replace(sent=0, conflated=0, bytes=0)
+
+    def _level(self) -> bool:
+        """Whether this client has been told exactly what those in step have been told."""
+        raise NotImplementedError
+
+    # ---- what is due ------------------------------------------------------------------------
+
+    def drain(self, now: float, most_bytes: int) -> bytes:
+        """What is due, about `most_bytes` of it; counts as sent. Empty when nothing is due."""
+        raise NotImplementedError
 
     def _sent(self, parts: list[bytes], results: int, conflated: int = 0) -> bytes:
         data = b"".join(parts)
         self._own = self._own.plus(Totals(sent=results, conflated=conflated, bytes=len(data)))
         return data
 
-    def _take_first(self) -> tuple[list[bytes], int]:
-        first = self._first, self._first_results
-        self._first, self._first_results = [], 0
-        return first
+    def _take_first(self, now: float, most_bytes: int) -> tuple[list[bytes], int]:
+        """From what comes before anything else: the bytes, and how many outcomes they hold."""
+        parts: list[bytes] = []
+        size = results = 0
+        while self._first and size < most_bytes:
+            item = self._first.popleft()
+            if isinstance(item, Due):
+                feed = self._feed
+                item, results = (
+                    item.outcome.frame(feed.format, item.missed, now, feed.picks),
+                    results + 1,
+                )
+            parts.append(item)
+            size += len(item)
+        return parts, results
 
-    def drain(self, now: float, most_bytes: int) -> bytes:
-        """All that is due and fits; counts as sent. Empty when nothing is due."""
-        raise NotImplementedError
+    def _frames(self, outcome: Outcome, missed: Missed, now: float) -> list[bytes]:
+        """The message of an outcome that the feed lets through, with what this client is to be
+        told besides; nothing when it had that one before.
+        """
+        camera, feed = outcome.camera, self._feed
+        frames = []
+        if self._carry:
+            missed = missed.plus(self._carry.pop(camera, NOTHING))
+        if self._awaited:
+            since = self._awaited.get(camera)
+            if since is not None:
+                met = self._meet(camera, outcome.epoch, outcome.seq, missed, since)
+                if met is None:
+                    return []
+                resumed, missed = met
+                frames.append(resumed)
+        return [*frames, outcome.frame(feed.format, missed, now, feed.picks)]
 
-    def _level(self) -> bool:
-        """Whether this client has been told exactly what those in step have been told."""
-        raise NotImplementedError
+    def _meet(
+        self, camera: str, epoch: str, seq: int, missed: Missed, since: Since
+    ) -> tuple[bytes, Missed] | None:
+        """The first news of a camera that was awaited: what to say before it, and what was missed
+        between `since` and this seq. None when the client had this one, too.
+
+        `missed` counts seqs right before this one, and was offered to all clients of the feed.
+        """
+        if epoch != since.epoch:
+            del self._awaited[camera]
+            return self._resumed(camera, epoch, since, recovered=False), missed
+        if seq <= since.seq:
+            self._own = self._own.minus(Totals.of(missed).plus(Totals(offered=1)))
+            return None
+        del self._awaited[camera]
+        between = seq - 1 - since.seq
+        gone = between - sum(missed)
+        if gone > 0:
+            more = Missed(history=gone)
+            self._own = self._own.plus(Totals.of(more))
+            missed = missed.plus(more)
+        elif gone < 0:
+            had = _take(missed, -gone)
+            self._own = self._own.minus(Totals.of(had))
+            missed = missed.minus(had)
+        return self._resumed(camera, epoch, since, recovered=gone <= 0), missed
+
+    def _resumed(self, camera: str, epoch: str, since: Since, *, recovered: bool) -> bytes:
+        return resumed(self._feed.format, camera, epoch, since, recovered=recovered)
+
+
+def resumed(fmt: Format, camera: str, epoch: str, since: Since, *, recovered: bool) -> bytes:
+    """The message that says whether what follows leaves nothing out."""
+    message = Resumed(camera=camera, epoch=epoch, seq=since.seq, recovered=recovered)
+    return wire.frame(message, fmt)
+
+
+def _take(missed: Missed, count: int) -> Missed:
+    """So many of what was missed, of one cause after the other."""
+    taken = NOTHING
+    for cause in _GIVEN_BACK:
+        some = min(getattr(missed, cause), count)
+        taken = taken._replace(**{cause: some})
+        count -= some
+    return taken
 
 
 class LatestOutbox(Outbox):
-    def __init__(self, feed: LatestFeed) -> None:
-        """A newcomer: the latest outcome of each camera is pending, and nothing before it."""
-        super().__init__(feed)
+    """`latest`: what is pending is the newest of each camera."""
+
+    def __init__(self, feed: LatestFeed, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
+        super().__init__(feed, own)
         self._of = feed
         self._noticed = feed.noticed
         self._marks: dict[str, Mark] = {}
-        for camera, line in feed.lines.items():
-            if not line.current:
-                self._marks[camera] = line.now
-                continue
-            last = line.latest_mark
-            self._marks[camera] = last._replace(results=last.results - 1)
-            lost, bus = line.now.lost - last.lost, line.now.bus - last.bus
-            self._own = self._own.plus(Totals(1 + lost + bus, lost=lost, bus=bus))
+
+    def begin(self, camera: str, now: float) -> None:  # noqa: ARG002 - encoded when it is drained
+        line = self._of.lines[camera]
+        if not line.current:
+            self._marks[camera] = line.now
+            return
+        last = line.latest_mark
+        self._marks[camera] = last._replace(results=last.results - 1)
+        passed = Totals.of(last.passed_until(line.now))
+        self._own = self._own.plus(passed).plus(Totals(offered=1))
+
+    def go_on(self, camera: str, carry: Missed) -> None:
+        self._marks[camera] = self._of.lines[camera].now
+        if any(carry):
+            self._carry[camera] = carry
+
+    def _untold(self, camera: str) -> Missed:
+        mark, line = self._marks.get(camera, Mark()), self._of.lines[camera]
+        return mark.passed_until(line.now).plus(self._carry.get(camera, NOTHING))
 
     def step_out(self) -> None:
         super().step_out()
         self._marks = dict(self._of.told)
         self._noticed = self._of.noticed
 
-    def drain(self, now: float, most_bytes: int) -> bytes:  # noqa: ARG002 - bounded by its nature
-        """All that is due: the newest of each camera. Empty when there is nothing."""
-        parts, results = self._take_first()
+    def drain(self, now: float, most_bytes: int) -> bytes:
+        """The newest of each camera, once what comes first is through."""
+        parts, results = self._take_first(now, most_bytes)
+        if self._first:
+            return self._sent(parts, results)
         parts += self._notices()
         conflated = 0
         for camera, line in self._of.lines.items():
@@ -116,10 +277,11 @@ class LatestOutbox(Outbox):
             if line.latest is None or line.now.results == mark.results:
                 continue
             missed = mark.missed_until(line.latest_mark)
-            parts.append(line.latest.frame(self._of.format, missed, now))
             self._marks[camera] = line.latest_mark
-            results += 1
             conflated += missed.conflated
+            frames = self._frames(line.latest, missed, now)
+            results += bool(frames)
+            parts += frames
         return self._sent(parts, results, conflated)
 
     def _notices(self) -> list[bytes]:
@@ -144,18 +306,33 @@ class LatestOutbox(Outbox):
 
 
 class EveryOutbox(Outbox):
-    def __init__(self, feed: EveryFeed, now: float) -> None:
-        """A newcomer: greeted with the latest of each camera and the gaps since."""
-        super().__init__(feed)
+    """`every`: what is pending is the rest of the feed's log."""
+
+    def __init__(self, feed: EveryFeed, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
+        super().__init__(feed, own)
         self._of = feed
         self.position = feed.end
         """The number of the log entry that is due next, while out of step."""
-        for line in feed.lines.values():
-            if line.current and line.latest is not None:
-                self.greet(line.latest.frame(feed.format, NOTHING, now), results=1)
-                for loss in line.losses:
-                    self.greet(gap(loss).frame(feed.format))
-                    self._own = self._own.plus(Totals.of(loss.missed))
+
+    def begin(self, camera: str, now: float) -> None:  # noqa: ARG002 - encoded when it is drained
+        line = self._of.lines[camera]
+        if not line.current or line.latest is None:
+            self.go_on(camera, NOTHING)
+            return
+        self._first.append(Due(line.latest, NOTHING))
+        self._own = self._own.plus(Totals(offered=1))
+        for loss in line.losses:
+            self.greet(gap(loss).frame(self._of.format))
+            self._own = self._own.plus(Totals.of(loss.missed))
+        self._own = self._own.plus(Totals.of(self._of.trailing(camera)))
+
+    def go_on(self, camera: str, carry: Missed) -> None:
+        more = carry.minus(self._of.trailing(camera))
+        if any(more):
+            self._carry[camera] = more
+
+    def _untold(self, camera: str) -> Missed:
+        return self._of.trailing(camera).plus(self._carry.get(camera, NOTHING))
 
     @property
     def overflowed(self) -> bool:
@@ -166,13 +343,43 @@ class EveryOutbox(Outbox):
         super().step_out()
         self.position = self._of.end
 
-    def drain(self, now: float, most_bytes: int) -> bytes:  # noqa: ARG002 - encoded when it came
-        """The next entries of the log, about `most_bytes` of them. Empty when there is nothing."""
-        parts, results = self._take_first()
-        entries = self._of.entries(self.position, most_bytes)
-        self.position += len(entries)
-        parts += [entry.data for entry in entries]
-        return self._sent(parts, results + sum(entry.results for entry in entries))
+    def drain(self, now: float, most_bytes: int) -> bytes:
+        """The next entries of the log, once what comes first is through."""
+        parts, results = self._take_first(now, most_bytes)
+        size = sum(map(len, parts))
+        while not self._first and size < most_bytes and self.position < self._of.end:
+            entry = self._of.entry(self.position)
+            self.position += 1
+            match entry.item:
+                case Outcome() if self._carry or self._awaited:
+                    frames = self._frames(entry.item, entry.missed, now)
+                    results += bool(frames)
+                case Loss() if entry.item.camera in self._awaited:
+                    frames = self._after_loss(entry.item)
+                case _:
+                    frames = [entry.data]
+                    results += isinstance(entry.item, Outcome)
+            parts += frames
+            size += sum(map(len, frames))
+        return self._sent(parts, results)
+
+    def _after_loss(self, loss: Loss) -> list[bytes]:
+        """A loss of a camera that was awaited: the part of it that is news to this client."""
+        since = self._awaited[loss.camera]
+        had = 0
+        if loss.epoch == since.epoch:
+            had = max(min(loss.last_seq, since.seq) - loss.first_seq + 1, 0)
+            self._own = self._own.minus(Totals.of(Missed.of(loss.cause, had)))
+        if had == loss.seqs:
+            return []
+        rest = loss._replace(first_seq=loss.first_seq + had)
+        met = self._meet(loss.camera, loss.epoch, rest.first_seq, NOTHING, since)
+        assert met is not None
+        said, gone = met
+        if any(gone):
+            before = self._carry.get(loss.camera, NOTHING)
+            self._carry[loss.camera] = before.plus(gone)
+        return [said, gap(rest).frame(self._of.format)]
 
     def _level(self) -> bool:
         return self.position == self._of.end

@@ -9,7 +9,7 @@ JSON is strict: msgspec writes a float that is not finite as null.
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -18,10 +18,20 @@ from framefan.protocol import Failure, Format, Gap, Latency, Result, Status
 from framefan.records import CameraFacts, Detection, OutcomeRecord, PredictError, StatusRecord
 from framefan_gateway.accounts import NOTHING, Missed
 
+if TYPE_CHECKING:
+    from framefan_gateway.contract import Picks
+
 _TEXT, _BINARY = 0x81, 0x82
 """The first byte of a whole message's only frame."""
 _MEDIUM = struct.Struct("!BBH")
 _LARGE = struct.Struct("!BBQ")
+
+_PLAIN = (NOTHING, None)
+_EMPTY: tuple[Any, ...] = ([], {}, "", None)
+_BARE = 900
+"""About the bytes of a record, its strings and the objects around them."""
+_DECODED = 10
+"""About how much larger a payload is as objects."""
 
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
@@ -64,7 +74,7 @@ class Notice:
 class Outcome:
     """A result or error of one seq: the same bytes for every client that missed the same."""
 
-    __slots__ = ("_frames", "camera", "epoch", "message", "record", "seq")
+    __slots__ = ("_frames", "_message", "camera", "epoch", "record", "seq")
 
     def __init__(self, record: OutcomeRecord) -> None:
         """Raises msgspec.MsgspecError when the payload is not what `kind` says."""
@@ -72,15 +82,23 @@ class Outcome:
         self.camera = record.camera
         self.epoch = record.epoch
         self.seq = record.seq
-        self._frames: dict[tuple[Format, Missed], bytes] = {}
-        self.message = _message(record)
+        self._frames: dict[tuple[Format, Missed, Picks | None], bytes] = {}
+        self._message: Result | Failure | None = _message(record)
 
-    def frame(self, fmt: Format, missed: Missed, now: float) -> bytes:
+    @property
+    def message(self) -> Result | Failure:
+        if self._message is None:
+            self._message = _message(self.record)
+        return self._message
+
+    def frame(self, fmt: Format, missed: Missed, now: float, picks: Picks | None = None) -> bytes:
         """The bytes for a client that missed `missed`; `deliver` ends at the first encoding."""
-        key = fmt, missed
+        key = fmt, missed, picks
         found = self._frames.get(key)
         if found is None:
             message = self.message
+            if picks is not None and isinstance(message, Result):
+                message = msgspec.structs.replace(message, detections=self._picked(picks))
             if missed is NOTHING:
                 message.missed, message.missed_by = 0, UNSET
             else:
@@ -89,6 +107,39 @@ class Outcome:
             message.latency_ms = latency(self.record, now)
             found = self._frames[key] = frame(message, fmt)
         return found
+
+    def empty(self, picks: Picks | None) -> bool:
+        """Whether nothing was seen, of what is picked; an error is never empty."""
+        message = self.message
+        if isinstance(message, Failure):
+            return False
+        if message.detections is UNSET:
+            return message.result in _EMPTY
+        return not self._picked(picks)
+
+    def _picked(self, picks: Picks | None) -> list[Detection] | UnsetType:
+        message = self.message
+        assert isinstance(message, Result)
+        if picks is None or message.detections is UNSET:
+            return message.detections
+        labels, least = picks
+        return [
+            seen
+            for seen in message.detections
+            if (labels is None or seen.label in labels) and seen.confidence >= least
+        ]
+
+    def rest(self) -> None:
+        """Let go of all that can be made again, but for the bytes that most clients get."""
+        self._message = None
+        if len(self._frames) > 1:
+            self._frames = {key: data for key, data in self._frames.items() if key[1:] == _PLAIN}
+
+    @property
+    def size(self) -> int:
+        """About the bytes of memory it takes."""
+        whole = 0 if self._message is None else _DECODED * len(self.record.payload)
+        return _BARE + len(self.record.payload) + whole + sum(map(len, self._frames.values()))
 
 
 _UNTIMED = Latency(0, 0, 0, 0)
