@@ -1,0 +1,317 @@
+"""The load side of the gateway's benchmarks: thousands of WebSocket clients in one process.
+
+One epoll loop over raw sockets, because asyncio clients are slower than the server they load. Each
+client finds the frames in what it reads, answers pings, and hands messages to its group, which
+counts, times or checks them. `Load` is the benchmark's end: it sends commands over a pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import select
+import socket
+from array import array
+from typing import TYPE_CHECKING, Any, Self
+
+from framefan import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+_READ_BYTES = 1 << 16
+_AT_ONCE = 24
+"""Handshakes begun before the first of them is finished: below what a gateway allows."""
+_PER_ADDRESS = 4000
+"""Clients from one loopback address: each address has its own ports."""
+_PATIENCE_S = 20.0
+_REQUEST = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Version: 13\r\n\r\n"
+)
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
+_MASKED = 0x80
+_NO_MASK = b"\0\0\0\0"
+"""XOR with zeros is the identity: a pong is masked at no cost."""
+_spawn = multiprocessing.get_context("spawn")
+
+
+class Client:
+    """One connection: its socket, the half frame it has read, and what its group knows of it."""
+
+    __slots__ = ("closed", "ended_at", "fd", "group", "knows", "last", "rest", "sock")
+
+    def __init__(self, sock: socket.socket, group: Group) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.group = group
+        self.rest = b""
+        self.last = -1
+        """The number of the last result, where the group looks at it."""
+        self.closed = ""
+        self.ended_at = 0.0
+        self.knows: Any = None
+
+    def take(self, data: bytes, now: float) -> None:
+        """Find the whole frames in what has been read so far."""
+        if self.rest:
+            data = self.rest + data
+        at, end = 0, len(data)
+        while end - at >= 2:
+            size, start = data[at + 1], at + 2
+            if size == 126:
+                size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
+            elif size == 127:
+                size, start = int.from_bytes(data[at + 2 : at + 10], "big"), at + 10
+            stop = start + size
+            if stop > end:
+                break
+            kind = data[at]
+            if kind in (_TEXT, _BINARY):
+                self.group.message(self, data, start, stop, now)
+            elif kind == _PING:
+                self._pong(data[start:stop])
+            elif kind == _CLOSE:
+                self.closed = str(int.from_bytes(data[start : start + 2], "big"))
+            at = stop
+        self.rest = data[at:] if at < end else b""
+
+    def _pong(self, payload: bytes) -> None:
+        with contextlib.suppress(OSError):
+            head = bytes((_PONG, _MASKED | len(payload)))
+            self.sock.send(head + _NO_MASK + payload)
+
+
+class Group:
+    """Clients of one server and one purpose. This one counts."""
+
+    def __init__(self) -> None:
+        self.clients: list[Client] = []
+        self.messages = 0
+        self.bytes = 0
+
+    def message(self, client: Client, data: bytes, start: int, stop: int, now: float) -> None:
+        self.messages += 1
+        self.bytes += stop - start
+
+    def ended(self, client: Client) -> None:
+        """Its connection is gone."""
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "messages": self.messages,
+            "bytes": self.bytes,
+            "open": sum(not client.closed for client in self.clients),
+            "ended": sorted(client.ended_at for client in self.clients if client.closed),
+        }
+
+
+class TimedGroup(Group):
+    """Also notes when each result came, by its frame number, and whether one was left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clear()
+
+    def clear(self) -> None:
+        self.at = array("d")
+        self.frame = array("q")
+        self.holes = 0
+
+    def message(self, client: Client, data: bytes, start: int, stop: int, now: float) -> None:
+        self.messages += 1
+        self.bytes += stop - start
+        found = data.find(b'"frame":', start, stop)
+        if found < 0:
+            return
+        frame = int(data[found + 8 : data.find(b",", found, stop)])
+        self.at.append(now)
+        self.frame.append(frame)
+        if frame != client.last + 1 and client.last >= 0:
+            self.holes += 1
+        client.last = frame
+
+    def report(self) -> dict[str, Any]:
+        told = super().report() | {
+            "at": self.at.tobytes(),
+            "frame": self.frame.tobytes(),
+            "holes": self.holes,
+        }
+        self.clear()
+        return told
+
+
+def connect(group: Group, port: int, path: str, count: int, rcvbuf: int = 0) -> list[Client]:
+    """`count` new clients of a group, after their handshakes; their sockets do not block."""
+    made: list[Client] = []
+    while len(made) < count:
+        begun = [_begin(port, path, len(made) + i, rcvbuf) for i in range(_AT_ONCE)]
+        begun, spare = begun[: count - len(made)], begun[count - len(made) :]
+        for sock in spare:
+            sock.close()
+        for sock in begun:
+            early = _finish(sock)
+            client = Client(sock, group)
+            group.clients.append(client)
+            made.append(client)
+            if early:
+                client.take(early, clock.now())
+    return made
+
+
+def _begin(port: int, path: str, number: int, rcvbuf: int) -> socket.socket:
+    sock = socket.socket()
+    if rcvbuf:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.settimeout(_PATIENCE_S)
+    sock.bind((f"127.0.0.{2 + number // _PER_ADDRESS}", 0))
+    sock.connect(("127.0.0.1", port))
+    sock.sendall(_REQUEST.format(path=path, port=port).encode())
+    return sock
+
+
+def _finish(sock: socket.socket) -> bytes:
+    """Read the answer; what follows it belongs to the WebSocket."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(4096)
+        if not more:
+            raise OSError(f"no WebSocket here: {data!r}")
+        data += more
+    if not data.startswith(b"HTTP/1.1 101"):
+        raise OSError(f"no WebSocket here: {data!r}")
+    sock.setblocking(False)
+    return data.partition(b"\r\n\r\n")[2]
+
+
+class Loop:
+    """The load process: clients of any number of groups, and the pipe to the benchmark."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._epoll = select.epoll()
+        self._epoll.register(pipe.fileno(), select.EPOLLIN)
+        self._clients: dict[int, Client] = {}
+        self.groups: dict[str, Group] = {}
+        self.ticker: Callable[[float], None] | None = None
+        """Called about a hundred times a second, where somebody wants it."""
+
+    def run(self) -> None:
+        pipe, clients, poll = self._pipe.fileno(), self._clients, self._epoll.poll
+        while True:
+            for fd, _ in poll(0.01 if self.ticker else None):
+                client = clients.get(fd)
+                if client is not None:
+                    self._read(client)
+                elif fd == pipe:
+                    name, *arguments = self._pipe.recv()
+                    self._pipe.send(getattr(self, name)(*arguments))
+            if self.ticker:
+                self.ticker(clock.now())
+
+    def _read(self, client: Client) -> None:
+        try:
+            data = client.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.end(client, client.closed or type(error).__name__)
+            return
+        if data:
+            client.take(data, clock.now())
+        else:
+            self.end(client, client.closed or "end of stream")
+
+    def add(self, client: Client, reads: bool = True) -> None:
+        self._clients[client.fd] = client
+        self._epoll.register(client.fd, select.EPOLLIN if reads else 0)
+
+    def reads(self, client: Client, reads: bool) -> None:
+        """Whether this client reads for now. That it was cut off, it learns in any case."""
+        self._epoll.modify(client.fd, select.EPOLLIN if reads else 0)
+
+    def end(self, client: Client, why: str) -> None:
+        client.closed, client.ended_at = why, clock.now()
+        del self._clients[client.fd]
+        self._epoll.unregister(client.fd)
+        client.sock.close()
+        client.group.ended(client)
+
+    # ---- commands -----------------------------------------------------------------------------
+
+    def open(self, name: str, timed: bool, port: int, count: int, options: dict[str, Any]) -> int:
+        """Connect `count` clients of group `name`; how many it has now."""
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = TimedGroup() if timed else Group()
+        reads = options.pop("reads", True)
+        for client in connect(group, port, options.pop("path", "/ws"), count, **options):
+            self.add(client, reads)
+        return len(group.clients)
+
+    def report(self, name: str) -> dict[str, Any]:
+        return self.groups[name].report()
+
+    def messages(self, name: str) -> int:
+        return self.groups[name].messages
+
+    def close(self, name: str) -> None:
+        for client in self.groups.pop(name).clients:
+            if not client.closed:
+                self.end(client, "ours")
+
+
+def _main(pipe: Connection, core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    gc.disable()  # nothing here makes cycles, and a collection would look like a slow gateway
+    with contextlib.suppress(EOFError):
+        Loop(pipe).run()
+
+
+class Load:
+    """The load process, seen from the benchmark."""
+
+    def __init__(self, core: int, main: Callable[[Connection, int], None] = _main) -> None:
+        self._pipe, theirs = _spawn.Pipe()
+        self._process = _spawn.Process(target=main, args=(theirs, core), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def ask(self, *command: Any) -> Any:
+        self._pipe.send(command)
+        if not self._pipe.poll(120):
+            raise SystemExit(f"the load process does not answer {command[0]}")
+        try:
+            return self._pipe.recv()
+        except EOFError:
+            raise SystemExit(f"the load process died at {command[0]}") from None
+
+    def open(self, name: str, port: int, count: int, timed: bool = False, **options: Any) -> None:
+        self.ask("open", name, timed, port, count, options)
+
+    def messages(self, name: str) -> int:
+        return int(self.ask("messages", name))
+
+    def report(self, name: str) -> dict[str, Any]:
+        """What a group has seen; of a timed one, what it saw since the last report."""
+        found: dict[str, Any] = self.ask("report", name)
+        for key, code in (("at", "d"), ("frame", "q")):
+            if key in found:
+                found[key] = array(code, found[key])
+        return found
+
+    def close(self, name: str) -> None:
+        self.ask("close", name)
