@@ -25,10 +25,12 @@ class Scale:
     rounds: int = 5
     clients: int = 1000
     round_s: float = 2.0
+    crowd: int = 10_000
+    crowd_s: float = 60.0
 
 
 FULL = Scale()
-QUICK = Scale(rounds=2, clients=1000, round_s=1.0)
+QUICK = Scale(rounds=2, clients=1000, round_s=1.0, crowd_s=8.0)
 
 
 def fan_out(folder: str, scale: Scale) -> list[Row]:
@@ -46,9 +48,23 @@ def cameras(folder: str, scale: Scale) -> list[Row]:
     ]
 
 
+def stalled(folder: str, scale: Scale) -> list[Row]:
+    from benchmarks import gateway_stall
+
+    return gateway_stall.stalled(folder, 900, 100, scale.rounds, 9.0)
+
+
+def crowd(folder: str, scale: Scale) -> list[Row]:
+    from benchmarks import gateway_crowd
+
+    return gateway_crowd.crowd(folder, scale.crowd, scale.crowd_s)
+
+
 PARTS: dict[str, Callable[[str, Scale], list[Row]]] = {
     "fan_out": fan_out,
     "cameras": cameras,
+    "stalled": stalled,
+    "crowd": crowd,
 }
 
 
