@@ -65,6 +65,24 @@ def available_bytes() -> int:
         return machine
 
 
+def resident_bytes(pid: int) -> int | None:
+    """What a process has in RAM, shared memory included; None if there is no such process."""
+    if pid <= 0:
+        return None
+    if not LINUX:
+        import psutil
+
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            return None
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") or None  # a process that has died but is not buried
+
+
 def die_with_parent(parent: int) -> None:
     """End this process by SIGKILL when its parent ends, however it ends.
 

@@ -83,7 +83,10 @@ class GatewayFacts(Struct, kw_only=True):
     bytes: int = 0
     closed_by: dict[str, int] = field(default_factory=dict)
     foreign: int = 0
+    stale: int = 0
     bus_gaps: int = 0
+    lag_s: float = 0.0
+    """How late its loop was at worst in the last 15 to 30 seconds."""
 
 
 class WorkerFacts(Struct, kw_only=True):
@@ -138,6 +141,7 @@ class CameraFacts(Struct, kw_only=True):
 
 class Pid(Struct):
     pid: int = 0
+    restarts: int = 0
 
 
 class StateRecord(Struct, kw_only=True):

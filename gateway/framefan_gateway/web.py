@@ -4,13 +4,17 @@ Host and Origin are checked here on every path, before anything else: a page of 
 found its way to this port (by its own script or by a name rebound to this address) gets 403. A
 request without Origin is no browser's and is fine. Where a token is set, what tells anything of the
 cameras' results or takes a connection needs it, in a header: addresses end up in logs.
+
+What takes more than a few milliseconds to write is written in slices, between which the loop turns.
 """
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import hmac
 import http
+import importlib
 import ipaddress
 import re
 from importlib import resources
@@ -21,14 +25,27 @@ import msgspec
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from framefan import protocol
+from framefan_gateway import listing
+from framefan_gateway.tally import Tally
+
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
     from framefan.records import CameraFacts
     from framefan.settings import Settings
     from framefan_gateway.hub import Hub
     from framefan_gateway.intake import Intake
+    from framefan_gateway.listing import ClientFacts
+    from framefan_gateway.metrics import Metrics
+
+    Answer = Response | Awaitable[Response] | None
 
 SOCKET_PATH = "/ws"
+SCHEMA_PATH = "/schema/result.v1.json"
 _JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/app.js": ("app.js", "text/javascript; charset=utf-8"),
@@ -52,19 +69,41 @@ _ALWAYS = {
 class Web:
     """Answers requests from the hub's and the intake's present state."""
 
-    def __init__(self, settings: Settings, gateway: int, hub: Hub, intake: Intake) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gateway: int,
+        hub: Hub,
+        intake: Intake,
+        tally: Tally | None = None,
+        clients: Callable[[], Iterable[ClientFacts]] = tuple,
+    ) -> None:
+        """`clients` makes the facts of each as they are asked for, one after the other."""
         self._settings = settings
         self._gateway = gateway
         self._hub = hub
         self._intake = intake
+        self._tally = tally or Tally(gateway, hub, intake)
+        self._clients = clients
+        self._metrics: Metrics | None = None
+        self._schema = b""
+        self._services: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
+            SOCKET_PATH: self._socket,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._show_metrics,
+            "/api/status": self._status,
+            "/api/clients": self._list_clients,
+            SCHEMA_PATH: self._show_schema,
+        }
         folder = resources.files("framefan_gateway") / "page"
         self._files = {
             path: ((folder / name).read_bytes(), kind) for path, (name, kind) in _FILES.items()
         }
         self._loopback = is_loopback(settings.host)
 
-    def answer(self, request: Request) -> Response | None:
-        """The response, or None when this is a client for the WebSocket."""
+    def answer(self, request: Request) -> Answer:
+        """The response, perhaps to be waited for, or None for a client of the WebSocket."""
         refusal = self.refusal(request.headers)
         if refusal:
             return self._error(request, 403, refusal)
@@ -79,31 +118,56 @@ class Web:
         if path in self._files:
             body, kind = self._files[path]
             return reply(request, 200, body, kind)
-        return self._service(request, path)
+        served = self._services.get(path)
+        if served is None:
+            return self._error(request, 404, f"nothing is served at {path[:200]}")
+        return served(request)
 
-    def _service(self, request: Request, path: str) -> Response:
-        match path:
-            case "/healthz":
-                return reply(request, 200, b"ok\n", "text/plain; charset=utf-8")
-            case "/readyz":
-                ready, body = self.readiness()
-                return reply(request, 200 if ready else 503, _pack(body), _JSON)
-            case "/api/status":
-                status = self.status()
-                if status is None:
-                    return self._error(request, 503, "no state from the pool yet; try again soon")
-                return reply(request, 200, _pack(status), _JSON)
-            case "/ws":
-                return self._error(
-                    request, 426, "this is the WebSocket; connect with ws://", Upgrade="websocket"
-                )
-        return self._error(request, 404, f"nothing is served at {path[:200]}")
+    def _healthz(self, request: Request) -> Response:
+        return reply(request, 200, b"ok\n", _TEXT)
+
+    def _readyz(self, request: Request) -> Response:
+        ready, body = self.readiness()
+        return reply(request, 200 if ready else 503, _pack(body), _JSON)
+
+    def _status(self, request: Request) -> Response:
+        status = self.status()
+        if status is None:
+            return self._error(request, 503, "no state from the pool yet; try again soon")
+        return reply(request, 200, _pack(status), _JSON)
+
+    def _show_schema(self, request: Request) -> Response:
+        self._schema = self._schema or _pack(protocol.schema())
+        return reply(request, 200, self._schema, "application/schema+json")
+
+    def _socket(self, request: Request) -> Response:
+        message = "this is the WebSocket; connect with ws://"
+        return self._error(request, 426, message, Upgrade="websocket")
 
     def _error(self, request: Request, code: int, message: str, **headers: str) -> Response:
         body = {"error": message}
-        paths = ["/", "/ws", "/healthz", "/readyz", "/api/status"]
-        whole = body | {"paths": paths} if code == 404 else body
+        whole = body | {"paths": ["/", *self._services]} if code == 404 else body
         return reply(request, code, _pack(whole), _JSON, **headers)
+
+    # ---- answers in slices ------------------------------------------------------------------
+
+    async def _list_clients(self, request: Request) -> Response:
+        slices: list[bytes] = []
+        for part in listing.parts(self._clients()):
+            slices.append(part)
+            await asyncio.sleep(0)
+        return reply(request, 200, b"".join(slices), _JSON)
+
+    async def _show_metrics(self, request: Request) -> Response:
+        if self._metrics is None:
+            # In a thread: the loop gets its turns while this is imported, the first time.
+            metrics = await asyncio.to_thread(importlib.import_module, "framefan_gateway.metrics")
+            self._metrics = metrics.Metrics(self._tally, self._intake)
+        families: list[bytes] = []
+        for family in self._metrics.parts():
+            families.append(family)
+            await asyncio.sleep(0)
+        return reply(request, 200, b"".join(families), _METRICS)
 
     # ---- who is answered --------------------------------------------------------------------
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
+import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gateway_fakes import parts, state
+from gateway_fakes import outcome, parts, state
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from framefan import protocol
 from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
 from framefan.settings import CameraSettings, Settings
-from framefan_gateway.contract import DEFAULT
+from framefan_gateway import listing
+from framefan_gateway.contract import DEFAULT, Contract
 from framefan_gateway.group import Line
 from framefan_gateway.hub import Hub
 from framefan_gateway.intake import Intake
@@ -24,18 +30,46 @@ class Site:
         cameras = (CameraSettings(name="cam", source="demo"),)
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
-        self.web = Web(Settings(cameras=cameras, **changes), 1, self.hub, self.intake)
+        self.connections: list[Any] = []
+        self.now = 100.0
+        settings = Settings(cameras=cameras, **changes)
+        self.web = Web(settings, 1, self.hub, self.intake, clients=self.clients)
+
+    def clients(self) -> Any:
+        return listing.facts(tuple(self.connections), self.now)
+
+    def connect(self, contract: Contract = DEFAULT, **changes: Any) -> Any:
+        """A connection as the list of clients sees it, with a client of the hub."""
+        client = self.hub.join(contract, Line(len, len), lambda _: None, 0.0)
+        facts = {
+            "id": uuid.uuid4(),
+            "remote_address": ("127.0.0.1", 4711),
+            "request": Request("/ws", Headers({"User-Agent": "viewer/1"})),
+            "client": client,
+            "joined_at": 90.0,
+            "full_since": None,
+        }
+        self.connections.append(SimpleNamespace(**(facts | changes)))
+        return self.connections[-1]
 
     def state(self, record: Any, now: float = 0.0) -> None:
         self.intake.take(parts("state/", record), now, 0.0)
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> Response | None:
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Any:
         head = Headers({"Host": "localhost:8765"} | headers)
         return self.web.answer(Request(path, head, method))
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Response:
         response = self.ask(path, method, **headers)
-        assert response is not None
+        assert isinstance(response, Response)
+        return response
+
+    async def read(self, path: str, method: str = "GET", **headers: str) -> Response:
+        """Also what is written in slices."""
+        response = self.ask(path, method, **headers)
+        if inspect.isawaitable(response):
+            response = await response
+        assert isinstance(response, Response)
         return response
 
 
@@ -75,13 +109,33 @@ def test_what_is_not_there_says_what_is(site: Site) -> None:
     assert "/api/status" in json.loads(response.body)["paths"]
 
 
+NEW = ["/metrics", "/api/clients", "/schema/result.v1.json"]
+
+
+async def test_every_path_that_is_told_is_served(site: Site) -> None:
+    paths = json.loads(site.get("/no/such").body)["paths"]
+    assert set(NEW) < set(paths)
+    for path in paths:
+        whole, head = await site.read(path), await site.read(path, "HEAD")
+        assert whole.status_code == head.status_code != 404, path
+        assert head.body == b""
+        assert whole.body
+
+
+@pytest.mark.parametrize("path", NEW)
+async def test_what_tells_of_results_and_clients_needs_the_token(path: str) -> None:
+    site = Site(token="s3cret")
+    assert (await site.read(path)).status_code == 401
+    assert (await site.read(path, Authorization="Bearer s3cret")).status_code == 200
+
+
 def test_get_and_head_only(site: Site) -> None:
     response = site.get("/", method="POST")
     assert response.status_code == 405
     assert response.headers["Allow"] == "GET, HEAD"
 
 
-PATHS = ["/", "/ws", "/healthz", "/api/status", "/nothing"]
+PATHS = ["/", "/ws", "/healthz", "/api/status", "/nothing", *NEW]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -188,3 +242,95 @@ def test_status_is_the_pools_table_with_our_clients_of_now(site: Site) -> None:
     shape = {"version", "name", "epoch", "run_dir", "results_endpoint", "supervisor", "pool"}
     assert shape | {"gateways", "workers", "cameras"} <= set(body)
     assert body["cameras"]["cam"]["state"] == "live"
+
+
+# ---- the schema ----------------------------------------------------------------------------------
+
+
+def test_the_schema_is_the_protocols(site: Site) -> None:
+    response = site.get("/schema/result.v1.json")
+    assert response.headers["Content-Type"] == "application/schema+json"
+    assert json.loads(response.body) == protocol.schema()
+    head = site.get("/schema/result.v1.json", "HEAD")
+    assert (head.body, head.headers["Content-Length"]) == (b"", str(len(response.body)))
+
+
+# ---- the list of clients -------------------------------------------------------------------------
+
+
+async def clients(site: Site) -> Any:
+    response = await site.read("/api/clients")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    return json.loads(response.body)["clients"]
+
+
+async def test_each_client_is_listed_with_its_account(site: Site) -> None:
+    assert await clients(site) == []
+    contract = Contract(cameras=frozenset({"cam", "yard"}), delivery="every", format="msgpack")
+    plain, other = site.connect(), site.connect(contract, full_since=98.5)
+    site.hub.line_full(other.client)
+    for seq in (0, 1, 4):
+        site.intake.take(parts("result/cam/", outcome(seq)), 0.0, 0.0)
+        site.hub.flush(0.0)
+    first, second = await clients(site)
+    assert first["id"] == str(plain.id)
+    assert first["remote"] == "127.0.0.1:4711"
+    assert first["user_agent"] == "viewer/1"
+    assert first["contract"] == DEFAULT.told()
+    assert second["contract"] == contract.told()
+    assert (first["connected_s"], first["lag_s"], second["lag_s"]) == (10, 0, 1.5)
+    assert (first["offered"], first["sent"], first["pending"]) == (5, 3, 0)
+    assert (first["missed"], first["missed_by"]) == (2, {"bus": 2})
+    assert first["bytes"] > 0
+    assert (second["sent"], second["bytes"]) == (0, 0)
+    for each in (first, second):
+        assert each["offered"] == each["sent"] + each["missed"] + each["pending"]
+        assert each["missed"] == sum(each["missed_by"].values())
+
+
+async def test_only_who_is_a_client_is_listed(site: Site) -> None:
+    site.connect(client=None)
+    leaving, staying = site.connect(), site.connect()
+    listed = site.clients()
+    leaving.client = None
+    assert [each.id for each in listed] == [str(staying.id)]
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [(("::1", 80, 0, 0), "[::1]:80"), (("10.0.0.7", 9), "10.0.0.7:9"), ("", ""), (None, "")],
+)
+async def test_an_address_of_any_family_is_shown(site: Site, address: Any, shown: str) -> None:
+    site.connect(remote_address=address)
+    assert [each["remote"] for each in await clients(site)] == [shown]
+
+
+@pytest.mark.parametrize("names", [[], ["x" * 121], ["a", "b"]])
+async def test_a_name_that_is_absent_long_or_doubled_is_left_out(
+    site: Site, names: list[str]
+) -> None:
+    headers = Headers()
+    for name in names:
+        headers["User-Agent"] = name
+    site.connect(request=Request("/ws", headers))
+    site.connect(request=None)
+    assert [each["user_agent"] for each in await clients(site)] == ["", ""]
+
+
+async def test_the_loop_turns_while_many_clients_are_listed(site: Site) -> None:
+    for _ in range(4 * listing.SLICE + 1):
+        site.connect()
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    turning = asyncio.create_task(turn())
+    listed = await clients(site)
+    turning.cancel()
+    assert turns > 4
+    assert len({each["id"] for each in listed}) == 4 * listing.SLICE + 1

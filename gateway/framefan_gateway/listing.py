@@ -1,0 +1,117 @@
+"""The list of clients that `/api/clients` shows, written a slice at a time."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from websockets.http11 import Request
+
+    from framefan_gateway.contract import Contract
+    from framefan_gateway.group import Client
+
+SLICE = 250
+"""Clients between two turns of the loop: about 2 ms."""
+_AGENT_CHARACTERS = 120
+
+
+class ClientFacts(Struct, kw_only=True):
+    """One client as of now: offered = sent + missed (by cause) + pending."""
+
+    id: str
+    remote: str
+    contract: dict[str, Any]
+    offered: int
+    sent: int
+    missed: int
+    missed_by: dict[str, int]
+    pending: int
+    bytes: int
+    lag_s: float
+    """For how long its line has been full; 0: it is free."""
+    connected_s: float
+    user_agent: str = ""
+
+
+class Connected(Protocol):
+    """What the list needs of a connection."""
+
+    @property
+    def id(self) -> object: ...
+
+    @property
+    def remote_address(self) -> Any: ...
+
+    @property
+    def request(self) -> Request | None: ...
+
+    @property
+    def client(self) -> Client | None:
+        """None before it joined the hub, and after it left."""
+
+    @property
+    def joined_at(self) -> float: ...
+
+    @property
+    def full_since(self) -> float | None:
+        """None while its line is free."""
+
+
+def facts(connections: Iterable[Connected], now: float) -> Iterator[ClientFacts]:
+    """Those of all connections that are clients by the time it is their turn."""
+    told: dict[Contract, dict[str, Any]] = {}
+    for connection in connections:
+        client = connection.client
+        if client is None:
+            continue
+        contract = told.get(client.contract)
+        if contract is None:
+            contract = told[client.contract] = client.contract.told()
+        account = client.outbox.account()
+        full_since = connection.full_since
+        yield ClientFacts(
+            id=str(connection.id),
+            remote=_address(connection.remote_address),
+            contract=contract,
+            offered=account.offered,
+            sent=account.sent,
+            missed=account.missed,
+            missed_by=account.missed_by.by_cause(),
+            pending=account.pending,
+            bytes=account.bytes,
+            lag_s=0.0 if full_since is None else round(max(now - full_since, 0.0), 3),
+            connected_s=round(max(now - connection.joined_at, 0.0), 3),
+            user_agent=_agent(connection.request),
+        )
+
+
+def _address(address: Any) -> str:
+    """Host and port, whatever the family; of a Unix socket nothing."""
+    if not isinstance(address, tuple) or len(address) < 2:
+        return ""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _agent(request: Request | None) -> str:
+    """What the client calls itself, unless it is doubled or longer than a line."""
+    names = [] if request is None else request.headers.get_all("User-Agent")
+    return names[0] if len(names) == 1 and len(names[0]) <= _AGENT_CHARACTERS else ""
+
+
+def parts(clients: Iterable[ClientFacts]) -> Iterator[bytes]:
+    """One JSON object of all clients, in slices."""
+    encode, waiting = msgspec.json.Encoder().encode, iter(clients)
+    yield b'{"clients":['
+    first = True
+    while some := list(islice(waiting, SLICE)):
+        rows = encode(some)[1:-1]
+        yield rows if first else b"," + rows
+        first = False
+    yield b"]}"

@@ -1,0 +1,93 @@
+"""How long things took, as histograms: each stage of a result's way, and the loop's own lateness.
+
+Plain integers, counted once per result; metrics.py tells them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from framefan.records import OutcomeRecord
+
+STAGES = ("wait", "predict", "deliver", "total")
+"""Grab to predict, in predict, predict's end to the flush that delivers it here, and the whole."""
+STAGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LAG_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+WORST_S = 15.0
+"""The worst lateness is that of the last one to two of these."""
+
+
+class Histogram:
+    """Seconds, counted by the least bound that is not below them."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """What is negative, as from stamps that were forged, counts as 0: a sum never falls."""
+        if seconds > 0:
+            self.counts[bisect_left(self.bounds, seconds)] += 1
+            self.sum += seconds
+        else:
+            self.counts[0] += 1
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """By upper bound, how many were not above it; the last bound is infinite."""
+        return list(zip((*self.bounds, float("inf")), accumulate(self.counts), strict=True))
+
+
+class Stages:
+    """One histogram per camera and stage."""
+
+    def __init__(self) -> None:
+        self._cameras: dict[str, tuple[Histogram, ...]] = {}
+
+    def observe(self, record: OutcomeRecord, now: float) -> None:
+        """Count one result or error, as it is delivered; `now` is of the stamps' clock."""
+        of = self._cameras.get(record.camera)
+        if of is None:
+            of = self._cameras[record.camera] = tuple(Histogram(STAGE_BOUNDS) for _ in STAGES)
+        wait, predict, deliver, total = of
+        captured, started, finished = record.captured_at, record.started_at, record.finished_at
+        wait.observe(started - captured)
+        predict.observe(finished - started)
+        deliver.observe(now - finished)
+        total.observe(now - captured)
+
+    def __iter__(self) -> Iterator[tuple[str, list[tuple[str, Histogram]]]]:
+        """Each camera with its stages; cameras may join meanwhile."""
+        for camera, of in tuple(self._cameras.items()):
+            yield camera, list(zip(STAGES, of, strict=True))
+
+
+class Lag:
+    """How late the loop runs what is due: told by a timer that repeats."""
+
+    def __init__(self) -> None:
+        self.histogram = Histogram(LAG_BOUNDS)
+        self._due: float | None = None
+        self._window = 0.0
+        self._worst = self._worst_before = 0.0
+
+    def beat(self, now: float, next_s: float) -> None:
+        """The timer runs at `now`, and is due again in `next_s`."""
+        due, self._due = self._due, now + next_s
+        if now - self._window >= WORST_S:
+            self._window, self._worst_before, self._worst = now, self._worst, 0.0
+        if due is not None:
+            late = max(now - due, 0.0)
+            self.histogram.observe(late)
+            self._worst = max(self._worst, late)
+
+    @property
+    def worst_s(self) -> float:
+        return max(self._worst, self._worst_before)
