@@ -9,7 +9,11 @@ FramefanError
 ├── LinkError           a Unix link between two of our processes
 │   ├── LinkClosed      the peer is gone: an expected end
 │   └── LinkGarbled     the peer sent what no framefan process sends                   ours
-└── SourceError         a camera could not be opened or read; carries the reason code
+├── SourceError         a camera could not be opened or read; carries the reason code
+└── ClientError         a client of a gateway cannot go on; what framefan.client raises
+    ├── Refused         the gateway said no, and would again: trying again does not help
+    ├── Unreachable     no connection within the time that was given for it
+    └── CommandFailed   a command was answered by an error; carries its code
 
 The first four reach a person, so they carry three lines: what happened, why, and what to do.
 """
@@ -87,6 +91,32 @@ class SourceError(FramefanError):
     def __init__(self, reason: str, what: str, why: str = "", fix: str = "") -> None:
         super().__init__(what, why, fix)
         self.reason = reason
+
+
+class ClientError(FramefanError):
+    pass
+
+
+class Refused(ClientError):
+    """`code`: the HTTP status or the close code; 0 where it has no number."""
+
+    def __init__(self, what: str, why: str = "", fix: str = "", code: int = 0) -> None:
+        super().__init__(what, why, fix)
+        self.code = code
+
+
+class Unreachable(ClientError):
+    pass
+
+
+class CommandFailed(ClientError):
+    """`code` and `message` as the gateway told them; `temporary`: the same may work later."""
+
+    def __init__(self, code: int, message: str, temporary: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.temporary = temporary
 
 
 BY_EXIT_CODE: dict[int, type[FramefanError]] = {

@@ -1,0 +1,193 @@
+"""A client's connections: one attempt at a time, each when it is due; and what comes over them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConcurrencyError, ConnectionClosed, WebSocketException
+
+from framefan import address, clock, listen, refusal
+from framefan.backoff import Backoff
+from framefan.errors import Refused, Unreachable, UsageError
+from framefan.protocol import Message
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Iterable, Mapping
+
+    from framefan.position import Position
+
+SINCE_BYTES = 5000
+"""Of an address: a gateway's HTTP reads lines of 8 KiB. Cameras beyond that are not resumed."""
+_MESSAGE_BYTES = 4 << 20
+"""The largest result (256 KiB) in the longest way to write it, and room."""
+_QUEUE = 1
+"""Messages that websockets holds for us before it stops reading: what waits in the gateway can
+still be replaced by something newer."""
+_OPEN_S = 10.0
+_FAREWELL_S = 2.0
+
+_log = logging.getLogger("framefan.client")
+_json = msgspec.json.Decoder(Message)
+_msgpack = msgspec.msgpack.Decoder(Message)
+
+
+class Asked(Struct):
+    """What `connect` was called with; `contract` changes with each `subscribe`."""
+
+    url: str
+    contract: dict[str, Any]
+    token: str | None
+    resume: bool
+    ssl: tls.SSLContext | None
+    connect_s: float | None
+    backoff_first_s: float
+    backoff_cap_s: float
+
+    def copy(self) -> Asked:
+        return msgspec.structs.replace(self, contract=dict(self.contract))
+
+
+def names(asked: Iterable[str] | str | UnsetType | None) -> list[str] | UnsetType | None:
+    """One name is as good as a list of it."""
+    if asked is None or asked is UNSET:
+        return asked
+    return [asked] if isinstance(asked, str) else list(asked)
+
+
+class Attempts:
+    """When the next attempt is due, and what became of the last."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._backoff = Backoff(asked.backoff_first_s, asked.backoff_cap_s)
+        self._due = clock.now()
+        self._deadline = None if asked.connect_s is None else self._due + asked.connect_s
+        self._opened_at: float | None = None
+        self.ever = False
+        """Whether a connection ever stood."""
+        self.trouble = ""
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """Try no more; an attempt that waits to be due returns at once."""
+        self._stopped.set()
+
+    async def attempt(self, since: Mapping[str, Position]) -> ClientConnection | None:
+        """Wait until it is due, and try once; None when there is to be another, or none any more.
+
+        Raises Refused when another attempt would fail the same way, Unreachable when the time for
+        the first connection is over.
+        """
+        if (wait := self._due - clock.now()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), wait)
+        if self._stopped.is_set():
+            return None
+        try:
+            line = await _open(self._asked, since)
+        except (OSError, WebSocketException) as error:
+            refused = refusal.of_opening(self._asked.url, error)
+            if refused is not None:
+                raise refused from error
+            self.failed(error)
+            return None
+        if self._stopped.is_set():
+            await leave(line)
+            return None
+        if self.trouble:
+            _log.info("connected to %s again", self._asked.url)
+        self.ever = True
+        self.trouble = ""
+        self._opened_at = clock.now()
+        return line
+
+    def failed(self, error: Exception) -> None:
+        """A connection ended, or none came about. Raises Unreachable after the last attempt."""
+        now, why = clock.now(), refusal.shortly(error)
+        lasted_s = 0.0 if self._opened_at is None else now - self._opened_at
+        self._opened_at = None
+        wait = self._backoff.failed(lasted_s)
+        url = self._asked.url
+        if not self.ever and self._deadline is not None and now + wait > self._deadline:
+            fix = "start it: framefan run; or name another address"
+            raise Unreachable(f"no gateway answers at {url}", why, fix) from error
+        level = logging.INFO if self.trouble else logging.WARNING  # an outage is told once
+        _log.log(level, "no connection to %s (%s); next try in %.1f s", url, why, wait)
+        self.trouble = why
+        self._due = now + wait
+
+
+async def _open(asked: Asked, since: Mapping[str, Position]) -> ClientConnection:
+    url = address.asking(asked.url, asked.contract, since)
+    headers = {"Authorization": f"Bearer {asked.token}"} if asked.token else None
+    options: dict[str, Any] = {"ssl": asked.ssl} if asked.ssl is not None else {}
+    local = listen.is_loopback(urlsplit(url).hostname or "")
+    try:
+        return await open_websocket(
+            url,
+            additional_headers=headers,
+            compression=None,
+            proxy=None if local else True,
+            max_size=_MESSAGE_BYTES,
+            max_queue=_QUEUE,
+            open_timeout=_OPEN_S,
+            close_timeout=_FAREWELL_S,
+            **options,
+        )
+    except ValueError as error:  # a context of TLS for an address without it, or the reverse
+        raise UsageError(f"cannot connect to {asked.url}", str(error)) from error
+
+
+async def leave(line: ClientConnection) -> None:
+    """Close it in good order, and within two seconds."""
+    farewell = asyncio.ensure_future(line.close())
+    try:
+        # Else reading may have paused before it came to the gateway's close frame.
+        with contextlib.suppress(ConnectionClosed, ConcurrencyError):
+            while True:
+                await line.recv()
+        await farewell
+    finally:
+        if not farewell.done():
+            line.transport.abort()
+            await farewell
+
+
+class _Typed(Struct):
+    type: str = ""
+
+
+def decode(data: str | bytes) -> Message | None:
+    """The message; None for one of a kind that is not known here. Raises Refused for no message."""
+    try:
+        found: Message = _json.decode(data) if isinstance(data, str) else _msgpack.decode(data)
+        return found
+    except msgspec.ValidationError:
+        kind = _kind(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _garbled(str(error)) from error
+    if kind in ("result", "error"):
+        raise _garbled(f"a message of type {kind} lacks what it must have")
+    return None
+
+
+def _kind(data: str | bytes) -> str:
+    try:
+        if isinstance(data, str):
+            return msgspec.json.decode(data, type=_Typed).type
+        return msgspec.msgpack.decode(data, type=_Typed).type
+    except msgspec.ValidationError as error:
+        raise _garbled(str(error)) from error
+
+
+def _garbled(why: str) -> Refused:
+    return Refused("what came is no message of framefan", why, "check the address")
