@@ -1,0 +1,240 @@
+"""What clients are sent fits the schema they are served, and docs/protocol.md describes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+from gateway_fakes import outcome, parts, status
+from gateway_server import WAIT_S, read, running
+from test_web import Site
+
+from framefan import clock, protocol
+from framefan_gateway import wire
+from framefan_gateway.contract import Contract, Opening, Since
+from framefan_gateway.group import Line
+from framefan_gateway.hub import Hub
+from framefan_gateway.intake import Intake
+
+DOC = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+SCHEMA = json.loads(Site().get("/schema/result.v1.json").body)
+DEFS = SCHEMA["$defs"]
+TYPES = {
+    definition["properties"]["type"]["enum"][0]: definition
+    for definition in DEFS.values()
+    if "type" in definition["properties"]
+}
+COMMANDS = {"subscribe", "unsubscribe", "auth", "ping"}
+BLOCKS = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", DOC, re.M | re.S)]
+EXAMPLES = [block for block in BLOCKS if "type" in block]
+
+
+def check(message: Any) -> None:
+    """It fits the schema, which allows what it does not know, and has nothing that is not there."""
+    jsonschema.Draft202012Validator(SCHEMA).validate(message)
+    assert set(message) <= set(TYPES[message["type"]]["properties"])
+
+
+# ---- the page ------------------------------------------------------------------------------------
+
+
+def test_the_schema_is_one_and_is_strict_where_it_matters() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for wrong in ({}, {"type": "hello"}, {"type": "gap", "camera": "front"}):
+        with pytest.raises(jsonschema.ValidationError):
+            check(wrong)
+    check(EXAMPLES[0] | {"seq": 0})
+    for field, value in {"seq": "1", "missed": None, "latency_ms": {}, "detections": [{}]}.items():
+        with pytest.raises(jsonschema.ValidationError):
+            check(EXAMPLES[0] | {field: value})
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["type"])
+def test_an_example_fits_the_schema(example: Any) -> None:
+    check(example)
+    missed = example.get("missed", 0)
+    assert missed == sum(example.get("missed_by", {}).values())
+    assert set(example.get("missed_by", ())) <= set(protocol.CAUSES)
+
+
+def test_every_type_of_message_has_an_example() -> None:
+    assert {example["type"] for example in EXAMPLES} == set(TYPES)
+    assert all(f"### {name}\n" in DOC for name in TYPES if name != "reply")
+
+
+def test_every_command_has_an_example_and_an_answer() -> None:
+    commands = [block for block in BLOCKS if "type" not in block]
+    assert {(set(block) - {"id"}).pop() for block in commands} == COMMANDS
+    assert all(len(set(block) - {"id"}) == 1 for block in commands)
+    answered = {example.get("id") for example in EXAMPLES if example["type"] == "reply"}
+    assert {block["id"] for block in commands} <= answered
+
+
+def test_a_contract_is_told_as_gateways_tell_it() -> None:
+    told = [example["subscribe"] for example in EXAMPLES if "subscribe" in example]
+    assert told
+    for contract in told:
+        assert set(contract) == set(Contract().told())
+
+
+def rows(text: str, head: str) -> dict[str, str]:
+    """By name, what stands beside it in the tables of that head."""
+    found: dict[str, str] = {}
+    for table in re.findall(rf"^\| {head} \|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", text, re.M):
+        for line in table.splitlines():
+            names, _, rest = line.removeprefix("| ").partition(" | ")
+            for name in re.findall(r"`([^`]+)`", names) or [names]:
+                found[name] = rest
+    return found
+
+
+def section(title: str) -> str:
+    """From that heading to the next one."""
+    return re.split(r"^#+ ", DOC.split(f"\n{title}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+@pytest.mark.parametrize("name", ["result", "error", "status", "gap", "resumed"])
+def test_every_field_of_a_message_is_described_and_no_other(name: str) -> None:
+    assert set(rows(section(f"### {name}"), "field")) == set(TYPES[name]["properties"]) - {"type"}
+
+
+@pytest.mark.parametrize(
+    ("head", "definition"),
+    [
+        ("field of a detection", "Detection"),
+        ("field of an error", "PredictError"),
+        ("field of a command's error", "CommandError"),
+    ],
+)
+def test_every_field_within_a_message_is_described(head: str, definition: str) -> None:
+    assert set(rows(DOC, head)) == set(DEFS[definition]["properties"])
+
+
+def test_a_replys_fields_are_in_the_schema() -> None:
+    told = set(rows(DOC, "field of a reply"))
+    assert {"id", "error"} < told <= set(TYPES["reply"]["properties"])
+
+
+def test_the_causes_and_options_are_those_there_are() -> None:
+    assert set(rows(DOC, "cause")) == set(protocol.CAUSES)
+    options = {option.partition("=")[0] for option in rows(DOC, "option")}
+    contract = set(Contract().told())
+    in_address = {"cameras": "camera", "labels": "label"}
+    assert options == {in_address.get(name, name) for name in contract} | {"history", "since"}
+
+
+def test_links_within_the_page_lead_somewhere() -> None:
+    titles = re.findall(r"^#+ (.*)$", DOC, re.M)
+    places = {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+    links = re.findall(r"\]\(#([^)]*)\)", DOC)
+    assert links
+    assert set(links) <= places
+
+
+# ---- what is really sent -------------------------------------------------------------------------
+
+
+def messages(data: bytes) -> list[Any]:
+    """Those of a run of whole frames, of either format."""
+    found = []
+    while data:
+        size, start = data[1], 2
+        if size == 126:
+            size, start = int.from_bytes(data[2:4], "big"), 4
+        body = data[start : start + size]
+        text = {0x81: msgspec.json.decode, 0x82: msgspec.msgpack.decode}[data[0]]
+        found.append(text(body))
+        data = data[start + size :]
+    return found
+
+
+def every_kind(contract: Contract) -> list[Any]:
+    """All kinds of messages, as a client of that contract is sent them."""
+    hub = Hub(1000, 1 << 20)
+    intake = Intake(hub, 3.0)
+    data: list[bytes] = []
+
+    def tell(topic: str, record: Any) -> None:
+        intake.take(parts(topic, record), clock.now(), clock.wall())
+
+    tell("result/cam/", outcome(0))
+    hub.flush(clock.now())
+    line = Line(data.append, lambda some: data.append(some) or len(some))
+    opening = Opening(since={"cam": Since("k3f9", 0)})
+    client = hub.join(contract, line, lambda _: None, clock.now(), opening)
+    for start, kind in ((2, "detections"), (12, "value"), (22, "error")):
+        tell("result/cam/", outcome(start, kind=kind))
+        tell("result/cam/", outcome(start + 1, kind="lost"))
+        tell("result/cam/", outcome(start + 4, kind=kind))
+        tell("status/cam/", status("backoff", reason="refused", next_try_s=0.5, n=start + 5))
+        tell("status/", status("failed", None, subject="worker", worker=1, n=start + 6))
+        hub.flush(clock.now())
+    refused = protocol.Reply(id="a", error=protocol.CommandError(102, "unknown camera"))
+    for reply in (
+        refused,
+        protocol.Reply(id=1, subscribe=contract.told()),
+        protocol.Reply(ping={}),
+    ):
+        hub.switch(client, contract, Opening(), wire.frame(reply, contract.format), clock.now())
+    return messages(b"".join(data))
+
+
+@pytest.mark.parametrize("fmt", ["json", "msgpack"])
+@pytest.mark.parametrize("delivery", ["latest", "every"])
+def test_every_kind_of_message_fits_the_schema(delivery: Any, fmt: Any) -> None:
+    sent = every_kind(Contract(delivery=delivery, format=fmt))
+    for message in sent:
+        check(message)
+    kinds = {message["type"] for message in sent}
+    assert kinds == set(TYPES) - ({"gap"} if delivery == "latest" else set())
+    assert any("detections" in message for message in sent)
+    assert any("result" in message for message in sent)
+    assert any(message.get("missed") for message in sent)
+
+
+def test_both_formats_hold_the_same() -> None:
+    as_json, as_msgpack = (every_kind(Contract(format=fmt)) for fmt in ("json", "msgpack"))
+    for each, other in zip(as_json, as_msgpack, strict=True):
+        assert list(each) == list(other)
+        for name in set(each) - {"ts", "latency_ms", "subscribe"}:
+            assert each[name] == other[name]
+
+
+@pytest.mark.parametrize("fmt", ["json", "msgpack"])
+async def test_what_a_client_of_the_server_reads_fits_the_schema(fmt: Any) -> None:
+    decode = {"json": msgspec.json.decode, "msgpack": msgspec.msgpack.decode}[fmt]
+    async with running() as gateway:
+        connection = await gateway.client()
+        (group,) = gateway.hub._groups.values()
+        (client,) = group.clients
+        reply = wire.frame(protocol.Reply(id=1, ping={}), fmt)
+        gateway.hub.switch(client, Contract(format=fmt), Opening(), reply, clock.now())
+        gateway.publish()
+        stalled = status("stalled", n=1)
+        gateway.intake.take(parts("status/cam/", stalled), clock.now(), clock.wall())
+        gateway.publish(kind="error")
+        gateway.publish(kind="value")
+        kinds: set[str] = set()
+        async with asyncio.timeout(WAIT_S):
+            while kinds != {"result", "error", "status", "reply"}:
+                message = await connection.recv()
+                assert isinstance(message, str if fmt == "json" else bytes)
+                check(decode(message))
+                kinds.add(decode(message)["type"])
+        await connection.close()
+
+
+async def test_the_answer_to_a_command_fits_the_schema() -> None:
+    async with running() as gateway:
+        client = await gateway.client()
+        await client.send('{"id":1,"no_such_command":{}}')
+        message = await read(client)
+        check(message)
+        assert (message["type"], message["id"]) == ("reply", 1)
+        await client.close()
