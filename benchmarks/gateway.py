@@ -27,10 +27,11 @@ class Scale:
     round_s: float = 2.0
     crowd: int = 10_000
     crowd_s: float = 60.0
+    deliveries: int = 2_000_000
 
 
 FULL = Scale()
-QUICK = Scale(rounds=2, clients=1000, round_s=1.0, crowd_s=8.0)
+QUICK = Scale(rounds=2, clients=1000, round_s=1.0, crowd_s=8.0, deliveries=300_000)
 
 
 def fan_out(folder: str, scale: Scale) -> list[Row]:
@@ -60,11 +61,25 @@ def crowd(folder: str, scale: Scale) -> list[Row]:
     return gateway_crowd.crowd(folder, scale.crowd, scale.crowd_s)
 
 
+def contracts(folder: str, scale: Scale) -> list[Row]:
+    from benchmarks import gateway_contracts
+
+    return gateway_contracts.contracts(folder, 300, scale.deliveries)
+
+
+def returning(folder: str, _: Scale) -> list[Row]:
+    from benchmarks import gateway_return
+
+    return gateway_return.returning(folder)
+
+
 PARTS: dict[str, Callable[[str, Scale], list[Row]]] = {
     "fan_out": fan_out,
     "cameras": cameras,
     "stalled": stalled,
     "crowd": crowd,
+    "contracts": contracts,
+    "returning": returning,
 }
 
 

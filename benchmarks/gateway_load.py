@@ -145,7 +145,9 @@ class TimedGroup(Group):
         return told
 
 
-def connect(group: Group, port: int, path: str, count: int, rcvbuf: int = 0) -> list[Client]:
+def connect(
+    group: Group, port: int, path: str, count: int, rcvbuf: int = 0, knows: Any = None
+) -> list[Client]:
     """`count` new clients of a group, after their handshakes; their sockets do not block."""
     made: list[Client] = []
     while len(made) < count:
@@ -156,6 +158,7 @@ def connect(group: Group, port: int, path: str, count: int, rcvbuf: int = 0) -> 
         for sock in begun:
             early = _finish(sock)
             client = Client(sock, group)
+            client.knows = knows
             group.clients.append(client)
             made.append(client)
             if early:
@@ -266,19 +269,19 @@ class Loop:
                 self.end(client, "ours")
 
 
-def _main(pipe: Connection, core: int) -> None:
+def _main(pipe: Connection, core: int, loop: Callable[[Connection], Loop]) -> None:
     os.sched_setaffinity(0, {core})
     gc.disable()  # nothing here makes cycles, and a collection would look like a slow gateway
     with contextlib.suppress(EOFError):
-        Loop(pipe).run()
+        loop(pipe).run()
 
 
 class Load:
     """The load process, seen from the benchmark."""
 
-    def __init__(self, core: int, main: Callable[[Connection, int], None] = _main) -> None:
+    def __init__(self, core: int, loop: Callable[[Connection], Loop] = Loop) -> None:
         self._pipe, theirs = _spawn.Pipe()
-        self._process = _spawn.Process(target=main, args=(theirs, core), daemon=True)
+        self._process = _spawn.Process(target=_main, args=(theirs, core, loop), daemon=True)
         self._process.start()
         theirs.close()
 
