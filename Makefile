@@ -62,10 +62,10 @@ coverage: .venv/.installed-test ## tests with branch coverage of every process
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: install ## all benchmarks; one of them: make bench-NAME
+bench: .venv/.installed-bench ## all benchmarks; one of them: make bench-NAME
 	$(BIN)/python -m benchmarks
 
-bench-%: install
+bench-%: .venv/.installed-bench
 	$(BIN)/python -m benchmarks $*
 
 clean: ## remove what make made
@@ -80,6 +80,10 @@ clean: ## remove what make made
 .venv/.installed-test: $(SETUP)
 	$(NEED_PYTHON)
 	@$(PYTHON) .ci/setup.py .venv test check
+
+.venv/.installed-bench: $(SETUP)
+	$(NEED_PYTHON)
+	@$(PYTHON) .ci/setup.py .venv bench
 
 .venv-opencv4/.installed: $(SETUP)
 	$(NEED_PYTHON)

@@ -128,8 +128,8 @@ def main() -> None:
     python = make_environment(folder)
     install(python, arguments.extras, arguments.opencv)
     (folder / ".installed").touch()
-    if arguments.extras:
-        (folder / ".installed-test").touch()
+    for extra in arguments.extras:
+        (folder / f".installed-{extra}").touch()
     number = version(python, WHEEL) or f"{version(python, HEADLESS)} (headless)"
     say(f"{folder.name} is ready, OpenCV {number}, after {time.monotonic() - began:.0f} s")
 

@@ -11,7 +11,7 @@ import sys
 from benchmarks import report
 from framefan import clock
 
-NAMES = ("client", "truth", "scaling", "handoff", "overhead", "slow_reader")
+NAMES = ("client", "truth", "scaling", "handoff", "overhead", "slow_reader", "gateway")
 
 
 def main(names: list[str]) -> int:
