@@ -67,14 +67,12 @@ def available_bytes() -> int:
 
 def resident_bytes(pid: int) -> int | None:
     """What a process has in RAM, shared memory included; None if there is no such process."""
-    if pid <= 0:
-        return None
     if not LINUX:
         import psutil
 
         try:
             return int(psutil.Process(pid).memory_info().rss)
-        except psutil.Error:
+        except (psutil.Error, ValueError):
             return None
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])

@@ -84,7 +84,7 @@ class Lag:
         if now - self._window >= WORST_S:
             self._window, self._worst_before, self._worst = now, self._worst, 0.0
         if due is not None:
-            late = max(now - due, 0.0)
+            late = now - due
             self.histogram.observe(late)
             self._worst = max(self._worst, late)
 

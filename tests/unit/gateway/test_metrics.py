@@ -198,6 +198,7 @@ def test_each_process_has_its_memory_and_restarts() -> None:
     restarts = {("pool", ""): 1, ("capture", "front"): 2, ("worker", "1"): 4, ("gateway", "1"): 3}
     for (process, role), count in restarts.items():
         assert value(samples, "process_restarts_total", process=process, role=role) == count
+    assert not any(("process", "supervisor") in of for name, of in samples if "restarts" in name)
     for process, role in [("supervisor", ""), ("pool", ""), ("worker", "1"), ("gateway", "1")]:
         size = value(samples, "process_resident_bytes", process=process, role=role)
         assert 5e6 < size < 5e9
