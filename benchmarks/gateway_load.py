@@ -120,6 +120,8 @@ class TimedGroup(Group):
     def clear(self) -> None:
         self.at = array("d")
         self.frame = array("q")
+        self.deliver = array("d")
+        """What the message itself says that it waited for in the gateway, in milliseconds."""
         self.holes = 0
 
     def message(self, client: Client, data: bytes, start: int, stop: int, now: float) -> None:
@@ -131,6 +133,8 @@ class TimedGroup(Group):
         frame = int(data[found + 8 : data.find(b",", found, stop)])
         self.at.append(now)
         self.frame.append(frame)
+        said = data.find(b'"deliver":', found, stop)
+        self.deliver.append(float(data[said + 10 : data.find(b",", said, stop)]))
         if frame != client.last + 1 and client.last >= 0:
             self.holes += 1
         client.last = frame
@@ -139,6 +143,7 @@ class TimedGroup(Group):
         told = super().report() | {
             "at": self.at.tobytes(),
             "frame": self.frame.tobytes(),
+            "deliver": self.deliver.tobytes(),
             "holes": self.holes,
         }
         self.clear()
@@ -311,7 +316,7 @@ class Load:
     def report(self, name: str) -> dict[str, Any]:
         """What a group has seen; of a timed one, what it saw since the last report."""
         found: dict[str, Any] = self.ask("report", name)
-        for key, code in (("at", "d"), ("frame", "q")):
+        for key, code in (("at", "d"), ("frame", "q"), ("deliver", "d")):
             if key in found:
                 found[key] = array(code, found[key])
         return found
