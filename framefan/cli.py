@@ -102,6 +102,46 @@ def status(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JS
 
 
 @app.command
+def watch(
+    url: Annotated[
+        str | None,
+        Parameter(help="ws://, http:// or HOST:PORT.  [where the run is]", show_default=False),
+    ] = None,
+    *,
+    name: Annotated[str | None, _NAME] = None,
+    camera: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Only this camera, or these: a,b.", metavar="NAME", negative="", show_default=False
+        ),
+    ] = (),
+    max_fps: Annotated[
+        float | None,
+        Parameter(help="At most so many results a second of each camera.", metavar="N"),
+    ] = None,
+    token_file: Annotated[
+        str | None,
+        Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE"),
+    ] = None,
+    tls_ca: Annotated[
+        str | None, Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
+    ] = None,
+    duration: Annotated[
+        float | None, Parameter(help="Stop after so long.", metavar="SECONDS")
+    ] = None,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Show the live results of a run, as a client gets them, until Ctrl-C."""
+    try:
+        from framefan.viewer import Wanted
+        from framefan.viewer import watch as view
+
+        return view(Wanted(url, name, camera, max_fps, token_file, tls_ca, duration, json))
+    except KeyboardInterrupt:  # before there was anything to see
+        return 0
+
+
+@app.command
 def predictors() -> int:
     """List the built-in predictors and the forms of a reference."""
     from framefan.predictors import BUILTIN, FORMS

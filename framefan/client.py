@@ -33,7 +33,7 @@ from websockets.exceptions import ConnectionClosed
 from framefan import address, clock, dial, position, refusal
 from framefan.errors import ClientError, CommandFailed, Refused, Unreachable
 from framefan.position import Positions
-from framefan.protocol import CommandError, Failure, Gap, Reply, Result, Resumed
+from framefan.protocol import CommandError, Failure, Reply, Result, Resumed
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -87,6 +87,11 @@ class Feed:
     def recovered(self) -> bool | None:
         """Whether the last reconnection left nothing out; None before, or while not told yet."""
         return None if self._to_resume else self._recovered
+
+    @property
+    def url(self) -> str:
+        """Where it connects to, without what is asked for."""
+        return self._asked.url
 
     @property
     def connected(self) -> bool:
@@ -148,7 +153,7 @@ class Feed:
 
     def _take(self, data: str | bytes) -> None:
         message = dial.decode(data)
-        if message is None or not self._is_new(message):
+        if message is None or not self._positions.take(message):
             return
         if isinstance(message, Reply):
             self._replied(message)
@@ -157,11 +162,6 @@ class Feed:
             self._recovered = bool(self._recovered) and message.recovered
         self._held.append((message, len(data)))
         self._held_bytes += len(data)
-
-    def _is_new(self, message: Message) -> bool:
-        if isinstance(message, Result | Failure):
-            return self._positions.result(message)
-        return self._positions.gap(message) if isinstance(message, Gap) else True
 
     # ---- connecting -------------------------------------------------------------------------
 

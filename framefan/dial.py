@@ -119,7 +119,7 @@ class Attempts:
         url = self._asked.url
         if not self.ever and self._deadline is not None and now + wait > self._deadline:
             fix = "start it: framefan run; or name another address"
-            raise Unreachable(f"no gateway answers at {url}", why, fix) from error
+            raise Unreachable(f"no connection to {url}", why, fix) from error
         level = logging.INFO if self.trouble else logging.WARNING  # an outage is told once
         _log.log(level, "no connection to %s (%s); next try in %.1f s", url, why, wait)
         self.trouble = why

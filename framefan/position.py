@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import UNSET
 
+from framefan.protocol import Failure, Gap, Result
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from framefan.protocol import Failure, Gap, Result
+    from framefan.protocol import Message
 
 _EPOCHS = 16
 """Left ones that are remembered, per camera: a pool that restarts more often within one
@@ -36,19 +38,17 @@ class Positions:
         self.missed: dict[str, dict[str, int]] = {}
         """By camera and cause, as the gateway told it."""
 
-    def result(self, message: Result | Failure) -> bool:
-        """Take note of it; False when it was there before."""
-        if not self._advance(message.camera, Position(message.epoch, message.seq)):
-            return False
-        if message.missed_by is not UNSET:
+    def take(self, message: Message) -> bool:
+        """Take note of it; False when it was told before."""
+        if isinstance(message, Result | Failure):
+            if not self._advance(message.camera, Position(message.epoch, message.seq)):
+                return False
+            if message.missed_by is not UNSET:
+                self._count(message.camera, message.missed_by)
+        elif isinstance(message, Gap):
+            if not self._advance(message.camera, Position(message.epoch, message.last_seq)):
+                return False
             self._count(message.camera, message.missed_by)
-        return True
-
-    def gap(self, gap: Gap) -> bool:
-        """Take note of seqs that will never come; False when that was told before."""
-        if not self._advance(gap.camera, Position(gap.epoch, gap.last_seq)):
-            return False
-        self._count(gap.camera, gap.missed_by)
         return True
 
     def _advance(self, camera: str, to: Position) -> bool:

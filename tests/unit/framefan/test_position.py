@@ -46,7 +46,7 @@ def test_whatever_is_repeated_is_taken_once(
     positions, taken = Positions(), []
     for end, back in zip(range(1, len(stream) + 1), repeats, strict=False):
         for camera, epoch, seq in stream[max(0, end - 1 - back) : end]:
-            if positions.result(outcome(seq, camera, epoch)):
+            if positions.take(outcome(seq, camera, epoch)):
                 taken.append((camera, epoch, seq))
     assert taken == stream
     for camera, at in positions.of(None).items():
@@ -55,18 +55,18 @@ def test_whatever_is_repeated_is_taken_once(
 
 def test_an_epoch_that_was_left_does_not_come_back() -> None:
     positions = Positions()
-    assert positions.result(outcome(5, epoch="old"))
-    assert positions.result(outcome(1, epoch="new"))
-    assert not positions.result(outcome(6, epoch="old"))
+    assert positions.take(outcome(5, epoch="old"))
+    assert positions.take(outcome(1, epoch="new"))
+    assert not positions.take(outcome(6, epoch="old"))
     assert positions.of(None) == {"cam": Position("new", 1)}
 
 
 def test_a_gap_moves_the_position_and_counts_once() -> None:
     positions = Positions()
-    assert positions.result(outcome(1))
-    assert positions.gap(gap(2, 4))
-    assert not positions.gap(gap(2, 4))
-    assert not positions.result(outcome(4))
+    assert positions.take(outcome(1))
+    assert positions.take(gap(2, 4))
+    assert not positions.take(gap(2, 4))
+    assert not positions.take(outcome(4))
     assert positions.of(None) == {"cam": Position("e1", 4)}
     assert positions.missed == {"cam": {"lost": 3}}
 
@@ -74,16 +74,16 @@ def test_a_gap_moves_the_position_and_counts_once() -> None:
 def test_missed_is_summed_by_camera_and_cause_and_repetitions_do_not_count() -> None:
     positions = Positions()
     for _ in range(2):
-        positions.result(outcome(9, missed_by={"conflated": 2, "lost": 1}))
-    positions.result(outcome(12, missed_by={"conflated": 2}))
-    positions.result(outcome(1, "other"))
+        positions.take(outcome(9, missed_by={"conflated": 2, "lost": 1}))
+    positions.take(outcome(12, missed_by={"conflated": 2}))
+    positions.take(outcome(1, "other"))
     assert positions.missed == {"cam": {"conflated": 4, "lost": 1}}
 
 
 def test_only_cameras_that_are_asked_for_are_told_and_only_as_many_as_fit() -> None:
     positions = Positions()
     for camera in ("a", "b", "c"):
-        positions.result(outcome(7, camera))
+        positions.take(outcome(7, camera))
     assert set(positions.of(["b", "x"])) == {"b"}
     assert set(positions.of([])) == set()
     known = positions.of(None)

@@ -1,0 +1,114 @@
+"""What `framefan watch` shows: each camera's last seconds, from the messages of a client. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from framefan.protocol import Failure, Result, Status
+
+if TYPE_CHECKING:
+    from framefan.protocol import Message
+
+WINDOW_S = 5.0
+_SUMMARY_MOST = 40
+_KEPT = 5000
+"""Results within the window: of a camera of 1,000 a second, all of them."""
+
+
+class Row(NamedTuple):
+    """One camera: what a line of the table says."""
+
+    camera: str
+    state: str
+    fps: float
+    seq: int | None
+    seen: str
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class _Camera:
+    def __init__(self) -> None:
+        self.state = ""
+        self.seq: int | None = None
+        self.seen = ""
+        self.since: float | None = None
+        self.arrived: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        """When, and its total latency in milliseconds."""
+
+    def take(self, outcome: Result | Failure, now: float) -> None:
+        if self.since is None:
+            self.since = now
+        self.state = self.state or "live"
+        self.seq = outcome.seq
+        self.seen = summary(outcome)
+        self.arrived.append((now, outcome.latency_ms.total))
+
+    def row(self, name: str, now: float) -> Row:
+        while self.arrived and self.arrived[0][0] <= now - WINDOW_S:
+            self.arrived.popleft()
+        totals = [total for _, total in self.arrived]
+        window = min(WINDOW_S, now - self.since) if self.since is not None else 0.0
+        fps = len(totals) / window if window else 0.0
+        p50, p95 = _percentiles(totals)
+        return Row(name, self.state or "?", fps, self.seq, self.seen, p50, p95)
+
+
+class Board:
+    def __init__(self) -> None:
+        self._cameras: dict[str, _Camera] = {}
+        self.notice = ""
+        """The last change of a worker or the pool."""
+
+    def take(self, message: Message, now: float) -> None:
+        if isinstance(message, Result | Failure):
+            self._camera(message.camera).take(message, now)
+        elif isinstance(message, Status):
+            if isinstance(message.camera, str):
+                self._camera(message.camera).state = _state(message)
+            else:
+                worker = "" if message.worker is UNSET else f" {message.worker}"
+                self.notice = clean(f"{message.subject}{worker}: {_state(message)}")
+
+    def _camera(self, name: str) -> _Camera:
+        return self._cameras.setdefault(name, _Camera())
+
+    def rows(self, now: float) -> list[Row]:
+        return [camera.row(name, now) for name, camera in sorted(self._cameras.items())]
+
+
+def _state(status: Status) -> str:
+    return clean(f"{status.state} ({status.reason})" if status.reason else status.state)
+
+
+def _percentiles(totals: list[float]) -> tuple[float | None, float | None]:
+    if len(totals) < 2:
+        only = totals[0] if totals else None
+        return only, only
+    cuts = statistics.quantiles(totals, n=20, method="inclusive")
+    return cuts[9], cuts[18]
+
+
+def summary(outcome: Result | Failure) -> str:
+    """What it says, in a few words."""
+    if isinstance(outcome, Failure):
+        return clean(f"{outcome.error.kind}: {outcome.error.message}")
+    if outcome.detections is UNSET:
+        return clean(_shortly(outcome.result))
+    counts = Counter(each.label for each in outcome.detections)
+    return clean(", ".join(f"{label} {count}" for label, count in counts.most_common())) or "-"
+
+
+def _shortly(value: Any) -> str:
+    return msgspec.json.encode(value).decode(errors="replace")
+
+
+def clean(text: str) -> str:
+    """For a terminal: what a label says must not move its cursor. One line, not too long."""
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return shown if len(shown) <= _SUMMARY_MOST else shown[: _SUMMARY_MOST - 3] + "..."

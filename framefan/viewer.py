@@ -1,0 +1,174 @@
+"""`framefan watch`: the live results of a run in a terminal, as any client gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from framefan import address, clock, processes, status
+from framefan.board import Board, clean
+from framefan.client import Feed, connect
+from framefan.errors import EXIT_OK, RunError, StartError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from framefan.board import Row
+
+_PAINT_S = 0.25
+_STATUS_S = 1.0
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The command's flags."""
+
+    url: str | None
+    name: str | None
+    cameras: Sequence[str]
+    max_fps: float | None
+    token_file: str | None
+    tls_ca: str | None
+    duration_s: float | None
+    json: bool
+
+
+def watch(wanted: Wanted) -> int:
+    """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
+    processes.name_this("watch")
+    feed = _connect(wanted)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_until_over(feed, wanted))
+    except BrokenPipeError:  # `| head` has seen enough, and nobody is to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_OK
+
+
+def _connect(wanted: Wanted) -> connect:
+    if wanted.url and wanted.name:
+        raise UsageError("both an address and --name", "either says where to look", "leave one out")
+    url = address.websocket(wanted.url) if wanted.url else _url_of_run(wanted.name)
+    secure = url.startswith("wss:")
+    if wanted.tls_ca and not secure:
+        raise UsageError(f"--tls-ca is for an address with TLS, not {url}", "", "write https://")
+    cameras = [name for each in wanted.cameras for name in each.split(",") if name]
+    return connect(
+        url,
+        cameras=cameras or None,
+        max_fps=wanted.max_fps,
+        token=_token(wanted.token_file),
+        ssl=_trust(wanted.tls_ca),
+        connect_s=0,
+    )
+
+
+def _url_of_run(name: str | None) -> str:
+    """Where the run of that name serves; where one would by default, if none was named."""
+    try:
+        url = status.fetch(name or "default", _STATUS_S).url
+    except RunError:
+        if name is not None:
+            raise
+        url = ""
+    return address.websocket(url) if url else address.DEFAULT
+
+
+def _token(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError as error:
+        raise StartError(
+            f"cannot read the token file: {path}", error.strerror or str(error), "check the path"
+        ) from error
+
+
+def _trust(path: str | None) -> ssl.SSLContext | None:
+    if path is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        raise StartError(
+            f"cannot use the certificate {path}", error.strerror or str(error), "check the file"
+        ) from error
+
+
+async def _until_over(asked: connect, wanted: Wanted) -> None:
+    async with asked as feed:
+        show = _print(feed) if wanted.json else _paint(feed)
+        task = asyncio.ensure_future(show)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        try:
+            await asyncio.wait([task], timeout=wanted.duration_s)
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _print(feed: Feed) -> None:
+    """One message, one line, at once."""
+    async for message in feed.messages():
+        sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
+        sys.stdout.flush()
+
+
+async def _paint(feed: Feed) -> None:
+    """The table, over and over; what was last seen stays. No terminal: once, at the end."""
+    board, console = Board(), Console()
+    reading = asyncio.ensure_future(_read(feed, board))
+    live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
+    try:
+        with live if console.is_terminal else contextlib.nullcontext():
+            while not reading.done():
+                if console.is_terminal:
+                    live.update(_picture(feed, board), refresh=True)
+                await asyncio.wait([reading], timeout=_PAINT_S)
+    finally:
+        if not console.is_terminal:
+            console.print(_picture(feed, board))
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+
+
+async def _read(feed: Feed, board: Board) -> None:
+    async for message in feed.messages():
+        board.take(message, clock.now())
+
+
+def _picture(feed: Feed, board: Board) -> Group:
+    table = Table(box=None, pad_edge=False)
+    for index, name in enumerate(("camera", "state", "fps", "seq", "p50 ms", "p95 ms")):
+        table.add_column(name, justify="left" if index < 2 else "right", no_wrap=True)
+    table.add_column("seen", overflow="ellipsis", no_wrap=True)
+    table.add_column("missed", overflow="ellipsis", no_wrap=True)
+    missed = feed.missed
+    for row in board.rows(clock.now()):
+        table.add_row(*map(Text, _cells(row, missed.get(row.camera, {}))))
+    where = f"framefan watch  {feed.url}"
+    lines = [Text(where if feed.connected else f"{where}  no connection: {clean(feed.trouble)}")]
+    notice = [Text(board.notice)] if board.notice else []
+    return Group(*lines, table, *notice)
+
+
+def _cells(row: Row, missed: dict[str, int]) -> tuple[str, ...]:
+    state = row.state
+    seq = "-" if row.seq is None else str(row.seq)
+    causes = ", ".join(f"{cause} {count}" for cause, count in sorted(missed.items())) or "-"
+    times = ("-" if each is None else f"{each:.1f}" for each in (row.p50_ms, row.p95_ms))
+    return (row.camera, state, f"{row.fps:.1f}", seq, *times, row.seen, causes)

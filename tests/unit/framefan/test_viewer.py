@@ -1,0 +1,84 @@
+"""`framefan watch`: where it looks, and what it says when there is nothing to see."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from framefan import viewer
+from framefan.cli import execute
+from framefan.errors import RunError
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("FRAMEFAN_TOKEN_FILE", raising=False)
+
+
+def says(capsys: pytest.CaptureFixture[str], code: int, *tokens: str) -> str:
+    assert execute(["watch", *tokens]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert 1 <= len(err.splitlines()) <= 3
+    assert all(len(line) < 200 for line in err.splitlines())
+    return err
+
+
+def test_without_a_run_it_looks_where_one_is_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert viewer._url_of_run(None) == "ws://127.0.0.1:8765/ws"
+    with pytest.raises(RunError, match='no run is named "yard"'):
+        viewer._url_of_run("yard")
+
+    class Found:
+        url = "https://127.0.0.1:9000/"
+
+    monkeypatch.setattr(viewer.status, "fetch", lambda *_: Found)
+    assert viewer._url_of_run(None) == "wss://127.0.0.1:9000/ws"
+
+
+def test_where_nothing_listens_it_says_what_to_start(
+    capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    said = says(capsys, 1, f"127.0.0.1:{unused_tcp_port}")
+    assert f"no connection to ws://127.0.0.1:{unused_tcp_port}/ws" in said
+    assert "framefan run" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "tokens", "text"),
+    [
+        (2, ["ftp://h/x"], "ftp"),
+        (2, ["ws://h/ws?token=hunter2"], "logs"),
+        (2, ["ws://h/ws", "--name", "x"], "both"),
+        (2, ["ws://h/ws", "--tls-ca", "x"], "TLS"),
+        (3, ["ws://h/ws", "--token-file", "nix.token"], "nix.token"),
+        (3, ["wss://h/ws", "--tls-ca", "nix.pem"], "nix.pem"),
+        (1, ["--name", "nix"], '"nix"'),
+        (2, ["--wat"], "--wat"),
+    ],
+)
+def test_what_cannot_work_is_said_in_three_lines(
+    capsys: pytest.CaptureFixture[str], code: int, tokens: list[str], text: str
+) -> None:
+    assert text in says(capsys, code, *tokens)
+
+
+def test_a_port_of_something_else_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"220 mail.example ESMTP\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        said = says(capsys, 1, f"127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    assert "no WebSocket" in said
+    assert "check the address" in said
