@@ -168,6 +168,7 @@ class LatestFeed(Feed):
                 self.told[camera] = told
                 self._refuse(line, cause)
                 return
+            superseded = False  # the newer one may be refused
         nothing = told is line.now  # the ordinary case: no loss since
         line.outcome(outcome)
         if superseded:

@@ -95,19 +95,19 @@ class Hub:
         Cameras of both contracts go on where they are; `opening` is for the others, and for those
         that its `since` names.
         """
-        old = client.group
-        full = client.place is Place.FULL
+        old, full = client.group, client.place is Place.FULL
         old.move(client, Place.FULL)  # nothing more from there
-        data, untold, awaited = client.outbox.leave_off(now)
+        rest = client.outbox.leave_off(now)
         own = client.outbox.account()
         old.move(client, Place.GONE)
         if not old.clients:
             del self._groups[old.feed.contract]
-        client.line.write(data + reply)
         group = client.group = self._group(contract)
         client.outbox = self._outbox(group, own)
-        kept = {camera: untold[camera] for camera in untold if contract.covers(camera)}
-        since = {camera: was for camera, was in awaited.items() if contract.covers(camera)}
+        client.outbox.take_over(rest)
+        client.outbox.greet(reply)
+        kept = {camera: missed for camera, missed in rest.untold.items() if contract.covers(camera)}
+        since = {camera: was for camera, was in rest.awaited.items() if contract.covers(camera)}
         self._open(client, opening._replace(since=since | dict(opening.since)), kept, now)
         group.admit(client)
         if full:

@@ -43,6 +43,15 @@ class Due(NamedTuple):
     missed: Missed
 
 
+class Rest(NamedTuple):
+    """What one outbox leaves to the next when a client changes its contract."""
+
+    first: deque[bytes | Due]
+    untold: dict[str, Missed]
+    """By camera, what was missed since the last message of it."""
+    awaited: dict[str, Since]
+
+
 class Outbox:
     """The account of one client; `in_step` says whether the feed keeps it."""
 
@@ -84,16 +93,31 @@ class Outbox:
         self.go_on(camera, NOTHING)
         self._awaited[camera] = since
 
-    def leave_off(self, now: float) -> tuple[bytes, dict[str, Missed], dict[str, Since]]:
-        """The end of this contract: all that is due; and of each camera what is still to be told.
-
-        The account is complete after it.
-        """
-        parts = []
+    def leave_off(self, now: float) -> Rest:
+        """The end of this contract, at once: all that is due, and what is still to be told."""
+        first, self._first = self._first, deque()
         while data := self.drain(now, 1 << 62):
-            parts.append(data)
-        carry = {camera: self._untold(camera) for camera in self._feed.lines}
-        return b"".join(parts), carry, dict(self._awaited)
+            first.append(data)
+        untold = {camera: self._untold(camera) for camera in self._feed.lines}
+        return Rest(first, untold, self._awaited)
+
+    def take_over(self, rest: Rest) -> None:
+        """Send first what was due under the contract before, of the cameras that are still asked
+        for; the account came with the constructor.
+        """
+        covers = self._feed.contract.covers
+        for item in rest.first:
+            if isinstance(item, Due) and not covers(item.outcome.camera):
+                self._own = self._own.plus(Totals(filtered=1))
+            else:
+                self._first.append(item)
+
+    @property
+    def first_bytes(self) -> int:
+        """About how much waits to be sent before anything else."""
+        return sum(
+            item.outcome.size if isinstance(item, Due) else len(item) for item in self._first
+        )
 
     def _untold(self, camera: str) -> Missed:
         """What this client missed of a camera since its last message of it, nothing pending."""

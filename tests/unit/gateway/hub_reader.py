@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from framefan_gateway.contract import Contract
+from framefan.protocol import Reply
+from framefan_gateway import wire
+from framefan_gateway.contract import ANEW, Contract, Opening
 from framefan_gateway.group import Line
 from framefan_gateway.hub import Hub
 
@@ -26,7 +28,9 @@ def split(data: bytes) -> list[dict[str, Any]]:
 class Reader:
     """A client's side: a line with room for so many writes, and all that came out of it."""
 
-    def __init__(self, hub: Hub, contract: Contract, room: int = 1000) -> None:
+    def __init__(
+        self, hub: Hub, contract: Contract, room: int = 1000, opening: Opening = ANEW
+    ) -> None:
         self.hub = hub
         self.contract = contract
         self.room = room
@@ -34,10 +38,34 @@ class Reader:
         self.writes = 0
         self.kept = b""
         self.evicted = ""
+        self.replayed = bool(opening.since) or opening.history != 1
+        self.dropped = False
+        """Whether it ever changed to a contract without a camera it had."""
+        self._contracts = [(0, contract)]
+        """From which message on which contract was in force."""
+        self._coming: list[Contract] = []
+        """Contracts whose replies have not come yet."""
+        self._fresh = 0
+        self._checked = 0
+        self._last: dict[str, tuple[str, int]] = {
+            camera: (since.epoch, since.seq) for camera, since in opening.since.items()
+        }
+        self._told: dict[str, int] = {}
         self.client: Any = None
-        self.client = hub.join(contract, Line(self.write, self.offer), self.evict, 0.0)
+        self.client = hub.join(contract, Line(self.write, self.offer), self.evict, 0.0, opening)
         if self.room <= 0:
             hub.line_full(self.client)
+
+    def switch(self, contract: Contract) -> None:
+        before = self.contract
+        self.dropped = self.dropped or not all(
+            contract.covers(camera) for camera in ("a", "b", "c") if before.covers(camera)
+        )
+        self.replayed = True
+        self.contract = contract
+        self._coming.append(contract)
+        reply = wire.frame(Reply(id=len(self._contracts), ping={}), "json")
+        self.hub.switch(self.client, contract, ANEW, reply, 0.0)
 
     def offer(self, data: bytes) -> int:
         """All of it while there is room; the last one in part, or not at all."""
@@ -56,7 +84,10 @@ class Reader:
         data, self.kept = self.kept + data, b""
         self.writes += 1
         self.room -= 1
-        self.received += split(data)
+        for message in split(data):
+            self.received.append(message)
+            if message["type"] == "reply":
+                self._contracts.append((len(self.received), self._coming.pop(0)))
         if self.room <= 0 and self.client is not None:
             self.hub.line_full(self.client)
 
@@ -74,3 +105,53 @@ class Reader:
     @property
     def told_missed(self) -> int:
         return sum(message.get("missed", 0) for message in self.received)
+
+    @property
+    def switching(self) -> bool:
+        """Whether what was due under the contract before may still wait for the line."""
+        return bool(self._coming)
+
+    @property
+    def newest(self) -> dict[str, tuple[str, int]]:
+        """By camera, the epoch and seq of the last result it had."""
+        found: dict[str, tuple[str, int]] = {}
+        for message in self.results:
+            found[message["camera"]] = (message["epoch"], message["seq"])
+        return found
+
+    def fresh_results(self) -> list[tuple[dict[str, Any], Contract]]:
+        """Results since the last call, each with the contract it was sent under."""
+        start, self._fresh = self._fresh, len(self.received)
+        found = []
+        for index in range(start, len(self.received)):
+            if self.received[index]["type"] in ("result", "error"):
+                contract = [under for since, under in self._contracts if since <= index][-1]
+                found.append((self.received[index], contract))
+        return found
+
+    def check_holes(self) -> None:
+        """What messages and gaps call missed is the hole in `seq`, message for message."""
+        while self._checked < len(self.received):
+            message = self.received[self._checked]
+            self._checked += 1
+            if message["type"] == "reply":
+                contract = dict(self._contracts)[self._checked]
+                for camera in [c for c in self._last if not contract.covers(c)]:
+                    del self._last[camera]
+                    self._told.pop(camera, None)
+            elif message["type"] == "gap":
+                camera = message["camera"]
+                assert message["missed"] == message["last_seq"] - message["first_seq"] + 1
+                self._told[camera] = self._told.get(camera, 0) + message["missed"]
+            elif message["type"] in ("result", "error"):
+                self._check_hole(message)
+
+    def _check_hole(self, message: dict[str, Any]) -> None:
+        camera, epoch, seq = message["camera"], message["epoch"], message["seq"]
+        assert sum(message.get("missed_by", {}).values()) == message["missed"]
+        assert min(message.get("missed_by", {"": 1}).values()) > 0
+        last = self._last.get(camera)
+        told = self._told.pop(camera, 0) + message["missed"]
+        if last is not None and last[0] == epoch:
+            assert seq == last[1] + 1 + told, (self.contract, message, last)
+        self._last[camera] = (epoch, seq)
