@@ -51,15 +51,22 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     grace_s: float = 10.0
     every_messages: int = 1000
     every_bytes: int = 1 << 20
+    history_s: float = 60.0
+    history_bytes: int = 4 << 20
+    """Of each camera, so much is kept for clients that come late or come back."""
     stall_s: float = 5.0
     """A client that takes no byte for this long is disconnected."""
     unsent_bytes: int = 16 * 1024
     """Bytes of one client that the kernel may hold unsent; older than this is not 'latest'."""
     client_buffer_bytes: int = 1 << 20
+    gateway_buffer_bytes: int = 256 << 20
+    """What may wait for all clients together; beyond it those furthest behind are disconnected."""
     inbound_bytes: int = 16 * 1024
     inbound_per_s: float = 20.0
     handshake_s: float = 5.0
     max_clients: int = 10_000
+    clients_per_address: int = 0
+    """0: as many as there may be."""
     max_handshakes: int = 64
     state_every_s: float = 1.0
     state_lost_s: float = 3.0

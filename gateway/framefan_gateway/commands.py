@@ -1,30 +1,79 @@
-"""Commands: what a client may send, and the answer to it. Nobody is dropped for a wrong one."""
+"""Commands: what a client sends, read strictly. Nobody is dropped for a wrong one.
+
+A command is one object with the name of the command as a key, and an `id` for its answer:
+`{"id": 1, "subscribe": {"cameras": ["front"]}}`. Text is JSON, binary is MessagePack.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from framefan.protocol import CommandError, Reply
+from framefan_gateway.asked import BAD_VALUE, NOT_DECODED, UNKNOWN_COMMAND, Refusal, shown
 
-NOT_JSON = 100
-UNKNOWN = 101
+NAMES = ("subscribe", "unsubscribe", "auth", "ping")
+_LONGEST_ID = 64
+
+Id = int | str | None
 
 
-def answer(text: str | bytes) -> bytes:
-    """The JSON reply to one message of a client."""
+class Command(NamedTuple):
+    id: Id
+    name: str
+    options: dict[str, Any]
+
+
+class NotACommand(Exception):
+    """What a client sent cannot be understood; `reply` says why."""
+
+    def __init__(self, number: Id, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.reply = refused(number, refusal)
+
+
+def refused(number: Id, refusal: Refusal) -> Reply:
+    return Reply(id=number, error=CommandError(refusal.code, refusal.message, refusal.temporary))
+
+
+def read(message: str | bytes) -> Command:
+    """Raises NotACommand, with the answer."""
+    found = _decoded(message)
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise NotACommand(None, Refusal(NOT_DECODED, "a command is one object"))
+    number = found.pop("id", None)
+    if isinstance(number, bool) or not isinstance(number, Id):
+        raise NotACommand(None, Refusal(BAD_VALUE, "id is a whole number or a text"))
+    if isinstance(number, str) and len(number) > _LONGEST_ID:
+        raise NotACommand(None, Refusal(BAD_VALUE, f"id is longer than {_LONGEST_ID}"))
     try:
-        command: Any = msgspec.json.decode(text)
+        return _command(number, found)
+    except Refusal as refusal:
+        raise NotACommand(number, refusal) from None
+
+
+def _decoded(message: str | bytes) -> Any:
+    try:
+        if isinstance(message, str):
+            return msgspec.json.decode(message)
+        return msgspec.msgpack.decode(message)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _error(None, NOT_JSON, "a command is one JSON object")
-    if not isinstance(command, dict):
-        return _error(None, NOT_JSON, "a command is one JSON object")
-    number = command.get("id")
-    known = number if isinstance(number, int | str) and not isinstance(number, bool) else None
-    names = ", ".join(sorted(str(name)[:40] for name in command if name != "id")[:4])
-    return _error(known, UNKNOWN, f'unknown command "{names}"')
+        kind = "JSON" if isinstance(message, str) else "MessagePack"
+        raise NotACommand(None, Refusal(NOT_DECODED, f"this is no {kind}")) from None
 
 
-def _error(number: int | str | None, code: int, message: str) -> bytes:
-    return msgspec.json.encode(Reply(error=CommandError(code, message), id=number))
+def _command(number: Id, found: dict[str, Any]) -> Command:
+    if len(found) != 1:
+        what = "no command" if not found else "more than one command"
+        raise Refusal(UNKNOWN_COMMAND, f"{what}; send one of {', '.join(NAMES)}")
+    ((name, options),) = found.items()
+    if name not in NAMES:
+        known = ", ".join(NAMES)
+        raise Refusal(UNKNOWN_COMMAND, f'unknown command "{shown(name)}"; known: {known}')
+    if name == "auth" and isinstance(options, str):
+        options = {"token": options}
+    options = {} if options is None else options
+    if not isinstance(options, dict) or not all(isinstance(key, str) for key in options):
+        raise Refusal(BAD_VALUE, f"{name} takes an object of options")
+    return Command(number, name, options)

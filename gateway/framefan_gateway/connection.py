@@ -29,13 +29,14 @@ from websockets.protocol import OPEN
 
 from framefan import clock, host
 from framefan_gateway import pace
-from framefan_gateway.group import Line
+from framefan_gateway.contract import DEFAULT
+from framefan_gateway.group import Line, Place
 
 if TYPE_CHECKING:
     from websockets.protocol import Event
 
     from framefan.settings import Limits
-    from framefan_gateway.contract import Contract
+    from framefan_gateway.contract import Contract, Opening
     from framefan_gateway.group import Client
     from framefan_gateway.hub import Hub
 
@@ -84,32 +85,91 @@ class ClientConnection(ServerConnection):
         self._credit = owner.limits.inbound_per_s * _BURST_S
         self._credited_at = clock.now()
         self._ending = False
+        self._full_at = 0.0
+        self.address = ""
+        """Where the client is; its port is left out."""
+        self.joined_at = 0.0
         self.served = False
-        """Whether it ever became a client of the hub."""
+        """Whether it got past the handshake."""
         self.aborted = ""
         """Why we aborted it, if we did: stalled or flood."""
 
     # ---- between the hub and this line ------------------------------------------------------
 
-    def join(self, contract: Contract) -> None:
+    def join(self, contract: Contract, opening: Opening) -> None:
         """Become a client of the hub: from here on it writes to this line."""
-        self.served = True
-        line, now = self._line(), clock.now()
-        greeting: list[bytes] = []
-        held = line._replace(write=greeting.append)
-        self._client = client = self._owner.hub.join(contract, held, self._evict, now)
-        client.line = line
-        data = b"".join(greeting)
-        sent = client.outbox.account().bytes
-        if contract.delivery == "latest" and self._pace.wants_ping(sent):
-            # In one write: a reader that pauses between the two would seem slower than it is.
-            self._ping(sent, behind=data)
-        elif data:
-            self.transport.write(data)
+        hub, now = self._owner.hub, clock.now()
+        self.joined_at = now
+        line = self._line()
+        self._client = client = hub.join(contract, line, self._evict, now, opening)
+        client.line = line._replace(write=functools.partial(self._greet, client, line))
+        hub.start(client, now)
+        if client.line.offer is line.offer:  # nothing greeted it
+            client.line = line
         if contract.delivery == "latest":
             self._owner.probe(self)
-        if self.paused:  # what greeted it filled the line before there was a client to tell
-            self._owner.hub.line_full(self._client)
+
+    def _greet(self, client: Client, line: Line, data: bytes) -> None:
+        """The first write. With a ping in it: a reader that pauses between the two would seem
+        slower than it is.
+        """
+        client.line = line
+        if client.contract.delivery == "latest":
+            self._ping(client.outbox.account().bytes, behind=data)
+        else:
+            line.write(data)
+
+    def switch(self, contract: Contract, opening: Opening, reply: bytes) -> None:
+        """Another contract from here on; `reply` comes before anything under it."""
+        client, now = self._client, clock.now()
+        if client is None:
+            return
+        if contract.delivery != client.contract.delivery:
+            self._pace = pace.Pace(client.outbox.account().bytes)
+            client.line = self._line()
+        self._owner.hub.switch(client, contract, opening, reply, now)
+        self._free_line(now)
+        self._bound(client)
+        if contract.delivery == "latest":
+            self._owner.probe(self)
+
+    def say(self, reply: bytes) -> None:
+        """Answer a command, in its turn."""
+        client = self._client
+        if client is not None:
+            self._owner.hub.say(client, reply, clock.now())
+            self._bound(client)
+
+    def _bound(self, client: Client) -> None:
+        """Answers that nobody reads may not pile up."""
+        if client.place is Place.FULL and self.held_bytes > self._owner.limits.client_buffer_bytes:
+            self.abort("flood")
+
+    @property
+    def client(self) -> Client | None:
+        """None before it joined the hub, and after it left."""
+        return self._client
+
+    @property
+    def contract(self) -> Contract:
+        return DEFAULT if self._client is None else self._client.contract
+
+    @property
+    def full_since(self) -> float | None:
+        """None while its line is free."""
+        full = self._client is not None and self._client.place is Place.FULL
+        return self._full_at if full else None
+
+    @property
+    def held_bytes(self) -> int:
+        """About what waits here for this client alone."""
+        waiting = 0 if self._client is None else self._client.outbox.own_bytes
+        return waiting + self.transport.get_write_buffer_size()
+
+    def behind_bytes(self) -> int:
+        """About what waits for this client, shared or not."""
+        waiting = 0 if self._client is None else self._client.outbox.behind_bytes
+        return waiting + self.transport.get_write_buffer_size()
 
     def _line(self) -> Line:
         """Past the transport to its descriptor while its buffer is empty: a fifth of the cost.
@@ -128,7 +188,7 @@ class ClientConnection(ServerConnection):
 
         def write(data: bytes) -> int:
             self._ping(client.outbox.account().bytes, data)
-            self._owner.hub.line_full(client)
+            self._fill(client)
             return len(data)
 
         return Line(write, write)
@@ -138,9 +198,10 @@ class ClientConnection(ServerConnection):
         """Whether its pace is still to be found out."""
         return self._client is not None and self._pace.young
 
-    @property
-    def joined(self) -> bool:
-        return self._client is not None
+    def _fill(self, client: Client) -> None:
+        if client.place is not Place.FULL:
+            self._full_at = clock.now()
+        self._owner.hub.line_full(client)
 
     def leave(self) -> None:
         client, self._client = self._client, None
@@ -170,6 +231,8 @@ class ClientConnection(ServerConnection):
         if _NOTSENT_LOWAT is not None:
             unsent = self._owner.limits.unsent_bytes
             sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, unsent)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self.transport = cast("asyncio.Transport", transport)  # TLS may pause us in the next line
         super().connection_made(transport)
         self._owner.opened(self)
@@ -186,7 +249,7 @@ class ClientConnection(ServerConnection):
         self._outstanding = self._unread()
         self._arm()
         if self._client is not None:
-            self._owner.hub.line_full(self._client)
+            self._fill(self._client)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -254,7 +317,7 @@ class ClientConnection(ServerConnection):
     def _lag(self, client: Client) -> None:
         """From here on nothing more is sent until all that was sent is known to be read."""
         self._ping(client.outbox.account().bytes)
-        self._owner.hub.line_full(client)
+        self._fill(client)
         client.line = self._paced_line(client)
 
     def _ping(self, sent_bytes: int, behind: bytes = b"") -> None:

@@ -14,8 +14,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan_gateway.accounts import Totals
-from framefan_gateway.feed import EveryFeed, LatestFeed
-from framefan_gateway.outbox import EveryOutbox, LatestOutbox
+from framefan_gateway.every import EveryFeed, EveryOutbox
+from framefan_gateway.latest import LatestFeed, LatestOutbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING
 from framefan import protocol
 from framefan_gateway.accounts import Loss, Missed, Totals
 from framefan_gateway.contract import ANEW, Opening
-from framefan_gateway.feed import EveryFeed, LatestFeed
+from framefan_gateway.every import EveryFeed, EveryOutbox
 from framefan_gateway.group import Client, Group, Line, Place
 from framefan_gateway.history import History, select
-from framefan_gateway.outbox import EveryOutbox, LatestOutbox, resumed
+from framefan_gateway.latest import LatestFeed, LatestOutbox
+from framefan_gateway.outbox import resumed
 from framefan_gateway.selection import Selection
 from framefan_gateway.wire import Notice, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from framefan.records import OutcomeRecord
     from framefan_gateway.contract import Contract, Since
 
 BATCH_BYTES = 8 * 1024
@@ -65,6 +67,8 @@ class Hub:
         )
         self._trouble: dict[Subject, Notice] = {}
         """The last status of each camera that is not live, and of a pool that is silent."""
+        self.observe: Callable[[OutcomeRecord, float], None] = lambda _record, _now: None
+        """Told of each result and error as it is delivered."""
         self.left = Totals()
         """The sum of the accounts of clients that are gone."""
 
@@ -78,14 +82,25 @@ class Hub:
         now: float,
         opening: Opening = ANEW,
     ) -> Client:
-        """A new client with a free line; what greets it leaves in few writes."""
+        """A new client with a free line. Nothing is written before `start`."""
         group = self._group(contract)
         client = Client(group, self._outbox(group, Totals()), line, evict)
         self._greet(client)
         self._open(client, opening, {}, now)
         group.admit(client)
-        group.advance(client, now)
         return client
+
+    def start(self, client: Client, now: float) -> None:
+        """Write what greets it, in one write unless there is much of it."""
+        client.group.advance(client, now)
+
+    def say(self, client: Client, data: bytes, now: float) -> None:
+        """Write something that is no news, in its turn: not past a line that is full."""
+        if client.place is Place.IN_STEP:
+            client.line.write(data)
+        elif client.place is not Place.GONE:
+            client.outbox.greet(data)
+            client.group.advance(client, now)
 
     def switch(
         self, client: Client, contract: Contract, opening: Opening, reply: bytes, now: float
@@ -227,6 +242,7 @@ class Hub:
 
     def _outcome(self, outcome: Outcome, now: float, *, superseded: bool) -> None:
         camera = outcome.camera
+        self.observe(outcome.record, now)
         self._histories[camera].outcome(outcome, now)
         much: list[Group] = []
         for contract, group in self._groups.items():
@@ -259,6 +275,12 @@ class Hub:
             history.forget()
         for group in self._groups.values():
             group.feed.forget()
+
+    @property
+    def log_bytes(self) -> int:
+        """What is kept for `every` clients that are behind."""
+        feeds = (group.feed for group in self._groups.values())
+        return sum(feed.log_bytes for feed in feeds if isinstance(feed, EveryFeed) and feed.keep)
 
     # ---- accounts ---------------------------------------------------------------------------
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from framefan.settings import Settings
 
 _READS_PER_TICK = 64
+_MOST_WAITING = 1024
+"""News that is read before any of it is flushed, while more is there."""
 _BEAT_S = 1.0
 _RETRY_S = 0.2
 _SPARE_DESCRIPTORS = 128
@@ -72,6 +74,8 @@ class Subscription:
                 break
         else:
             self._again = self._loop.call_soon(self.read)
+            if self._server.hub.waiting < _MOST_WAITING:
+                return  # there is newer news behind it; whoever wants the latest waits for that
         self._server.news()
 
     def close(self) -> None:
@@ -143,7 +147,9 @@ class Gateway:
         settings = parent.settings
         self._id = int(parent.role or 1)
         limits = settings.limits
-        self._hub = Hub(limits.every_messages, limits.every_bytes)
+        self._hub = Hub(
+            limits.every_messages, limits.every_bytes, limits.history_s, limits.history_bytes
+        )
         self._intake = Intake(self._hub, limits.state_lost_s)
         self._server = Server(settings, self._id, self._hub, self._intake)
         self._server.most_clients = min(limits.max_clients, descriptors - _SPARE_DESCRIPTORS)
@@ -151,6 +157,7 @@ class Gateway:
         self.failed = False
         self._loop = asyncio.get_running_loop()
         self._beats = 0
+        self._beaten_at = clock.now()
         self._beat_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -194,6 +201,7 @@ class Gateway:
 
     def _beat(self) -> None:
         self._beats += 1
+        beaten, self._beaten_at = self._beaten_at, clock.now()
         self._beat_timer = self._loop.call_later(_BEAT_S, self._beat)
         try:
             self._parent.link.offer(messages.Progress(self._beats))
@@ -201,25 +209,14 @@ class Gateway:
             self._stop.set()
         if self._stop.is_set():
             return
-        self._intake.tick(clock.now(), clock.wall())
         self._bus.read()
+        # After a standstill of this process what is new was read only in part: look next time.
+        if clock.now() - beaten < 2 * _BEAT_S:
+            self._intake.tick(clock.now(), clock.wall())
         self._pool.report(self.facts())
 
     def facts(self) -> records.GatewayFacts:
-        totals = self._hub.totals()
-        return records.GatewayFacts(
-            id=self._id,
-            pid=os.getpid(),
-            clients=self._hub.clients,
-            offered=totals.offered,
-            sent=totals.sent,
-            missed=totals.missed,
-            missed_by=totals.missed_by.by_cause(),
-            bytes=totals.bytes,
-            closed_by=dict(self._server.closed_by),
-            foreign=self._intake.foreign,
-            bus_gaps=self._intake.bus_gaps,
-        )
+        return self._server.tally.facts()
 
     # ---- the supervisor ---------------------------------------------------------------------
 

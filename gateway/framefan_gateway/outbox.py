@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from framefan.protocol import Resumed
 from framefan_gateway import wire
-from framefan_gateway.accounts import NOTHING, Loss, Mark, Missed, Totals
-from framefan_gateway.feed import EveryFeed, Feed, LatestFeed, gap
+from framefan_gateway.accounts import NOTHING, Missed, Totals
+from framefan_gateway.feed import Feed
 from framefan_gateway.wire import Outcome
 
 if TYPE_CHECKING:
@@ -113,11 +113,16 @@ class Outbox:
                 self._first.append(item)
 
     @property
-    def first_bytes(self) -> int:
-        """About how much waits to be sent before anything else."""
+    def own_bytes(self) -> int:
+        """About how much waits for this client alone."""
         return sum(
             item.outcome.size if isinstance(item, Due) else len(item) for item in self._first
         )
+
+    @property
+    def behind_bytes(self) -> int:
+        """About how much waits for this client, what it shares with others too."""
+        return self.own_bytes
 
     def _untold(self, camera: str) -> Missed:
         """What this client missed of a camera since its last message of it, nothing pending."""
@@ -254,156 +259,3 @@ def _take(missed: Missed, count: int) -> Missed:
         taken = taken._replace(**{cause: some})
         count -= some
     return taken
-
-
-class LatestOutbox(Outbox):
-    """`latest`: what is pending is the newest of each camera."""
-
-    def __init__(self, feed: LatestFeed, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
-        super().__init__(feed, own)
-        self._of = feed
-        self._noticed = feed.noticed
-        self._marks: dict[str, Mark] = {}
-
-    def begin(self, camera: str, now: float) -> None:  # noqa: ARG002 - encoded when it is drained
-        line = self._of.lines[camera]
-        if not line.current:
-            self._marks[camera] = line.now
-            return
-        last = line.latest_mark
-        self._marks[camera] = last._replace(results=last.results - 1)
-        passed = Totals.of(last.passed_until(line.now))
-        self._own = self._own.plus(passed).plus(Totals(offered=1))
-
-    def go_on(self, camera: str, carry: Missed) -> None:
-        self._marks[camera] = self._of.lines[camera].now
-        if any(carry):
-            self._carry[camera] = carry
-
-    def _untold(self, camera: str) -> Missed:
-        mark, line = self._marks.get(camera, Mark()), self._of.lines[camera]
-        return mark.passed_until(line.now).plus(self._carry.get(camera, NOTHING))
-
-    def step_out(self) -> None:
-        super().step_out()
-        self._marks = dict(self._of.told)
-        self._noticed = self._of.noticed
-
-    def drain(self, now: float, most_bytes: int) -> bytes:
-        """The newest of each camera, once what comes first is through."""
-        parts, results = self._take_first(now, most_bytes)
-        if self._first:
-            return self._sent(parts, results)
-        parts += self._notices()
-        conflated = 0
-        for camera, line in self._of.lines.items():
-            mark = self._marks.setdefault(camera, Mark())
-            if line.latest is None or line.now.results == mark.results:
-                continue
-            missed = mark.missed_until(line.latest_mark)
-            self._marks[camera] = line.latest_mark
-            conflated += missed.conflated
-            frames = self._frames(line.latest, missed, now)
-            results += bool(frames)
-            parts += frames
-        return self._sent(parts, results, conflated)
-
-    def _notices(self) -> list[bytes]:
-        feed = self._of
-        if self._noticed == feed.noticed:
-            return []
-        due = sorted((n, notice) for n, notice in feed.notices.values() if n > self._noticed)
-        self._noticed = feed.noticed
-        return [notice.frame(feed.format) for _, notice in due]
-
-    def _level(self) -> bool:
-        return self._noticed == self._of.noticed and self._marks == self._of.told
-
-    def _passed(self) -> Totals:
-        """Results that a newer one has already replaced count as conflated, not as pending."""
-        passed = super()._passed()
-        conflated = 0
-        for camera, line in self._of.lines.items():
-            unsent = line.now.results - self._marks.get(camera, Mark()).results
-            conflated += max(unsent - 1, 0)
-        return passed._replace(conflated=conflated)
-
-
-class EveryOutbox(Outbox):
-    """`every`: what is pending is the rest of the feed's log."""
-
-    def __init__(self, feed: EveryFeed, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
-        super().__init__(feed, own)
-        self._of = feed
-        self.position = feed.end
-        """The number of the log entry that is due next, while out of step."""
-
-    def begin(self, camera: str, now: float) -> None:  # noqa: ARG002 - encoded when it is drained
-        line = self._of.lines[camera]
-        if not line.current or line.latest is None:
-            self.go_on(camera, NOTHING)
-            return
-        self._first.append(Due(line.latest, NOTHING))
-        self._own = self._own.plus(Totals(offered=1))
-        for loss in line.losses:
-            self.greet(gap(loss).frame(self._of.format))
-            self._own = self._own.plus(Totals.of(loss.missed))
-        self._own = self._own.plus(Totals.of(self._of.trailing(camera)))
-
-    def go_on(self, camera: str, carry: Missed) -> None:
-        more = carry.minus(self._of.trailing(camera))
-        if any(more):
-            self._carry[camera] = more
-
-    def _untold(self, camera: str) -> Missed:
-        return self._of.trailing(camera).plus(self._carry.get(camera, NOTHING))
-
-    @property
-    def overflowed(self) -> bool:
-        """Behind the log's oldest entry: what it was due is gone, so it can only be closed."""
-        return not self.in_step and self.position < self._of.start
-
-    def step_out(self) -> None:
-        super().step_out()
-        self.position = self._of.end
-
-    def drain(self, now: float, most_bytes: int) -> bytes:
-        """The next entries of the log, once what comes first is through."""
-        parts, results = self._take_first(now, most_bytes)
-        size = sum(map(len, parts))
-        while not self._first and size < most_bytes and self.position < self._of.end:
-            entry = self._of.entry(self.position)
-            self.position += 1
-            match entry.item:
-                case Outcome() if self._carry or self._awaited:
-                    frames = self._frames(entry.item, entry.missed, now)
-                    results += bool(frames)
-                case Loss() if entry.item.camera in self._awaited:
-                    frames = self._after_loss(entry.item)
-                case _:
-                    frames = [entry.data]
-                    results += isinstance(entry.item, Outcome)
-            parts += frames
-            size += sum(map(len, frames))
-        return self._sent(parts, results)
-
-    def _after_loss(self, loss: Loss) -> list[bytes]:
-        """A loss of a camera that was awaited: the part of it that is news to this client."""
-        since = self._awaited[loss.camera]
-        had = 0
-        if loss.epoch == since.epoch:
-            had = max(min(loss.last_seq, since.seq) - loss.first_seq + 1, 0)
-            self._own = self._own.minus(Totals.of(Missed.of(loss.cause, had)))
-        if had == loss.seqs:
-            return []
-        rest = loss._replace(first_seq=loss.first_seq + had)
-        met = self._meet(loss.camera, loss.epoch, rest.first_seq, NOTHING, since)
-        assert met is not None
-        said, gone = met
-        if any(gone):
-            before = self._carry.get(loss.camera, NOTHING)
-            self._carry[loss.camera] = before.plus(gone)
-        return [said, gap(rest).frame(self._of.format)]
-
-    def _level(self) -> bool:
-        return self.position == self._of.end

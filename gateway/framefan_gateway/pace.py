@@ -62,20 +62,23 @@ class Pace:
         "_calm_since",
         "_conflated",
         "_first_at",
+        "_from",
         "_read",
         "_sent_at",
         "_waiting",
         "young",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, sent_bytes: int = 0) -> None:
+        """`sent_bytes`: what was sent before, of which nothing is known."""
         self._waiting = 0
         """The number of the newest ping, while it is unanswered; else 0."""
         self._sent_at = 0.0
-        self._bytes_then = 0
+        self._bytes_then = sent_bytes
+        self._from = sent_bytes
         self._answers = False
         """Whether it has ever answered one."""
-        self._read = 0
+        self._read = sent_bytes
         """Bytes of results that it is known to have read."""
         self._first_at = math.inf
         """When the first ping went out."""
@@ -150,7 +153,7 @@ class Pace:
         self._answers = True
         self._waiting = 0
         self._read = self._bytes_then
-        self.young = self.young and self._read < MATURE_BYTES
+        self.young = self.young and self._read - self._from < MATURE_BYTES
         return True
 
     def recovers(self, conflated: int, now: float) -> bool:

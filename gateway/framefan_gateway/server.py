@@ -20,20 +20,22 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from framefan import clock, logs
-from framefan_gateway import commands, web
+from framefan_gateway import listing, web
 from framefan_gateway.connection import ClientConnection
-from framefan_gateway.contract import DEFAULT
+from framefan_gateway.session import Session
+from framefan_gateway.tally import Tally
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Coroutine, Iterator
 
     from websockets.http11 import Request, Response
 
     from framefan.settings import Settings
     from framefan_gateway.hub import Hub
     from framefan_gateway.intake import Intake
+    from framefan_gateway.listing import ClientFacts
 
 GOING_AWAY = 1001
 _REST_FACTOR = 16
@@ -59,12 +61,17 @@ class Server:
     """Serves clients of one hub on one listening socket until `close`."""
 
     def __init__(self, settings: Settings, gateway: int, hub: Hub, intake: Intake) -> None:
+        self.settings = settings
         self.limits = settings.limits
         self.hub = hub
-        self.closed_by: Counter[str] = Counter()
-        """By close code or reason, how connections of clients ended."""
-        self._web = web.Web(settings, gateway, hub, intake)
+        self.tally = Tally(gateway, hub, intake)
+        hub.observe = self.tally.stages.observe
+        self._intake = intake
+        self._web = web.Web(settings, gateway, hub, intake, self.tally, self._facts)
         self._connections: set[ClientConnection] = set()
+        self._strangers: set[ClientConnection] = set()
+        """Past the handshake, and still to say who they are."""
+        self._addresses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: WebSocketServer | None = None
         self._flush: asyncio.TimerHandle | None = None
@@ -140,26 +147,58 @@ class Server:
                 self._young.discard(connection)
 
     def _pulse(self) -> None:
-        """Look after the pace of the next few clients."""
+        """Look after the pace of the next few clients, and what waits for all of them."""
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
+        self.tally.lag.beat(now, _PULSE_S)
+        self._shed()
         self._turn = self._turn or list(self._connections)
         for connection in self._turn[-_PULSES:]:
             connection.pulse(now)
         del self._turn[-_PULSES:]
 
+    def _shed(self) -> None:
+        """Keep what waits for all clients within its bound: who is furthest behind goes first."""
+        most, held = self.limits.gateway_buffer_bytes, self.hub.log_bytes
+        full = [each for each in self._connections if each.full_since is not None]
+        held += sum(each.held_bytes for each in full)
+        if held <= most:
+            return
+        for connection in sorted(full, key=ClientConnection.behind_bytes, reverse=True):
+            held -= connection.behind_bytes()
+            connection.abort("shed")
+            if held <= most:
+                return
+
     # ---- connections ------------------------------------------------------------------------
 
     def opened(self, connection: ClientConnection) -> None:
         self._connections.add(connection)
+        self._addresses[connection.address] += 1
         if self._handshakes() > 2 * self.limits.max_handshakes:
             connection.abort("handshakes")  # not even a 503 for a flood
 
     def lost(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
+        self._strangers.discard(connection)
         self._young.discard(connection)
+        self._addresses[connection.address] -= 1
+        if not self._addresses[connection.address]:
+            del self._addresses[connection.address]
         if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
-            self.closed_by[connection.aborted or str(connection.close_code)] += 1
+            self.tally.closed_by[connection.aborted or str(connection.close_code)] += 1
+
+    def authorized(self, connection: ClientConnection) -> None:
+        self._strangers.discard(connection)
+
+    def cameras(self) -> set[str]:
+        """The names of all cameras there are."""
+        state = self._intake.state
+        configured = {camera.name for camera in self.settings.cameras}
+        return configured if state is None else configured | set(state.cameras)
+
+    def _facts(self) -> Iterator[ClientFacts]:
+        return listing.facts(tuple(self._connections), clock.now())
 
     def probe(self, connection: ClientConnection) -> None:
         self._young.add(connection)
@@ -170,29 +209,38 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
     def _handshakes(self) -> int:
-        return len(self._connections) - len(self._server.all_connections if self._server else ())
+        done = len(self._server.all_connections if self._server else ())
+        return len(self._connections) - done + len(self._strangers)
 
-    def _answer(self, _: ServerConnection, request: Request) -> Response | None:
-        response = self._web.answer(request)
-        if response is not None:
-            return response
+    def _answer(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | Awaitable[Response] | None:
+        assert isinstance(connection, ClientConnection)
+        answer = self._web.answer(request)
+        if answer is not None:
+            return answer
         if self.hub.clients >= self.most_clients:
             return _busy(request, "this gateway serves as many clients as it may")
         if self._handshakes() > self.limits.max_handshakes:
             return _busy(request, "too many handshakes at once")
+        most = self.limits.clients_per_address
+        if most and self._addresses[connection.address] > most:
+            return _busy(request, "this address has as many connections as it may")
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ClientConnection)
+        connection.served = True
+        self._strangers.add(connection)
         try:
-            connection.join(DEFAULT)
-            async for text in connection:
-                await connection.send(commands.answer(text).decode())
+            await Session(self, connection).run()
         except ConnectionClosed:
             pass
         except Exception as error:  # the border to websockets, which would swallow it unsaid
             logs.error("serving a client failed", error=repr(error))
             raise
+        finally:
+            self._strangers.discard(connection)
 
 
 def _busy(request: Request, message: str) -> Response:

@@ -3,7 +3,8 @@
 Host and Origin are checked here on every path, before anything else: a page of a foreign site that
 found its way to this port (by its own script or by a name rebound to this address) gets 403. A
 request without Origin is no browser's and is fine. Where a token is set, what tells anything of the
-cameras' results or takes a connection needs it, in a header: addresses end up in logs.
+cameras' results needs it, in a header: addresses end up in logs. A client of the WebSocket may say
+it in its first message instead: see session.py.
 
 What takes more than a few milliseconds to write is written in slices, between which the loop turns.
 """
@@ -203,6 +204,12 @@ class Web:
             )
         if shows_token(request.headers, self._settings.token):
             return None
+        if (
+            address.path == SOCKET_PATH
+            and "Upgrade" in request.headers
+            and ("Authorization" not in request.headers)
+        ):
+            return None  # it may say the token in its first message, as browsers have to
         challenge = {"WWW-Authenticate": "Bearer"}
         return self._error(
             request, 401, "a token is needed: Authorization: Bearer TOKEN", **challenge

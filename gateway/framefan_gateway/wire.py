@@ -47,6 +47,11 @@ def frame(message: Struct, fmt: Format) -> bytes:
     return _framed(_BINARY, _msgpack.encode(message))
 
 
+def json_text(message: Struct) -> str:
+    """The message without its frame, for a connection that makes frames itself."""
+    return _json.encode(message).decode()
+
+
 def _framed(head: int, data: bytes) -> bytes:
     """RFC 6455, section 5.2: the length in one byte, or in the two or eight after it."""
     size = len(data)

@@ -53,6 +53,7 @@ class Reader:
         self._told: dict[str, int] = {}
         self.client: Any = None
         self.client = hub.join(contract, Line(self.write, self.offer), self.evict, 0.0, opening)
+        hub.start(self.client, 0.0)
         if self.room <= 0:
             hub.line_full(self.client)
 

@@ -42,7 +42,8 @@ def hub() -> Hub:
 def test_clients_in_step_share_the_very_same_bytes(hub: Hub) -> None:
     seen: list[bytes] = []
     for _ in range(3):
-        hub.join(Contract(), Line(seen.append, whole(seen.append)), lambda _: None, 0.0)
+        line = Line(seen.append, whole(seen.append))
+        hub.start(hub.join(Contract(), line, lambda _: None, 0.0), 0.0)
     publish(hub, 0)
     assert len(seen) == 3
     assert seen[0] is seen[1] is seen[2]

@@ -33,7 +33,7 @@ async def test_a_plain_client_needs_nothing_but_the_address(gateway: Gateway) ->
     message = await read(client)
     assert (message["type"], message["seq"], message["missed"]) == ("result", 1, 0)
     await client.close()
-    await until(lambda: gateway.server.closed_by == {"1000": 1})
+    await until(lambda: gateway.server.tally.closed_by == {"1000": 1})
 
 
 async def test_compression_is_not_negotiated_and_a_subprotocol_not_demanded(
@@ -58,7 +58,7 @@ async def test_a_stalled_client_is_aborted_in_time_and_the_others_are_served(
         assert (await read(fine))["missed"] == 0
     assert full_at
     assert STALL_S <= clock.now() - full_at <= STALL_S + 1
-    await until(lambda: gateway.server.closed_by == {"stalled": 1})
+    await until(lambda: gateway.server.tally.closed_by == {"stalled": 1})
     assert gateway.hub.totals().missed > 0
     stalled.close()
     await fine.close()
@@ -145,7 +145,7 @@ async def test_shutdown_with_a_stalled_client_is_bounded(monkeypatch: pytest.Mon
         await gateway.server.close()
         assert 0.2 < clock.now() - start < 2.0
         assert fine.close_code == 1001
-        assert gateway.server.closed_by["shutdown"] == 1
+        assert gateway.server.tally.closed_by["shutdown"] == 1
         await reading
         stalled.close()
 
@@ -218,7 +218,7 @@ async def test_a_ping_flood_of_a_client_that_does_not_read_is_aborted_at_the_cap
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):  # 6 MB of answers, if nobody stops it
                 await loop.sock_sendall(sock, ping * 50)
-        await until(lambda: gateway.server.closed_by == {"flood": 1})
+        await until(lambda: gateway.server.tally.closed_by == {"flood": 1})
         sock.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 from test_web import Site
 
 TOKEN = "s3cret"
-GUARDED = ["/ws", "/api/status", "/nothing", "/ws/", "//", "/healthz/x"]
+GUARDED = ["/api/status", "/nothing", "/ws/", "//", "/healthz/x"]
 
 
 @pytest.fixture
@@ -23,13 +23,23 @@ def site() -> Site:
      f"Basic {TOKEN}", "Bearer \u00e9", "Bearer " + "x" * 7000],
 )  # fmt: skip
 def test_without_the_token_it_is_401(site: Site, path: str, shown: str | None) -> None:
-    headers = {"Upgrade": "websocket"} | ({} if shown is None else {"Authorization": shown})
+    headers = {} if shown is None else {"Authorization": shown}
     response = site.get(path, **headers)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert response.headers["Content-Type"] == "application/json"
     assert "token" in json.loads(response.body)["error"]
     assert TOKEN.encode() not in response.body
+
+
+@pytest.mark.parametrize("shown", ["", "Bearer", "Bearer s3cre", TOKEN, f"Basic {TOKEN}"])
+def test_a_client_with_a_wrong_token_is_refused_at_once(site: Site, shown: str) -> None:
+    assert site.get("/ws", Upgrade="websocket", Authorization=shown).status_code == 401
+    assert site.get("/ws").status_code == 401
+
+
+def test_a_client_without_a_token_may_say_it_in_its_first_message(site: Site) -> None:
+    assert site.ask("/ws", Upgrade="websocket") is None
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST"])

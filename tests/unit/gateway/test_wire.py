@@ -14,7 +14,7 @@ from framefan import protocol
 from framefan.records import CameraFacts
 from framefan_gateway import wire
 from framefan_gateway.accounts import NOTHING, Loss, Missed
-from framefan_gateway.feed import gap
+from framefan_gateway.every import gap
 
 HEAD = [
     "type", "v", "camera", "seq", "epoch", "frame", "ts", "width", "height", "model", "worker",

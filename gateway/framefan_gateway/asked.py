@@ -1,0 +1,214 @@
+"""What a client asks for, by the query of its address or by command: checked, and named when wrong.
+
+Both ways have the same options. A query's values are text, a command's are JSON; lists are written
+with commas in a query, and what is wrong is said with the name of the option.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from framefan_gateway.contract import DEFAULT, Contract, Opening, Since
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+NOT_DECODED = 100
+UNKNOWN_COMMAND = 101
+UNKNOWN_CAMERA = 102
+BAD_VALUE = 103
+UNKNOWN_OPTION = 104
+UNAUTHORIZED = 105
+
+_EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOST_HISTORY = 1_000_000
+_LARGEST_SEQ = 1 << 53
+_MOST_FPS = 1000.0
+_SHOWN = 40
+"""Characters of a client's own words that an answer repeats."""
+
+
+class Refusal(Exception):
+    """What was asked for cannot be given."""
+
+    def __init__(self, code: int, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.temporary = temporary
+
+
+class Asked(NamedTuple):
+    contract: Contract
+    opening: Opening
+
+
+def by_query(query: str, cameras: Collection[str]) -> Asked:
+    """What the address of a new client asks for. Raises Refusal."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise Refusal(BAD_VALUE, "the query cannot be read") from None
+    options: dict[str, Any] = {}
+    for name, value in pairs:
+        known = _name(name)
+        if known in _LISTS:
+            options.setdefault(known, []).extend(value.split(","))
+        elif known in options:
+            raise Refusal(BAD_VALUE, f"{name} is given twice")
+        else:
+            options[known] = _plain(known, value)
+    return subscribe(DEFAULT, options, cameras)
+
+
+def subscribe(contract: Contract, options: Mapping[str, Any], cameras: Collection[str]) -> Asked:
+    """`contract` with what the options change. Raises Refusal."""
+    changes: dict[str, Any] = {}
+    for name, value in options.items():
+        known = _name(name)
+        if known in changes:
+            raise Refusal(BAD_VALUE, f"{shown(name)} is given twice")
+        changes[known] = _READ[known](known, value)
+    opening = Opening(changes.pop("history", 1), changes.pop("since", {}))
+    _check_cameras([*(changes.get("cameras") or ()), *opening.since], cameras)
+    asked = msgspec.structs.replace(contract, **changes)
+    for camera in opening.since:
+        if not asked.covers(camera):
+            raise Refusal(BAD_VALUE, f'since names "{camera}", which is not subscribed to')
+    return Asked(asked, opening)
+
+
+def unsubscribe(
+    contract: Contract, options: Mapping[str, Any], cameras: Collection[str]
+) -> Contract:
+    """`contract` without the cameras named, or without any. Raises Refusal."""
+    named: frozenset[str] | None = None
+    for name, value in options.items():
+        if _ALIASES.get(name, name) != "cameras":
+            raise Refusal(UNKNOWN_OPTION, f'unsubscribe takes cameras, not "{shown(name)}"')
+        named = _names("cameras", value)
+    if named is None:
+        return msgspec.structs.replace(contract, cameras=frozenset())
+    _check_cameras(named, cameras)
+    before = frozenset(cameras) if contract.cameras is None else contract.cameras
+    return msgspec.structs.replace(contract, cameras=before - named)
+
+
+def shown(text: object) -> str:
+    """A client's own words, as an answer repeats them."""
+    whole = str(text)
+    return whole if len(whole) <= _SHOWN else whole[:_SHOWN] + "..."
+
+
+def _check_cameras(named: Collection[str], cameras: Collection[str]) -> None:
+    for camera in named:
+        if camera not in cameras:
+            known = ", ".join(sorted(cameras)) or "none yet"
+            message = f'unknown camera "{shown(camera)}"; known: {known}'
+            raise Refusal(UNKNOWN_CAMERA, message, temporary=not cameras)
+
+
+# ---- names and values ---------------------------------------------------------------------------
+
+
+def _name(name: str) -> str:
+    known = _ALIASES.get(name, name)
+    if known in _READ:
+        return known
+    near = difflib.get_close_matches(name[:_SHOWN], [*_READ, *_ALIASES], n=1)
+    hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(_READ)}"
+    raise Refusal(UNKNOWN_OPTION, f'unknown option "{shown(name)}"; {hint}')
+
+
+def _plain(name: str, text: str) -> Any:
+    """A query's text as the value a command would have."""
+    if name == "nonempty":
+        found = {"1": True, "true": True, "0": False, "false": False}.get(text.lower())
+        return text if found is None else found
+    if name in ("max_fps", "min_confidence", "history"):
+        try:
+            return int(text) if name == "history" else float(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _names(name: str, value: Any) -> frozenset[str] | None:
+    if value is None:
+        return None
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+        raise Refusal(BAD_VALUE, f"{name} is a list of names")
+    return frozenset(items)
+
+
+def _choice(*choices: str) -> Callable[[str, Any], Any]:
+    def read(name: str, value: Any) -> Any:
+        if value not in choices:
+            raise Refusal(BAD_VALUE, f"{name} is {' or '.join(choices)}, not {shown(value)!r}")
+        return value
+
+    return read
+
+
+def _number(most: float, what: str) -> Callable[[str, Any], Any]:
+    def read(name: str, value: Any) -> Any:
+        if value is None:
+            return 0.0
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not 0 <= value <= most:
+            raise Refusal(BAD_VALUE, f"{name} is {what}, not {shown(value)!r}")
+        return float(value)
+
+    return read
+
+
+def _history(name: str, value: Any) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not 0 <= value <= _MOST_HISTORY:
+        raise Refusal(BAD_VALUE, f"{name} is a number of results, not {shown(value)!r}")
+    return int(value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Refusal(BAD_VALUE, f"{name} is true or false, not {shown(value)!r}")
+    return value
+
+
+def _since(name: str, value: Any) -> dict[str, Since]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise Refusal(BAD_VALUE, f"{name} is CAMERA:EPOCH:SEQ, or a list of such")
+    found: dict[str, Since] = {}
+    for item in items:
+        camera, _, rest = item.partition(":")
+        epoch, _, seq = rest.partition(":")
+        digits = seq.isascii() and seq.isdigit() and len(seq) < 17
+        if not camera or not _EPOCH.fullmatch(epoch) or not digits or int(seq) > _LARGEST_SEQ:
+            raise Refusal(BAD_VALUE, f"{name} is CAMERA:EPOCH:SEQ, not {shown(item)!r}")
+        if camera in found:
+            raise Refusal(BAD_VALUE, f'{name} names "{shown(camera)}" twice')
+        found[camera] = Since(epoch, int(seq))
+    return found
+
+
+_ALIASES = {"camera": "cameras", "label": "labels"}
+_LISTS = ("cameras", "labels", "since")
+_READ: dict[str, Callable[[str, Any], Any]] = {
+    "cameras": _names,
+    "delivery": _choice("latest", "every"),
+    "max_fps": _number(_MOST_FPS, "results a second, 0 to 1000"),
+    "labels": _names,
+    "min_confidence": _number(1.0, "a number from 0 to 1"),
+    "nonempty": _flag,
+    "history": _history,
+    "since": _since,
+    "format": _choice("json", "msgpack"),
+}

@@ -1,0 +1,158 @@
+"""A session: one client's conversation, from who it is to what it asks for next.
+
+1. Where a token is set and the handshake did not show it, the client's first message must, in time.
+2. The query of its address says what it gets from the first second; what is wrong with it is said,
+   and the connection closed.
+3. From then on it may change that by command. Each command is answered in its turn between the
+   results, in the client's own format, and a wrong one changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from framefan import clock
+from framefan.protocol import Reply
+from framefan_gateway import asked, commands, wire
+from framefan_gateway.asked import Refusal
+from framefan_gateway.contract import ANEW
+from framefan_gateway.web import shows_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from framefan.settings import Settings
+    from framefan_gateway.commands import Command
+    from framefan_gateway.connection import ClientConnection
+
+BAD_REQUEST = 4400
+UNAUTHORIZED = 4401
+_REASON_BYTES = 123
+"""As long as the reason of a close may be."""
+
+
+class Desk(Protocol):
+    """What a session needs of its server."""
+
+    settings: Settings
+
+    def cameras(self) -> Collection[str]:
+        """The names of all cameras there are."""
+
+    def authorized(self, connection: ClientConnection) -> None:
+        """This client has shown that it may be here."""
+
+
+class Session:
+    def __init__(self, desk: Desk, connection: ClientConnection) -> None:
+        self._desk = desk
+        self._connection = connection
+        self._does: dict[str, Callable[[Command], None]] = {
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "auth": self._auth,
+            "ping": self._ping,
+        }
+
+    async def run(self) -> None:
+        """Until the client or the server ends it. Raises ConnectionClosed."""
+        connection = self._connection
+        if not await self._admitted():
+            return
+        self._desk.authorized(connection)
+        assert connection.request is not None
+        try:
+            query = urlsplit(connection.request.path).query
+            contract, opening = asked.by_query(query, self._desk.cameras())
+        except Refusal as refusal:
+            await self._refuse(None, refusal, BAD_REQUEST)
+            return
+        connection.join(contract, opening)
+        async for message in connection:
+            self._answer(message)
+
+    # ---- who it is --------------------------------------------------------------------------
+
+    async def _admitted(self) -> bool:
+        token, connection = self._desk.settings.token, self._connection
+        assert connection.request is not None
+        if not token or shows_token(connection.request.headers, token):
+            return True
+        try:
+            async with asyncio.timeout(self._desk.settings.limits.handshake_s):
+                message = await connection.recv()
+        except TimeoutError:
+            await connection.close(UNAUTHORIZED, "no token came in time")
+            return False
+        try:
+            command = commands.read(message)
+            self._check_token(command)
+        except commands.NotACommand:
+            await connection.close(UNAUTHORIZED, "the first message must be auth")
+            return False
+        except Refusal as refusal:
+            await self._refuse(command.id, refusal, UNAUTHORIZED)
+            return False
+        await connection.send(_text(Reply(id=command.id, auth={})))
+        return True
+
+    def _check_token(self, command: Command) -> None:
+        token = self._desk.settings.token
+        if command.name != "auth":
+            raise Refusal(asked.UNAUTHORIZED, "the first message must be auth")
+        guess = command.options.get("token")
+        if not isinstance(guess, str) or set(command.options) != {"token"}:
+            raise Refusal(asked.BAD_VALUE, 'auth is {"token": TOKEN}')
+        if token and not hmac.compare_digest(guess.encode(), token.encode()):
+            raise Refusal(asked.UNAUTHORIZED, "this is not the token")
+
+    async def _refuse(self, number: commands.Id, refusal: Refusal, code: int) -> None:
+        connection = self._connection
+        await connection.send(_text(commands.refused(number, refusal)))
+        reason = refusal.message.encode()[:_REASON_BYTES].decode(errors="ignore")
+        await connection.close(code, reason)
+
+    # ---- what it asks for next --------------------------------------------------------------
+
+    def _answer(self, message: str | bytes) -> None:
+        try:
+            command = commands.read(message)
+        except commands.NotACommand as error:
+            self._say(error.reply)
+            return
+        try:
+            self._does[command.name](command)
+        except Refusal as refusal:
+            self._say(commands.refused(command.id, refusal))
+
+    def _say(self, reply: Reply) -> None:
+        connection = self._connection
+        connection.say(wire.frame(reply, connection.contract.format))
+
+    def _subscribe(self, command: Command) -> None:
+        connection = self._connection
+        cameras = self._desk.cameras()
+        contract, opening = asked.subscribe(connection.contract, command.options, cameras)
+        reply = Reply(id=command.id, subscribe=contract.told())
+        connection.switch(contract, opening, wire.frame(reply, contract.format))
+
+    def _unsubscribe(self, command: Command) -> None:
+        connection = self._connection
+        contract = asked.unsubscribe(connection.contract, command.options, self._desk.cameras())
+        reply = Reply(id=command.id, unsubscribe=contract.told())
+        connection.switch(contract, ANEW, wire.frame(reply, contract.format))
+
+    def _auth(self, command: Command) -> None:
+        self._check_token(command)
+        self._say(Reply(id=command.id, auth={}))
+
+    def _ping(self, command: Command) -> None:
+        self._say(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
+
+
+def _text(reply: Reply) -> str:
+    """Before a client has a contract it has no format: this is JSON, for websockets to send."""
+    return wire.json_text(reply)
