@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from gateway_fakes import outcome, parts, state
+from gateway_server import WAIT_S, running
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -334,3 +335,18 @@ async def test_the_loop_turns_while_many_clients_are_listed(site: Site) -> None:
     turning.cancel()
     assert turns > 4
     assert len({each["id"] for each in listed}) == 4 * listing.SLICE + 1
+
+
+async def test_a_long_list_arrives_whole() -> None:
+    """Longer than what any buffer on the way takes at once."""
+    facts = next(listing.facts((Site().connect(),), 100.0))
+    async with running() as gateway:
+        gateway.server._web._clients = lambda: (facts for _ in range(20_000))
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1 << 12)
+        writer.write(b"GET /api/clients HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(WAIT_S * 3):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 200")
+    assert len(body) > 5 << 20
+    assert len(json.loads(body)["clients"]) == 20_000
