@@ -33,7 +33,7 @@ _TITLES = {
     "uwebsockets": "uWebSockets (socketify), publish",
 }
 _QUIET_S = 0.25
-_WARM_UP = 120
+_WARM_UP = 100
 """Results before the first round: more than it takes to find out a new client's pace."""
 
 
