@@ -1,4 +1,4 @@
-"""What only the system can give the tests: Chromium, and GStreamer with its RTSP server.
+"""What only the system can give the tests: Chromium, Node.js, and GStreamer's RTSP server.
 
 Run by `make test`, it installs what is missing where it may (apt-get, as root). Elsewhere it says
 in one line which group of tests is skipped. With CI=true nothing may be missing.
@@ -29,6 +29,10 @@ def has_chromium() -> bool:
     return shutil.which("chromium") is not None
 
 
+def has_node() -> bool:
+    return shutil.which("node") is not None and shutil.which("npm") is not None
+
+
 def has_gstreamer() -> bool:
     """Whether the system's Python can serve H.264 over RTSP."""
     try:
@@ -50,6 +54,7 @@ class Group(NamedTuple):
 
 GROUPS = (
     Group("chromium", has_chromium, ("chromium",)),
+    Group("node", has_node, ("nodejs", "npm")),
     Group(
         "gstreamer",
         has_gstreamer,

@@ -1,0 +1,177 @@
+"""`framefan watch` beside a real run: a table, lines of JSON, and clean ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from runs import Run, framefan
+from waiting import SCALE, wait_until
+
+from framefan.clock import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WATCH = [sys.executable, "-m", "framefan", "watch"]
+LONGEST = ["--duration", "120"]
+"""So that nothing is left of a test that was killed."""
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with Run("front=demo?size=320x240", "back=demo?size=320x240&seed=2") as run:
+        yield run
+
+
+def test_json_is_a_message_a_line(run: Run) -> None:
+    done = framefan("watch", run.url, "--json", "--duration", "3", "--camera", "front")
+    assert (done.returncode, done.stderr) == (0, "")
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    results = [each for each in messages if each["type"] == "result"]
+    assert results
+    assert {each["camera"] for each in results} == {"front"}
+    seqs = [each["seq"] for each in results]
+    assert seqs == sorted(set(seqs))
+
+
+def test_it_finds_the_run_by_name_and_sums_up(run: Run) -> None:
+    env = {"XDG_RUNTIME_DIR": str(run.runtime), "COLUMNS": "120"}
+    done = framefan("watch", "--name", run.name, "--duration", "4", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, columns, back, front = done.stdout.splitlines()
+    assert run.ws in head
+    assert columns.split() == [
+        "camera",
+        "state",
+        "fps",
+        "seq",
+        "p50",
+        "ms",
+        "p95",
+        "ms",
+        "seen",
+        "missed",
+    ]
+    for row, name in ((back, "back"), (front, "front")):
+        camera, state, fps, seq, p50, p95, *_ = row.split()
+        assert (camera, state) == (name, "live")
+        assert float(fps) > 1
+        assert int(seq) > 0
+        assert 0 < float(p50) <= float(p95)
+
+
+def test_fewer_are_asked_for(run: Run) -> None:
+    done = framefan("watch", run.url, "--json", "--duration", "4", "--max-fps", "2")
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    front = [each for each in results if each.get("camera") == "front"]
+    assert 2 <= len(front) <= 14
+    assert any("max_fps" in each.get("missed_by", {}) for each in front)
+
+
+def test_a_pipe_that_has_seen_enough_is_no_error(run: Run) -> None:
+    both = f"{' '.join(WATCH)} {run.url} --json {' '.join(LONGEST)}; echo $? >&2"
+    done = subprocess.run(
+        ["sh", "-c", f"{{ {both}; }} | head -n 3"],
+        capture_output=True,
+        text=True,
+        timeout=60 * SCALE,
+        check=False,
+    )
+    assert len(done.stdout.splitlines()) == 3
+    assert done.stderr.split() == ["0"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_being_told_to_stop_is_no_error(run: Run, number: int, flags: list[str]) -> None:
+    terminal, theirs = pty.openpty()
+    watching = subprocess.Popen(
+        [*WATCH, run.url, *LONGEST, *flags],
+        stdout=theirs,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "30"},
+    )
+    os.close(theirs)
+    shown = bytearray()
+    try:
+        wait_until(lambda: b"front" in _read(terminal, shown), 30, "a result on the terminal")
+        watching.send_signal(number)
+        deadline = now() + 15 * SCALE
+        while watching.poll() is None and now() < deadline:
+            _read(terminal, shown)
+        assert watching.wait(5) == 0
+        assert b"Traceback" not in _read(terminal, shown)
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(terminal)
+    if not flags:
+        assert b"\x1b[?25h" in shown, "the cursor is shown again"
+
+
+def _read(terminal: int, shown: bytearray) -> bytearray:
+    """All that has come so far; a terminal nobody reads would stop the writer."""
+    while select.select([terminal], [], [], 0.05)[0]:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not data:
+            break
+        shown += data
+        if len(data) < 4096:
+            break
+    return shown
+
+
+def test_a_gateway_that_dies_is_followed_into_its_next_life() -> None:
+    with Run("demo?size=320x240") as run:
+        watching = subprocess.Popen(
+            [*WATCH, run.url, "--json", *LONGEST], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert watching.stdout is not None
+        try:
+            first = json.loads(watching.stdout.readline())
+            old = run.pid_of("gateway")
+            os.kill(old, signal.SIGKILL)
+            wait_until(lambda: run.pid_of("gateway") not in (0, old), 30, "a new gateway")
+            wait_until(lambda: _next_seq(watching.stdout) > first["seq"] + 120, 60, "new results")
+            watching.terminate()
+            _, err = watching.communicate(timeout=30 * SCALE)
+        finally:
+            watching.kill()
+            watching.communicate()
+    assert watching.returncode == 0
+    assert b"Traceback" not in err
+    assert b"no connection to" in err
+
+
+def _next_seq(lines: Any) -> int:
+    """Of the next result."""
+    while True:
+        message = json.loads(lines.readline())
+        if message["type"] == "result":
+            return int(message["seq"])
+
+
+def test_a_token_is_needed_and_used(tmp_path) -> None:
+    token = tmp_path / "token"
+    token.write_text("open-sesame\n")
+    with Run("demo?size=320x240", "--token-file", str(token)) as run:
+        refused = framefan("watch", run.url, "--duration", "60")
+        assert refused.returncode == 1
+        assert "401" in refused.stderr
+        assert "--token-file" in refused.stderr
+        shown = framefan("watch", run.url, "--token-file", str(token), "--json", "--duration", "2")
+        assert shown.returncode == 0
+        assert '"type":"result"' in shown.stdout
+        assert "open-sesame" not in shown.stdout + shown.stderr
