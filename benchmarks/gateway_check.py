@@ -1,7 +1,8 @@
 """Clients that check every message they get against what they asked for, and keep an account.
 
-An account is exact when each hole in `seq` is what the next message calls missed, by causes that
-this contract can have, and when received and missed together are what the gateway says it offered.
+An account is exact when each hole in `seq` is what the next result calls missed and what the gaps
+before it did, by causes that this contract can have, and when received and missed together are what
+the gateway says it offered.
 """
 
 from __future__ import annotations
@@ -108,55 +109,77 @@ _json = msgspec.json.Decoder(Message)
 _msgpack = msgspec.msgpack.Decoder(Message)
 
 
+class Camera:
+    """How far a client has come in one camera."""
+
+    __slots__ = ("epoch", "gaps", "reached", "seq")
+
+    def __init__(self, epoch: str, seq: int) -> None:
+        self.epoch = epoch
+        self.seq = seq
+        """The last result's; before the first, what the client asked to go on from."""
+        self.gaps = 0
+        """Seqs that gaps have told of since."""
+        self.reached = seq
+        """The last seq of any message."""
+
+
 class Account:
     """What one client has received and was told that it missed."""
 
-    __slots__ = ("asked", "last", "missed_by", "received", "until")
+    __slots__ = ("asked", "cameras", "missed_by", "received", "until")
 
     def __init__(self, asked: Asked, since: dict[str, tuple[str, int]] | None = None) -> None:
         self.asked = asked
-        self.last: dict[str, tuple[str, int]] = dict(since or {})
-        """By camera, epoch and number of the last result or gap."""
+        self.cameras = {name: Camera(*position) for name, position in (since or {}).items()}
         self.received = 0
         self.missed_by: Counter[str] = Counter()
         self.until = 0.0
         """Until when it reads nothing."""
 
+    def positions(self) -> dict[str, tuple[str, int]]:
+        """What to go on from after an interruption."""
+        return {name: (each.epoch, each.reached) for name, each in self.cameras.items()}
+
     def take(self, message: Message) -> str:
         """What is wrong with this message; mostly nothing."""
         kind = message.type
         if kind in ("result", "error"):
-            return self._result(message)
+            return self._missed(message) or self._result(message) or self._content(message)
         if kind == "gap":
-            return self._gap(message)
+            return self._missed(message) or self._gap(message)
         if kind == "reply":
             return f"a reply to nothing: {message}"
         return ""
 
     def _result(self, message: Message) -> str:
-        camera, seq = message.camera, message.seq
-        last = self.last.get(camera)
         self.received += 1
-        self.last[camera] = (message.epoch, seq)
-        wrong = self._missed(message)
-        if wrong:
-            return wrong
-        if last is not None and last[0] == message.epoch and seq - last[1] - 1 != message.missed:
-            return f"after {last[1]} of {camera} came {seq} with missed {message.missed}"
-        return self._content(message)
+        name, seq = message.camera, message.seq
+        before = self.cameras.get(name)
+        if before is None or before.epoch != message.epoch:
+            self.cameras[name] = Camera(message.epoch, seq)
+            return ""
+        last, gaps, reached = before.seq, before.gaps, before.reached
+        before.seq = before.reached = seq
+        before.gaps = 0
+        if seq <= reached or seq != last + 1 + message.missed + gaps:
+            return f"{name}: {seq} after {last}, missed {message.missed}, {gaps} told by gaps"
+        return ""
 
     def _gap(self, message: Message) -> str:
-        last = self.last.get(message.camera)
-        self.last[message.camera] = (message.epoch, message.last_seq)
-        wrong = self._missed(message)
-        if wrong:
-            return wrong
+        name = message.camera
+        before = self.cameras.get(name)
         if not self.asked.every:
             return "a gap for a client of `latest`"
         if message.last_seq - message.first_seq + 1 != message.missed:
             return f"a gap that does not count itself: {message}"
-        if last is not None and last[0] == message.epoch and message.first_seq != last[1] + 1:
-            return f"after {last[1]} came a gap from {message.first_seq}"
+        if before is None or before.epoch != message.epoch:
+            return ""
+        reached, before.reached = before.reached, message.last_seq
+        before.gaps += message.missed
+        whole = not self.asked.nonempty and "max_fps" not in self.asked.causes
+        if message.first_seq <= reached or (whole and message.first_seq != reached + 1):
+            return f"{name}: after {reached} came a gap from {message.first_seq}"
         return ""
 
     def _missed(self, message: Message) -> str:
@@ -245,8 +268,9 @@ class CheckLoop(Loop):
 
     def _join(self, account: Account) -> None:
         query = account.asked.query
-        if account.last:
-            since = ",".join(f"{name}:{epoch}:{seq}" for name, (epoch, seq) in account.last.items())
+        if account.cameras:
+            positions = account.positions().items()
+            since = ",".join(f"{name}:{epoch}:{seq}" for name, (epoch, seq) in positions)
             query = f"{query}&since={since}" if query else f"since={since}"
         small = self._random.random() < self._chance.small_buffers
         (client,) = connect(
@@ -287,9 +311,9 @@ class CheckLoop(Loop):
 
     def _replace(self, client: Client) -> None:
         before: Account = client.knows
-        if before.last and self._random.random() < self._chance.returns:
+        if before.cameras and self._random.random() < self._chance.returns:
             self.tally.returns += 1
-            self._join(Account(before.asked, before.last))
+            self._join(Account(before.asked, before.positions()))
         else:
             self._join(Account(self._random.choice(MIX)))
 
@@ -310,7 +334,7 @@ class CheckLoop(Loop):
             if not client.closed:
                 host, port = client.sock.getsockname()
                 account: Account = client.knows
-                whole[f"{host}:{port}"] = (account.received, dict(account.missed_by), account.last)
+                whole[f"{host}:{port}"] = (account.received, dict(account.missed_by))
         return {
             "accounts": whole,
             "wrong": self._group.wrong,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import secrets
-from collections import defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gateway_real import Gateway, Publisher, payload
@@ -78,9 +79,9 @@ class Reader:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._last: dict[str, tuple[str, int]] = {}
+        self._last: dict[str, tuple[str, int, int]] = {}
+        """By camera, epoch and seq of the last result, and what gaps told since."""
         self.results = 0
-        self.missed: defaultdict[str, int] = defaultdict(int)
         self.wrong: list[str] = []
         self.resumed: list[bool] = []
         self.task = asyncio.create_task(self._read())
@@ -88,26 +89,35 @@ class Reader:
     async def _read(self) -> None:
         async for message in self._feed.messages():
             if isinstance(message, Result | Failure):
-                self.results += 1
-                self._take(message.camera, message.epoch, message.seq, message.seq, message)
+                self._result(message)
             elif isinstance(message, Gap):
-                self._take(
-                    message.camera, message.epoch, message.first_seq, message.last_seq, message
-                )
+                self._gap(message)
             elif isinstance(message, Resumed):
                 self.resumed.append(message.recovered)
 
-    def _take(self, camera: str, epoch: str, first: int, last: int, message: Any) -> None:
-        before = self._last.get(camera)
-        self._last[camera] = (epoch, last)
-        own = message.missed if isinstance(message, Result | Failure) else 0
-        if before and before[0] == epoch and first - before[1] - 1 != own:
-            self.wrong.append(f"{camera}: {first} after {before[1]}, missed {own}")
-        for cause, count in (message.missed_by or {}).items() if message.missed else ():
-            self.missed[cause] += count
+    def _result(self, message: Result | Failure) -> None:
+        camera, seq = message.camera, message.seq
+        epoch, last, gaps = self._last.get(camera, ("", -1, 0))
+        if epoch == message.epoch and seq != last + 1 + message.missed + gaps:
+            self.wrong.append(f"{camera}: {seq} after {last}, missed {message.missed}")
+        self._last[camera] = (message.epoch, seq, 0)
+        self.results += 1
+
+    def _gap(self, gap: Gap) -> None:
+        epoch, last, gaps = self._last.get(gap.camera, ("", -1, 0))
+        if epoch == gap.epoch:
+            self._last[gap.camera] = (epoch, last, gaps + gap.missed)
+
+    @property
+    def missed(self) -> Counter[str]:
+        """By cause, as the feed has counted it."""
+        total: Counter[str] = Counter()
+        for causes in self._feed.missed.values():
+            total.update(causes)
+        return total
 
     def at(self, camera: str) -> int:
-        return self._last.get(camera, ("", -1))[1]
+        return self._last.get(camera, ("", -1, 0))[1]
 
 
 async def _until(true: Callable[[], bool], what: str) -> None:
@@ -150,6 +160,7 @@ class Pool:
 
 def returning(folder: str) -> list[Row]:
     seed = int(os.environ.get("FRAMEFAN_BENCH_SEED") or secrets.randbelow(1 << 31))
+    logging.getLogger("framefan").setLevel(logging.ERROR)  # it would tell of every cut
     with Gateway(folder, CAMERAS) as gateway:
         return asyncio.run(_returning(gateway, random.Random(seed), seed))
 
@@ -210,11 +221,11 @@ async def _gone_too_long(proxy: Proxy, reader: Reader, pool: Pool, delivery: str
     for _ in range(_LARGE_RESULTS):
         pool.send(CAMERAS[0], payload=_LARGE)
         await asyncio.sleep(_LARGE_PAUSE_S)
-    results = reader.results
+    results, gone = reader.results, reader.missed["history"]
     proxy.refuses = False
     await _until(lambda: len(reader.resumed) >= before + len(CAMERAS), "the return")
     await _until(lambda: reader.at(CAMERAS[0]) > at + _LARGE_RESULTS, "what came since")
-    gone = reader.missed["history"]
+    gone = reader.missed["history"] - gone
     recovered = reader.resumed[before:]
     exact = recovered.count(False) == 1 and gone > 0 and not reader.wrong
     return Row(
