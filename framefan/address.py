@@ -52,11 +52,11 @@ def _unusable(text: str, why: str) -> UsageError:
 
 
 def asking(url: str, contract: Mapping[str, Any], since: Mapping[str, Position]) -> str:
-    """That address with what is asked for; None, False and what is not named are left out."""
+    """That address with what is asked for; None, False and empty lists cannot be said in one."""
     wanted = {
         _IN_QUERY.get(name, name): _in_query(value)
         for name, value in contract.items()
-        if value is not None and value is not False
+        if value is not None and value is not False and value != []
     }
     if since:
         wanted["since"] = ",".join(position.told(*each) for each in since.items())

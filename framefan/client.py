@@ -30,14 +30,15 @@ from msgspec import UNSET, UnsetType
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from framefan import address, clock, dial, position, refusal
+from framefan import address, clock, dial, refusal
 from framefan.errors import ClientError, CommandFailed, Refused, Unreachable
 from framefan.position import Positions
 from framefan.protocol import CommandError, Failure, Reply, Result, Resumed
+from framefan.recovery import Recovery
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from framefan.dial import Asked
@@ -68,8 +69,7 @@ class Feed:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Reply | None] = {}
         self._told: CommandError | None = None
-        self._to_resume: set[str] = set()
-        self._recovered: bool | None = None
+        self._recovery = Recovery(self._positions, asked.resume)
         self._over: ClientError | None = None
         self._closed = False
 
@@ -86,7 +86,7 @@ class Feed:
     @property
     def recovered(self) -> bool | None:
         """Whether the last reconnection left nothing out; None before, or while not told yet."""
-        return None if self._to_resume else self._recovered
+        return self._recovery.recovered
 
     @property
     def url(self) -> str:
@@ -153,13 +153,12 @@ class Feed:
 
     def _take(self, data: str | bytes) -> None:
         message = dial.decode(data)
-        if message is None or not self._positions.take(message):
+        if message is None or not self._positions.take(message, self._asked.contract["cameras"]):
             return
         if isinstance(message, Reply):
             self._replied(message)
         elif isinstance(message, Resumed):
-            self._to_resume.discard(message.camera)
-            self._recovered = bool(self._recovered) and message.recovered
+            self._recovery.told(message)
         self._held.append((message, len(data)))
         self._held_bytes += len(data)
 
@@ -167,17 +166,15 @@ class Feed:
 
     async def _open(self) -> None:
         """One attempt, when it is due."""
-        again, resume = self._dialling.ever, self._asked.resume
-        known = self._positions.of(self._asked.contract["cameras"]) if resume else {}
-        since = position.fitting(known, dial.SINCE_BYTES)
+        cameras, again = self._asked.contract["cameras"], self._dialling.ever
+        since = self._recovery.asks(cameras)
         line = await self._dialling.attempt(since)
         if line is None:
             return
         self._line = line
         self._told = None
-        self._to_resume = set(since)
         if again:
-            self._recovered = None if resume and not known else resume and len(since) == len(known)
+            self._recovery.opened(since, cameras)
 
     def _lost(self, error: ConnectionClosed) -> None:
         """Raises Refused when there is no coming back."""
@@ -185,10 +182,11 @@ class Feed:
         if self._closed:
             return
         refused = refusal.of_closing(self._asked.url, error, self._told)
-        if refused is not None:
+        if refused is None or self._recovery.may_ask_without(refused.code):
+            self._dialling.failed(error)
+        else:
             self._over = refused
             raise refused from error
-        self._dialling.failed(error)
 
     async def open(self) -> None:
         """Until the first connection stands; `connect` does this."""
@@ -288,8 +286,9 @@ class Feed:
             self._waiting[reply.id] = reply
         elif isinstance(reply.error, CommandError):
             self._told = reply.error
-        if isinstance(reply.subscribe, dict):
-            told, contract = reply.subscribe, self._asked.contract
+        told = reply.subscribe or reply.unsubscribe
+        if isinstance(told, dict):
+            contract = self._asked.contract
             contract.update({name: told[name] for name in contract if name in told})
 
 
@@ -300,8 +299,8 @@ class _Messages:
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
 
-    async def __anext__(self) -> Message:
-        return await self._feed.next_message()
+    def __anext__(self) -> Awaitable[Message]:
+        return self._feed.next_message()
 
 
 class connect:  # noqa: N801 - called like a function, as its namesake in websockets

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from framefan.position import Position
 
-SINCE_BYTES = 5000
-"""Of an address: a gateway's HTTP reads lines of 8 KiB. Cameras beyond that are not resumed."""
 _MESSAGE_BYTES = 4 << 20
 """The largest result (256 KiB) in the longest way to write it, and room."""
 _QUEUE = 1
@@ -103,6 +101,7 @@ class Attempts:
         if self._stopped.is_set():
             await leave(line)
             return None
+        await _ask_for_nothing(line, self._asked.contract)
         if self.trouble:
             _log.info("connected to %s again", self._asked.url)
         self.ever = True
@@ -145,6 +144,14 @@ async def _open(asked: Asked, since: Mapping[str, Position]) -> ClientConnection
         )
     except ValueError as error:  # a context of TLS for an address without it, or the reverse
         raise UsageError(f"cannot connect to {asked.url}", str(error)) from error
+
+
+async def _ask_for_nothing(line: ClientConnection, contract: Mapping[str, Any]) -> None:
+    """An address cannot say that it is of no camera, or of no label; a command can."""
+    empty = {name: value for name, value in contract.items() if value == []}
+    if empty:
+        with contextlib.suppress(ConnectionClosed):  # whoever reads next is told
+            await line.send(msgspec.json.encode({"subscribe": empty}).decode())
 
 
 async def leave(line: ClientConnection) -> None:

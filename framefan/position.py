@@ -38,16 +38,16 @@ class Positions:
         self.missed: dict[str, dict[str, int]] = {}
         """By camera and cause, as the gateway told it."""
 
-    def take(self, message: Message) -> bool:
-        """Take note of it; False when it was told before."""
-        if isinstance(message, Result | Failure):
-            if not self._advance(message.camera, Position(message.epoch, message.seq)):
-                return False
-            if message.missed_by is not UNSET:
-                self._count(message.camera, message.missed_by)
-        elif isinstance(message, Gap):
-            if not self._advance(message.camera, Position(message.epoch, message.last_seq)):
-                return False
+    def take(self, message: Message, cameras: Collection[str] | None = None) -> bool:
+        """Take note of it; False when it was told before, or is of none of `cameras`."""
+        if not isinstance(message, Result | Failure | Gap):
+            return True
+        if cameras is not None and message.camera not in cameras:
+            return False
+        seq = message.last_seq if isinstance(message, Gap) else message.seq
+        if not self._advance(message.camera, Position(message.epoch, seq)):
+            return False
+        if message.missed_by is not UNSET:
             self._count(message.camera, message.missed_by)
         return True
 

@@ -51,7 +51,7 @@ def of_closing(url: str, error: ConnectionClosed, told: CommandError | None) -> 
     `told`: the error without an id that the gateway sent before, if it did.
     """
     code = next((c.code for c in (error.rcvd, error.sent) if c and c.code in _FINAL_CODES), 0)
-    if not code:
+    if not code or (told and told.temporary):
         return None
     reason = next((c.reason for c in (error.rcvd, error.sent) if c and c.reason), "")
     why = (told.message if told else "") or reason or _FINAL_CODES[code]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -12,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_gateway import WAIT_S, Line, ScriptedGateway, result, resumed, since
 
-from framefan.client import Feed, Refused, Unreachable, connect
-from framefan.errors import UsageError
+from framefan.client import Feed, Refused, connect
 from framefan.protocol import Failure, Gap, Reply, Result, Status
 
 NO_WAIT = {"backoff_first_s": 0.0}
@@ -202,6 +200,37 @@ async def test_without_resuming_nothing_is_recovered_and_nothing_repeated() -> N
         assert "since" not in gateway.lines[1].query
 
 
+async def test_a_gateway_that_cannot_resume_is_asked_without() -> None:
+    async def first(line: Line) -> None:
+        await line.send(result(1), result(1, "gone"))
+        line.cut()
+
+    async def second(line: Line) -> None:
+        assert "gone" in since(line)
+        await line.send({"type": "reply", "error": {"code": 102, "message": "unknown camera"}})
+        await line.connection.close(4400)
+
+    async def third(line: Line) -> None:
+        assert since(line) == {}
+        await line.send(result(1), result(5))
+
+    script = (first, second, third)
+    async with ScriptedGateway(*script) as gateway, connect(gateway.url, **NO_WAIT) as feed:
+        assert [each.seq for each in await take(feed, 3)] == [1, 1, 5]
+        assert feed.recovered is False
+
+
+async def test_what_cannot_be_asked_for_yet_is_asked_for_again() -> None:
+    async def first(line: Line) -> None:
+        error = {"code": 102, "message": "unknown camera; known: none yet", "temporary": True}
+        await line.send({"type": "reply", "error": error})
+        await line.connection.close(4400)
+
+    script = (first, sends(result(1)))
+    async with ScriptedGateway(*script) as gateway, connect(gateway.url, **NO_WAIT) as feed:
+        assert seqs(await take(feed, 1)) == [("e1", 1)]
+
+
 async def test_many_cameras_do_not_make_the_address_too_long() -> None:
     many = [result(10**9, f"camera-of-a-very-long-name-{index:04}") for index in range(400)]
 
@@ -285,106 +314,3 @@ def test_over_any_cuts_each_result_comes_once_and_in_order(
 def _after(news: list[tuple[str, str, int]], camera: str, position: tuple[str, int] | None) -> int:
     """The index behind that of a camera's position."""
     return 0 if position is None else news.index((camera, *position)) + 1
-
-
-# ---- when it comes back, and when not -------------------------------------------------------
-
-
-@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1013, 4408])
-async def test_it_comes_back_after_what_passes(code: int) -> None:
-    async def first(line: Line) -> None:
-        await line.connection.close(code)
-
-    async with (
-        ScriptedGateway(503, first, 500, 502, 504, 429, sends(result(1))) as gateway,
-        connect(gateway.url, **NO_WAIT) as feed,
-    ):
-        assert len(await take(feed, 1)) == 1
-        assert gateway.refused == 5
-
-
-@pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009, 4400, 4401])
-async def test_it_does_not_come_back_to_be_told_the_same(code: int) -> None:
-    async def part(line: Line) -> None:
-        await line.send({"type": "reply", "error": {"code": 102, "message": 'unknown camera "x"'}})
-        await line.connection.close(code)
-
-    async with ScriptedGateway(part) as gateway, connect(gateway.url, **NO_WAIT) as feed:
-        for _ in range(2):  # and it stays that way
-            with pytest.raises(Refused, match=str(code)) as caught:
-                await take(feed, 1)
-            assert caught.value.code == code
-            assert caught.value.why == 'unknown camera "x"'
-        assert len(gateway.lines) == 1
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 426])
-async def test_a_refused_handshake_raises_with_the_gateways_words(status: int) -> None:
-    async with ScriptedGateway(status) as gateway:
-        with pytest.raises(Refused, match=f"answered {status}") as caught:
-            async with connect(gateway.url):
-                pass
-        assert caught.value.code == status
-        assert caught.value.why == f"scripted {status}"
-        assert gateway.refused == 1
-
-
-async def test_another_server_is_told_apart() -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.example ESMTP\r\n")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(Refused, match="no WebSocket"):
-            async with connect(f"127.0.0.1:{port}"):
-                pass
-
-
-async def test_a_gateway_that_is_not_there_yet_is_waited_for(
-    unused_tcp_port: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.WARNING, "framefan.client")
-    url = f"127.0.0.1:{unused_tcp_port}"
-    with pytest.raises(Unreachable, match="no connection to") as caught:
-        async with connect(url, connect_s=0):
-            pass
-    assert "refused" in caught.value.why.lower() or "Connect call failed" in caught.value.why
-    waiting = asyncio.ensure_future(take(connect(url, backoff_first_s=0.05).__aiter__(), 1))
-    async with asyncio.timeout(WAIT_S):
-        while not caplog.records:
-            await asyncio.sleep(0)
-    async with ScriptedGateway(503, 503, sends(result(1)), port=unused_tcp_port):
-        assert seqs(await waiting) == [("e1", 1)]
-    warnings = [each for each in caplog.records if "no connection to" in each.getMessage()]
-    assert len(warnings) == 1, "one warning for one outage"
-
-
-async def test_what_trouble_there_is_can_be_asked() -> None:
-    async def first(line: Line) -> None:
-        await line.send(result(1))
-        await line.connection.close(1013, "too much")
-
-    async with ScriptedGateway(first, 503) as gateway, connect(gateway.url) as feed:
-        assert feed.connected
-        assert feed.trouble == ""
-        reading = asyncio.ensure_future(take(feed, 2))
-        async with asyncio.timeout(WAIT_S):
-            while "too much" not in feed.trouble:
-                await asyncio.sleep(0)
-            assert not feed.connected
-            while "scripted 503" not in feed.trouble:
-                await asyncio.sleep(0)
-        reading.cancel()
-
-
-@pytest.mark.parametrize(
-    "url", ["ftp://h/x", "ws://", "ws://u:pw@h/ws", "ws://h:x/", "ws://h/?token=t"]
-)
-def test_an_unusable_address_is_said_at_once(url: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        connect(url)
-    assert "pw" not in str(caught.value)

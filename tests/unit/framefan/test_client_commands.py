@@ -43,7 +43,7 @@ async def obeys(line: Line) -> None:
             await line.reply(command, ping={})
         elif "unsubscribe" in command:
             contract["cameras"] = []
-            await line.reply(command, subscribe=contract)
+            await line.reply(command, unsubscribe=contract)
         elif command["subscribe"].get("cameras") == ["frnt"]:
             message = 'unknown camera "frnt"; known: cam'
             await line.reply(command, error={"code": 102, "message": message, "temporary": False})
@@ -165,6 +165,27 @@ async def test_cameras_that_are_not_asked_for_any_more_are_not_resumed() -> None
         await feed.subscribe(cameras=["back"])
         await feed.ping()
         assert gateway.lines[1].query["since"] == "back:e1:5"
+
+
+async def test_no_camera_at_all_outlives_a_cut() -> None:
+    async def first(line: Line) -> None:
+        await line.send(result(1))
+        command = await line.next()
+        await line.reply(command, subscribe=CONTRACT | {"cameras": []})
+        line.cut()
+
+    async def second(line: Line) -> None:
+        assert not {"camera", "since"} & set(line.query)
+        await line.send(result(2))  # before it was told
+        assert await line.next() == {"subscribe": {"cameras": []}}
+        command = await line.next()
+        await line.reply(command, subscribe=CONTRACT | {"cameras": ["cam"]})
+        await line.send(result(3))
+
+    async with ScriptedGateway(first, second) as gateway, connect(gateway.url, **NO_WAIT) as feed:
+        await feed.unsubscribe()
+        await feed.subscribe(cameras=["cam"])
+        assert [each.seq for each in await take(feed, 2)] == [1, 3]
 
 
 async def test_an_answer_that_never_comes_is_not_waited_for_for_ever() -> None:

@@ -90,3 +90,11 @@ def test_only_cameras_that_are_asked_for_are_told_and_only_as_many_as_fit() -> N
     assert position.told("a", known["a"]) == "a:e1:7"
     assert set(position.fitting(known, 14)) == {"a", "b"}
     assert position.fitting(known, 21) == known
+
+
+def test_what_is_of_no_camera_that_was_asked_for_is_not_taken() -> None:
+    positions = Positions()
+    assert not positions.take(outcome(1, "b"), ["a"])
+    assert not positions.take(outcome(1, "b"), [])
+    assert positions.take(outcome(1, "a"), ["a"])
+    assert set(positions.of(None)) == {"a"}
