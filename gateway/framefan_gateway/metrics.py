@@ -11,6 +11,7 @@ import importlib.metadata
 import platform
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -23,11 +24,12 @@ from prometheus_client.registry import Collector
 
 from framefan import clock, host
 from framefan.protocol import CAUSES
+from framefan.records import GatewayFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from framefan.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
+    from framefan.records import CameraFacts, StateRecord, WorkerFacts
     from framefan_gateway.intake import Intake
     from framefan_gateway.stages import Histogram, Stages
     from framefan_gateway.tally import Tally
@@ -81,9 +83,12 @@ class _Run(Collector):
     def __init__(self, tally: Tally, intake: Intake) -> None:
         self._tally = tally
         self._intake = intake
+        self._told = GatewayFacts(id=0)
 
     def collect(self) -> Iterator[Metric]:
         state, facts, now = self._intake.state, self._tally.facts(), clock.now()
+        pending = facts.offered - facts.sent - facts.missed
+        self._told = facts = _risen(facts, self._told)
         rows = [] if state is None else [row for row in state.gateways if row.id != facts.id]
         restarts = 0 if state is None else _restarts(state.gateways, facts.id)
         gateways = [*rows, facts]
@@ -98,6 +103,7 @@ class _Run(Collector):
             yield from _outcomes(state.cameras)
             yield from _states(state.cameras, state.workers)
         yield from _deliveries(gateways)
+        yield _pending(rows, facts, pending)
         yield from _ends(gateways)
         yield from _bus(state, gateways)
         yield from _processes(_listed(state, facts, restarts))
@@ -270,12 +276,6 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
         ],
         ("gateway", "cause"),
     )
-    yield _gauge(
-        "deliveries_pending",
-        "Results that wait for a client's line",
-        [((str(row.id),), row.offered - row.sent - row.missed) for row in gateways],
-        by_gateway,
-    )
     yield _counter("sent_bytes", "Bytes given to clients' lines", per_gateway("bytes"), by_gateway)
     yield _gauge(
         "loop_lag_worst_seconds",
@@ -283,6 +283,28 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
         per_gateway("lag_s"),
         by_gateway,
     )
+
+
+def _pending(others: list[GatewayFacts], own: GatewayFacts, pending: int) -> Metric:
+    rows = [(row.id, row.offered - row.sent - row.missed) for row in others]
+    return _gauge(
+        "deliveries_pending",
+        "Results that wait for a client's line",
+        [((str(number),), count) for number, count in (*rows, (own.id, pending))],
+        ("gateway",),
+    )
+
+
+def _risen(facts: GatewayFacts, last: GatewayFacts) -> GatewayFacts:
+    """`facts` with no counter less than it was `last`: that would look like a restart.
+
+    A client that comes back takes out of its account what it turns out to have had before.
+    """
+    counted = {name: getattr(facts, name) for name in ("offered", "sent", "missed", "bytes")}
+    risen = {name: max(count, getattr(last, name)) for name, count in counted.items()}
+    causes = facts.missed_by.keys() | last.missed_by.keys()
+    missed_by = {c: max(facts.missed_by.get(c, 0), last.missed_by.get(c, 0)) for c in causes}
+    return msgspec.structs.replace(facts, **risen, missed_by=missed_by)
 
 
 def _ends(gateways: list[GatewayFacts]) -> Iterator[Metric]:

@@ -23,6 +23,7 @@ from framefan.protocol import CAUSES
 from framefan.records import CameraFacts, GatewayFacts, Pid, WorkerFacts
 from framefan.settings import CameraSettings, Settings
 from framefan_gateway import metrics
+from framefan_gateway.accounts import Totals
 from framefan_gateway.contract import DEFAULT
 from framefan_gateway.group import Line
 from framefan_gateway.hub import Hub
@@ -52,12 +53,14 @@ class Run:
     def take(self, message: list[bytes]) -> None:
         self.intake.take(message, clock.now(), clock.wall())
 
-    def text(self) -> str:
-        return b"".join(Metrics(self.tally, self.intake).parts()).decode()
+    def text(self, page: Metrics | None = None) -> str:
+        return b"".join((page or Metrics(self.tally, self.intake)).parts()).decode()
 
-    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    def samples(
+        self, page: Metrics | None = None
+    ) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-        for family in text_string_to_metric_families(self.text()):
+        for family in text_string_to_metric_families(self.text(page)):
             for sample in family.samples:
                 key = sample.name, frozenset(sample.labels.items())
                 assert key not in found
@@ -140,6 +143,27 @@ def test_clients_and_deliveries_are_of_now_and_balance() -> None:
     told = {cause for name, of in samples if "missed" in name for cause in [dict(of)["cause"]]}
     assert told == set(CAUSES)
     assert value(samples, "sent_bytes_total", gateway="1") == run.hub.totals().bytes > 0
+
+
+def test_a_counter_never_falls_and_what_is_pending_may() -> None:
+    """What a client gives back of its account is no restart of the gateway."""
+    run = Run()
+    page = Metrics(run.tally, run.intake)
+
+    def told(totals: Totals) -> dict[str, float]:
+        run.hub.left = totals
+        found = run.samples(page)
+        names = ("offered_total", "sent_total", "pending")
+        counts = {name: value(found, f"deliveries_{name}", gateway="1") for name in names}
+        missed = {"gateway": "1", "cause": "lost"}
+        return counts | {"lost": value(found, "deliveries_missed_total", **missed)}
+
+    first = told(Totals(offered=10, sent=5, lost=3, bytes=500))
+    assert first == {"offered_total": 10, "sent_total": 5, "pending": 2, "lost": 3}
+    second = told(Totals(offered=7, sent=6, bytes=600))
+    assert second == {"offered_total": 10, "sent_total": 6, "pending": 1, "lost": 3}
+    third = told(Totals(offered=12, sent=7, lost=4, bytes=700))
+    assert third == {"offered_total": 12, "sent_total": 7, "pending": 1, "lost": 4}
 
 
 def test_stages_are_histograms_per_camera() -> None:

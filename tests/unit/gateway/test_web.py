@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gateway_fakes import outcome, parts, state
-from gateway_server import WAIT_S, running
+from gateway_server import LARGE, WAIT_S, Gateway, read, running, until
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
@@ -337,16 +337,65 @@ async def test_the_loop_turns_while_many_clients_are_listed(site: Site) -> None:
     assert len({each["id"] for each in listed}) == 4 * listing.SLICE + 1
 
 
+# ---- from the server -----------------------------------------------------------------------------
+
+
+async def fetch(gateway: Gateway, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1 << 12)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    async with asyncio.timeout(WAIT_S * 3):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 200")
+    return body
+
+
 async def test_a_long_list_arrives_whole() -> None:
     """Longer than what any buffer on the way takes at once."""
     facts = next(listing.facts((Site().connect(),), 100.0))
     async with running() as gateway:
         gateway.server._web._clients = lambda: (facts for _ in range(20_000))
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=1 << 12)
-        writer.write(b"GET /api/clients HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        async with asyncio.timeout(WAIT_S * 3):
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-    assert head.startswith(b"HTTP/1.1 200")
+        body = await fetch(gateway, "/api/clients")
     assert len(body) > 5 << 20
     assert len(json.loads(body)["clients"]) == 20_000
+
+
+async def test_the_servers_clients_are_listed_with_how_long_their_lines_are_full() -> None:
+    async def listed() -> Any:
+        return json.loads(await fetch(gateway, "/api/clients"))["clients"]
+
+    async with running(stall_s=WAIT_S * 10) as gateway:
+        fine = await gateway.client(user_agent_header="fine/1")
+        (one,) = await listed()
+        host, port = fine.local_address
+        assert (one["user_agent"], one["remote"]) == ("fine/1", f"{host}:{port}")
+        assert one["lag_s"] == 0
+        gateway.publish()
+        assert (await read(fine))["seq"] == 0
+        (one,) = await listed()
+        assert (one["offered"], one["sent"], one["missed"], one["pending"]) == (1, 1, 0, 0)
+        slow = await gateway.raw()
+        lags = {"fine/1": 0.0, "": 0.0}
+        async with asyncio.timeout(WAIT_S * 3):
+            while lags["fine/1"] > 0 or lags[""] < 0.1:
+                gateway.publish(**LARGE)
+                await read(fine)
+                lags = {each["user_agent"]: each["lag_s"] for each in await listed()}
+        slow.close()
+        await fine.close()
+
+
+async def test_the_server_tells_its_metrics() -> None:
+    async with running() as gateway:
+        client = await gateway.client()
+        for kind in ("detections", "error", "value"):
+            gateway.publish(kind=kind)
+            await read(client)
+        await client.close()
+        await until(lambda: not gateway.hub.clients)
+        await until(lambda: gateway.server.tally.lag.histogram.cumulative()[-1][1])
+        lines = (await fetch(gateway, "/metrics")).decode().splitlines()
+    assert 'framefan_stage_seconds_count{camera="cam",stage="total"} 3.0' in lines
+    assert 'framefan_deliveries_sent_total{gateway="1"} 3.0' in lines
+    assert 'framefan_closes_total{code="1000",gateway="1"} 1.0' in lines
+    assert "framefan_loop_lag_seconds_count 0.0" not in lines
