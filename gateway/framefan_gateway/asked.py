@@ -7,7 +7,6 @@ with commas in a query, and what is wrong is said with the name of the option.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -29,7 +28,7 @@ UNAUTHORIZED = 105
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_HISTORY = 1_000_000
 _LARGEST_SEQ = 1 << 53
-_MOST_FPS = 1000.0
+_LEAST_FPS, _MOST_FPS = 0.001, 1000.0
 _SHOWN = 40
 """Characters of a client's own words that an answer repeats."""
 
@@ -157,12 +156,14 @@ def _choice(*choices: str) -> Callable[[str, Any], Any]:
     return read
 
 
-def _number(most: float, what: str) -> Callable[[str, Any], Any]:
+def _number(least: float, most: float, what: str) -> Callable[[str, Any], Any]:
+    """0 or None, or from `least` to `most`."""
+
     def read(name: str, value: Any) -> Any:
         if value is None:
             return 0.0
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not 0 <= value <= most:
+        if not number or not (value == 0 or least <= value <= most):  # false for NaN, too
             raise Refusal(BAD_VALUE, f"{name} is {what}, not {shown(value)!r}")
         return float(value)
 
@@ -204,9 +205,9 @@ _LISTS = ("cameras", "labels", "since")
 _READ: dict[str, Callable[[str, Any], Any]] = {
     "cameras": _names,
     "delivery": _choice("latest", "every"),
-    "max_fps": _number(_MOST_FPS, "results a second, 0 to 1000"),
+    "max_fps": _number(_LEAST_FPS, _MOST_FPS, "results a second, 0.001 to 1000, or 0"),
     "labels": _names,
-    "min_confidence": _number(1.0, "a number from 0 to 1"),
+    "min_confidence": _number(0.0, 1.0, "a number from 0 to 1"),
     "nonempty": _flag,
     "history": _history,
     "since": _since,

@@ -15,6 +15,8 @@ from framefan_gateway.asked import BAD_VALUE, NOT_DECODED, UNKNOWN_COMMAND, Refu
 
 NAMES = ("subscribe", "unsubscribe", "auth", "ping")
 _LONGEST_ID = 64
+_LARGEST_ID = 1 << 63
+"""MessagePack has no larger numbers to answer with."""
 
 Id = int | str | None
 
@@ -47,6 +49,8 @@ def read(message: str | bytes) -> Command:
         raise NotACommand(None, Refusal(BAD_VALUE, "id is a whole number or a text"))
     if isinstance(number, str) and len(number) > _LONGEST_ID:
         raise NotACommand(None, Refusal(BAD_VALUE, f"id is longer than {_LONGEST_ID}"))
+    if isinstance(number, int) and not -_LARGEST_ID <= number < _LARGEST_ID:
+        raise NotACommand(None, Refusal(BAD_VALUE, "id is not within 64 bits"))
     try:
         return _command(number, found)
     except Refusal as refusal:
