@@ -160,10 +160,10 @@ def test_a_counter_never_falls_and_what_is_pending_may() -> None:
 
     first = told(Totals(offered=10, sent=5, lost=3, bytes=500))
     assert first == {"offered_total": 10, "sent_total": 5, "pending": 2, "lost": 3}
-    second = told(Totals(offered=7, sent=6, bytes=600))
-    assert second == {"offered_total": 10, "sent_total": 6, "pending": 1, "lost": 3}
-    third = told(Totals(offered=12, sent=7, lost=4, bytes=700))
-    assert third == {"offered_total": 12, "sent_total": 7, "pending": 1, "lost": 4}
+    second = told(Totals(offered=8, sent=8, bytes=600))
+    assert second == {"offered_total": 10, "sent_total": 8, "pending": 0, "lost": 3}
+    third = told(Totals(offered=13, sent=8, lost=4, bytes=700))
+    assert third == {"offered_total": 13, "sent_total": 8, "pending": 1, "lost": 4}
 
 
 def test_stages_are_histograms_per_camera() -> None:
