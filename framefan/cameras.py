@@ -12,7 +12,7 @@ from framefan import sources
 from framefan.errors import StartError, UsageError
 from framefan.settings import NAME, CameraSettings
 
-COMMANDS = ("run", "doctor", "once", "status", "predictors")
+COMMANDS = ("run", "doctor", "once", "status", "watch", "predictors")
 """Of the command line: one that was misspelt looks like a file that is not there."""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -22,7 +23,7 @@ from framefan import listen, predictors
 from framefan.cameras import converted, made_of, named
 from framefan.errors import StartError, UsageError
 from framefan.options import Options
-from framefan.settings import CameraSettings, Limits, Settings, run_dir
+from framefan.settings import TOKEN_VARIABLE, CameraSettings, Limits, Settings, run_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ _TYPES: dict[str, Any] = get_type_hints(Options) | {"sources": list[str]}
 _LISTS = ("sources", "origin")
 _CAMERA = tuple(CameraSettings.__struct_fields__)
 _LIMITS = tuple(Limits.__struct_fields__)
+_ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
 _LATER = {
     "track": "tracking",
     "reload": "reloading the predictor",
@@ -79,6 +81,9 @@ def from_environment(environment: Mapping[str, str]) -> Choices:
     for variable, text in environment.items():
         key = variable.removeprefix(ENV).lower()
         if not variable.startswith(ENV) or key.startswith(_ENV_OTHERS):
+            continue
+        if variable == TOKEN_VARIABLE:
+            choices.values["token"] = text
             continue
         value: Any = text
         if key.startswith(_ENV_LIMITS):
@@ -172,7 +177,7 @@ def _settings(choices: Choices) -> Settings:
     predictor = values.get("predictor", "motion")
     _check_predictor(predictor)
     host = values.get("host", "127.0.0.1")
-    token = _token(values.get("token_file", ""))
+    token = _token(values)
     _check_host(host, token)
     defaults = Settings()
     name = values.get("name", defaults.name)
@@ -187,7 +192,7 @@ def _settings(choices: Choices) -> Settings:
         token=token,
         tls_cert=_readable("the certificate", values.get("tls_cert", "")),
         tls_key=_readable("the certificate's key", values.get("tls_key", "")),
-        origins=tuple(values.get("origin", ())),
+        origins=tuple(_origin(text) for text in values.get("origin", ())),
         duration_s=_within("duration", values.get("duration", 0.0), 0, 1e9),
         log_level=values.get("log_level", defaults.log_level),
         log_format=values.get("log_format", defaults.log_format),
@@ -244,18 +249,36 @@ def _check_host(host: str, token: str) -> None:
         )
 
 
-def _token(path: str) -> str:
-    if not path:
+def _token(values: dict[str, Any]) -> str:
+    """The file's, or else the environment's."""
+    path = values.get("token_file", "")
+    if not path and "token" not in values:
         return ""
-    _readable("the token file", path)
-    token = Path(path).read_text(errors="replace").strip()
+    where, text = f"the variable {TOKEN_VARIABLE}", values.get("token", "")
+    if path:
+        _readable("the token file", path)
+        where, text = f"the token file {path}", Path(path).read_text(errors="replace")
+    token = str(text).strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
+        make = "python3 -c 'import secrets; print(secrets.token_urlsafe())'"
         raise StartError(
-            f"the token file {path} holds no token",
+            f"{where} holds no token",
             "a token is one word of printable ASCII",
-            f"make one: python3 -c 'import secrets; print(secrets.token_urlsafe())' > {path}",
+            f"make one: {make} > {path}" if path else f"make one: {make}",
         )
     return token
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it. Raises UsageError for what no browser would."""
+    found = _ORIGIN.fullmatch(text)
+    if not found:
+        raise UsageError(
+            f"--origin {text} is no origin",
+            "an origin is what a page's address begins with, up to the port",
+            "write it like https://example.org or http://localhost:3000",
+        )
+    return found[1].lower()
 
 
 def _readable(what: str, path: str) -> str:

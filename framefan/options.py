@@ -103,7 +103,12 @@ class Options:
         None
     )
     token_file: Annotated[
-        str | None, _flag("File with the token that clients must show.", _WHERE, metavar="FILE")
+        str | None,
+        _flag(
+            "File with the token that clients must show; or FRAMEFAN_TOKEN holds it.",
+            _WHERE,
+            metavar="FILE",
+        ),
     ] = None
     tls_cert: Annotated[str | None, _flag("Certificate chain, PEM.", _WHERE, metavar="FILE")] = None
     tls_key: Annotated[str | None, _flag("Its private key, PEM.", _WHERE, metavar="FILE")] = None

@@ -25,6 +25,7 @@ import msgspec
 from framefan import host, links, logs
 from framefan.errors import LinkClosed
 from framefan.messages import Start
+from framefan.settings import TOKEN_VARIABLE
 from framefan.sources import mask_source
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Child:
         """Start it. Call from the main thread: the kernel ties its life to the calling thread."""
         ours, theirs = links.pair()
         keep = [theirs.fileno()] + ([inherited_fd] if inherited_fd >= 0 else [])
-        environment = os.environ | {
+        inherited = {key: os.environ[key] for key in os.environ if key != TOKEN_VARIABLE}
+        environment = inherited | {
             CONTROL_FD: str(theirs.fileno()),
             PARENT_PID: str(os.getpid()),
             "OPENCV_LOG_LEVEL": "OFF",  # OpenCV prints URLs with their passwords

@@ -139,7 +139,11 @@ def _make_private(path: Path) -> None:
         except FileNotFoundError as error:
             if folder is path:
                 continue  # removed between the two calls: the caller comes again
-            raise _unusable(folder, error.strerror) from error
+            raise StartError(
+                f"the run's folder {folder} cannot be made",
+                f"{folder.parent} is not there",
+                f"mkdir -p -m 700 {folder.parent}, or unset XDG_RUNTIME_DIR",
+            ) from error
         except OSError as error:
             raise _unusable(folder, error.strerror or str(error)) from error
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():

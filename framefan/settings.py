@@ -12,6 +12,8 @@ from msgspec import Struct
 from framefan.errors import UsageError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+TOKEN_VARIABLE = "FRAMEFAN_TOKEN"  # noqa: S105 - its name, not its value
+"""The environment may hold the token; no child inherits it."""
 Mode = Literal["live", "every"]
 
 

@@ -108,6 +108,29 @@ def test_open_is_told_beside_the_settings() -> None:
 def test_a_token_opens_the_host() -> None:
     made = settings(host="0.0.0.0", token_file=touch("t", "s3cret\n"))
     assert (made.host, made.token) == ("0.0.0.0", "s3cret")
+    assert settings(host="0.0.0.0", env={"FRAMEFAN_TOKEN": "fr0m"}).token == "fr0m"
+    both = settings(env={"FRAMEFAN_TOKEN": "fr0m"}, token_file="t")
+    assert both.token == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://Panel.Example", "https://panel.example"),
+        ("http://localhost:3000/", "http://localhost:3000"),
+        ("http://[::1]:80", "http://[::1]:80"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
+    ],
+)
+def test_origins_are_kept_as_browsers_send_them(given: str, kept: str) -> None:
+    assert settings(origin=[given]).origins == (kept,)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "foo", "null", "*", "localhost:3000", "http://", "http://a/b"]
+)
+def test_origins_that_no_browser_sends(text: str) -> None:
+    refuse(2, "--origin", "http://localhost:3000", origin=[text])
 
 
 def refuse(code: int, *words: str, sources: tuple[str, ...] = (), **options: object) -> None:
@@ -221,6 +244,7 @@ def test_a_certificate_without_its_key() -> None:
 @pytest.mark.parametrize("text", ["", "\n", "two words", "ümlaut", "a\x07b"])
 def test_token_files_without_a_token(text: str) -> None:
     refuse(3, "token", token_file=touch("t", text))
+    refuse(3, "FRAMEFAN_TOKEN", "make one", env={"FRAMEFAN_TOKEN": text})
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ sys.exit(5 if stop else 6)
 def _play(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "play_child.py").write_text(PLAY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("FRAMEFAN_TOKEN", SECRET)
 
 
 def start(inherited_fd: int = -1) -> Child:
