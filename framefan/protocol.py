@@ -119,8 +119,8 @@ class Reply(Struct, tag_field="type", tag="reply", kw_only=True, omit_defaults=T
     id: int | str | None = None
     error: CommandError | UnsetType = UNSET
     subscribe: dict[str, Any] | UnsetType = UNSET
-    """The contract from here on, whole; also what `unsubscribe` is answered with."""
     unsubscribe: dict[str, Any] | UnsetType = UNSET
+    """Of both: the contract from here on, whole."""
     auth: dict[str, Any] | UnsetType = UNSET
     ping: dict[str, Any] | UnsetType = UNSET
 

@@ -186,7 +186,7 @@ class Server:
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
         if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
-            self.tally.closed_by[connection.aborted or str(connection.close_code)] += 1
+            self.tally.ended(connection.aborted or str(connection.close_code))
 
     def authorized(self, connection: ClientConnection) -> None:
         self._strangers.discard(connection)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from framefan_gateway.hub import Hub
     from framefan_gateway.intake import Intake
 
+_MOST_ENDS = 50
+"""Ends that are told each by itself: a client may close with any of thousands of codes."""
+
 
 class Tally:
     def __init__(self, gateway: int, hub: Hub, intake: Intake) -> None:
@@ -23,6 +26,11 @@ class Tally:
         """By close code or reason, how connections of clients ended."""
         self.stages = Stages()
         self.lag = Lag()
+
+    def ended(self, how: str) -> None:
+        """A client's connection ended, by this close code or for this reason of ours."""
+        known = how in self.closed_by or len(self.closed_by) < _MOST_ENDS
+        self.closed_by[how if known else "other"] += 1
 
     def facts(self) -> GatewayFacts:
         """Everything as of now; the supervisor's part, the restarts, is not known here."""

@@ -64,7 +64,7 @@ class Tables:
             results_endpoint=settings.results_endpoint,
             url=self.children.url,
             supervisor=Pid(self.children.supervisor_pid),
-            pool=Pid(os.getpid()),
+            pool=Pid(os.getpid(), self._restarts()),
             gateways=self._gateways(),
             workers=[worker.measure(now) for worker in pool.workers.values()],
             cameras={
@@ -74,6 +74,10 @@ class Tables:
             foreign=pool.outcomes.foreign,
             stale=pool.ledger.stale,
         )
+
+    def _restarts(self) -> int:
+        """How often the supervisor has started a pool anew."""
+        return sum(child.restarts for child in self.children.children if child.stage == "pool")
 
     def _gateways(self) -> list[GatewayFacts]:
         """What each gateway says of itself, with what the supervisor knows of its process."""

@@ -166,3 +166,11 @@ def test_gateways_by_what_they_say_and_what_the_supervisor_knows(
     rows = [(g.id, g.pid, g.state, g.restarts, g.clients) for g in state.gateways]
     assert rows == expected
     assert (state.supervisor.pid, state.url) == (33, "http://x")
+
+
+def test_the_pool_knows_how_often_it_was_started_anew(pool: FakePool, tables: Tables) -> None:
+    said = [ChildFacts("pool", "", 40, "running", 3), ChildFacts("gateway", "1", 50, "running", 2)]
+    tables.children = Children(33, "http://x", said)
+    tables.publish(100.0)
+    (state,) = pool.published
+    assert state.pool.restarts == 3
