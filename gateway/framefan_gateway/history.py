@@ -90,7 +90,8 @@ class History:
         last = self._kept[-1].item if self._fresh else None
         if isinstance(last, Loss) and (last.cause, last.epoch) == (loss.cause, loss.epoch):
             kept = self._kept[-1]
-            self._kept[-1] = kept._replace(item=last._replace(last_seq=loss.last_seq))
+            self._kept[-1] = kept._replace(at=now, item=last._replace(last_seq=loss.last_seq))
+            self._trim(now)
         else:
             self._keep(loss, LOSS_BYTES, now)
 
@@ -102,6 +103,9 @@ class History:
         self._kept.append(_Kept(now, size, item))
         self._fresh += 1
         self.bytes += size
+        self._trim(now)
+
+    def _trim(self, now: float) -> None:
         oldest = now - self._most_s
         while len(self._kept) > 1 and (
             self.bytes > self._most_bytes or (self._kept[0].at < oldest and self._may_go())
@@ -144,7 +148,8 @@ class History:
         return [kept.item for kept in islice(self._kept, start, None)]
 
     def after(self, since: Since) -> Found | None:
-        """What came after that result; None while nothing after it has come here.
+        """What came after that result; None while nothing after it has come here, and while its
+        epoch has ended and nothing of the next one has come.
 
         With a loss or result of another epoch, or a hole behind what is kept, it is not recovered.
         """
@@ -164,7 +169,7 @@ class History:
                 items.append(item)
             elif isinstance(item, Loss) and item.last_seq > since.seq:
                 items.append(item._replace(first_seq=since.seq + 1))
-        if same and not items and _last_seq(newest) < since.seq:
+        if not items and (not self._fresh or _last_seq(newest) < since.seq):
             return None  # it is ahead of us
         return Found(same and not gone, newest.epoch, items, gone)
 
