@@ -97,6 +97,10 @@ class ScriptedGateway:
         self.lines: list[Line] = []
         self.refused = 0
         self.failed: list[BaseException] = []
+        self.answers = asyncio.Event()
+        """Cleared, it leaves handshakes waiting."""
+        self.answers.set()
+        self.asked = 0
 
     async def __aenter__(self) -> ScriptedGateway:
         self._server = await serve(
@@ -120,7 +124,9 @@ class ScriptedGateway:
     def _part(self) -> Part | int:
         return self.parts[min(len(self.lines) + self.refused, len(self.parts) - 1)]
 
-    def _answer(self, connection: ServerConnection, _: Request) -> Response | None:
+    async def _answer(self, connection: ServerConnection, _: Request) -> Response | None:
+        self.asked += 1
+        await self.answers.wait()
         part = self._part()
         if not isinstance(part, int):
             return None
