@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,8 +21,8 @@ from framefan.protocol import Failure, Gap, Result, Resumed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 WAIT_S = 60.0 * SCALE
 QUICKLY = {"backoff_first_s": 0.05}
 
@@ -237,3 +241,25 @@ def test_a_token(tmp_path: Path, token: str | None, code: int) -> None:
         assert caught.value.code == code
         assert "token" in caught.value.why
         assert "token" in caught.value.fix
+
+
+def test_the_example_tells_what_it_sees_and_what_is_refused(run: Run) -> None:
+    program = [sys.executable, str(EXAMPLES / "follow.py")]
+    at_once = os.environ | {"PYTHONUNBUFFERED": "1"}
+    following = subprocess.Popen(
+        [*program, run.url, "front"], stdout=subprocess.PIPE, text=True, env=at_once
+    )
+    try:
+        assert following.stdout is not None
+        line = following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        assert following.wait(30 * SCALE) == 0
+    finally:
+        following.kill()
+        following.communicate()
+    assert re.fullmatch(r"front \d+: motion(, motion)*\n", line)
+    refused = subprocess.run(
+        [*program, run.url, "frnt"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert refused.returncode == 1
+    assert "why: unknown camera" in refused.stderr
