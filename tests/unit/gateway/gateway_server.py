@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -27,14 +28,26 @@ LARGE = {"kind": "value", "payload": "x" * 20_000}
 class Gateway:
     """A server in this loop, fed without a bus."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(
+        self, *, token: str = "", cameras: tuple[str, ...] = ("cam",), **limits: Any
+    ) -> None:
         self.limits = Limits(**({"stall_s": STALL_S} | limits))
-        cameras = (CameraSettings(name="cam", source="demo"),)
-        self.hub = Hub(1000, 1 << 20)
+        named = tuple(CameraSettings(name=name, source="demo") for name in cameras)
+        self.hub = Hub(1000, 1 << 20, self.limits.history_s, self.limits.history_bytes)
         self.intake = Intake(self.hub, 3.0)
-        settings = Settings(cameras=cameras, limits=self.limits)
+        settings = Settings(cameras=named, limits=self.limits, token=token)
         self.server = Server(settings, 1, self.hub, self.intake)
-        self.seq = 0
+        self.next_seq: Counter[str] = Counter()
+        self._n = 0
+
+    @property
+    def seq(self) -> int:
+        """What `cam` will publish next."""
+        return self.next_seq["cam"]
+
+    @seq.setter
+    def seq(self, seq: int) -> None:
+        self.next_seq["cam"] = seq
 
     async def start(self) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -42,12 +55,14 @@ class Gateway:
         self.port = listener.getsockname()[1]
         await self.server.start(listener)
 
-    def publish(self, **changes: Any) -> int:
-        record = outcome(self.seq, **changes)
-        self.intake.take(parts("result/cam/", record), clock.now(), clock.wall())
+    def publish(self, camera: str = "cam", **changes: Any) -> int:
+        seq = self.next_seq[camera]
+        record = outcome(seq, camera, **({"n": self._n} | changes))
+        self.intake.take(parts(f"result/{camera}/", record), clock.now(), clock.wall())
         self.server.news()
-        self.seq += 1
-        return self.seq - 1
+        self.next_seq[camera] += 1
+        self._n += 1
+        return seq
 
     @property
     def url(self) -> str:
@@ -101,8 +116,8 @@ async def read(client: ClientConnection) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def running(**limits: Any) -> AsyncIterator[Gateway]:
-    gateway = Gateway(**limits)
+async def running(**options: Any) -> AsyncIterator[Gateway]:
+    gateway = Gateway(**options)
     await gateway.start()
     try:
         yield gateway
