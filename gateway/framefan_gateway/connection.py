@@ -141,8 +141,9 @@ class ClientConnection(ServerConnection):
             self._bound(client)
 
     def _bound(self, client: Client) -> None:
-        """Answers that nobody reads may not pile up."""
-        if client.place is Place.FULL and self.held_bytes > self._owner.limits.client_buffer_bytes:
+        """Answers that nobody reads may not pile up; a replay that it asked for may wait."""
+        waiting = client.outbox.said_bytes + self.transport.get_write_buffer_size()
+        if client.place is Place.FULL and waiting > self._owner.limits.client_buffer_bytes:
             self.abort("flood")
 
     @property

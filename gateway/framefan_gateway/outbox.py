@@ -120,6 +120,11 @@ class Outbox:
         )
 
     @property
+    def said_bytes(self) -> int:
+        """How much of that is ready to be sent: answers, for instance, but no replay."""
+        return sum(len(item) for item in self._first if not isinstance(item, Due))
+
+    @property
     def behind_bytes(self) -> int:
         """About how much waits for this client, what it shares with others too."""
         return self.own_bytes

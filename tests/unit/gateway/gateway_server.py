@@ -74,7 +74,7 @@ class Gateway:
         await until(lambda: self.hub.clients > before)
         return client
 
-    async def raw(self, rcvbuf: int = 4096) -> socket.socket:
+    async def raw(self, rcvbuf: int = 4096, query: str = "") -> socket.socket:
         """A client that has shaken hands and then reads only what it is told to."""
         sock = socket.socket()
         if rcvbuf:
@@ -83,7 +83,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, ("127.0.0.1", self.port))
         before = self.hub.clients
-        await loop.sock_sendall(sock, UPGRADE)
+        await loop.sock_sendall(sock, UPGRADE.replace(b"/ws", f"/ws{query}".encode(), 1))
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += await loop.sock_recv(sock, 1)
