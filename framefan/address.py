@@ -20,14 +20,14 @@ _IN_QUERY = {"cameras": "camera", "labels": "label"}
 _QUERY_TOKENS = {"token", "access_token"}
 
 
-def websocket(text: str) -> str:
+def websocket(text: str, tls: bool = False) -> str:
     """The WebSocket's address of `ws://`, `wss://`, `http://`, `https://` or `HOST[:PORT]`.
 
-    Raises UsageError for anything else.
+    Raises UsageError for anything else, and with `tls` for an address that is without.
     """
     scheme, separator, _ = text.partition("://")
     if not separator:
-        scheme, text = "ws", f"ws://{text}"
+        scheme, text = ("wss", f"wss://{text}") if tls else ("ws", f"ws://{text}")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -35,6 +35,8 @@ def websocket(text: str) -> str:
         raise _unusable(text, str(error)) from None
     if scheme not in _SCHEMES:
         raise _unusable(text, f"{scheme}:// is no address of a gateway")
+    if tls and _SCHEMES[scheme] != "wss":
+        raise _unusable(text, f"a certificate is named, but {scheme}:// is without TLS")
     if not parts.hostname or port == 0:
         raise _unusable(text, "it names no host and port")
     if parts.username is not None or parts.password is not None:

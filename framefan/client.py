@@ -357,7 +357,7 @@ class connect:  # noqa: N801 - called like a function, as its namesake in websoc
             "format": format,
         }
         self._asked = dial.Asked(
-            url=address.websocket(url),
+            url=address.websocket(url, tls=ssl is not None),
             contract=contract,
             token=token,
             resume=resume,

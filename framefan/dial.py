@@ -16,7 +16,7 @@ from websockets.exceptions import ConcurrencyError, ConnectionClosed, WebSocketE
 
 from framefan import address, clock, listen, refusal
 from framefan.backoff import Backoff
-from framefan.errors import Refused, Unreachable, UsageError
+from framefan.errors import Refused, Unreachable
 from framefan.protocol import Message
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ async def _open(asked: Asked, since: Mapping[str, Position]) -> ClientConnection
             close_timeout=_FAREWELL_S,
             **options,
         )
-    except ValueError as error:  # a context of TLS for an address without it, or the reverse
-        raise UsageError(f"cannot connect to {asked.url}", str(error)) from error
+    except UnicodeError as error:  # of a name that no host can have
+        raise Refused(f"{asked.url} names no host", str(error), "check the address") from error
 
 
 async def _ask_for_nothing(line: ClientConnection, contract: Mapping[str, Any]) -> None:

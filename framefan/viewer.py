@@ -59,10 +59,7 @@ def watch(wanted: Wanted) -> int:
 def _connect(wanted: Wanted) -> connect:
     if wanted.url and wanted.name:
         raise UsageError("both an address and --name", "either says where to look", "leave one out")
-    url = address.websocket(wanted.url) if wanted.url else _url_of_run(wanted.name)
-    secure = url.startswith("wss:")
-    if wanted.tls_ca and not secure:
-        raise UsageError(f"--tls-ca is for an address with TLS, not {url}", "", "write https://")
+    url = wanted.url or _url_of_run(wanted.name)
     cameras = [name for each in wanted.cameras for name in each.split(",") if name]
     return connect(
         url,

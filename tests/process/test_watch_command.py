@@ -175,3 +175,25 @@ def test_a_token_is_needed_and_used(tmp_path) -> None:
         assert shown.returncode == 0
         assert '"type":"result"' in shown.stdout
         assert "open-sesame" not in shown.stdout + shown.stderr
+
+
+def test_a_runs_own_certificate_is_trusted_when_named(tmp_path) -> None:
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    started = Run("demo?size=320x240", "--tls-cert", cert, "--tls-key", key).start()
+    with started.taking_over() as run:
+        wait_until(lambda: (state := run.state()) and state.url, 30, "the run's address")
+        address = run.url
+        ours = ["watch", address, "--tls-ca", cert, "--json", "--duration", "2"]
+        wait_until(lambda: "result" in framefan(*ours).stdout, 60, "results over TLS")
+        assert address.startswith("https://")
+        unknown = framefan("watch", address, "--duration", "60")
+        assert unknown.returncode == 1
+        assert "not trusted" in unknown.stderr
+        assert "--tls-ca" in unknown.stderr
+        plain = framefan("watch", f"127.0.0.1:{run.port}", "--duration", "60")
+        assert plain.returncode == 1
+        assert len(plain.stderr.splitlines()) == 3

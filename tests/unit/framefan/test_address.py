@@ -72,3 +72,11 @@ def test_a_query_names_what_is_asked_for_and_nothing_else() -> None:
         "since": ["a:e1:3,b:e2:4"],
     }
     assert address.asking("ws://h/ws", {"nonempty": False}, {}) == "ws://h/ws"
+
+
+def test_who_names_a_certificate_means_tls() -> None:
+    assert address.websocket("h:1", tls=True) == "wss://h:1/ws"
+    assert address.websocket("https://h:1", tls=True) == "wss://h:1/ws"
+    with pytest.raises(UsageError, match="no address") as caught:
+        address.websocket("http://h:1", tls=True)
+    assert "without TLS" in caught.value.why

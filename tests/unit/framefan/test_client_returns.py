@@ -129,3 +129,9 @@ def test_an_unusable_address_is_said_at_once(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         connect(url)
     assert "pw" not in str(caught.value)
+
+
+async def test_a_name_that_no_host_can_have_is_refused() -> None:
+    with pytest.raises(Refused, match="names no host"):
+        async with connect(f"ws://{'a' * 70}.example/ws"):
+            pass

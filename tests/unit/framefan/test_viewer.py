@@ -54,7 +54,6 @@ def test_where_nothing_listens_it_says_what_to_start(
         (2, ["ftp://h/x"], "ftp"),
         (2, ["ws://h/ws?token=hunter2"], "logs"),
         (2, ["ws://h/ws", "--name", "x"], "both"),
-        (2, ["ws://h/ws", "--tls-ca", "x"], "TLS"),
         (3, ["ws://h/ws", "--token-file", "nix.token"], "nix.token"),
         (3, ["wss://h/ws", "--tls-ca", "nix.pem"], "nix.pem"),
         (1, ["--name", "nix"], '"nix"'),
