@@ -92,9 +92,7 @@ class Outcome:
 
     @property
     def message(self) -> Result | Failure:
-        if self._message is None:
-            self._message = _message(self.record)
-        return self._message
+        return self._message or _message(self.record)
 
     def frame(self, fmt: Format, missed: Missed, now: float, picks: Picks | None = None) -> bytes:
         """The bytes for a client that missed `missed`; `deliver` ends at the first encoding."""
@@ -103,14 +101,16 @@ class Outcome:
         if found is None:
             message = self.message
             if picks is not None and isinstance(message, Result):
-                message = msgspec.structs.replace(message, detections=self._picked(picks))
+                message = msgspec.structs.replace(message, detections=_picked(message, picks))
             if missed is NOTHING:
                 message.missed, message.missed_by = 0, UNSET
             else:
                 message.missed = sum(missed)
                 message.missed_by = missed.by_cause() if message.missed else UNSET
             message.latency_ms = latency(self.record, now)
-            found = self._frames[key] = frame(message, fmt)
+            found = frame(message, fmt)
+            if self._message is not None or key[1:] == _PLAIN:
+                self._frames[key] = found
         return found
 
     def empty(self, picks: Picks | None) -> bool:
@@ -120,22 +120,10 @@ class Outcome:
             return False
         if message.detections is UNSET:
             return message.result in _EMPTY
-        return not self._picked(picks)
-
-    def _picked(self, picks: Picks | None) -> list[Detection] | UnsetType:
-        message = self.message
-        assert isinstance(message, Result)
-        if picks is None or message.detections is UNSET:
-            return message.detections
-        labels, least = picks
-        return [
-            seen
-            for seen in message.detections
-            if (labels is None or seen.label in labels) and seen.confidence >= least
-        ]
+        return not _picked(message, picks)
 
     def rest(self) -> None:
-        """Let go of all that can be made again, but for the bytes that most clients get."""
+        """From here on keep nothing that can be made again, but the bytes that most clients get."""
         self._message = None
         if len(self._frames) > 1:
             self._frames = {key: data for key, data in self._frames.items() if key[1:] == _PLAIN}
@@ -145,6 +133,17 @@ class Outcome:
         """About the bytes of memory it takes."""
         whole = 0 if self._message is None else _DECODED * len(self.record.payload)
         return _BARE + len(self.record.payload) + whole + sum(map(len, self._frames.values()))
+
+
+def _picked(message: Result, picks: Picks | None) -> list[Detection] | UnsetType:
+    if picks is None or message.detections is UNSET:
+        return message.detections
+    labels, least = picks
+    return [
+        seen
+        for seen in message.detections
+        if (labels is None or seen.label in labels) and seen.confidence >= least
+    ]
 
 
 _UNTIMED = Latency(0, 0, 0, 0)

@@ -118,6 +118,22 @@ def test_a_result_is_made_small_when_the_next_one_comes() -> None:
     assert first.frame("json", NOTHING, 1.0)
 
 
+def test_what_looks_back_leaves_nothing_behind() -> None:
+    """Else each replay with a filter of its own would add to what is kept."""
+    history = kept(*range(50), payload=[SEEN] * 20)
+    sizes = []
+    for n in range(1, 9):
+        contract = Contract(nonempty=True, min_confidence=n / 10, format="msgpack")
+        due = history.last(40, Selection(contract)).due
+        assert len(due) == 40
+        for item, missed in due:
+            for more in (missed, Missed(history=n)):
+                item.frame("json", more, 100.0, contract.picks)
+                item.frame("json", NOTHING, 100.0)
+        sizes.append(sum(item.size for item, _ in due[:-1]))  # the newest is live
+    assert sizes == [sizes[0]] * len(sizes)
+
+
 # ---- looking back -------------------------------------------------------------------------------
 
 
