@@ -31,6 +31,8 @@ _QUEUE = 1
 """Messages that websockets holds for us before it stops reading: what waits in the gateway can
 still be replaced by something newer."""
 _OPEN_S = 10.0
+_HEALTHY_S = 10.0
+"""A connection that lasted so long has earned a fresh start."""
 _FAREWELL_S = 2.0
 
 _log = logging.getLogger("framefan.client")
@@ -66,7 +68,7 @@ class Attempts:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._backoff = Backoff(asked.backoff_first_s, asked.backoff_cap_s)
+        self._backoff = Backoff(asked.backoff_first_s, asked.backoff_cap_s, _HEALTHY_S)
         self._due = clock.now()
         self._deadline = None if asked.connect_s is None else self._due + asked.connect_s
         self._opened_at: float | None = None

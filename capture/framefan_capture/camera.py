@@ -17,9 +17,9 @@ import math
 from typing import TYPE_CHECKING
 
 from framefan import clock, logs, sources
+from framefan.backoff import Backoff
 from framefan.errors import SourceError, StartError
 from framefan_capture import source
-from framefan_capture.reconnect import Reconnect
 
 if TYPE_CHECKING:
     from framefan.settings import CameraSettings
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 BAD_IN_A_ROW = 30
 """So many pictures that cannot be decoded, one after the other, and the source is opened anew."""
+
+_HEALTHY_S = 60.0
+"""A camera that was live for so long has earned a fresh start."""
 
 
 class State(enum.Enum):
@@ -45,7 +48,7 @@ class Camera:
         # Played fast, a file has no speed of its own: it waits too, rather than be thrown away.
         self._waits_for_slots = settings.mode == "every" or (settings.fast and self._can_wait)
         self._source = source.make(settings)
-        self._reconnect = Reconnect(settings.backoff_first_s, settings.backoff_cap_s)
+        self._reconnect = Backoff(settings.backoff_first_s, settings.backoff_cap_s, _HEALTHY_S)
         self._state = State.CONNECTING
         self._reason = ""
         self._message = ""
