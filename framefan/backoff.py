@@ -42,7 +42,7 @@ class Backoff:
         return float(min(self._cap_s, self._first_s * 2.0**doublings))
 
     def failed(self, lasted_s: float = 0.0) -> float:
-        """Seconds to wait after a failure that followed something that lasted `lasted_s` seconds."""
+        """Seconds to wait after a failure of something that had lasted `lasted_s` seconds."""
         if lasted_s >= self._healthy_s:
             self._failures = 0
         wait = self._jitter() * self.ceiling_s
