@@ -91,7 +91,11 @@ class Talk:
 
 @contextlib.asynccontextmanager
 async def talking(gateway: Gateway, query: str = "", **options: Any) -> AsyncIterator[Talk]:
-    """Connected, and perhaps not a client yet: a `ping` answered says that it is."""
+    """Connected, and perhaps not a client yet: a `ping` answered says that it is.
+
+    What was published before is the past to it, and not on its way.
+    """
+    gateway.server.flush()
     url = gateway.url + query
     async with connect(url, proxy=None, compression=None, **options) as client:
         yield Talk(client)
