@@ -37,7 +37,7 @@ QUICK = Scale(rounds=2, clients=1000, round_s=1.0, crowd_s=8.0, deliveries=300_0
 def fan_out(folder: str, scale: Scale) -> list[Row]:
     from benchmarks import gateway_cost
 
-    return gateway_cost.fan_out(folder, scale.clients, scale.rounds, scale.round_s, 20.0)
+    return gateway_cost.fan_out(folder, scale.clients, scale.rounds, scale.round_s, 30.0)
 
 
 def cameras(folder: str, scale: Scale) -> list[Row]:

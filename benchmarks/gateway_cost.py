@@ -147,7 +147,7 @@ def fan_out(folder: str, clients: int, rounds: int, seconds: float, fps: float) 
             ways.round(seconds, fps)
     rows = []
     for name, title in _TITLES.items():
-        label = f"CPU a delivery, {clients:,} clients: {title}"
+        label = f"CPU a delivery, {clients:,} clients, {fps:g} results a second: {title}"
         if name in ways.absent:
             rows.append(Row(label, "", f"does not run here: {ways.absent[name]}"))
             continue

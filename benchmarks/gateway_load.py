@@ -8,11 +8,14 @@ counts, times or checks them. `Load` is the benchmark's end: it sends commands o
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import multiprocessing
 import os
 import select
 import socket
+import sys
+import termios
 from array import array
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +31,7 @@ _AT_ONCE = 24
 _PER_ADDRESS = 4000
 """Clients from one loopback address: each address has its own ports."""
 _PATIENCE_S = 20.0
+_LOOK_S = 0.05
 _REQUEST = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
     "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -108,6 +112,32 @@ class Group:
             "open": sum(not client.closed for client in self.clients),
             "ended": sorted(client.ended_at for client in self.clients if client.closed),
         }
+
+
+class StuckGroup(Group):
+    """Clients that never read. It notes when the kernel last took a byte for any of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken = array("i")
+        self._look_at = 0.0
+        self.took_at = 0.0
+
+    def look(self, now: float) -> None:
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_S
+        taken = array("i", [_unread(each.sock) for each in self.clients if not each.closed])
+        if taken != self._taken:
+            self._taken, self.took_at = taken, now
+
+    def report(self) -> dict[str, Any]:
+        return super().report() | {"took_at": self.took_at}
+
+
+def _unread(sock: socket.socket) -> int:
+    """Bytes that the kernel holds for this client."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 class TimedGroup(Group):
@@ -257,10 +287,23 @@ class Loop:
         group = self.groups.get(name)
         if group is None:
             group = self.groups[name] = TimedGroup() if timed else Group()
-        reads = options.pop("reads", True)
         for client in connect(group, port, options.pop("path", "/ws"), count, **options):
-            self.add(client, reads)
+            self.add(client)
         return len(group.clients)
+
+    def stick(self, name: str, port: int, count: int, rcvbuf: int) -> None:
+        """Connect clients that never read."""
+        group = self.groups[name] = StuckGroup()
+        for client in connect(group, port, "/ws", count, rcvbuf):
+            self.add(client, reads=False)
+        self.ticker = group.look
+
+    def unstick(self, name: str) -> float:
+        """They go; when the last of them took a byte."""
+        self.ticker = None
+        took_at = self.groups[name].report()["took_at"]
+        self.close(name)
+        return float(took_at)
 
     def report(self, name: str) -> dict[str, Any]:
         return self.groups[name].report()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import multiprocessing
 import os
 import select
@@ -173,6 +174,7 @@ WAYS = {"bare": bare, "wait": wait, "broadcast": broadcast, "uwebsockets": uwebs
 
 def _main(way: str, endpoint: str, core: int, told: Connection) -> None:
     os.sched_setaffinity(0, {core})
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it tells of each lost client
     gc.collect()
     gc.freeze()
     WAYS[way](Texts(endpoint, f"{way}/"), told)
