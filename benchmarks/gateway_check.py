@@ -8,7 +8,7 @@ the gateway says it offered.
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from benchmarks.gateway_load import Client, Group, Loop, connect
 from framefan import clock
 
 _MOST_ERRORS = 20
+_TRAIL = 24
+"""Messages that a client remembers, to be shown with an error."""
 _ALWAYS = frozenset({"lost", "bus"})
 
 
@@ -127,10 +129,12 @@ class Camera:
 class Account:
     """What one client has received and was told that it missed."""
 
-    __slots__ = ("asked", "cameras", "missed_by", "received", "until")
+    __slots__ = ("asked", "cameras", "missed_by", "received", "since", "trail", "until")
 
     def __init__(self, asked: Asked, since: dict[str, tuple[str, int]] | None = None) -> None:
         self.asked = asked
+        self.since = since
+        self.trail: deque[tuple[Any, ...]] = deque(maxlen=_TRAIL)
         self.cameras = {name: Camera(*position) for name, position in (since or {}).items()}
         self.received = 0
         self.missed_by: Counter[str] = Counter()
@@ -144,6 +148,8 @@ class Account:
     def take(self, message: Message) -> str:
         """What is wrong with this message; mostly nothing."""
         kind = message.type
+        at = message.seq if message.first_seq < 0 else (message.first_seq, message.last_seq)
+        self.trail.append((kind, message.camera, at, message.missed))
         if kind in ("result", "error"):
             return self._missed(message) or self._result(message) or self._content(message)
         if kind == "gap":
@@ -225,7 +231,8 @@ class CheckedGroup(Group):
         if wrong:
             self.wrong += 1
             if len(self.errors) < _MOST_ERRORS:
-                self.errors.append(f"{account.asked.query}: {wrong}")
+                told = f"since {account.since}, at last {list(account.trail)}"
+                self.errors.append(f"{account.asked.query}: {wrong}; {told}")
 
 
 @dataclass
