@@ -15,20 +15,16 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
 import os
-import socket
-import struct
-import termios
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
-from framefan import clock, host
-from framefan_gateway import pace
+from framefan import clock
+from framefan_gateway import kernel, pace
 from framefan_gateway.contract import DEFAULT
 from framefan_gateway.group import Line, Place
 
@@ -40,11 +36,7 @@ if TYPE_CHECKING:
     from framefan_gateway.group import Client
     from framefan_gateway.hub import Hub
 
-_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-_TCPI_RTT = struct.Struct("68xI")
-"""The smoothed round trip time in Linux's struct tcp_info, in microseconds."""
-_ROUND_TRIP_GUESS_S = 0.1
-_STALL_CHECKS = 8
+_STALL_CHECKS = 16
 """How often within the stall deadline a full line is looked at."""
 _BURST_S = 3.0
 """How many seconds' worth of messages a client may send at once."""
@@ -65,6 +57,9 @@ class Owner(Protocol):
     def lost(self, connection: ClientConnection) -> None:
         """The TCP connection is gone."""
 
+    def filled(self, connection: ClientConnection) -> None:
+        """A client's line is full."""
+
     def probe(self, connection: ClientConnection) -> None:
         """A `latest` client joined: call its `probe` after each flush while it is young."""
 
@@ -79,6 +74,8 @@ class ClientConnection(ServerConnection):
         self._client: Client | None = None
         self._pace = pace.Pace()
         self._pings = 0
+        self._whole = True
+        """Whether what was received so far ends with a whole frame."""
         self._stall: asyncio.TimerHandle | None = None
         self._moved_at = 0.0
         self._outstanding = 0
@@ -86,6 +83,8 @@ class ClientConnection(ServerConnection):
         self._credited_at = clock.now()
         self._ending = False
         self._full_at = 0.0
+        self._fd = -1
+        """To write to past the transport, where that can be."""
         self.address = ""
         """Where the client is; its port is left out."""
         self.joined_at = 0.0
@@ -115,7 +114,7 @@ class ClientConnection(ServerConnection):
         """
         client.line = line
         if client.contract.delivery == "latest":
-            self._ping(client.outbox.account().bytes, behind=data)
+            self._ping(client.outbox.sent_bytes, behind=data)
         else:
             line.write(data)
 
@@ -125,7 +124,7 @@ class ClientConnection(ServerConnection):
         if client is None:
             return
         if contract.delivery != client.contract.delivery:
-            self._pace = pace.Pace(client.outbox.account().bytes)
+            self._pace = pace.Pace(client.outbox.sent_bytes)
             client.line = self._line()
         self._owner.hub.switch(client, contract, opening, reply, now)
         self._free_line(now)
@@ -181,14 +180,14 @@ class ClientConnection(ServerConnection):
         write = self.transport.write
         if self.transport.get_extra_info("ssl_object") is not None:
             return Line(write, lambda data: write(data) or len(data))
-        fd = self.transport.get_extra_info("socket").fileno()
-        return Line(write, functools.partial(os.write, fd))
+        self._fd = self.transport.get_extra_info("socket").fileno()
+        return Line(write, functools.partial(os.write, self._fd))
 
     def _paced_line(self, client: Client) -> Line:
         """Each write ends with a ping, and the line is full until its pong has come."""
 
         def write(data: bytes) -> int:
-            self._ping(client.outbox.account().bytes, data)
+            self._ping(client.outbox.sent_bytes, data)
             self._fill(client)
             return len(data)
 
@@ -202,6 +201,7 @@ class ClientConnection(ServerConnection):
     def _fill(self, client: Client) -> None:
         if client.place is not Place.FULL:
             self._full_at = clock.now()
+            self._owner.filled(self)
         self._owner.hub.line_full(client)
 
     def leave(self) -> None:
@@ -229,9 +229,7 @@ class ClientConnection(ServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         sock = transport.get_extra_info("socket")
-        if _NOTSENT_LOWAT is not None:
-            unsent = self._owner.limits.unsent_bytes
-            sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, unsent)
+        kernel.bound_unsent(sock, self._owner.limits.unsent_bytes)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self.transport = cast("asyncio.Transport", transport)  # TLS may pause us in the next line
@@ -258,6 +256,13 @@ class ClientConnection(ServerConnection):
         self._free_line(clock.now())
 
     def data_received(self, data: bytes) -> None:
+        if self._whole:
+            number = pace.pong_in(data)
+            if number is not None and self._pace.awaits(number):
+                self._ponged(number, clock.now())  # the rest of websockets would cost far more
+                return
+            opening = self.protocol.state is not OPEN
+            self._whole = data.endswith(b"\r\n\r\n") if opening else pace.whole(data)
         super().data_received(data)
         if self.transport.get_write_buffer_size() > self._owner.limits.client_buffer_bytes:
             self.abort("flood")
@@ -292,13 +297,27 @@ class ClientConnection(ServerConnection):
             if self._pace.waited(now) > self._owner.limits.stall_s:
                 self.abort("stalled")
             return
-        account = client.outbox.account()
-        if self._pace.late(account.bytes, now):
-            round_trip_s = _round_trip_s(self.transport.get_extra_info("socket"))
-            if self._pace.falls_behind(round_trip_s, account.conflated, now):
+        sent = client.outbox.sent_bytes
+        if self._pace.late(sent, now):
+            round_trip_s = kernel.round_trip_s(self.transport.get_extra_info("socket"))
+            if self._pace.falls_behind(round_trip_s, client.outbox.account().conflated, now):
                 self._lag(client)
-        elif self._pace.wants_ping(account.bytes):
-            self._ping(account.bytes)
+        elif self._pace.wants_ping(sent):
+            if client.place is Place.IN_STEP and self._fd >= 0:
+                client.group.write_by(client, functools.partial(self._offer_with_ping, client))
+            else:
+                self._ping(sent)
+
+    def _offer_with_ping(self, client: Client, data: bytes) -> int:
+        """Once: a ping costs least as the end of a write that is made anyway."""
+        client.group.write_by(client, client.line.offer)
+        whole = data + pace.ping(self._pings + 1)
+        taken = os.write(self._fd, whole)
+        self._pings += 1
+        self._pace.pinged(self._pings, client.outbox.sent_bytes, clock.now())
+        if taken < len(whole):
+            self.transport.write(whole[taken:])
+        return len(data)
 
     def probe(self, now: float) -> None:
         """Find out the pace of a young client; the server calls it after each flush."""
@@ -309,15 +328,15 @@ class ClientConnection(ServerConnection):
             client.line = self._line()
             self._free_line(now)
         elif not self._pace.lagging:
-            account = client.outbox.account()
-            if self._pace.exceeds_window(account.bytes, account.conflated, now):
+            sent = client.outbox.sent_bytes
+            if self._pace.exceeds_window(sent, client.outbox.account().conflated, now):
                 self._lag(client)
-            elif self._pace.wants_ping(account.bytes):
-                self._ping(account.bytes)
+            elif self._pace.wants_ping(sent):
+                self._ping(sent)
 
     def _lag(self, client: Client) -> None:
         """From here on nothing more is sent until all that was sent is known to be read."""
-        self._ping(client.outbox.account().bytes)
+        self._ping(client.outbox.sent_bytes)
         self._fill(client)
         client.line = self._paced_line(client)
 
@@ -375,21 +394,4 @@ class ClientConnection(ServerConnection):
     def _unread(self) -> int:
         """Bytes on their way: in the transport's buffer, and in the kernel unacknowledged."""
         buffered = self.transport.get_write_buffer_size()
-        return buffered + _in_kernel(self.transport.get_extra_info("socket"))
-
-
-def _round_trip_s(sock: socket.socket) -> float:
-    """What the kernel measured for this connection, or a guess where it does not say."""
-    if not hasattr(socket, "TCP_INFO") or not host.LINUX:
-        return _ROUND_TRIP_GUESS_S
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTT.size)
-    return float(_TCPI_RTT.unpack(info)[0]) / 1e6
-
-
-def _in_kernel(sock: socket.socket) -> int:
-    try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
-    except OSError:  # closing, or a system that does not answer this for sockets
-        return 0
-    count: int = struct.unpack("i", answer)[0]
-    return count
+        return buffered + kernel.unacknowledged_bytes(self.transport.get_extra_info("socket"))

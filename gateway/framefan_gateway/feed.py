@@ -81,14 +81,14 @@ class Feed:
         self._selection = Selection(contract)
         self._losses = Totals()
         self._sent = 0
-        self._sent_bytes = 0
+        self.sent_bytes = 0
         self._batch: list[bytes] = []
         self.batch_bytes = 0
 
     @property
     def totals(self) -> Totals:
         """Of a client that has been in step since the feed began."""
-        return self._losses.plus(Totals(self._sent, self._sent, bytes=self._sent_bytes))
+        return self._losses.plus(Totals(self._sent, self._sent, bytes=self.sent_bytes))
 
     def prime(self, camera: str, history: History) -> None:
         """Start with what was seen of a camera before this feed began."""
@@ -134,7 +134,7 @@ class Feed:
         self._batch.append(data)
         self.batch_bytes += size
         self._sent += results
-        self._sent_bytes += size
+        self.sent_bytes += size
 
     def _lose(self, missed: Missed) -> None:
         self._losses = self._losses.plus(Totals.of(missed))

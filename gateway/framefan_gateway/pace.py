@@ -38,6 +38,9 @@ _PREFIX = b"pace"
 _PING = 0x89
 """The first byte of a ping."""
 _NUMBER = struct.Struct("!Q")
+_PONG = bytes((0x8A, 0x80 | (len(_PREFIX) + _NUMBER.size)))
+"""How a masked pong of this size begins."""
+_PONG_BYTES = 2 + 4 + len(_PREFIX) + _NUMBER.size
 
 
 def ping(number: int) -> bytes:
@@ -51,6 +54,25 @@ def number_of(payload: bytes) -> int | None:
     if len(payload) != len(_PREFIX) + _NUMBER.size or not payload.startswith(_PREFIX):
         return None
     return int(_NUMBER.unpack_from(payload, len(_PREFIX))[0])
+
+
+def pong_in(data: bytes) -> int | None:
+    """The number that comes back, when `data` is one whole pong of ours and nothing else."""
+    if len(data) != _PONG_BYTES or data[:2] != _PONG:
+        return None
+    mask = int.from_bytes(data[2:6] * 3, "big")
+    return number_of((int.from_bytes(data[6:], "big") ^ mask).to_bytes(12, "big"))
+
+
+def whole(data: bytes) -> bool:
+    """Whether what begins with a frame from a client ends with one (RFC 6455, section 5.2)."""
+    at, end = 0, len(data)
+    while at + 1 < end:
+        short = data[at + 1] & 0x7F
+        wide = {126: 2, 127: 8}.get(short, 0)
+        size = int.from_bytes(data[at + 2 : at + 2 + wide], "big") if wide else short
+        at += 2 + wide + 4 + size
+    return at == end
 
 
 class Pace:

@@ -69,6 +69,8 @@ class Server:
         self._intake = intake
         self._web = web.Web(settings, gateway, hub, intake, self.tally, self._facts)
         self._connections: set[ClientConnection] = set()
+        self._full: set[ClientConnection] = set()
+        """Whose line was full when it was last looked at, or since."""
         self._strangers: set[ClientConnection] = set()
         """Past the handshake, and still to say who they are."""
         self._addresses: Counter[str] = Counter()
@@ -152,6 +154,8 @@ class Server:
         now = clock.now()
         self.tally.lag.beat(now, _PULSE_S)
         self._shed()
+        for connection in tuple(self._full):  # those that lag have a deadline
+            connection.pulse(now)
         self._turn = self._turn or list(self._connections)
         for connection in self._turn[-_PULSES:]:
             connection.pulse(now)
@@ -160,7 +164,7 @@ class Server:
     def _shed(self) -> None:
         """Keep what waits for all clients within its bound: who is furthest behind goes first."""
         most, held = self.limits.gateway_buffer_bytes, self.hub.log_bytes
-        full = [each for each in self._connections if each.full_since is not None]
+        full = self._full = {each for each in self._full if each.full_since is not None}
         held += sum(each.held_bytes for each in full)
         if held <= most:
             return
@@ -187,6 +191,9 @@ class Server:
             del self._addresses[connection.address]
         if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
             self.tally.ended(connection.aborted or str(connection.close_code))
+
+    def filled(self, connection: ClientConnection) -> None:
+        self._full.add(connection)
 
     def authorized(self, connection: ClientConnection) -> None:
         self._strangers.discard(connection)
