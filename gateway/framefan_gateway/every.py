@@ -125,7 +125,7 @@ class EveryOutbox(Outbox):
         if not line.current or line.latest is None:
             self.go_on(camera, NOTHING)
             return
-        self._first.append(Due(line.latest, NOTHING))
+        self._first.append(Due(line.latest, NOTHING, self._of))
         self._own = self._own.plus(Totals(offered=1))
         for loss in line.losses:
             self.greet(gap(loss).frame(self._of.format))

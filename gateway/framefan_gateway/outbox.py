@@ -41,6 +41,8 @@ class Due(NamedTuple):
 
     outcome: Outcome
     missed: Missed
+    feed: Feed
+    """Of the contract under which it is due: its format, and what it picks."""
 
 
 class Rest(NamedTuple):
@@ -75,7 +77,7 @@ class Outbox:
     def replay(self, camera: str, replay: Replay) -> None:
         """Begin with a camera's past; from the feed comes what is newer than now."""
         for outcome, missed in replay.due:
-            self._first.append(Due(outcome, missed))
+            self._first.append(Due(outcome, missed, self._feed))
         self._own = self._own.plus(Totals(offered=len(replay.due)))
         self._own = self._own.plus(Totals.of(replay.missed))
         self.go_on(camera, replay.trailing)
@@ -199,11 +201,8 @@ class Outbox:
         while self._first and size < most_bytes:
             item = self._first.popleft()
             if isinstance(item, Due):
-                feed = self._feed
-                item, results = (
-                    item.outcome.frame(feed.format, item.missed, now, feed.picks),
-                    results + 1,
-                )
+                results += 1
+                item = item.outcome.frame(item.feed.format, item.missed, now, item.feed.picks)
             parts.append(item)
             size += len(item)
         return parts, results

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from gateway_fakes import outcome, status
-from hub_reader import Reader
+from hub_reader import Reader, split
 
 from framefan_gateway import wire
 from framefan_gateway.accounts import Loss
-from framefan_gateway.contract import Contract
+from framefan_gateway.contract import Contract, Opening
 from framefan_gateway.group import Line, Place
 from framefan_gateway.hub import Hub, NewEpoch
 
@@ -237,3 +237,17 @@ def test_leaving_moves_the_account_to_those_who_left(hub: Hub) -> None:
     assert hub.clients == 0
     publish(hub, 1)
     assert len(reader.results) == 1
+
+
+def test_what_is_still_due_of_an_old_contract_leaves_as_that_had_it(hub: Hub) -> None:
+    for seq in range(3):
+        publish(hub, seq)
+    written: list[bytes] = []
+    line = Line(written.append, whole(written.append))
+    client = hub.join(Contract(), line, lambda _: None, 0.0, Opening(history=3))
+    hub.switch(client, Contract(format="msgpack"), Opening(), b"reply", 0.0)
+    before, after = b"".join(written).split(b"reply")
+    assert [message["seq"] for message in split(before)] == [0, 1, 2]
+    assert after == b""
+    publish(hub, 3)
+    assert written[-1][0] == 0x82
