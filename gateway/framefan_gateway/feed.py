@@ -59,7 +59,8 @@ class CameraLine:
         if not self.current:
             return
         last = self.losses[-1] if self.losses else None
-        if last and (last.cause, last.epoch) == (loss.cause, loss.epoch):
+        at_its_end = last and last.last_seq + 1 == loss.first_seq  # else others lie between
+        if last and at_its_end and (last.cause, last.epoch) == (loss.cause, loss.epoch):
             self.losses[-1] = last._replace(last_seq=loss.last_seq)
         else:
             self.losses.append(loss)

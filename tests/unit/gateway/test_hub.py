@@ -251,3 +251,18 @@ def test_what_is_still_due_of_an_old_contract_leaves_as_that_had_it(hub: Hub) ->
     assert after == b""
     publish(hub, 3)
     assert written[-1][0] == 0x82
+
+
+def test_a_newcomers_gaps_leave_out_what_was_refused_between_them(hub: Hub) -> None:
+    contract = Contract(delivery="every", nonempty=True)
+    Reader(hub, contract)
+    publish(hub, 0)
+    lose(hub, 1, 1)
+    publish(hub, 2, payload=[])
+    lose(hub, 3, 3)
+    newcomer = Reader(hub, contract)
+    publish(hub, 4)
+    told = [(m.get("seq"), m.get("first_seq"), m["missed"]) for m in newcomer.received]
+    assert told == [(0, None, 0), (None, 1, 1), (None, 3, 1), (4, None, 1)]
+    newcomer.check_holes()
+    assert newcomer.client.outbox.account().missed == 3
