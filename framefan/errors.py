@@ -94,7 +94,9 @@ class SourceError(FramefanError):
 
 
 class ClientError(FramefanError):
-    pass
+    def __str__(self) -> str:
+        """With the reason: who catches it in a program of their own reads this, not `lines`."""
+        return f"{self.what}: {self.why}" if self.why else self.what
 
 
 class Refused(ClientError):

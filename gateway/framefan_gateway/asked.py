@@ -173,7 +173,9 @@ def _number(least: float, most: float, what: str) -> Callable[[str, Any], Any]:
 def _history(name: str, value: Any) -> int:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not 0 <= value <= _MOST_HISTORY:
-        raise Refusal(BAD_VALUE, f"{name} is a number of results, not {shown(value)!r}")
+        raise Refusal(
+            BAD_VALUE, f"{name} is a number of results up to {_MOST_HISTORY}, not {shown(value)!r}"
+        )
     return int(value)
 
 

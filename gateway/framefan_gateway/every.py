@@ -52,6 +52,12 @@ class EveryFeed(Feed):
     def log_bytes(self) -> int:
         return self._log_bytes
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the log is half full: who can take some should get it now."""
+        half = 2 * len(self._log) >= self._most_messages or 2 * self._log_bytes >= self._most_bytes
+        return self.keep and half
+
     def entry(self, position: int) -> Entry:
         """The entry of that number, which is kept."""
         return self._log[position - self.start]
@@ -158,7 +164,9 @@ class EveryOutbox(Outbox):
         self.position = self._of.end
 
     def drain(self, now: float, most_bytes: int) -> bytes:
-        """The next entries of the log, once what comes first is through."""
+        """The next entries of the log, once what comes first is through. None past its bound."""
+        if self.overflowed:
+            return b""
         parts, results = self._take_first(now, most_bytes)
         size = sum(map(len, parts))
         while not self._first and size < most_bytes and self.position < self._of.end:

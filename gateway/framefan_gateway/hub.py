@@ -248,7 +248,7 @@ class Hub:
         for contract, group in self._groups.items():
             if contract.covers(camera):
                 group.feed.outcome(outcome, now, superseded=superseded)
-                if group.feed.batch_bytes >= BATCH_BYTES:
+                if group.feed.batch_bytes >= BATCH_BYTES or group.pressed:
                     much.append(group)
         # A line that fills takes the rest of its write with it, so a write must not be large.
         for group in much:

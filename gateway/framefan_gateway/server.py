@@ -190,7 +190,7 @@ class Server:
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
         if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
-            self.tally.ended(connection.aborted or str(connection.close_code))
+            self.tally.ended(connection.aborted or _code(connection))
 
     def filled(self, connection: ClientConnection) -> None:
         self._full.add(connection)
@@ -248,6 +248,13 @@ class Server:
             raise
         finally:
             self._strangers.discard(connection)
+
+
+def _code(connection: ClientConnection) -> str:
+    """The close code: the client's, or ours where it went without answering."""
+    protocol = connection.protocol
+    closed = protocol.close_rcvd or protocol.close_sent
+    return "1006" if closed is None else str(int(closed.code))
 
 
 def _busy(request: Request, message: str) -> Response:

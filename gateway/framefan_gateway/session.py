@@ -150,6 +150,8 @@ class Session:
         self._say(Reply(id=command.id, auth={}))
 
     def _ping(self, command: Command) -> None:
+        for name in command.options:
+            raise Refusal(asked.UNKNOWN_OPTION, f'ping takes no options, not "{asked.shown(name)}"')
         self._say(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
 
 

@@ -266,3 +266,16 @@ def test_a_newcomers_gaps_leave_out_what_was_refused_between_them(hub: Hub) -> N
     assert told == [(0, None, 0), (None, 1, 1), (None, 3, 1), (4, None, 1)]
     newcomer.check_holes()
     assert newcomer.client.outbox.account().missed == 3
+
+
+def test_much_news_at_once_is_no_lag_of_a_client_with_a_free_line() -> None:
+    hub = Hub(every_messages=20, every_bytes=1 << 20)
+    publish(hub, 0)
+    lose(hub, 1, 1)
+    client = Reader(hub, Contract(delivery="every"), opening=Opening(history=3))
+    publish(hub, 0, "b")
+    for seq in range(1, 100):
+        hub.tell(wire.Outcome(outcome(seq, "b")))
+    hub.flush(0.0)
+    assert not client.evicted
+    assert [m["seq"] for m in client.results if m["camera"] == "b"] == list(range(100))
