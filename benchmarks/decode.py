@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from benchmarks.report import percentile
 from framefan import clock
 from framefan.ring import RingWriter
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _LARGEST = 1280 * 720 * 3
 def loop(text: str, seconds: float) -> dict[str, float]:
     from framefan_capture.source import make
 
-    source = make(CameraSettings(name="bare", source=text))
+    source = make(CameraSettings(name="bare", source=SourceText(text)))
     source.open()
     ring = RingWriter(1, _SLOTS, _LARGEST)
     cpu: list[float] = []

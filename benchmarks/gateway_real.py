@@ -23,6 +23,7 @@ from benchmarks.run import until
 from framefan import bus, clock, links, messages, processes
 from framefan.errors import LinkClosed
 from framefan.records import Detection, GatewayFacts, OutcomeRecord
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_gateway.accounts import NOTHING
 from framefan_gateway.wire import Outcome
@@ -114,7 +115,7 @@ class Gateway:
         self.settings = Settings(
             name="bench",
             run_dir=folder,
-            cameras=tuple(CameraSettings(name=name, source="demo") for name in cameras),
+            cameras=tuple(CameraSettings(name=name, source=SourceText("demo")) for name in cameras),
             log_level="warning",
         )
         if limits:

@@ -42,6 +42,7 @@ from framefan.messages import (
 from framefan.processes import POOL, Child
 from framefan.records import OutcomeRecord
 from framefan.ring import RingWriter
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Inference:
             name=f"bench-{os.getpid()}",
             run_dir=folder,
             cameras=tuple(
-                CameraSettings(name=name, source="demo", stalled_s=3600) for name in SIZES
+                CameraSettings(name=name, source=SourceText("demo"), stalled_s=3600)
+                for name in SIZES
             ),
             workers=1,
             predictor=predictors.reference("nothing"),

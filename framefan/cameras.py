@@ -10,6 +10,7 @@ import msgspec
 
 from framefan import sources
 from framefan.errors import StartError, UsageError
+from framefan.secret import SourceText
 from framefan.settings import NAME, CameraSettings
 
 COMMANDS = ("run", "doctor", "once", "status", "watch", "predictors")
@@ -59,19 +60,24 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
             "names are 1 to 32 of a-z, 0-9, _ and -, starting with a letter or digit",
             "write NAME=SOURCE with such a name",
         )
-    camera: CameraSettings = converted(f"the camera {name}", table, CameraSettings)
-    spec = sources.parse(camera.source)
+    camera: CameraSettings = converted(f"the camera {name}", _with_secret(table), CameraSettings)
+    spec = sources.parse(camera.source.reveal())
     if camera.mode == "every" and not spec.can_wait:
         raise UsageError(
-            f"--mode every does not go with {sources.mask_source(camera.source)}",
+            f"--mode every does not go with {camera.source}",
             "a live stream does not wait: what is not read in time is gone",
             "use --mode live, or record the stream and give the file",
         )
     if spec.kind in ("file", "pattern"):
         path = str(Path(spec.value).expanduser())
         _check_file(path, spec.kind)
-        camera = msgspec.structs.replace(camera, source=path)
+        camera = msgspec.structs.replace(camera, source=SourceText(path))
     return camera
+
+
+def _with_secret(table: dict[str, Any]) -> dict[str, Any]:
+    source = table.get("source")
+    return table | {"source": SourceText(source)} if isinstance(source, str) else table
 
 
 def _check_file(path: str, kind: str) -> None:

@@ -199,9 +199,9 @@ def _sentence(error: CycloptsError) -> str:
 def _fail(error: FramefanError, tokens: Sequence[str]) -> int:
     if _debugs(tokens):
         traceback.print_exc()
-    from framefan.sources import mask
+    from framefan import logs
 
-    sys.stderr.write(mask("\n".join(error.lines())) + "\n")
+    sys.stderr.write(logs.clean("\n".join(error.lines())) + "\n")
     return error.exit_code
 
 

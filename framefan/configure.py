@@ -23,6 +23,7 @@ from framefan import listen, predictors
 from framefan.cameras import converted, made_of, named
 from framefan.errors import StartError, UsageError
 from framefan.options import Options
+from framefan.secret import Secret
 from framefan.settings import TOKEN_VARIABLE, CameraSettings, Limits, Settings, run_dir
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _settings(choices: Choices) -> Settings:
     predictor = values.get("predictor", "motion")
     _check_predictor(predictor)
     host = values.get("host", "127.0.0.1")
-    token = _token(values)
+    token = Secret(_token(values))
     _check_host(host, token)
     defaults = Settings()
     name = values.get("name", defaults.name)
@@ -240,7 +241,7 @@ def _check_predictor(text: str) -> None:
         _readable("the predictor", reference.target)
 
 
-def _check_host(host: str, token: str) -> None:
+def _check_host(host: str, token: Secret) -> None:
     if not listen.is_loopback(host) and not token:
         raise UsageError(
             f"--host {host} without a token",

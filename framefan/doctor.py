@@ -217,8 +217,8 @@ def _memory(settings: Settings) -> Finding:
 def _ring_bytes(settings: Settings, camera: CameraSettings) -> int:
     """What the camera's ring takes if its frames are 1080p; the demo says its size itself."""
     width, height = _ASSUMED_SIZE
-    if sources.parse(camera.source).kind == "demo":
-        size = parse_qs(camera.source.partition("?")[2]).get("size", ["1280x720"])[0]
+    if sources.parse(camera.source.reveal()).kind == "demo":
+        size = parse_qs(camera.source.reveal().partition("?")[2]).get("size", ["1280x720"])[0]
         numbers = size.split("x")
         if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
             width, height = int(numbers[0]), int(numbers[1])
@@ -244,8 +244,8 @@ def _predictor(settings: Settings) -> Finding:
 
 def _source(camera: CameraSettings) -> Finding:
     """Files were opened while the arguments were read; the network is left to the run."""
-    spec = sources.parse(camera.source)
-    shown = sources.mask_source(camera.source)
+    spec = sources.parse(camera.source.reveal())
+    shown = str(camera.source)
     if spec.kind in ("file", "pattern"):
         return Finding(Level.OK, camera.name, f"{shown} can be read")
     if spec.kind == "webcam" and not os.access(f"/dev/video{spec.value}", os.R_OK | os.W_OK):

@@ -1,4 +1,4 @@
-"""Log lines of all processes: one format, to stderr, with the secrets of URLs masked.
+"""Log lines of all processes: one format, to stderr, with every known secret taken out.
 
 The standard library's logging does it: structlog, which we would otherwise take, costs each of
 our processes 110 ms of start, and a restart is counted in those.
@@ -12,11 +12,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from framefan.sources import mask
+from framefan.secret import Redaction
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
 
+_redaction = Redaction()
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -34,21 +35,30 @@ class _Formatter(logging.Formatter):
         if self._as_json:
             head = {"ts": round(record.created, 3), "level": record.levelname.lower()}
             whole = head | {"process": self._process, "message": message} | facts
-            return mask(json.dumps(whole, default=str))
+            return clean(json.dumps(whole, default=str))
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         tail = "".join(f"  {key}={value}" for key, value in facts.items())
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        return mask(f"{clock}.{int(record.msecs):03d}  {self._process:<10}  {level}{message}{tail}")
+        return clean(
+            f"{clock}.{int(record.msecs):03d}  {self._process:<10}  {level}{message}{tail}"
+        )
 
 
 def configure(settings: Settings, process: str) -> None:
     """Set up this process's log; `process` is the name its lines begin with."""
+    global _redaction  # noqa: PLW0603 - the log is the process's own, and so are its secrets
+    _redaction = Redaction(settings.token, *(camera.source for camera in settings.cameras))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(process, settings.log_format == "json"))
     root = logging.getLogger("framefan")
     root.handlers = [handler]
     root.propagate = False
     root.setLevel(_LEVELS[settings.log_level])
+
+
+def clean(text: str) -> str:
+    """Text for people, without any secret that this process knows."""
+    return _redaction.clean(text)
 
 
 _log = logging.getLogger("framefan")

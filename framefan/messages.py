@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from framefan.records import GatewayFacts, StateRecord
-from framefan.settings import Settings
+from framefan.settings import CameraSettings, Settings
 
 
 class _Link(Struct, array_like=True, tag=True):
@@ -58,6 +58,9 @@ class ChildFacts(Struct, frozen=True):
     pid: int
     state: str
     restarts: int
+    reason: str = ""
+    """Why it is not running: decoder_died or no_progress for a capture."""
+    next_start_s: float | None = None
 
 
 class Children(_Link):
@@ -75,8 +78,44 @@ class Table(_Link):
     all_ended: bool
 
 
+class Cameras(_Link):
+    """Supervisor -> pool: the cameras there are from now on, all of them, addresses masked."""
+
+    cameras: list[CameraSettings]
+
+
 ToSupervisor = Progress | Fatal | Table
-FromSupervisor = Start | Stop | Children
+FromSupervisor = Start | Stop | Children | Cameras
+
+
+# ---- a command -> supervisor, over RUN_DIR/control -------------------------------------------
+
+
+class Reload(_Link):
+    """Read the configuration again, and make the running cameras what it says."""
+
+
+class Reloaded(_Link):
+    """Names of cameras; `notes` are sentences about what changed and needs a new start."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    kept: list[str]
+    notes: list[str]
+
+
+class NotDone(_Link):
+    """Nothing was changed; the lines of an error, and the code to exit with."""
+
+    exit_code: int
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+ToControl = Reload
+FromControl = Reloaded | NotDone
 
 
 # ---- capture or gateway -> pool, over the pool's listening socket ----------------------------
@@ -113,6 +152,10 @@ class Ready(_Link):
     captured: int
     bad: int
     no_slot: int
+    max_fps: int = 0
+    """Left out because the camera's own `max_fps` wants fewer."""
+    pts: float | None = None
+    """Seconds on the source's own clock, where it has one."""
 
 
 class SourceStatus(_Link):
@@ -128,6 +171,7 @@ class SourceStatus(_Link):
     captured: int = 0
     bad: int = 0
     no_slot: int = 0
+    max_fps: int = 0
 
 
 class HelloGateway(_Link):
@@ -150,6 +194,8 @@ class Welcome(_Link):
     frame: int
     """The number of the next frame: never one that was used before."""
     slots: int
+    ended: bool = False
+    """The camera had come to its end before this process was started."""
 
 
 class Free(_Link):
@@ -201,6 +247,7 @@ class Lease(_Link):
     ts: float
     width: int
     height: int
+    pts: float | None = None
 
 
 class WorkerReady(_Link):

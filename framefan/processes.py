@@ -25,8 +25,8 @@ import msgspec
 from framefan import host, links, logs
 from framefan.errors import LinkClosed
 from framefan.messages import Start
+from framefan.secret import Secret, SourceText
 from framefan.settings import TOKEN_VARIABLE
-from framefan.sources import mask_source
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
@@ -59,9 +59,10 @@ def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
         cameras = tuple(camera for camera in cameras if camera.name == role)
     else:
         cameras = tuple(
-            msgspec.structs.replace(camera, source=mask_source(camera.source)) for camera in cameras
+            msgspec.structs.replace(camera, source=SourceText(str(camera.source)))
+            for camera in cameras
         )
-    token = settings.token if stage.sees_token else ""
+    token = settings.token if stage.sees_token else Secret("")
     return msgspec.structs.replace(settings, cameras=cameras, token=token)
 
 

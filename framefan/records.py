@@ -51,6 +51,8 @@ class OutcomeRecord(Struct, kw_only=True):
     model: str
     worker: int
     payload: Raw
+    pts: float | None = None
+    """Seconds on the source's own clock, where it has one."""
 
 
 class StatusRecord(Struct, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from framefan.errors import UsageError
+from framefan.secret import Secret, SourceText
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 TOKEN_VARIABLE = "FRAMEFAN_TOKEN"  # noqa: S105 - its name, not its value
@@ -18,17 +19,25 @@ Mode = Literal["live", "every"]
 
 
 class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One camera. `source` may hold a password: it is masked wherever it is shown."""
+    """One camera: a `[[camera]]` table of the configuration file has these keys."""
 
     name: str
-    source: str
+    source: SourceText
     mode: Mode = "live"
     fast: bool = False
     loop: bool = False
+    max_fps: float = 0.0
+    """Frames beyond so many a second are left out before they are decoded; 0: none are."""
+    max_size: str = ""
+    """`1280x720`: larger pictures are scaled down to fit, keeping their shape."""
+    transport: Literal["tcp", "udp"] = "tcp"
+    """What RTSP carries its pictures over."""
     open_timeout_s: float = 5.0
     read_timeout_s: float = 5.0
     stalled_s: float = 2.0
     """No frame for this long is told to the clients as `stalled`."""
+    frozen_s: float = 10.0
+    """The same picture for this long is told as `frozen`; 0: never."""
     no_progress_s: float = 15.0
     """A capture without progress for this long is killed. Waiting for a slot is progress."""
     backoff_first_s: float = 0.5
@@ -88,7 +97,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reload: bool = False
     device: str = ""
     publish: str = ""
-    token: str = ""
+    token: Secret = Secret("")
     tls_cert: str = ""
     tls_key: str = ""
     origins: tuple[str, ...] = ()

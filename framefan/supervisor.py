@@ -36,7 +36,6 @@ from framefan.errors import (
 from framefan.messages import Children, Fatal, Progress, Stop, Table, ToSupervisor
 from framefan.rundir import RunDir
 from framefan.signals import Signals
-from framefan.sources import mask_source
 from framefan.summary import Summary
 from framefan.watch import Watch
 
@@ -343,7 +342,7 @@ def _announce(settings: Settings, url: str) -> None:
     if settings.log_format == "json":
         logs.info("ready", url=url, websocket=live)
         return
-    cameras = [f"{camera.name} ({mask_source(camera.source)})" for camera in settings.cameras]
+    cameras = [f"{camera.name} ({camera.source})" for camera in settings.cameras]
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     rows = [
         ("page", url),

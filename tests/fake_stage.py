@@ -21,6 +21,7 @@ from framefan import processes
 from framefan.errors import FramefanError, LinkClosed
 from framefan.messages import Children, Fatal, FromSupervisor, Progress, Stop, Table
 from framefan.records import CameraFacts, Pid, StateRecord, WorkerFacts
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Limits, Settings, run_dir
 
 TICK_S = 0.05
@@ -116,7 +117,7 @@ def supervise(folder: str, plan: str) -> int:
     settings = Settings(
         name=given.get("name", "fake"),
         run_dir=str(run_dir("fake")),
-        cameras=(CameraSettings(name="demo", source="demo", no_progress_s=1.0),),
+        cameras=(CameraSettings(name="demo", source=SourceText("demo"), no_progress_s=1.0),),
         predictor=folder,
         device=plan,
         port=given.get("port", 0),

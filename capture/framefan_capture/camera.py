@@ -44,7 +44,7 @@ class Camera:
         """Raises UsageError for a source that framefan does not open."""
         self._settings = settings
         self._feed = feed
-        self._can_wait = sources.parse(settings.source).can_wait
+        self._can_wait = sources.parse(settings.source.reveal()).can_wait
         # Played fast, a file has no speed of its own: it waits too, rather than be thrown away.
         self._waits_for_slots = settings.mode == "every" or (settings.fast and self._can_wait)
         self._source = source.make(settings)

@@ -86,7 +86,7 @@ class DemoSource:
 
     def __init__(self, camera: CameraSettings) -> None:
         """Raises UsageError for an option the scene does not have."""
-        self._options = parse_demo(camera.source)
+        self._options = parse_demo(camera.source.reveal())
         self._pacer = Pacer(fast=camera.fast)
         self._frame = 0
         self._left = 0
@@ -125,7 +125,7 @@ class PatternSource:
     """Image files in the order of their numbers (`img_%04d.png`) or names (`img_*.png`)."""
 
     def __init__(self, camera: CameraSettings) -> None:
-        self._pattern = Path(camera.source)
+        self._pattern = Path(camera.source.reveal())
         self._pacer = Pacer(fast=camera.fast)
         self._paths: list[Path] = []
         self._next = 0
@@ -214,4 +214,4 @@ def make(camera: CameraSettings) -> Source:
         "rtsp": NetworkSource,
         "http": NetworkSource,
     }
-    return makers[sources.parse(camera.source).kind](camera)
+    return makers[sources.parse(camera.source.reveal()).kind](camera)

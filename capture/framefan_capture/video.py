@@ -14,7 +14,6 @@ import cv2
 
 from framefan import clock, sources
 from framefan.errors import SourceError
-from framefan.sources import mask_source
 from framefan_capture import probe
 from framefan_capture.source import Pacer, as_bgr
 
@@ -84,7 +83,7 @@ class FileSource(_Video):
 
     def __init__(self, camera: CameraSettings) -> None:
         super().__init__(camera)
-        self._path = Path(camera.source)
+        self._path = Path(camera.source.reveal())
         self._pacer = Pacer(fast=camera.fast)
         self._interval_s = 1 / _DEFAULT_FPS
         self._position_s = 0.0
@@ -125,7 +124,7 @@ class FileSource(_Video):
         return step if 0 < step < 60 else self._interval_s
 
     def _check_path(self) -> None:
-        shown = self._camera.source
+        shown = str(self._camera.source)
         if not self._path.exists():
             raise SourceError(
                 "not_found",
@@ -161,7 +160,7 @@ class WebcamSource(_Video):
     """A camera of this machine, by number."""
 
     def open(self) -> None:
-        number = int(self._camera.source)
+        number = int(self._camera.source.reveal())
         self._video = cv2.VideoCapture(number)
         if self._video.isOpened():
             return
@@ -193,22 +192,23 @@ class NetworkSource(_Video):
     def __init__(self, camera: CameraSettings) -> None:
         """Raises UsageError for an address without a host."""
         super().__init__(camera)
-        probe.check_url(camera.source)
-        self._kind = sources.parse(camera.source).kind
-        self._shown = mask_source(camera.source)
+        self._url = camera.source.reveal()
+        probe.check_url(self._url)
+        self._kind = sources.parse(self._url).kind
+        self._shown = str(camera.source)
 
     def open(self) -> None:
         camera = self._camera
-        probe.check_reachable(camera.source, camera.open_timeout_s)
+        probe.check_reachable(self._url, camera.open_timeout_s)
         os.environ[OPTIONS] = FFMPEG_OPTIONS[self._kind]
         started = clock.now()
-        self._video = cv2.VideoCapture(camera.source, cv2.CAP_FFMPEG, self._parameters())
+        self._video = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, self._parameters())
         if self._video.isOpened():
             return
         self.close()
         if clock.now() - started >= camera.open_timeout_s:
             raise self._timeout("opened", camera.open_timeout_s)
-        raise probe.explain(camera.source, min(camera.open_timeout_s, _PROBE_S)) or SourceError(
+        raise probe.explain(self._url, min(camera.open_timeout_s, _PROBE_S)) or SourceError(
             "unreadable",
             f"{self._shown} cannot be played",
             "the camera answers, but OpenCV finds no video in what it sends",

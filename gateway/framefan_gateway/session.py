@@ -77,7 +77,7 @@ class Session:
     # ---- who it is --------------------------------------------------------------------------
 
     async def _admitted(self) -> bool:
-        token, connection = self._desk.settings.token, self._connection
+        token, connection = self._desk.settings.token.reveal(), self._connection
         assert connection.request is not None
         if not token or shows_token(connection.request.headers, token):
             return True
@@ -100,7 +100,7 @@ class Session:
         return True
 
     def _check_token(self, command: Command) -> None:
-        token = self._desk.settings.token
+        token = self._desk.settings.token.reveal()
         if command.name != "auth":
             raise Refusal(asked.UNAUTHORIZED, "the first message must be auth")
         guess = command.options.get("token")

@@ -202,7 +202,7 @@ class Web:
             return self._error(
                 request, 400, "a token in the address ends up in logs; send it as a Bearer header"
             )
-        if shows_token(request.headers, self._settings.token):
+        if shows_token(request.headers, self._settings.token.reveal()):
             return None
         if (
             address.path == SOCKET_PATH

@@ -28,7 +28,9 @@ class Camera:
 
     def __init__(self, settings: CameraSettings) -> None:
         self.settings = settings
-        self.facts = CameraFacts(source=settings.source, mode=settings.mode, since=clock.wall())
+        self.facts = CameraFacts(
+            source=str(settings.source), mode=settings.mode, since=clock.wall()
+        )
         self.link: Link[ToPool] | None = None
         self.next_frame = 0
         self._before = (0, 0, 0)

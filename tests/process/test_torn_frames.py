@@ -27,6 +27,7 @@ from framefan.clock import now, wall
 from framefan.errors import LinkClosed
 from framefan.messages import Free, HelloCapture, Ready, RingMade, Table, ToCapture, ToSupervisor
 from framefan.ring import RingWriter
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Limits, Settings
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Pool:
     def __init__(self, folder: Path, mode: Mode) -> None:
         self.settings = Settings(
             run_dir=str(folder),
-            cameras=(CameraSettings(name="cam", source="demo", mode=mode),),
+            cameras=(CameraSettings(name="cam", source=SourceText("demo"), mode=mode),),
             workers=WORKERS,
             predictor=PREDICTOR,
             limits=Limits(**QUICK, restarts=10_000, bus_hwm=1_000_000),

@@ -26,6 +26,7 @@ from framefan.messages import (
     Welcome,
 )
 from framefan.ring import RingReader
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_capture.scene import read_number
 
@@ -41,7 +42,7 @@ class FakePool:
 
     def __init__(self, folder: Path, source: str, slots: int = 5, **options: Any) -> None:
         """`options` are fields of CameraSettings."""
-        camera = CameraSettings(name="cam1", source=source, **options)
+        camera = CameraSettings(name="cam1", source=SourceText(source), **options)
         self.settings = Settings(run_dir=str(folder), cameras=(camera,))
         self.slots = slots
         self.first_frame: int | None = None

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from framefan import clock
 from framefan.errors import SourceError, UsageError
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_capture import source
 from framefan_capture.scene import Scene, read_number
@@ -25,7 +26,7 @@ SCENE = Scene(320, 240)
 
 
 def make(text: object, **options: Any) -> Source:
-    return source.make(CameraSettings(name="cam1", source=str(text), **options))
+    return source.make(CameraSettings(name="cam1", source=SourceText(str(text)), **options))
 
 
 def opened(text: object, **options: Any) -> Source:

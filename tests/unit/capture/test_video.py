@@ -13,6 +13,7 @@ from fakes_sources import MjpegServer, RtspServer
 
 from framefan import clock
 from framefan.errors import SourceError, UsageError
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_capture import source
 from framefan_capture.scene import Scene, read_number
@@ -27,7 +28,7 @@ SECRET = "s3cr3t"
 
 
 def opened(url: str, **options: Any) -> Source:
-    made = source.make(CameraSettings(name="cam1", source=url, **options))
+    made = source.make(CameraSettings(name="cam1", source=SourceText(url), **options))
     made.open()
     return made
 
@@ -168,7 +169,7 @@ def test_a_host_that_does_not_take_the_connection_times_out():
 @pytest.mark.parametrize("url", ["rtsp:///cam", "http://:80/", "rtsp://host:99999/", "http://["])
 def test_an_address_without_a_host_is_a_usage_error(url: str):
     with pytest.raises(UsageError):
-        source.make(CameraSettings(name="cam1", source=url))
+        source.make(CameraSettings(name="cam1", source=SourceText(url)))
 
 
 # ---- RTSP ----------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def touch(name: str, text: str = "x") -> str:
 
 def test_nothing_said_is_the_demo_with_the_documented_defaults() -> None:
     made = settings()
-    assert [(camera.name, camera.source, camera.mode) for camera in made.cameras] == [
+    assert [(camera.name, camera.source.reveal(), camera.mode) for camera in made.cameras] == [
         ("demo", "demo", "live")
     ]
     assert (made.workers, made.host, made.port, made.name) == (2, "127.0.0.1", 8765, "default")
@@ -68,7 +68,7 @@ def test_environment_speaks_every_type() -> None:
             "OTHER": "not ours",
         }
     )
-    assert [camera.source for camera in made.cameras] == ["a b.mp4", "demo"]
+    assert [camera.source.reveal() for camera in made.cameras] == ["a b.mp4", "demo"]
     assert all(camera.loop for camera in made.cameras)
     assert (made.duration_s, made.limits.grace_s) == (1.5, 3.0)
     assert made.origins == ("https://a", "https://b")
@@ -107,10 +107,10 @@ def test_open_is_told_beside_the_settings() -> None:
 
 def test_a_token_opens_the_host() -> None:
     made = settings(host="0.0.0.0", token_file=touch("t", "s3cret\n"))
-    assert (made.host, made.token) == ("0.0.0.0", "s3cret")
-    assert settings(host="0.0.0.0", env={"FRAMEFAN_TOKEN": "fr0m"}).token == "fr0m"
+    assert (made.host, made.token.reveal()) == ("0.0.0.0", "s3cret")
+    assert settings(host="0.0.0.0", env={"FRAMEFAN_TOKEN": "fr0m"}).token.reveal() == "fr0m"
     both = settings(env={"FRAMEFAN_TOKEN": "fr0m"}, token_file="t")
-    assert both.token == "s3cret"
+    assert both.token.reveal() == "s3cret"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_sources_that_are_not_there(source: str, words: tuple[str, ...]) -> None
 
 def test_a_pattern_that_matches() -> None:
     touch("a_0001.png")
-    assert settings("a_%04d.png").cameras[0].source == "a_%04d.png"
+    assert settings("a_%04d.png").cameras[0].source.reveal() == "a_%04d.png"
 
 
 @pytest.mark.parametrize("source", ["rtsp://u:hunter2@h/x", "http://u:hunter2@h/x?hunter2", "0"])

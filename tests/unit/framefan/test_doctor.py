@@ -10,6 +10,7 @@ from framefan import doctor, host
 from framefan.configure import configure
 from framefan.doctor import Level
 from framefan.options import Options
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 
 
@@ -91,10 +92,10 @@ def test_sources(tmp_path) -> None:
     (tmp_path / "a.mp4").touch()
     (camera,) = settings("a.mp4").cameras
     assert doctor._source(camera).level is Level.OK
-    webcam = doctor._source(CameraSettings(name="w", source="97"))
+    webcam = doctor._source(CameraSettings(name="w", source=SourceText("97")))
     assert webcam.level is Level.PROBLEM
     assert "/dev/video97" in webcam.text
-    rtsp = doctor._source(CameraSettings(name="r", source="rtsp://u:hunter2@h/x"))
+    rtsp = doctor._source(CameraSettings(name="r", source=SourceText("rtsp://u:hunter2@h/x")))
     assert "hunter2" not in rtsp.line()
 
 

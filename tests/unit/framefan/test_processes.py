@@ -14,6 +14,7 @@ from framefan import processes
 from framefan.errors import LinkClosed
 from framefan.messages import Progress, Stop, ToSupervisor
 from framefan.processes import Child, Stage, describe_exit
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 
 SECRET = "hunter2"
@@ -24,7 +25,7 @@ held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 from framefan.messages import FromSupervisor, Progress, Stop
 from framefan.processes import Parent
 parent = Parent("capture", FromSupervisor)
-known = parent.settings.cameras[0].source
+known = parent.settings.cameras[0].source.reveal()
 facts = sum(1 << i for i, held_back in enumerate([
     {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= held,
     "hunter2" in known,
@@ -48,7 +49,7 @@ def _play(tmp_path: Path, monkeypatch) -> None:
 
 
 def start(inherited_fd: int = -1) -> Child:
-    camera = CameraSettings(name="front", source=f"rtsp://u:{SECRET}@h/x")
+    camera = CameraSettings(name="front", source=SourceText(f"rtsp://u:{SECRET}@h/x"))
     return Child(STAGE, "front", Settings(cameras=(camera,)), ToSupervisor, inherited_fd)
 
 

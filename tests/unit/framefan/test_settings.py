@@ -7,15 +7,18 @@ import pytest
 
 from framefan import processes
 from framefan.messages import FromSupervisor, Start
+from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Limits, Settings
 
 SECRET = "hunter2"
 SETTINGS = Settings(
     cameras=(
-        CameraSettings(name="front", source=f"rtsp://admin:{SECRET}@a/live?key={SECRET}"),
-        CameraSettings(name="back", source=f"http://admin:{SECRET}@b/mjpg"),
+        CameraSettings(
+            name="front", source=SourceText(f"rtsp://admin:{SECRET}@a/live?key={SECRET}")
+        ),
+        CameraSettings(name="back", source=SourceText(f"http://admin:{SECRET}@b/mjpg")),
     ),
-    token=SECRET,
+    token=Secret(SECRET),
     run_dir="/run/x",
 )
 
@@ -27,8 +30,8 @@ def seen(stage: processes.Stage, role: str = "") -> Settings:
 def test_a_capture_sees_its_own_camera_and_nothing_else() -> None:
     settings = seen(processes.CAPTURE, "front")
     assert [camera.name for camera in settings.cameras] == ["front"]
-    assert SECRET in settings.cameras[0].source
-    assert settings.token == ""
+    assert SECRET in settings.cameras[0].source.reveal()
+    assert not settings.token
 
 
 @pytest.mark.parametrize("stage", [processes.POOL, processes.WORKER])
@@ -39,8 +42,8 @@ def test_pool_and_workers_see_no_secret(stage: processes.Stage) -> None:
 
 def test_the_gateway_sees_the_token_and_no_address() -> None:
     settings = seen(processes.GATEWAY)
-    assert settings.token == SECRET
-    assert all(SECRET not in camera.source for camera in settings.cameras)
+    assert settings.token.reveal() == SECRET
+    assert all(SECRET not in camera.source.reveal() for camera in settings.cameras)
 
 
 def test_every_stage_but_capture_is_kept_from_sources() -> None:
@@ -62,7 +65,7 @@ def test_they_are_frozen_and_know_their_keys() -> None:
 
 
 def test_derived_facts() -> None:
-    assert SETTINGS.camera("back").source.endswith("/mjpg")
+    assert SETTINGS.camera("back").source.reveal().endswith("/mjpg")
     with pytest.raises(StopIteration):
         SETTINGS.camera("nowhere")
     assert Settings(workers=4).slots == 7

@@ -15,6 +15,7 @@ from waiting import SCALE, pause
 from websockets.asyncio.client import ClientConnection, connect
 
 from framefan import clock
+from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Limits, Settings
 from framefan_gateway.hub import Hub
 from framefan_gateway.intake import Intake
@@ -32,10 +33,10 @@ class Gateway:
         self, *, token: str = "", cameras: tuple[str, ...] = ("cam",), **limits: Any
     ) -> None:
         self.limits = Limits(**({"stall_s": STALL_S} | limits))
-        named = tuple(CameraSettings(name=name, source="demo") for name in cameras)
+        named = tuple(CameraSettings(name=name, source=SourceText("demo")) for name in cameras)
         self.hub = Hub(1000, 1 << 20, self.limits.history_s, self.limits.history_bytes)
         self.intake = Intake(self.hub, 3.0)
-        settings = Settings(cameras=named, limits=self.limits, token=token)
+        settings = Settings(cameras=named, limits=self.limits, token=Secret(token))
         self.server = Server(settings, 1, self.hub, self.intake)
         self.next_seq: Counter[str] = Counter()
         self._n = 0

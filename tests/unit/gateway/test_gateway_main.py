@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from framefan import bus, links, messages, processes
 from framefan.errors import LinkClosed
 from framefan.records import GatewayFacts
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Limits, Settings
 
 WAIT_S = 15.0
@@ -32,7 +33,7 @@ class Surroundings:
 
     def __init__(self, run_dir: Path) -> None:
         limits = Limits(stall_s=1.0, state_lost_s=0.5)
-        camera = CameraSettings(name="cam", source="demo")
+        camera = CameraSettings(name="cam", source=SourceText("demo"))
         self.settings = Settings(run_dir=str(run_dir), cameras=(camera,), limits=limits)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]

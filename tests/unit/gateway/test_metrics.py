@@ -22,6 +22,7 @@ from websockets.http11 import Request, Response
 from framefan import clock, host
 from framefan.protocol import CAUSES
 from framefan.records import CameraFacts, GatewayFacts, Pid, WorkerFacts
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_gateway import metrics
 from framefan_gateway.accounts import Totals
@@ -345,7 +346,7 @@ class Turns:
 
 
 async def scrape(run: Run, method: str = "GET") -> Response:
-    cameras = (CameraSettings(name="cam", source="demo"),)
+    cameras = (CameraSettings(name="cam", source=SourceText("demo")),)
     web = Web(Settings(cameras=cameras), 1, run.hub, run.intake, run.tally)
     answer = web.answer(Request("/metrics", Headers({"Host": "localhost"}), method))
     assert answer is not None

@@ -17,6 +17,7 @@ from test_web import Site
 from websockets.asyncio.client import connect
 
 from framefan import clock, protocol
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_gateway import asked, connection, server, session, wire
 from framefan_gateway.contract import Contract, Opening, Since
@@ -165,7 +166,7 @@ async def test_the_commands_of_the_page_are_answered_as_it_says() -> None:
     wrong = {"id": 1, "subscribe": {"cameras": ["frnt"]}}
     sent = [wrong, *(block for block in BLOCKS if "type" not in block)]
     async with running() as gateway:
-        cameras = tuple(CameraSettings(name=name, source="demo") for name in CAMERAS)
+        cameras = tuple(CameraSettings(name=name, source=SourceText("demo")) for name in CAMERAS)
         settings = gateway.server.settings
         gateway.server.settings = msgspec.structs.replace(settings, cameras=cameras)
         client = await gateway.client()

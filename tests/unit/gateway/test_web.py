@@ -17,6 +17,7 @@ from websockets.http11 import Request, Response
 
 from framefan import protocol
 from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
+from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_gateway import listing
 from framefan_gateway.contract import DEFAULT, Contract
@@ -27,13 +28,13 @@ from framefan_gateway.web import Web
 
 
 class Site:
-    def __init__(self, **changes: Any) -> None:
-        cameras = (CameraSettings(name="cam", source="demo"),)
+    def __init__(self, token: str = "", **changes: Any) -> None:
+        cameras = (CameraSettings(name="cam", source=SourceText("demo")),)
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
         self.connections: list[Any] = []
         self.now = 100.0
-        settings = Settings(cameras=cameras, **changes)
+        settings = Settings(cameras=cameras, token=Secret(token), **changes)
         self.web = Web(settings, 1, self.hub, self.intake, clients=self.clients)
 
     def clients(self) -> Any:

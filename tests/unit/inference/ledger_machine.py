@@ -19,6 +19,7 @@ from ledger_world import (
 )
 
 from framefan.messages import WorkerOutcome
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_inference import sequencer as seqs
 from framefan_inference.ledger import Ledger
@@ -42,7 +43,7 @@ class LedgerMachine(LedgerWorld):
     def begin(self, modes: list[Any], workers: int, stateful: bool) -> None:
         names = [f"cam{n}" for n in range(len(modes))]
         rows = [
-            CameraSettings(name=name, source="demo", mode=mode)
+            CameraSettings(name=name, source=SourceText("demo"), mode=mode)
             for name, mode in zip(names, modes, strict=True)
         ]
         self.ledger = Ledger(rows, ORDER_WAIT_S, first_lease=1000)

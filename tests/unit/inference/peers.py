@@ -25,6 +25,7 @@ from framefan.messages import (
 )
 from framefan.records import OutcomeRecord
 from framefan.ring import RingWriter
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Limits, Settings
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Player:
         rows = tuple(
             CameraSettings(
                 name=name,
-                source="demo",
+                source=SourceText("demo"),
                 mode="every" if name[0] == "e" else "live",
                 stalled_s=stalled_s,
             )

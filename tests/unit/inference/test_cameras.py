@@ -10,6 +10,7 @@ from ledger_world import outcome_of
 
 from framefan import clock, links
 from framefan.messages import ChildFacts, Ready, SourceStatus, ToPool
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_inference.cameras import Camera
 from framefan_inference.ledger import Ledger
@@ -19,7 +20,7 @@ from framefan_inference.sequencer import WORKER_DIED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SETTINGS = CameraSettings(name="cam", source="demo", stalled_s=2.0)
+SETTINGS = CameraSettings(name="cam", source=SourceText("demo"), stalled_s=2.0)
 
 
 @pytest.fixture

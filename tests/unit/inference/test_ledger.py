@@ -11,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from ledger_machine import LedgerMachine
 from ledger_world import outcome_of
 
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_inference.ledger import Ledger
 from framefan_inference.schedule import Frame, Freed, Schedule
@@ -205,7 +206,8 @@ def test_without_the_guard_the_machine_says_so(
 
 def ledger_with(*modes: Any, workers: int = 2) -> Ledger:
     rows = [
-        CameraSettings(name=f"cam{n}", source="demo", mode=mode) for n, mode in enumerate(modes)
+        CameraSettings(name=f"cam{n}", source=SourceText("demo"), mode=mode)
+        for n, mode in enumerate(modes)
     ]
     ledger = Ledger(rows, 0.5, first_lease=7000)
     for worker in range(1, workers + 1):

@@ -218,7 +218,7 @@ def test_source_status_fills_the_table(sees: str) -> None:
         camera = run.state(lambda state: state.cameras["cam"].fps == 12.5).cameras["cam"]
         assert (camera.width, camera.height, camera.state) == (640, 480, "live")
         assert camera.been_live
-        assert camera.source == "demo"
+        assert str(camera.source) == "demo"
 
 
 # ---- the supervisor and gateways -----------------------------------------------------------------

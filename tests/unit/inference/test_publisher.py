@@ -15,6 +15,7 @@ from waiting import wait_until
 
 from framefan import bus
 from framefan.records import OutcomeRecord, Pid, StateRecord, StatusRecord
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_inference.publisher import OutcomeReader, Publisher
 from framefan_inference.schedule import Frame, Grant
@@ -29,7 +30,7 @@ GRANT = Grant(9, 2, "cam1", 5, Frame(1, 3, 40, 7.5, 1.25, 640, 480))
 @pytest.fixture
 def settings() -> Iterator[Settings]:
     folder = tempfile.mkdtemp(prefix="ff-")
-    rows = tuple(CameraSettings(name=name, source="demo") for name in ("cam1", "cam10"))
+    rows = tuple(CameraSettings(name=name, source=SourceText("demo")) for name in ("cam1", "cam10"))
     yield Settings(run_dir=folder, cameras=rows)
     shutil.rmtree(folder)
 

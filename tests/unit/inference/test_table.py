@@ -11,6 +11,7 @@ import pytest
 from framefan import clock
 from framefan.messages import ChildFacts, Children, Ready, SourceStatus
 from framefan.records import GatewayFacts, StateRecord, WorkerFacts
+from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_inference.cameras import Camera
 from framefan_inference.ledger import Ledger
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SETTINGS = Settings(
     name="lab",
     run_dir="/run/lab",
-    cameras=tuple(CameraSettings(name=name, source="demo") for name in "ab"),
+    cameras=tuple(CameraSettings(name=name, source=SourceText("demo")) for name in "ab"),
 )
 
 
@@ -105,7 +106,7 @@ def test_a_camera_that_stalls_is_told_by_the_second(pool: FakePool, tables: Tabl
 def test_brought_forward_tables_do_not_tune_or_tick(pool: FakePool, tables: Tables) -> None:
     tables.tick(100.0)
     pool.cameras["a"].ready(Ready(1, 0, 0, 0.0, 0.0, 8, 8, 1, 0, 0))
-    pool.cameras["a"].settings = CameraSettings(name="a", source="demo", stalled_s=0.1)
+    pool.cameras["a"].settings = CameraSettings(name="a", source=SourceText("demo"), stalled_s=0.1)
     tables.due = 100.5
     tables.tick(100.5)
     assert pool.statuses == []

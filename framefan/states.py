@@ -1,0 +1,74 @@
+"""The states of a camera, and the reasons they are in: one table for code, tests and docs.
+
+    connecting --> live <--> frozen          backoff --> connecting
+         ^          | ^                       ^   after a wait
+         |          v |                       |
+         |        stalled                 any of the others, by a failure
+         +--- any, when its process is restarted
+
+What capture sees it says itself; that nothing comes any more (stalled), that its process is gone
+(connecting, backoff, failed) and that the size of frames changed is seen by the pool.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FLOWING = ("live", "frozen")
+"""States in which frames come."""
+
+
+class State(NamedTuple):
+    meaning: str
+    reasons: tuple[str, ...]
+
+
+_FAILURES = (
+    "refused",
+    "unauthorised",
+    "not_found",
+    "dns",
+    "timeout",
+    "closed",
+    "corrupt",
+    "unreadable",
+    "unsupported",
+    "too_large",
+    "source_failed",
+    "decoder_died",
+    "no_progress",
+    "unknown",
+)
+
+STATES = {
+    "connecting": State("its source is being opened", ("", "restarting")),
+    "live": State("frames come", ("", "size_changed")),
+    "stalled": State("it should be live, and no frame has come for a while", ("no_frame",)),
+    "frozen": State("frames come and all show the same picture", ("same_picture",)),
+    "backoff": State("it failed and is tried again at the announced time", _FAILURES),
+    "ended": State("its file has come to its end, or the camera was removed", ("", "removed")),
+    "failed": State("its process keeps ending; one more try each minute", ("crash_loop",)),
+}
+
+REASONS = {
+    "refused": "nobody listens at that port",
+    "unauthorised": "the user name or password is wrong or missing",
+    "not_found": "there is no such stream, file, image or device",
+    "dns": "there is no such host",
+    "timeout": "the camera does not answer, or sends nothing any more",
+    "closed": "the camera ended the stream",
+    "corrupt": "picture after picture cannot be decoded",
+    "unreadable": "it answers, but not with a video that can be played",
+    "unsupported": "its pictures have a format that cannot be turned into BGR",
+    "too_large": "its pictures do not fit into the memory that is there",
+    "source_failed": "the function of a py: source raised, or gave something that is no picture",
+    "decoder_died": "its process ended, usually inside the decoder",
+    "no_progress": "its process stood still and was killed",
+    "unknown": "an error without a better name; the message says more",
+    "restarting": "its process has ended and starts again",
+    "size_changed": "frames have another size than before",
+    "no_frame": "no frame within stalled_s",
+    "same_picture": "the same picture for frozen_s",
+    "crash_loop": "its process ended too often within a minute",
+    "removed": "the configuration does not hold it any more",
+}

@@ -1,0 +1,83 @@
+"""A secret is shown by no accident: not by str, repr or a record around it, and not in a log."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framefan.secret import Redaction, Secret, SourceText
+from framefan.settings import CameraSettings, Settings
+
+PASSWORD = "hunter2"
+URL = f"rtsp://admin:{PASSWORD}@cam.example:554/live?key=0123456789&channel=1"
+
+
+def test_only_reveal_gives_it() -> None:
+    secret = Secret(PASSWORD)
+    assert secret.reveal() == PASSWORD
+    assert PASSWORD not in f"{secret} {secret!r} {[secret]} {secret:}"
+    assert bool(secret)
+    assert not Secret("")
+
+
+def test_a_source_is_shown_without_its_secrets() -> None:
+    source = SourceText(URL)
+    assert source.reveal() == URL
+    assert str(source) == "rtsp://***@cam.example:554/live?***"
+    assert str(SourceText("yard.mp4")) == "yard.mp4"
+
+
+def test_records_that_hold_secrets_may_be_printed() -> None:
+    camera = CameraSettings(name="front", source=SourceText(URL))
+    settings = Settings(cameras=(camera,), token=Secret("t0ken-of-the-run"))
+    shown = f"{settings!r} {settings}"
+    assert PASSWORD not in shown
+    assert "t0ken" not in shown
+    assert "0123456789" not in shown
+
+
+def test_secrets_travel_whole() -> None:
+    sent = CameraSettings(name="front", source=SourceText(URL))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(sent), type=CameraSettings) == sent
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"could not open {URL}",
+        f"Authorization: Basic {base64.b64encode(f'admin:{PASSWORD}'.encode()).decode()}",
+        f"login with {PASSWORD} failed",
+        f"rtsp://other:{PASSWORD}@elsewhere/x",
+        "GET /live?key=0123456789 HTTP/1.0",
+        "token=t0ken-of-the-run",
+    ],
+)
+def test_redaction_takes_every_spelling_out(text: str) -> None:
+    clean = Redaction(SourceText(URL), Secret("t0ken-of-the-run")).clean(text)
+    assert "***" in clean
+    for secret in (PASSWORD, "0123456789", "t0ken", "YWRtaW4"):
+        assert secret not in clean
+
+
+def test_escaped_passwords_are_known_in_both_spellings() -> None:
+    redaction = Redaction(SourceText("http://u:p%40ss%2Fword@h/x"))
+    assert redaction.clean("p@ss/word or p%40ss%2Fword") == "*** or ***"
+
+
+def test_what_is_no_secret_stays() -> None:
+    text = "channel=1 on cam.example is live, the admin is admin"
+    assert Redaction(SourceText(URL)).clean(text) == text
+    assert Redaction(SourceText("http://h/a:b?x=1")).clean("a:b x=1") == "a:b x=1"
+
+
+_TYPED = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=3)
+
+
+@given(password=_TYPED, around=st.text())
+def test_no_password_gets_through(password: str, around: str) -> None:
+    source = SourceText(f"rtsp://user:{password}@host/path")
+    assert password not in Redaction(source).clean(f"{around} {password} {around}")
