@@ -12,7 +12,7 @@ from framefan.errors import UsageError
 Kind = Literal["demo", "webcam", "file", "pattern", "rtsp", "http"]
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _NAMED = re.compile(r"([^=/?:]*)=(.*)", re.DOTALL)
-_URL_SECRET = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s]*@")
+_WORD = re.compile(r"\S+")
 KNOWN = "demo, a number (webcam), a file, an image pattern, rtsp://, rtsps://, http:// or https://"
 
 
@@ -58,8 +58,17 @@ def split_name(text: str) -> tuple[str | None, str]:
 
 
 def mask(text: str) -> str:
-    """The source or any text around it, with user names and passwords in URLs replaced."""
-    return _URL_SECRET.sub(r"\1***@", text)
+    """The source or any text around it, with user names and passwords in URLs replaced.
+
+    In time that grows with the text's length only: texts of native libraries come by here.
+    """
+    return _WORD.sub(_mask_word, text) if "@" in text else text
+
+
+def _mask_word(word: re.Match[str]) -> str:
+    before, _, place = word[0].rpartition("@")
+    scheme, separator, _ = before.partition("://")
+    return f"{scheme}://***@{place}" if separator else word[0]
 
 
 def mask_source(text: str) -> str:
