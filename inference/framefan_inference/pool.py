@@ -18,36 +18,28 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from framefan import clock, links, logs
-from framefan.errors import LinkClosed, LinkError, LinkGarbled
+from framefan.errors import LinkClosed, LinkError
 from framefan.messages import (
-    Attach,
     Children,
     Fatal,
-    Free,
     GatewayReport,
     HelloCapture,
     HelloGateway,
     Notice,
     Progress,
-    Ready,
     Returned,
-    RingMade,
-    SourceStatus,
     Stop,
     Table,
     ToPool,
-    Welcome,
     WorkerFailed,
     WorkerReady,
 )
 from framefan.records import StatusRecord
 from framefan_inference import sequencer as sequencing
-from framefan_inference.cameras import Camera
+from framefan_inference.captures import Captures
 from framefan_inference.ledger import Ledger
 from framefan_inference.loop import Loop
 from framefan_inference.publisher import OutcomeReader, Publisher
-from framefan_inference.rings import Rings
-from framefan_inference.schedule import Frame, Freed
 from framefan_inference.table import Tables
 from framefan_inference.workers import Worker
 
@@ -75,22 +67,21 @@ class Pool:
             settings.limits.order_wait_s,
             first_lease=int.from_bytes(os.urandom(5), "little") + 1,
         )
-        self.cameras = {camera.name: Camera(camera) for camera in settings.cameras}
-        self.rings = Rings()
         self.workers = {n: Worker(n, settings) for n in range(1, settings.workers + 1)}
         self.publisher = Publisher(settings, epoch)
         self.outcomes = OutcomeReader(settings)
         self._been_ready = False
         self._stop_by: float | None = None
+        self.captures = Captures(self)
         self.tables = Tables(self)
         self._listener = socket.socket(fileno=parent.inherited_fd)
         self._listener.setblocking(False)
         self._round_due = 0.0
-        self._loop = Loop()
-        self._loop.watch(parent.link.fileno(), self._from_supervisor)
-        self._loop.watch(self._listener.fileno(), self._accept)
-        self._loop.watch(self.outcomes.fileno(), self._take_outcomes)
-        self._loop.watch(self.publisher.fileno(), self._greet_subscribers)
+        self.loop = Loop()
+        self.loop.watch(parent.link.fileno(), self.hear_supervisor)
+        self.loop.watch(self._listener.fileno(), self._accept)
+        self.loop.watch(self.outcomes.fileno(), self._take_outcomes)
+        self.loop.watch(self.publisher.fileno(), self._greet_subscribers)
 
     # ---- the loop ---------------------------------------------------------------------------
 
@@ -103,7 +94,7 @@ class Pool:
         now = clock.now()
         while not self._finished():
             due = min(self._round_due, self.tables.due, self.ledger.next_due())
-            self._loop.turn(0.0 if self.outcomes.more else due - now)
+            self.loop.turn(0.0 if self.outcomes.more else due - now)
             if self.outcomes.more:
                 self._take_outcomes()
             self._assign()
@@ -124,7 +115,7 @@ class Pool:
 
     # ---- the supervisor ---------------------------------------------------------------------
 
-    def _from_supervisor(self) -> None:
+    def hear_supervisor(self) -> None:
         for message in self._parent.link.receive():
             self._obey(message)
 
@@ -134,9 +125,7 @@ class Pool:
                 self._stop()
             case Children():
                 self.tables.children = message
-                for child in message.children:
-                    if child.stage == "capture" and child.role in self.cameras:
-                        self.status(self.cameras[child.role].child(child))
+                self.captures.heard_of(message)
 
     def _stop(self) -> None:
         """Lease nothing more; workers may finish the frame in hand, but not for ever."""
@@ -147,6 +136,10 @@ class Pool:
                 worker.stop()
                 if starting:  # it hears nothing before its predictor is set up, and has no frame
                     self._bury(worker, "killed at stop")
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop_by is not None
 
     def _finished(self) -> bool:
         if self._stop_by is None:
@@ -168,7 +161,7 @@ class Pool:
         self.tables.publish(clock.now())
         self.publisher.close()
         self.outcomes.close()
-        self.rings.close()
+        self.captures.rings.close()
 
     # ---- peers: captures and gateways -------------------------------------------------------
 
@@ -177,32 +170,29 @@ class Pool:
             sock, _ = self._listener.accept()
             sock.setblocking(True)
             link: Link[ToPool] = links.Link(sock, ToPool)
-            self._loop.watch(link.fileno(), partial(self._from_stranger, link))
+            self.loop.watch(link.fileno(), partial(self._from_stranger, link))
 
     def _from_stranger(self, link: Link[ToPool]) -> None:
         """A peer's first message says who it is; what came with it is handled after."""
         try:
             messages = link.receive()
         except LinkError:
-            self._drop(link)
+            self.drop(link)
             return
         if not messages:
             return
         first, *rest = messages
-        if isinstance(first, HelloCapture) and first.camera in self.cameras:
-            camera = self.cameras[first.camera]
-            self._greet_capture(camera, link, first)
-            self._loop.watch(link.fileno(), partial(self._from_capture, camera, link))
-            self._from_capture(camera, link, rest)
+        if isinstance(first, HelloCapture) and first.camera in self.captures.cameras:
+            self.captures.greet(link, first, rest)
         elif isinstance(first, HelloGateway):
-            self._loop.watch(link.fileno(), partial(self._from_gateway, first.id, link))
+            self.loop.watch(link.fileno(), partial(self._from_gateway, first.id, link))
             self._from_gateway(first.id, link, rest)
         else:
             logs.warning("a stranger spoke to the pool", said=type(first).__name__)
-            self._drop(link)
+            self.drop(link)
 
-    def _drop(self, link: Link[ToPool]) -> None:
-        self._loop.forget(link.fileno())
+    def drop(self, link: Link[ToPool]) -> None:
+        self.loop.forget(link.fileno())
         link.close()
 
     def _from_gateway(self, number: int, link: Link[ToPool], early: Sequence[Any] = ()) -> None:
@@ -212,67 +202,15 @@ class Pool:
                     self.tables.gateways[number] = message.facts
         except LinkError:
             self.tables.gateways.pop(number, None)
-            self._drop(link)
-
-    def _greet_capture(self, camera: Camera, link: Link[ToPool], hello: HelloCapture) -> None:
-        if camera.link is not None:  # its predecessor's end has not been read yet
-            self._drop(camera.link)
-        self._orphan(camera)
-        frame = camera.hello(link, hello.pid, hello.frame)
-        with contextlib.suppress(LinkClosed):
-            link.send(Welcome(self.publisher.epoch, frame, self.settings.slots))
-
-    def _from_capture(self, camera: Camera, link: Link[ToPool], early: Sequence[Any] = ()) -> None:
-        try:
-            self._take_in(camera, link, early or link.receive())
-        except LinkError as error:
-            logs.debug("capture link ended", camera=camera.settings.name, how=str(error))
-            self._drop(link)
-            if camera.link is link:
-                self._orphan(camera)
-                self._from_supervisor()  # a stop ends captures too, and that is no news
-                if self._stop_by is None:
-                    self.status(camera.gone())
-
-    def _take_in(self, camera: Camera, link: Link[ToPool], messages: Iterable[Any]) -> None:
-        name = camera.settings.name
-        for message in messages:
-            match message:
-                case Ready(ring):
-                    if not self.rings.is_current(name, ring):
-                        raise LinkGarbled(f"a frame stands in ring {ring}, which was never made")
-                    self._free(self.ledger.ready(name, _frame(message)))
-                    self.status(camera.ready(message))
-                case SourceStatus():
-                    self.status(camera.source_status(message))
-                case RingMade(ring, slots, slot_bytes):
-                    self.rings.made(Attach(name, ring, slots, slot_bytes), link.take_fd())
-                    self._collect_rings()
-
-    def _free(self, freed: Iterable[Freed]) -> None:
-        for camera, ring, slot in freed:
-            link = self.cameras[camera].link
-            if link and self.rings.is_current(camera, ring):
-                with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-                    link.send(Free(ring, [slot]))
-
-    def _orphan(self, camera: Camera) -> None:
-        """Nobody fills the camera's rings any more: they go as soon as no frame stands in them."""
-        self.rings.orphan(camera.settings.name)
-        self._collect_rings()
-
-    def _collect_rings(self) -> None:
-        for camera, ring in self.rings.collect(self.ledger.schedule.uses):
-            for worker in self.workers.values():
-                worker.detach(camera, ring)
+            self.drop(link)
 
     # ---- leases and outcomes ----------------------------------------------------------------
 
     def _assign(self) -> None:
-        if self._stop_by is not None:
+        if self.stopping:
             return
         for grant in self.ledger.assign():
-            ring = self.rings[grant.camera, grant.frame.ring]
+            ring = self.captures.rings[grant.camera, grant.frame.ring]
             with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                 self.workers[grant.worker].lease(grant, ring)
 
@@ -296,7 +234,7 @@ class Pool:
         except OSError as error:
             worker.not_born(error)
             return
-        self._loop.watch(child.link.fileno(), partial(self._from_worker, worker))
+        self.loop.watch(child.link.fileno(), partial(self._from_worker, worker))
 
     def _from_worker(self, worker: Worker) -> None:
         assert worker.child is not None
@@ -323,14 +261,14 @@ class Pool:
         freed = self.ledger.returned(worker.number, lease, clock.now())
         if freed:
             worker.returned()
-            self._free([freed])
-            self._collect_rings()
+            self.captures.free([freed])
+            self.captures.collect()
 
     def _worker_ready(self, worker: Worker, model: str, stateful: bool) -> None:
         worker.ready(model)
         logs.info("worker ready", worker=worker.number, predictor=model)
         self.ledger.schedule.stateful = stateful
-        if self._stop_by is None:
+        if not self.stopping:
             self.ledger.schedule.worker_up(worker.number)
         if worker.facts.restarts:
             self.status(worker.status("ready", "restarted"))
@@ -340,12 +278,12 @@ class Pool:
     def _bury(self, worker: Worker, reason: str = "") -> None:
         """A worker is dead or must be: kill, wait, then take back what it had."""
         assert worker.child is not None
-        self._loop.forget(worker.child.link.fileno())
+        self.loop.forget(worker.child.link.fileno())
         ending = worker.bury(reason)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
-        self._free(self.ledger.worker_down(worker.number, cause, clock.now()))
-        self._collect_rings()
-        if self._stop_by is None:
+        self.captures.free(self.ledger.worker_down(worker.number, cause, clock.now()))
+        self.captures.collect()
+        if not self.stopping:
             self.status(worker.status(worker.facts.state, "died", ending))
 
     def _tend_workers(self, now: float) -> None:
@@ -353,7 +291,7 @@ class Pool:
             if worker.deadline is None or now < worker.deadline:
                 continue
             if worker.child is None:
-                if self._stop_by is None:
+                if not self.stopping:
                     self._start(worker)
                 else:
                     worker.deadline = None
@@ -384,8 +322,3 @@ class Pool:
         """The table is its proof of progress too: it comes out of the loop that does the work."""
         self._parent.link.offer(Table(state, all_ended))
         self._parent.link.offer(Progress(self.publisher.n))
-
-
-def _frame(message: Ready) -> Frame:
-    facts = (message.captured_at, message.ts, message.width, message.height)
-    return Frame(message.ring, message.slot, message.frame, *facts)

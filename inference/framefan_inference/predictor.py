@@ -11,15 +11,14 @@ Name is a function `predict(image)` or a class with `predict`, and optionally `s
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from framefan import userfile
 from framefan.errors import StartError, UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def _names(reference: str, missing: str) -> bool:
 def _failed(reference: str, error: BaseException) -> StartError:
     return StartError(
         f'the predictor "{reference}" does not import',
-        f"{type(error).__name__}: {told(error)}",
+        f"{type(error).__name__}: {userfile.told(error)}",
         "mend it, or install what it needs in the environment framefan runs in",
     )
 
@@ -177,14 +176,7 @@ def _load_file(path: Path) -> ModuleType:
             f"looked in {Path.cwd()}",
             "check the path given to --predictor",
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # so that it can import its neighbours
-    sys.modules[path.stem] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
+    return userfile.load(path)
 
 
 def _instance(reference: str, target: Any) -> Any:
@@ -195,24 +187,6 @@ def _instance(reference: str, target: Any) -> Any:
     except (Exception, SystemExit) as error:  # the user's constructor may raise anything
         raise StartError(
             f'the predictor "{reference}" cannot be made',
-            f"{type(error).__name__}: {told(error)}",
+            f"{type(error).__name__}: {userfile.told(error)}",
             "framefan calls its class without arguments",
         ) from error
-
-
-def told(error: BaseException) -> str:
-    """What the error says and where in the user's code it was raised."""
-    try:
-        text = str(error)
-    except Exception as problem:  # noqa: BLE001 - the user's own class may fail at that too
-        text = f"its text cannot be had: {type(problem).__name__}"
-    return text + where(error)
-
-
-def where(error: BaseException) -> str:
-    """` (file.py, line 12, in predict)`: the innermost line that is not framefan's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if "framefan_inference" not in frame.filename and "importlib" not in frame.filename:
-            return f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
-    return ""

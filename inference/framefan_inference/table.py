@@ -32,7 +32,7 @@ class Tables:
         if now - self._tuned_at >= self._every_s:
             self._tuned_at = now
             self._pool.ledger.tune()
-            for name, camera in self._pool.cameras.items():
+            for name, camera in self._pool.captures.cameras.items():
                 waiting = len(self._pool.ledger.schedule.cameras[name].waiting)
                 self._pool.status(camera.tick(now, waiting))
         self.publish(now)
@@ -47,7 +47,7 @@ class Tables:
         """Every source has come to its end and every frame of it is settled."""
         pool = self._pool
         return (
-            all(camera.facts.state == "ended" for camera in pool.cameras.values())
+            all(camera.facts.state == "ended" for camera in pool.captures.cameras.values())
             and pool.ledger.idle
         )
 
@@ -68,8 +68,8 @@ class Tables:
             gateways=self._gateways(),
             workers=[worker.measure(now) for worker in pool.workers.values()],
             cameras={
-                name: camera.measure(pool.ledger, pool.rings.slots(name))
-                for name, camera in pool.cameras.items()
+                name: camera.measure(pool.ledger, pool.captures.rings.slots(name))
+                for name, camera in pool.captures.cameras.items()
             },
             foreign=pool.outcomes.foreign,
             stale=pool.ledger.stale,

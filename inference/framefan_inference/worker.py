@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import zmq
 
-from framefan import bus, clock, logs
+from framefan import bus, clock, logs, userfile
 from framefan.errors import EXIT_START, FramefanError, LinkClosed
 from framefan.messages import (
     Attach,
@@ -116,7 +116,7 @@ class Worker:
         except results.ResultError as error:
             return "error", results.error(error.kind, error.message)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
-            text = predictors.told(error)
+            text = userfile.told(error)
             logs.debug("predict raised", camera=lease.camera, seq=lease.seq, error=text)
             return "error", results.error(type(error).__name__, text)
 
@@ -184,7 +184,7 @@ def _set_up(parent: Parent) -> Predictor:
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise FramefanError(
             f'the predictor "{reference}" failed in setup',
-            f"{type(error).__name__}: {predictors.told(error)}",
+            f"{type(error).__name__}: {userfile.told(error)}",
             "mend its setup()",
         ) from error
     return predictor

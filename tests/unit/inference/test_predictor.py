@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from framefan.errors import EXIT_START, EXIT_USAGE, FramefanError, StartError, UsageError
-from framefan_inference.predictor import Frame, Predictor, load, told, where
+from framefan.userfile import told, where
+from framefan_inference.predictor import Frame, Predictor, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,9 +13,8 @@ from framefan.messages import ChildFacts, Children, Ready, SourceStatus
 from framefan.records import GatewayFacts, StateRecord, WorkerFacts
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_inference.cameras import Camera
+from framefan_inference.captures import Captures
 from framefan_inference.ledger import Ledger
-from framefan_inference.rings import Rings
 from framefan_inference.schedule import Frame
 from framefan_inference.table import Tables
 
@@ -35,8 +34,8 @@ class FakePool:
     def __init__(self) -> None:
         self.settings = SETTINGS
         self.ledger = Ledger(SETTINGS.cameras, 0.5)
-        self.cameras = {each.name: Camera(each) for each in SETTINGS.cameras}
-        self.rings = Rings()
+        self.captures = Captures(self)  # type: ignore[arg-type]
+        self.cameras = self.captures.cameras
         self.workers = {1: SimpleNamespace(measure=lambda now: WorkerFacts(id=1))}
         self.outcomes = SimpleNamespace(foreign=4)
         self.published: list[StateRecord] = []
