@@ -9,11 +9,17 @@ from msgspec import Struct
 
 from framefan.errors import UsageError
 
-Kind = Literal["demo", "webcam", "file", "pattern", "rtsp", "http"]
+Kind = Literal["demo", "webcam", "file", "pattern", "rtsp", "http", "callable"]
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _NAMED = re.compile(r"([^=/?:]*)=(.*)", re.DOTALL)
+_SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
+_MOST_PIXELS = 65535
 _WORD = re.compile(r"\S+")
-KNOWN = "demo, a number (webcam), a file, an image pattern, rtsp://, rtsps://, http:// or https://"
+_TARGET = re.compile(r"(.+\.py):([^:]+)", re.DOTALL)
+KNOWN = (
+    "demo, a number (webcam), a file, an image pattern, rtsp://, rtsps://, http://, https:// or "
+    "py:file.py:name"
+)
 
 
 class SourceSpec(Struct, frozen=True):
@@ -22,8 +28,13 @@ class SourceSpec(Struct, frozen=True):
 
     @property
     def can_wait(self) -> bool:
-        """Whether the source stands still while nobody reads it, as `--mode every` needs."""
-        return self.kind in ("demo", "file", "pattern")
+        """Whether the source can stand still while nobody reads it, as `--mode every` needs."""
+        return self.kind in ("demo", "file", "pattern", "callable")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is a camera: tried for ever, and drained while nobody wants its frames."""
+        return self.kind in ("webcam", "rtsp", "http", "callable")
 
 
 def parse(text: str) -> SourceSpec:
@@ -39,6 +50,8 @@ def parse(text: str) -> SourceSpec:
             return SourceSpec("rtsp", text)
         if scheme in ("http", "https"):
             return SourceSpec("http", text)
+        if scheme == "py":
+            return SourceSpec("callable", ":".join(target(text)))
         raise UsageError(
             f'framefan does not open "{scheme}:" sources',
             f"a source is {KNOWN}",
@@ -49,6 +62,33 @@ def parse(text: str) -> SourceSpec:
     if re.search(r"%0?\d*d", text) or "*" in text:
         return SourceSpec("pattern", text)
     return SourceSpec("file", text)
+
+
+def target(text: str) -> tuple[str, str]:
+    """File and name of `py:file.py:name`. Raises UsageError when it is something else."""
+    found = _TARGET.fullmatch(text.partition(":")[2])
+    if not found or not found[2].isidentifier():
+        raise UsageError(
+            f'"{text}" names no function of a Python file',
+            "such a source is py:file.py:name, and framefan calls the function of that name",
+            "for example py:my_camera.py:frames",
+        )
+    return found[1], found[2]
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Width and height of `1280x720`; None for an empty text. Raises UsageError."""
+    if not text:
+        return None
+    found = _SIZE.fullmatch(text)
+    width, height = (int(part) for part in found.groups()) if found else (0, 0)
+    if not (1 <= width <= _MOST_PIXELS and 1 <= height <= _MOST_PIXELS):
+        raise UsageError(
+            f'"{text}" is no size of a picture',
+            f"max_size is WIDTHxHEIGHT in pixels, each from 1 to {_MOST_PIXELS}",
+            "for example 1280x720",
+        )
+    return width, height
 
 
 def split_name(text: str) -> tuple[str | None, str]:

@@ -9,28 +9,81 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.errors import UsageError
-from framefan.sources import mask, mask_source, parse, split_name
+from framefan.sources import mask, mask_source, parse, parse_size, split_name, target
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "waits"),
+    ("text", "kind", "waits", "live"),
     [
-        ("demo", "demo", True),
-        ("demo?fps=5", "demo", True),
-        ("0", "webcam", False),
-        ("a.mp4", "file", True),
-        ("/tmp/x y.avi", "file", True),
-        ("img_%04d.png", "pattern", True),
-        ("frames/*.jpg", "pattern", True),
-        ("rtsp://host/a", "rtsp", False),
-        ("RTSPS://host/a", "rtsp", False),
-        ("http://host/a.mjpg", "http", False),
-        ("https://host/a", "http", False),
+        ("demo", "demo", True, False),
+        ("demo?fps=5", "demo", True, False),
+        ("0", "webcam", False, True),
+        ("a.mp4", "file", True, False),
+        ("/tmp/x y.avi", "file", True, False),
+        ("img_%04d.png", "pattern", True, False),
+        ("frames/*.jpg", "pattern", True, False),
+        ("rtsp://host/a", "rtsp", False, True),
+        ("RTSPS://host/a", "rtsp", False, True),
+        ("http://host/a.mjpg", "http", False, True),
+        ("https://host/a", "http", False, True),
     ],
 )
-def test_kinds(text: str, kind: str, waits: bool) -> None:
+def test_kinds(text: str, kind: str, waits: bool, live: bool) -> None:
     spec = parse(text)
-    assert (spec.kind, spec.value, spec.can_wait) == (kind, text, waits)
+    assert (spec.kind, spec.value) == (kind, text)
+    assert (spec.can_wait, spec.is_live) == (waits, live)
+
+
+def test_a_function_of_the_users_is_pulled_and_still_a_camera() -> None:
+    spec = parse("py:my folder/cam.py:frames")
+    assert (spec.kind, spec.value) == ("callable", "my folder/cam.py:frames")
+    assert (spec.can_wait, spec.is_live) == (True, True)
+    assert target("py:a:b.py:it") == ("a:b.py", "it")
+
+
+@pytest.mark.parametrize(
+    "text", ["py:", "py:cam.py", "py:cam.py:", "py::frames", "py:cam:frames", "py:cam.py:a.b"]
+)
+def test_what_names_no_function_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="names no function") as raised:
+        parse(text)
+    assert "py:my_camera.py:frames" in raised.value.fix
+
+
+# ---- sizes ---------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 65535), st.integers(1, 65535), st.sampled_from("xX"))
+def test_sizes(width: int, height: int, by: str) -> None:
+    assert parse_size(f"{width}{by}{height}") == (width, height)
+
+
+def test_no_size_is_no_limit() -> None:
+    assert parse_size("") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "720p",
+        "1280",
+        "1280x",
+        "x720",
+        "0x720",
+        "1280x0",
+        "-1x5",
+        "1.5x2",
+        " 1x1",
+        "1x1x1",
+        "999999x1",
+        "65536x1",
+        "\u0661x\u0661",
+    ],
+)
+def test_wrong_sizes_are_named(text: str) -> None:
+    with pytest.raises(UsageError, match="is no size") as raised:
+        parse_size(text)
+    assert text in raised.value.what
 
 
 @pytest.mark.parametrize(

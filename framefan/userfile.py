@@ -1,0 +1,62 @@
+"""Python files of the user's: how one is loaded, and what is said of what it raises.
+
+Predictors and `py:` sources are such files. They run in a process of ours, so everything they raise
+is told with the line of theirs that it comes from, and none of ours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_OURS = ("framefan_inference", "framefan_capture", "importlib", __file__)
+
+
+def load(path: Path) -> ModuleType:
+    """The file as a module. Raises whatever the file raises; OSError where there is none."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))  # so that it can import its neighbours
+    sys.modules[path.stem] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def text(error: BaseException) -> str:
+    """What the error says of itself; the user's own class may fail at that too."""
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001 - whatever their __str__ raises
+        return f"its text cannot be had: {type(problem).__name__}"
+
+
+def told(error: BaseException) -> str:
+    """What the error says and where in the user's code it was raised."""
+    return text(error) + where(error)
+
+
+def where(error: BaseException) -> str:
+    """` (file.py, line 12, in predict)`: the innermost line that is not framefan's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if not any(ours in frame.filename for ours in _OURS):
+            return f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
+    return ""
+
+
+def line(error: BaseException, path: Path) -> int | None:
+    """The innermost line of that very file, whatever libraries it called; None: none of it."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename == str(path):
+            return frame.lineno
+    return None
