@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_inference.schedule import Freed, Grant, Schedule
+from framefan_inference.schedule import CameraQueue, Freed, Grant, Schedule
 from framefan_inference.sequencer import Entry, Sequencer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from framefan.messages import WorkerOutcome
-    from framefan.settings import CameraSettings
+    from framefan.settings import CameraSettings, Mode
     from framefan_inference.schedule import Frame
 
 _P95_OF = 100
 """How many of the latest predictions the order's patience is derived from."""
+
+
+class Account(NamedTuple):
+    """What became of a camera's frames so far, and the numbers it goes on with."""
+
+    queue: CameraQueue
+    sequencer: Sequencer
 
 
 class Ledger:
@@ -37,7 +44,7 @@ class Ledger:
         self.sequencers = {name: Sequencer(mode, order_wait_s) for name, mode in rows}
         self.stale = 0
         """Outcomes and returns of leases that are settled already, or never were."""
-        self._order_wait_s = order_wait_s
+        self._order_wait_s = self._patience_s = order_wait_s
         self._leases: dict[int, Grant] = {}
         """Leases whose seq has not left: an outcome may come after the return."""
         self._news: set[str] = set()
@@ -45,6 +52,36 @@ class Ledger:
         self._due = math.inf
         """No seq is settled by the clock alone before this."""
         self._predict_s: deque[float] = deque(maxlen=_P95_OF)
+
+    # ---- cameras ----------------------------------------------------------------------------
+
+    def add(self, camera: str, mode: Mode, account: Account | None = None) -> None:
+        """A camera comes; with the account it was parked with, it goes on where it was."""
+        if account is None:
+            account = Account(CameraQueue(mode), Sequencer(mode, self._patience_s))
+        self.schedule.cameras[camera], self.sequencers[camera] = account
+        account.sequencer.order_wait_s = self._patience_s
+        self.set_mode(camera, mode)
+
+    def set_mode(self, camera: str, mode: Mode) -> None:
+        """What waits or is leased already goes on under the new mode's contract."""
+        sequencer = self.sequencers[camera]
+        self.schedule.cameras[camera].mode = sequencer.mode = mode
+        self._expect(sequencer.next_due())
+
+    def remove(self, camera: str) -> list[Freed]:
+        """No frame of it comes any more; answers the slots of those that wait."""
+        return self.schedule.remove(camera)
+
+    def is_settled(self, camera: str) -> bool:
+        """Whether all its frames are answered for and all its slots free."""
+        return not self.schedule.slots_out(camera) and not self.sequencers[camera].running
+
+    def park(self, camera: str) -> Account:
+        """Take out a camera that was removed and is settled."""
+        return Account(self.schedule.park(camera), self.sequencers.pop(camera))
+
+    # ---- frames, leases, outcomes -----------------------------------------------------------
 
     def ready(self, camera: str, frame: Frame) -> list[Freed]:
         """A frame waits; answers the slots of those it supersedes."""
@@ -131,8 +168,9 @@ class Ledger:
         if self._predict_s:
             recent = sorted(self._predict_s)
             p95 = recent[int(0.95 * (len(recent) - 1))]
+            self._patience_s = max(self._order_wait_s, 2 * p95)
             for each in self.sequencers.values():
-                each.order_wait_s = max(self._order_wait_s, 2 * p95)
+                each.order_wait_s = self._patience_s
 
     @property
     def idle(self) -> bool:

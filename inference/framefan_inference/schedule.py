@@ -9,8 +9,10 @@
 3. A grant takes the camera's next seq. From then on the sequencer answers for that seq, and the
    worker for the slot, until it returns the lease or is known to be dead.
 4. A stateful predictor sees each camera in one worker only. A camera is pinned to the worker with
-   the fewest cameras when it first needs one; it moves when its worker dies, and one camera at a
-   time moves to a worker that came up and has at least two fewer.
+   the fewest cameras when it first needs one; it moves when its worker dies, and one at a time
+   cameras move to a worker with at least two fewer, once that came up or another camera left.
+5. A removed camera gets no more grants: what waits is superseded at once. When its last lease is
+   back it is parked, out of everybody's way; if it returns, its queue goes on where it was.
 
 Slots are only numbers here. Nothing in this module reads a clock, a socket or a frame.
 """
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 NEWER = "newer"
 NO_WORKER = "no_worker"
 NO_SLOT = "no_slot"
+MAX_FPS = "max_fps"
+REMOVED = "removed"
 
 
 class Frame(NamedTuple):
@@ -40,6 +44,7 @@ class Frame(NamedTuple):
     ts: float
     width: int
     height: int
+    pts: float | None = None
 
 
 class Freed(NamedTuple):
@@ -93,12 +98,29 @@ class Schedule:
         queue = self.cameras[camera]
         freed: list[Freed] = []
         if queue.mode == "live" and queue.waiting:
-            cause = NEWER if self._up else NO_WORKER
-            freed = [Freed(camera, old.ring, old.slot) for old in queue.waiting]
-            queue.superseded_by[cause] += len(freed)
-            queue.waiting.clear()
+            freed = self._supersede(camera, NEWER if self._up else NO_WORKER)
         queue.waiting.append(frame)
         return freed
+
+    def _supersede(self, camera: str, cause: str) -> list[Freed]:
+        queue = self.cameras[camera]
+        freed = [Freed(camera, old.ring, old.slot) for old in queue.waiting]
+        if freed:
+            queue.superseded_by[cause] += len(freed)
+            queue.waiting.clear()
+        return freed
+
+    def remove(self, camera: str) -> list[Freed]:
+        """No frame of the camera comes any more; answers the slots of those that wait."""
+        return self._supersede(camera, REMOVED)
+
+    def park(self, camera: str) -> CameraQueue:
+        """Take a removed camera out, which has nothing leased; `cameras[name] = it` undoes that."""
+        queue = self.cameras.pop(camera)
+        queue.pinned = None
+        if self.stateful and self._up:
+            self._rebalance(min(self._up, key=self._pins))
+        return queue
 
     def worker_up(self, worker: int) -> None:
         """A worker has its predictor set up and no lease."""

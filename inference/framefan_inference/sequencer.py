@@ -53,7 +53,7 @@ class Sequencer:
 
     def __init__(self, mode: Mode, order_wait_s: float) -> None:
         self.order_wait_s = order_wait_s
-        self._mode = mode
+        self.mode = mode
         self._open: OrderedDict[int, Entry] = OrderedDict()
         self.left = Counter[str]()
         """How many seqs have left as `results`, `errors` and `lost`."""
@@ -124,7 +124,7 @@ class Sequencer:
         return self._overdue(now)
 
     def _overdue(self, now: float) -> int:
-        if self._mode == "every":
+        if self.mode == "every":
             return -1
         limit = now - self.order_wait_s
         waited = [
@@ -143,7 +143,7 @@ class Sequencer:
             for entry in self._open.values()
             if entry.due is not None and entry.settled_at is None
         ]
-        if self._mode == "live":
+        if self.mode == "live":
             times += [
                 entry.settled_at + self.order_wait_s
                 for entry in self._open.values()

@@ -23,7 +23,7 @@ from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_inference import sequencer as seqs
 from framefan_inference.ledger import Ledger
-from framefan_inference.schedule import NEWER, NO_WORKER, Frame, Freed, Grant
+from framefan_inference.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
 
 MODES = st.sampled_from(["live", "live", "every"])
 KINDS = st.sampled_from(["detections", "value", "error"])
@@ -87,8 +87,57 @@ class LedgerMachine(LedgerWorld):
     def capture_restarts(self, pick: int) -> None:
         """A new process with a new ring; the frames it had handed over stay in the old one."""
         camera = self.camera(pick)
-        camera.ring += 1
-        camera.free = set(range(camera.slots))
+        camera.restarts()
+
+    # ---- cameras ----------------------------------------------------------------------------
+
+    @rule(which=st.sampled_from(["remove", "add", "change"]), pick=PICK, mode=MODES)
+    def reload(self, which: str, pick: int, mode: Any) -> None:
+        """One rule for all of it, or there would be few frames between two of them."""
+        if which == "remove" and len(self.here) > 1:
+            self.remove_camera(self.camera(pick))
+        elif which == "add" and len(self.here) < 5:
+            self.add_camera(pick, mode)
+        elif which == "change":
+            camera = self.camera(pick)
+            self.ledger.set_mode(camera.name, mode)
+            camera.mode = mode
+
+    def remove_camera(self, camera: PlayedCamera) -> None:
+        """What waits is superseded and its slots are free; what is leased goes on."""
+        freed = self.ledger.remove(camera.name)
+        assert freed == [Freed(camera.name, each.ring, each.slot) for each in camera.waiting]
+        camera.count[REMOVED] += len(camera.waiting)
+        for each in camera.waiting:
+            camera.freed(each.ring, each.slot)
+        camera.waiting = []
+        camera.is_removed = True
+        self.park_settled()
+
+    def park_settled(self) -> None:
+        for name, camera in self.cameras.items():
+            if camera.is_removed and not camera.account:
+                leased = any(grant.camera == name for grant in self.leased.values())
+                settled = not leased and camera.left == camera.count["leased"]
+                assert self.ledger.is_settled(name) == settled
+                if settled:
+                    camera.account = self.ledger.park(name)
+
+    def add_camera(self, pick: int, mode: Any) -> None:
+        """A new one, or one that was removed and may still be leaving."""
+        gone = [camera for camera in self.cameras.values() if camera.is_removed]
+        if not gone or (pick % 4 == 0 and len(self.cameras) < 8):
+            name = f"cam{len(self.cameras)}"
+            self.cameras[name] = PlayedCamera(name, mode, len(self.workers) + 3)
+            self.ledger.add(name, mode)
+            return
+        camera = gone[pick % len(gone)]
+        if camera.account:
+            self.ledger.add(camera.name, mode, camera.account)
+        else:
+            self.ledger.set_mode(camera.name, mode)
+        camera.account, camera.is_removed, camera.mode = None, False, mode
+        camera.restarts()
 
     # ---- grants -----------------------------------------------------------------------------
 
@@ -245,6 +294,7 @@ class LedgerMachine(LedgerWorld):
         self.now += seconds
         entries = self.ledger.release(self.now)
         self.check_leaving(entries)
+        self.park_settled()
         if any(entry.outcome is None and entry.settled_at == self.now for entry in entries):
             assert due < math.inf, "lost without a deadline that the loop could wake up for"
             assert due <= self.now + EPS
@@ -267,7 +317,7 @@ class LedgerMachine(LedgerWorld):
         for outcome in self.wire:
             self.hear(outcome)
         for name, camera in self.cameras.items():
-            assert self.ledger.sequencers[name].running == 0
+            assert self.account(camera).sequencer.running == 0, name
             assert camera.left == camera.count["leased"]
         assert self.ledger.idle == (not any(c.waiting for c in self.cameras.values()))
         assert self.ledger.stop(self.now) == []

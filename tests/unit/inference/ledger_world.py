@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from framefan.messages import WorkerOutcome
 from framefan_inference import sequencer as seqs
-from framefan_inference.ledger import Ledger
-from framefan_inference.schedule import NEWER, NO_WORKER, Frame, Freed, Grant
+from framefan_inference.ledger import Account, Ledger
+from framefan_inference.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
 
 EPS = 1e-6
 ORDER_WAIT_S = 0.5
@@ -42,6 +42,14 @@ class PlayedCamera:
         self.left = 0
         """Seqs that have left: the next one to leave has this number."""
         self.turn = 0
+        self.account: Account | None = None
+        """Its part of the ledger while it is parked."""
+        self.is_removed = False
+
+    def restarts(self) -> None:
+        """A new process with a new ring; what it had handed over stays in the old one."""
+        self.ring += 1
+        self.free = set(range(self.slots))
 
     def freed(self, ring: int, slot: int) -> None:
         if ring != self.ring:
@@ -72,8 +80,19 @@ class LedgerWorld(RuleBasedStateMachine):
         self.turns = 0
         self.stale = 0
 
+    @property
+    def here(self) -> list[PlayedCamera]:
+        """Cameras that were not removed."""
+        return [camera for camera in self.cameras.values() if not camera.is_removed]
+
     def camera(self, pick: int) -> PlayedCamera:
-        return list(self.cameras.values())[pick % len(self.cameras)]
+        return self.here[pick % len(self.here)]
+
+    def account(self, camera: PlayedCamera) -> Account:
+        if camera.account:
+            return camera.account
+        name = camera.name
+        return Account(self.ledger.schedule.cameras[name], self.ledger.sequencers[name])
 
     # ---- grants -----------------------------------------------------------------------------
 
@@ -154,11 +173,10 @@ class LedgerWorld(RuleBasedStateMachine):
     @invariant()
     def frames_are_answered_for(self) -> None:
         for name, camera in self.cameras.items():
-            queue, sequencer = self.ledger.schedule.cameras[name], self.ledger.sequencers[name]
+            queue, sequencer = self.account(camera)
             count = camera.count
             superseded = queue.superseded_by.total() + count["no_slot"]
-            assert queue.superseded_by == keep(count, NEWER, NO_WORKER)
-            assert camera.mode == "live" or not superseded, "`every` superseded a frame"
+            assert queue.superseded_by == keep(count, NEWER, NO_WORKER, REMOVED)
             assert list(queue.waiting) == camera.waiting
             waiting = len(queue.waiting)
             assert count["captured"] == queue.next_seq + superseded + count["bad"] + waiting
@@ -166,6 +184,8 @@ class LedgerWorld(RuleBasedStateMachine):
             assert left == keep(count, "results", "errors", "lost")
             assert sequencer.lost_by.total() == left["lost"]
             assert queue.next_seq == left.total() + sequencer.running
+            assert not camera.is_removed or not waiting, "a removed camera's frame waits"
+            assert not camera.account or sequencer.running == 0, f"{name} was parked too early"
 
     @invariant()
     def slots_are_in_one_place(self) -> None:
@@ -175,6 +195,9 @@ class LedgerWorld(RuleBasedStateMachine):
             lent = [g.frame.slot for g in leased if g.frame.ring == camera.ring]
             places = sorted([*camera.free, *ours, *lent])
             assert places == list(range(camera.slots)), "a slot is lost, or in two places"
+            assert self.account(camera).queue.in_flight == len(leased)
+            if camera.account:
+                continue
             assert self.ledger.schedule.slots_out(name) == len(camera.waiting) + len(leased)
             for ring in range(camera.ring + 1):
                 stands = [*camera.waiting, *(g.frame for g in leased)]

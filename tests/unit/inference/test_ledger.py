@@ -13,8 +13,8 @@ from ledger_world import outcome_of
 
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_inference.ledger import Ledger
-from framefan_inference.schedule import Frame, Freed, Schedule
+from framefan_inference.ledger import Account, Ledger
+from framefan_inference.schedule import CameraQueue, Frame, Freed, Schedule
 from framefan_inference.sequencer import LATE, WORKER_DIED, Entry, Sequencer
 
 if TYPE_CHECKING:
@@ -171,6 +171,36 @@ def return_never_settles(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sequencer, "returned", lambda self, seq, now: None)
 
 
+def removed_slot_lost(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule.remove
+    patch.setattr(Schedule, "remove", lambda self, camera: original(self, camera)[1:])
+
+
+def removed_frames_still_wait(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Schedule, "remove", lambda self, camera: [])
+
+
+def parked_in_predict(patch: pytest.MonkeyPatch) -> None:
+    def is_settled(self: Ledger, camera: str) -> bool:
+        return not self.schedule.cameras[camera].waiting
+
+    patch.setattr(Ledger, "is_settled", is_settled)
+
+
+def a_return_begins_anew(patch: pytest.MonkeyPatch) -> None:
+    original = Ledger.add
+    patch.setattr(
+        Ledger, "add", lambda self, camera, mode, account=None: original(self, camera, mode)
+    )
+
+
+def mode_of_the_schedule_only(patch: pytest.MonkeyPatch) -> None:
+    def set_mode(self: Ledger, camera: str, mode: Any) -> None:
+        self.schedule.cameras[camera].mode = mode
+
+    patch.setattr(Ledger, "set_mode", set_mode)
+
+
 MUTANTS = [
     outcome_settles_again,
     slot_freed_before_return,
@@ -189,6 +219,11 @@ MUTANTS = [
     no_silence,
     death_never_settles,
     return_never_settles,
+    removed_slot_lost,
+    removed_frames_still_wait,
+    parked_in_predict,
+    a_return_begins_anew,
+    mode_of_the_schedule_only,
 ]
 
 
@@ -293,3 +328,53 @@ def test_a_death_after_the_return_settles_what_never_left_the_worker() -> None:
     assert ledger.release(1.1) == []
     assert [entry.cause for entry in ledger.release(1.16)] == [WORKER_DIED]
     assert ledger.idle
+
+
+def test_a_removed_camera_is_settled_when_its_slot_is_back_too() -> None:
+    ledger, more = ledger_with("live"), frames()
+    ledger.ready("cam0", next(more))
+    (grant,) = ledger.assign()
+    ledger.outcome(outcome_of(grant.lease, "value", 1.0), 1.0)
+    ledger.remove("cam0")
+    assert not ledger.is_settled("cam0"), "its seq has not left"
+    ledger.release(1.0)
+    assert not ledger.is_settled("cam0"), "its worker still reads it"
+    ledger.returned(grant.worker, grant.lease, 1.1)
+    assert ledger.is_settled("cam0")
+
+
+def test_a_stateful_camera_that_comes_back_in_predict_stays_in_its_worker() -> None:
+    ledger, more = ledger_with("every"), frames()
+    ledger.schedule.stateful = True
+    ledger.ready("cam0", next(more))
+    (grant,) = ledger.assign()
+    ledger.remove("cam0")
+    ledger.set_mode("cam0", "every")
+    ledger.ready("cam0", next(more))
+    assert ledger.assign() == [], "the other worker is idle, and not its own"
+    ledger.returned(grant.worker, grant.lease, 1.0)
+    assert [each.worker for each in ledger.assign()] == [grant.worker]
+
+
+def test_a_camera_added_later_has_the_patience_of_the_others() -> None:
+    ledger = ledger_with("live")
+    ledger._predict_s.extend([2.0] * 10)
+    ledger.tune()
+    account = Account(CameraQueue("live"), Sequencer("live", 0.5))
+    ledger.add("new", "live")
+    ledger.add("back", "every", account)
+    assert {each.order_wait_s for each in ledger.sequencers.values()} == {4.0}
+    assert ledger.schedule.cameras["back"].mode == account.sequencer.mode == "every"
+
+
+def test_what_waits_behind_another_leaves_once_the_mode_is_live() -> None:
+    ledger, more = ledger_with("every"), frames()
+    ledger.ready("cam0", next(more))
+    ledger.ready("cam0", next(more))
+    first, second = ledger.assign()
+    ledger.outcome(outcome_of(second.lease, "value", 1.0), 1.0)
+    assert ledger.release(9.0) == []
+    ledger.set_mode("cam0", "live")
+    assert ledger.next_due() == 1.5
+    assert [entry.cause for entry in ledger.release(9.0)] == [LATE, ""]
+    assert ledger.returned(first.worker, first.lease, 9.0)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
+import random
+from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framefan_inference.schedule import NEWER, NO_WORKER, Frame, Freed, Schedule
+from framefan_inference.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Schedule
 
 if TYPE_CHECKING:
     from framefan.settings import Mode
@@ -108,6 +111,45 @@ def test_a_camera_that_asks_often_takes_no_turn_from_another(asks: list[str], wo
         passed_over += 1
         out += it.assign()
     assert passed_over <= 3, "one of the three others went twice before it"
+
+
+class Played:
+    """Equal cameras at one rate, each at its own time; workers that take what they take."""
+
+    def __init__(self, cameras: int, load: float, seed: int) -> None:
+        """`load` is how much more is asked than two workers can do."""
+        self._random = random.Random(seed)
+        self._predict_s = 2 * load / cameras  # a camera's frames come one a second
+        self._it = schedule({f"cam{n:02}": "live" for n in range(cameras)}, workers=2)
+        self._events = [(self._random.random(), name) for name in self._it.cameras]
+        heapq.heapify(self._events)
+        self._frames = count()
+        self.served: list[str] = []
+
+    def serve(self, frames: int) -> None:
+        while len(self.served) < frames:
+            now, what = heapq.heappop(self._events)
+            if isinstance(what, str):
+                self._it.ready(what, frame(next(self._frames)))
+                heapq.heappush(self._events, (now + self._random.uniform(0.9, 1.1), what))
+            else:
+                self._it.returned(what.worker, what.lease)
+            for grant in self._it.assign():
+                self.served.append(grant.camera)
+                took = self._predict_s * self._random.uniform(0.9, 1.1)
+                heapq.heappush(self._events, (now + took, grant))
+
+
+@given(st.integers(2, 16), st.floats(0.5, 8.0), st.integers(0, 1 << 32))
+@settings(max_examples=15, deadline=None)
+def test_equal_cameras_are_served_alike(cameras: int, load: float, seed: int) -> None:
+    """Over any stretch of 40 frames a camera, the slowest has 90 % of the fastest."""
+    played, window = Played(cameras, load, seed), 40 * cameras
+    played.serve(5 * window)
+    for begin in range(window, 4 * window, window // 8):
+        turns = Counter(played.served[begin : begin + window])
+        assert len(turns) == cameras
+        assert min(turns.values()) >= 0.9 * max(turns.values()), (begin, turns)
 
 
 # ---- 3. seqs and leases --------------------------------------------------------------------------
@@ -235,6 +277,39 @@ def test_a_newcomer_with_one_camera_fewer_takes_none() -> None:
     it.assign()
     it.worker_up(2)
     assert homes(it) == {"a": 1}
+
+
+def test_when_cameras_leave_those_that_stay_spread_again() -> None:
+    it = schedule({name: "live" for name in "abcd"}, workers=2, stateful=True)
+    for name in "abcd":
+        it.ready(name, frame(0))
+    while grants := it.assign():
+        for grant in grants:
+            it.returned(grant.worker, grant.lease)
+    assert sorted(home or 0 for home in homes(it).values()) == [1, 1, 2, 2]
+    for name in [name for name, home in homes(it).items() if home == 2]:
+        it.remove(name)
+        assert it.park(name).pinned is None
+    assert sorted(home or 0 for home in homes(it).values()) == [1, 2]
+
+
+# ---- 5. cameras that are removed ---------------------------------------------------------------
+
+
+def test_a_removed_cameras_frames_are_superseded_and_it_goes_on_where_it_was() -> None:
+    it = schedule({"a": "every", "b": "live"}, workers=1)
+    for number in range(3):
+        it.ready("a", frame(number))
+    (grant,) = it.assign()
+    assert it.remove("a") == [Freed("a", 1, 1), Freed("a", 1, 2)]
+    assert it.cameras["a"].superseded_by == {REMOVED: 2}
+    assert it.slots_out("a") == 1
+    it.returned(1, grant.lease)
+    parked = it.park("a")
+    assert list(it.cameras) == ["b"]
+    it.cameras["a"] = parked
+    it.ready("a", frame(9))
+    assert [each.seq for each in it.assign()] == [1]
 
 
 # ---- what it knows -------------------------------------------------------------------------------
