@@ -1,26 +1,36 @@
-"""Why a network camera does not open: questions asked with plain sockets, answered in reason codes.
+"""Why a network camera does not open, though its port does: answered in reason codes.
 
-OpenCV says only that it failed. So before it opens a camera, one TCP connection tells a wrong name,
-a closed port and silence apart; and after it failed, one plain request reads the status line. No
-text made here holds a user name or password.
+OpenCV says only that it failed. So a plain request is sent after it, with the login the camera asks
+for, along its redirects; and the status line that comes back decides. No text made here holds a
+user name or password.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import re
 import socket
 import ssl
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from typing import NamedTuple
+from urllib.parse import unquote, urljoin, urlsplit
 
+from framefan import clock
 from framefan.errors import SourceError, UsageError
 from framefan.sources import mask_source
+from framefan_capture import login, reach
 
-if TYPE_CHECKING:
-    from urllib.parse import SplitResult
+_LIMIT_S = (0.5, 2.0)
+"""The least and the most that asking may take."""
+_MOST_REQUESTS = 6
+_MOST_BYTES = 16384
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SCHEMES = {"rtsp": ("rtsp", "rtsps"), "http": ("http", "https")}
 
-_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+
+class Answer(NamedTuple):
+    status: int
+    challenges: list[str]
+    location: str
 
 
 def check_url(url: str) -> None:
@@ -37,92 +47,164 @@ def check_url(url: str) -> None:
         )
 
 
-def check_reachable(url: str, timeout_s: float) -> None:
-    """Raises SourceError (dns, refused, timeout or unknown) unless the port takes a connection."""
-    _connect(url, timeout_s).close()
-
-
-def explain(url: str, timeout_s: float) -> SourceError | None:
-    """What the camera itself says against a plain request; None when it says nothing telling."""
+def explain(url: str, timeout_s: float) -> SourceError:
+    """What is wrong with a camera that takes connections, from its answer to a plain request."""
+    least_s, most_s = _LIMIT_S
+    until = clock.now() + max(least_s, min(timeout_s, most_s))
     try:
-        status = _ask(url, timeout_s)
+        answer = _final_answer(url, until)
     except SourceError as error:
         return error
-    shown = mask_source(url)
-    if status in (401, 403):
-        return SourceError(
-            "unauthorised",
-            f"{shown} did not let framefan in",
-            f"it answered {status}",
-            "check the user name and password in the URL",
-        )
-    if status == 404:
-        return SourceError(
-            "not_found",
-            f"{shown} does not exist on that camera",
-            "it answered 404",
-            "check the path in the URL",
-        )
-    return None
+    return _verdict(mask_source(url), answer)
 
 
-def _connect(url: str, timeout_s: float) -> socket.socket:
-    parts = urlsplit(url)
-    host, port = _address(parts)
+def _verdict(shown: str, answer: Answer | None) -> SourceError:
+    if answer is None:
+        return SourceError(
+            "unreadable",
+            f"{shown} cannot be played",
+            "something answers there, but not as a camera does",
+            "check the scheme, the port and the path in the URL",
+        )
+    why = f"it answered {answer.status}"
+    if answer.status in (401, 403):
+        what, fix = "did not let framefan in", "check the user name and password in the URL"
+        return SourceError("unauthorised", f"{shown} {what}", why, fix)
+    if answer.status in (404, 410):
+        what, fix = "does not exist on that camera", "check the path in the URL"
+        return SourceError("not_found", f"{shown} {what}", why, fix)
+    if answer.status == 461:
+        fix = "set the camera's transport to the other of tcp and udp"
+        return SourceError("unreadable", f"{shown} cannot be played", why, fix)
+    if answer.status != 200:
+        fix = "see what the camera's own log says; framefan tries again"
+        return SourceError("unreadable", f"{shown} cannot be played", why, fix)
+    return SourceError(
+        "unreadable",
+        f"{shown} cannot be played",
+        "the camera answers, but OpenCV finds no video in what it sends",
+        "check the path in the URL; ffprobe shows what is there",
+    )
+
+
+def _final_answer(url: str, until: float) -> Answer | None:
+    """The answer after logins and redirects; None for what is none. Raises SourceError."""
+    proof: str | None = None
+    for _ in range(_MOST_REQUESTS):
+        answer = _ask(url, proof, until)
+        if answer is None:
+            return None
+        account = _account(url)
+        if answer.status == 401 and proof is None and account is not None:
+            method, uri = _target(url)
+            proof = login.authorization(answer.challenges, account, method, uri)
+            if proof is not None:
+                continue
+        if answer.status not in _REDIRECTS or not _may_follow(url, answer.location):
+            return answer
+        url, proof = urljoin(url, answer.location), None
+    return answer
+
+
+def _may_follow(url: str, location: str) -> bool:
+    """To the same kind of source only: never from the network to a file."""
+    scheme = urlsplit(url).scheme.lower()[:4]
     try:
-        return socket.create_connection((host, port), timeout_s)
-    except socket.gaierror as error:
-        raise SourceError(
-            "dns",
-            f'there is no host called "{host}"',
-            error.strerror or "the name server does not know it",
-            "check the name, or use the camera's IP address",
-        ) from error
-    except ConnectionRefusedError as error:
-        raise SourceError(
-            "refused",
-            f"{host} takes no connection on port {port}",
-            "the connection was refused",
-            "check the port, and that the camera's service is on",
-        ) from error
-    except TimeoutError as error:
+        check_url(urljoin(url, location))
+    except UsageError:
+        return False
+    return bool(location) and urlsplit(urljoin(url, location)).scheme in _SCHEMES[scheme]
+
+
+def _account(url: str) -> login.Account | None:
+    parts = urlsplit(url)
+    if parts.username is None:
+        return None
+    return login.Account(unquote(parts.username), unquote(parts.password or ""))
+
+
+def _target(url: str) -> tuple[str, str]:
+    """Method and URI of the request: RTSP names the whole address."""
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if parts.scheme.lower().startswith("rtsp"):
+        host, port = _shown_host(url)
+        return "DESCRIBE", f"{parts.scheme}://{host}:{port}{path}"
+    return "GET", path
+
+
+def _shown_host(url: str) -> tuple[str, int]:
+    host, port = reach.address(urlsplit(url))
+    return f"[{host}]" if ":" in host else host, port
+
+
+def _ask(url: str, proof: str | None, until: float) -> Answer | None:
+    """One request on a connection of its own. Raises SourceError."""
+    sock = reach.connect(url, until - clock.now())
+    try:
+        with contextlib.closing(_secured(sock, url, until)) as sock:
+            sock.sendall(_request(url, proof))
+            return parse_answer(_head(sock, until))
+    except TimeoutError:
         raise SourceError(
             "timeout",
-            f"{host} does not answer on port {port}",
-            f"nothing came within {timeout_s:g} s",
-            "check that the camera is on and reachable from here",
-        ) from error
-    except OSError as error:
-        raise SourceError(
-            "unknown", f"{host}:{port} cannot be reached", error.strerror or type(error).__name__
-        ) from error
+            f"{mask_source(url)} does not answer",
+            "it takes the connection and stays silent",
+            "restart the camera, if that goes on",
+        ) from None
+    except OSError:
+        return None
 
 
-def _address(parts: SplitResult) -> tuple[str, int]:
-    return parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()]
-
-
-def _ask(url: str, timeout_s: float) -> int | None:
+def _secured(sock: socket.socket, url: str, until: float) -> socket.socket:
+    """Over TLS where the scheme says so, and like FFmpeg with any certificate: cameras sign their
+    own.
+    """
+    sock.settimeout(max(0.01, until - clock.now()))
     parts = urlsplit(url)
-    sock = _connect(url, timeout_s)
-    with contextlib.closing(sock), contextlib.suppress(OSError, ValueError, IndexError):
-        if parts.scheme.lower() in ("https", "rtsps"):
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=parts.hostname)
-        sock.settimeout(timeout_s)
-        sock.sendall(_request(parts))
-        # b"HTTP/1.1 401 Unauthorized" or b"RTSP/1.0 401 Unauthorized"
-        return int(sock.recv(64).split(None, 2)[1])
-    return None
+    if parts.scheme.lower() not in ("https", "rtsps"):
+        return sock
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(sock, server_hostname=parts.hostname)
+    except OSError:
+        sock.close()
+        raise
 
 
-def _request(parts: SplitResult) -> bytes:
-    host, port = _address(parts)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if parts.scheme.lower() in ("rtsp", "rtsps"):
-        lines = [f"DESCRIBE {parts.scheme}://{host}:{port}{path} RTSP/1.0", "CSeq: 1"]
-    else:
-        lines = [f"GET {path} HTTP/1.0", f"Host: {host}:{port}"]
-    if parts.username is not None:
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        lines.append(f"Authorization: Basic {base64.b64encode(login.encode()).decode()}")
+def _request(url: str, proof: str | None) -> bytes:
+    method, uri = _target(url)
+    host, port = _shown_host(url)
+    lines = [f"{method} {uri} HTTP/1.0", f"Host: {host}:{port}", "Accept: */*"]
+    if method == "DESCRIBE":
+        lines = [f"{method} {uri} RTSP/1.0", "CSeq: 1", "Accept: application/sdp"]
+    if proof is not None:
+        lines.append(f"Authorization: {proof}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _head(sock: socket.socket, until: float) -> bytes:
+    """All up to the empty line. A camera that sends a byte now and then is a silent one."""
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < _MOST_BYTES:
+        if clock.now() > until:
+            raise TimeoutError
+        data = sock.recv(4096)
+        if not data:
+            break
+        head += data
+    return head
+
+
+def parse_answer(head: bytes) -> Answer | None:
+    """Status line and the headers that matter; None for anything else."""
+    text = head.decode("latin-1")
+    found = re.match(r"(?:HTTP|RTSP)/\d\.\d (\d{3})\b", text)
+    if found is None:
+        return None
+    fields = re.findall(r"^([\w-]+):[ \t]*(.*?)\r?$", text, re.MULTILINE)
+    challenges = [value for name, value in fields if name.lower() == "www-authenticate"]
+    places = [value for name, value in fields if name.lower() == "location"]
+    return Answer(int(found[1]), challenges, places[0] if places else "")

@@ -204,7 +204,8 @@ def make(camera: CameraSettings) -> Source:
 
     Raises UsageError for what framefan does not open.
     """
-    from framefan_capture.video import FileSource, NetworkSource, WebcamSource
+    from framefan_capture.network import NetworkSource
+    from framefan_capture.video import FileSource, WebcamSource
 
     makers: dict[sources.Kind, Callable[[CameraSettings], Source]] = {
         "demo": DemoSource,

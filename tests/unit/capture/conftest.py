@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_pool import FakePool
 
-from framefan_capture.video import OPTIONS
+from framefan_capture.opencv import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

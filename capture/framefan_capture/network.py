@@ -1,0 +1,180 @@
+"""Network cameras: RTSP and HTTP through cv2.VideoCapture, opened with low delay.
+
+What one may open is fixed by FFmpeg's protocol whitelist: nothing but network protocols, whatever
+the camera answers. OpenCV keeps three things to itself that the pictures alone do not show; each is
+found out beside it: why a camera does not open (probe), that the size of its pictures changed
+(suspicion, size_check), and that a picture is an old one (rhythm).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import cv2
+
+from framefan import clock, sources
+from framefan.errors import SourceError
+from framefan_capture import probe, reach
+from framefan_capture.opencv import OPTIONS, OpenCvSource
+from framefan_capture.rhythm import Rhythm
+from framefan_capture.size_check import SizeCheck, size_of
+from framefan_capture.suspicion import Suspicion
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from framefan.settings import CameraSettings
+
+_LOW_DELAY = "fflags;nobuffer|flags;low_delay|analyzeduration;0"
+WHITELISTS: dict[sources.Kind, str] = {
+    "rtsp": "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,srtp",
+    "http": "http,https,tcp,tls,crypto,httpproxy",
+}
+_NO_PTS = -(2.0**63)
+"""What CAP_PROP_PTS says of a picture that brought no time of its own (AV_NOPTS_VALUE)."""
+_MIN_OPEN_S = 0.1
+
+
+def ffmpeg_options(kind: sources.Kind, transport: str) -> str:
+    """FFmpeg's options for a camera, as OPENCV_FFMPEG_CAPTURE_OPTIONS holds them."""
+    common = f"{_LOW_DELAY}|protocol_whitelist;{WHITELISTS[kind]}"
+    if kind == "http":
+        return common
+    # TCP: no half-received pictures, and it passes every firewall the camera's page passes.
+    # Over UDP a lost packet is given up after 0.1 s: by default all pictures are held for 0.5 s.
+    late = "|max_delay;100000" if transport == "udp" else ""
+    return f"rtsp_transport;{transport}{late}|probesize;32|{common}"
+
+
+class NetworkSource(OpenCvSource):
+    """An rtsp or http camera, never ahead of its reader's patience."""
+
+    def __init__(self, camera: CameraSettings) -> None:
+        """Raises UsageError for an address without a host."""
+        super().__init__(camera)
+        self._url = camera.source.reveal()
+        probe.check_url(self._url)
+        self._kind = sources.parse(self._url).kind
+        self._shown = str(camera.source)
+        self._rhythm = Rhythm()
+        self._suspicion = Suspicion()
+        self._check: SizeCheck | None = None
+        self._warm: set[int] = set()
+        """Destinations that were written before: the first time costs page faults."""
+
+    # ---- opening -------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        limit_s = self._camera.open_timeout_s
+        until = clock.now() + limit_s
+        reach.check_reachable(self._url, limit_s)
+        self._begin()
+        left_s = max(_MIN_OPEN_S, until - clock.now())
+        self._video = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, self._parameters(left_s))
+        if self._video.isOpened():
+            return
+        self.close()
+        if clock.now() >= until:
+            raise self._timeout("opened", limit_s)
+        raise probe.explain(self._url, until - clock.now())
+
+    def _begin(self) -> None:
+        os.environ[OPTIONS] = ffmpeg_options(self._kind, self._camera.transport)
+        self._rhythm = Rhythm()
+        self._suspicion.restart()
+        self._warm.clear()
+
+    def _parameters(self, open_s: float) -> list[int]:
+        return [
+            int(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC),
+            int(open_s * 1000),
+            int(cv2.CAP_PROP_READ_TIMEOUT_MSEC),
+            int(self._camera.read_timeout_s * 1000),
+            # Each further decoder thread holds one more picture back: 33 ms at 30 fps.
+            int(cv2.CAP_PROP_N_THREADS),
+            1,
+        ]
+
+    # ---- pictures ------------------------------------------------------------------------------
+
+    def grab(self, frame: int) -> bool:
+        del frame  # only the demo scene shows its number
+        self._follow_size()
+        started, cpu_s = clock.now(), time.thread_time()
+        self._take(started)
+        now = clock.now()
+        self._rhythm.came(now, now - started - (time.thread_time() - cpu_s))
+        self.stale = self._rhythm.is_stale
+        if self.skipped or self._rhythm.is_gap:
+            self._suspicion.disturbed()
+        self.pts = self._position()
+        return True
+
+    def _take(self, started: float) -> None:
+        """Raises SourceError: nothing came in time, or nothing will come any more."""
+        assert self._video is not None
+        self.skipped = 0
+        taken = self._video.grab()
+        limit_s = self._camera.read_timeout_s
+        if clock.now() - started >= limit_s * 0.98:
+            # After a silence the decoder gives up what it still holds, so `taken` says nothing.
+            raise self._timeout("sent a picture", limit_s)
+        if taken:
+            return
+        if not self._advance():
+            raise SourceError(
+                "closed",
+                f"{self._shown} ended its stream",
+                "the camera closed the connection",
+                "framefan reconnects",
+            )
+        self.skipped += 1
+
+    def _position(self) -> float | None:
+        """Multipart JPEG brings no times; FFmpeg makes them up from 25 frames a second."""
+        assert self._video is not None
+        if self._kind == "http" and self._video.get(cv2.CAP_PROP_PTS) == _NO_PTS:
+            return None
+        return self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+
+    def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        before_s = time.thread_time()
+        try:
+            image = super().retrieve(view)
+        except SourceError:
+            self._suspicion.disturbed()
+            raise
+        if image is not view:
+            self._suspicion.restart()  # the pictures have a new size, and say so
+        elif id(view) in self._warm:
+            self._suspicion.decoded(time.thread_time() - before_s)
+        else:
+            self._warm.add(id(view))
+        return image
+
+    # ---- size ----------------------------------------------------------------------------------
+
+    def _follow_size(self) -> None:
+        """Open the stream anew where its pictures have another size than they come out with."""
+        assert self._video is not None
+        now = clock.now()
+        if self._check is None:
+            if self._suspicion.asks(now):
+                self._check = SizeCheck(self._url, self._parameters)
+        elif self._check.is_done:
+            size, self._check = self._check.size, None
+            same = None if size is None else size == size_of(self._video)
+            if self._suspicion.answered(now, same):
+                self.close()
+                self.open()
+
+    def _timeout(self, done: str, limit_s: float) -> SourceError:
+        return SourceError(
+            "timeout",
+            f"{self._shown} has not {done} for {limit_s:g} s",
+            "the connection stands, but nothing comes",
+            "framefan reconnects; open_timeout_s and read_timeout_s set the limits",
+        )

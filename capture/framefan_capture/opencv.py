@@ -1,0 +1,66 @@
+"""What files, webcams and network cameras share: a cv2.VideoCapture, and how it gives pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+
+from framefan.errors import SourceError
+from framefan_capture.source import as_bgr
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from framefan.settings import CameraSettings
+
+OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+"""The environment variable FFmpeg's options travel in: per process, so one camera per process."""
+
+_RETRIES = 3
+"""A damaged picture makes one grab fail and the next one succeed; an end makes all of them fail."""
+
+
+class OpenCvSource:
+    """All but `open` and `grab`."""
+
+    def __init__(self, camera: CameraSettings) -> None:
+        self._camera = camera
+        self._video: cv2.VideoCapture | None = None
+        self.skipped = 0
+        self.stale = False
+        self.pts: float | None = None
+
+    @property
+    def due(self) -> float:
+        return 0.0
+
+    def _advance(self) -> bool:
+        assert self._video is not None
+        for attempt in range(1 + _RETRIES):
+            if self._video.grab():
+                self.skipped = attempt
+                return True
+        return False
+
+    def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        assert self._video is not None
+        try:
+            decoded, image = self._video.retrieve(view)
+        except cv2.error:  # its text may hold the URL with the password
+            decoded = False
+        if not decoded:
+            raise SourceError("corrupt", "a picture could not be decoded")
+        if image is view:
+            return view
+        return as_bgr(image)
+
+    def skip(self, frames: int) -> int:
+        """A camera has no beginning to count from; files do."""
+        return frames
+
+    def close(self) -> None:
+        if self._video is not None:
+            self._video.release()
+            self._video = None

@@ -1,0 +1,108 @@
+"""A TCP connection to a camera, or the reason why there is none, within a time limit.
+
+The system looks names up without any limit: so that is done in a thread, which is left behind when
+it takes too long. Who asks for the same name again waits for that one; there are never two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from framefan import clock
+from framefan.errors import SourceError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+_AWAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
+"""Nobody is there to say that nobody listens: the system gave up, instead of our time limit."""
+
+_lookups: dict[tuple[str, int], Future[list[str]]] = {}
+
+
+def address(parts: SplitResult) -> tuple[str, int]:
+    """Host and port of a URL."""
+    return parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()]
+
+
+def check_reachable(url: str, timeout_s: float) -> None:
+    """Raises SourceError (dns, refused, timeout or unknown) unless the port takes a connection."""
+    connect(url, timeout_s).close()
+
+
+def connect(url: str, timeout_s: float) -> socket.socket:
+    """Raises SourceError (dns, refused, timeout or unknown)."""
+    host, port = address(urlsplit(url))
+    until = clock.now() + timeout_s
+    addresses = _addresses(host, port, timeout_s)
+    try:
+        return _first_that_answers(addresses, port, until)
+    except ConnectionRefusedError as error:
+        raise SourceError(
+            "refused",
+            f"{host} takes no connection on port {port}",
+            "the connection was refused",
+            "check the port, and that the camera's service is on",
+        ) from error
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        if isinstance(error, TimeoutError) or error.errno in _AWAY:
+            raise SourceError(
+                "timeout",
+                f"{host} does not answer on port {port}",
+                why if error.errno in _AWAY else f"nothing came within {timeout_s:g} s",
+                "check that the camera is on and reachable from here",
+            ) from error
+        raise SourceError(
+            "unknown",
+            f"{host}:{port} cannot be reached",
+            why,
+            "check the address, and the network of this machine",
+        ) from error
+
+
+def _first_that_answers(addresses: list[str], port: int, until: float) -> socket.socket:
+    """Raises the OSError of the last one."""
+    for ip in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((ip, port), _left(until))
+    return socket.create_connection((addresses[-1], port), _left(until))
+
+
+def _left(until: float) -> float:
+    return max(0.01, until - clock.now())  # 0 would mean: do not wait, even for this machine
+
+
+def _addresses(host: str, port: int, timeout_s: float) -> list[str]:
+    """Raises SourceError("dns")."""
+    lookup = _lookups.get((host, port))
+    if lookup is None or lookup.done():
+        lookup = _lookups[host, port] = Future()
+        threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
+    try:
+        return lookup.result(timeout_s)
+    except TimeoutError:
+        why = f"no name server answered within {timeout_s:g} s"
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name can be spelt like this
+        why = getattr(error, "strerror", "") or "it is no name that a host can have"
+    raise SourceError(
+        "dns",
+        f'there is no host called "{host}"' if lookup.done() else f'"{host}" cannot be looked up',
+        why,
+        "check the name, or use the camera's IP address",
+    )
+
+
+def _look_up(host: str, port: int, lookup: Future[list[str]]) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        lookup.set_result([str(sockaddr[0]) for *_, sockaddr in found])
+    except (OSError, UnicodeError) as error:
+        lookup.set_exception(error)

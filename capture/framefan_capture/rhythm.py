@@ -1,0 +1,54 @@
+"""Whether a picture of a live stream is of now, or was kept for us: a pure core.
+
+A process that was stopped, or a network that stood still, leaves seconds of pictures in the
+buffers of both machines. They come faster than the camera makes them, oldest first:
+
+1. The usual interval between pictures is the median of the last `STEPS` steps.
+2. A step longer than `GAP_S` and three intervals is a gap. The first picture after it may be as old
+   as the gap is long. It is taken for stale where the next is close (an interval below `GAP_S`),
+   unless the one before it came after a gap too: that is a camera which became slow.
+3. All after it are stale until one had to be waited for: half an interval, CPU of decoding not
+   counted. That one the camera has sent just now.
+4. No more than the gap can hold are stale. (A reader slower than its camera waits for none.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from statistics import median
+
+GAP_S = 0.5
+STEPS = 9
+_KNOWN = 5
+"""Steps that an interval is the median of, at least."""
+_GAP_STEPS = 3.0
+_SPARE = 5
+
+
+class Rhythm:
+    def __init__(self) -> None:
+        self.is_gap = False
+        """The last picture came after a gap."""
+        self.is_stale = False
+        """The last picture is an old one."""
+        self._steps: deque[float] = deque(maxlen=STEPS)
+        self._came_at = math.nan
+        self._left = 0
+        """How many more can be stale."""
+
+    def came(self, now: float, waited_s: float) -> None:
+        """A picture came at `now`, after the reader had stood waiting for it for so long."""
+        step, self._came_at = now - self._came_at, now
+        if math.isnan(step):
+            return
+        interval = median(self._steps) if len(self._steps) >= _KNOWN else math.inf
+        was_gap, self.is_gap = self.is_gap, step > max(GAP_S, _GAP_STEPS * interval)
+        if self.is_gap:
+            self._left = math.ceil(step / interval) + _SPARE if interval else 0
+            self.is_stale = interval < GAP_S and not was_gap
+        else:
+            self.is_stale = self._left > 0 and waited_s < interval / 2
+            self._left = self._left - 1 if self.is_stale else 0
+        if self.is_gap or not self.is_stale:
+            self._steps.append(step)
