@@ -41,6 +41,8 @@ class _Head(Struct, kw_only=True, omit_defaults=False):
     epoch: str
     frame: int
     ts: float
+    pts: float | UnsetType = UNSET
+    """Seconds on the source's own clock, where it has one."""
     width: int
     height: int
     model: str

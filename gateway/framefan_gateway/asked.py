@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from framefan.settings import NAME
 from framefan_gateway.contract import DEFAULT, Contract, Opening, Since
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ def subscribe(contract: Contract, options: Mapping[str, Any], cameras: Collectio
         if known in changes:
             raise Refusal(BAD_VALUE, f"{shown(name)} is given twice")
         changes[known] = _READ[known](known, value)
-    opening = Opening(changes.pop("history", 1), changes.pop("since", {}))
-    _check_cameras([*(changes.get("cameras") or ()), *opening.since], cameras)
+    since = changes.pop("since", {})
+    opening = Opening(changes.pop("history", 1), since, frozenset(since).difference(cameras))
+    _check_cameras(changes.get("cameras") or (), cameras)
     asked = msgspec.structs.replace(contract, **changes)
     for camera in opening.since:
         if not asked.covers(camera):
@@ -194,7 +196,8 @@ def _since(name: str, value: Any) -> dict[str, Since]:
         camera, _, rest = item.partition(":")
         epoch, _, seq = rest.partition(":")
         digits = seq.isascii() and seq.isdigit() and len(seq) < 17
-        if not camera or not _EPOCH.fullmatch(epoch) or not digits or int(seq) > _LARGEST_SEQ:
+        named = NAME.fullmatch(camera) and _EPOCH.fullmatch(epoch)
+        if not named or not digits or int(seq) > _LARGEST_SEQ:
             raise Refusal(BAD_VALUE, f"{name} is CAMERA:EPOCH:SEQ, not {shown(item)!r}")
         if camera in found:
             raise Refusal(BAD_VALUE, f'{name} names "{shown(camera)}" twice')

@@ -26,7 +26,9 @@ from websockets.protocol import OPEN
 from framefan import clock
 from framefan_gateway import kernel, pace
 from framefan_gateway.contract import DEFAULT
+from framefan_gateway.credit import Credit
 from framefan_gateway.group import Line, Place
+from framefan_gateway.stall import Stall
 
 if TYPE_CHECKING:
     from websockets.protocol import Event
@@ -35,11 +37,6 @@ if TYPE_CHECKING:
     from framefan_gateway.contract import Contract, Opening
     from framefan_gateway.group import Client
     from framefan_gateway.hub import Hub
-
-_STALL_CHECKS = 16
-"""How often within the stall deadline a full line is looked at."""
-_BURST_S = 3.0
-"""How many seconds' worth of messages a client may send at once."""
 
 TOO_MANY = 1008
 TOO_SLOW = 4408
@@ -72,15 +69,12 @@ class ClientConnection(ServerConnection):
         super().__init__(*args, **kwargs)
         self._owner = owner
         self._client: Client | None = None
-        self._pace = pace.Pace()
+        self._pace = pace.Pace(clock.now())
         self._pings = 0
         self._whole = True
         """Whether what was received so far ends with a whole frame."""
-        self._stall: asyncio.TimerHandle | None = None
-        self._moved_at = 0.0
-        self._outstanding = 0
-        self._credit = owner.limits.inbound_per_s * _BURST_S
-        self._credited_at = clock.now()
+        self._stall: Stall | None = None
+        self._credit = Credit(owner.limits.inbound_per_s, clock.now())
         self._ending = False
         self._full_at = 0.0
         self._fd = -1
@@ -99,6 +93,7 @@ class ClientConnection(ServerConnection):
         """Become a client of the hub: from here on it writes to this line."""
         hub, now = self._owner.hub, clock.now()
         self.joined_at = now
+        self._pace = pace.Pace(now)
         line = self._line()
         self._client = client = hub.join(contract, line, self._evict, now, opening)
         client.line = line._replace(write=functools.partial(self._greet, client, line))
@@ -124,7 +119,7 @@ class ClientConnection(ServerConnection):
         if client is None:
             return
         if contract.delivery != client.contract.delivery:
-            self._pace = pace.Pace(client.outbox.sent_bytes)
+            self._pace = pace.Pace(now, client.outbox.sent_bytes)
             client.line = self._line()
         self._owner.hub.switch(client, contract, opening, reply, now)
         self._free_line(now)
@@ -238,22 +233,26 @@ class ClientConnection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.leave()
-        self._disarm()
+        self._moves()
         super().connection_lost(exc)
         self._owner.lost(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._moved_at = clock.now()
-        self._outstanding = self._unread()
-        self._arm()
+        stall_s, over = self._owner.limits.stall_s, functools.partial(self.abort, "stalled")
+        self._stall = Stall(self.loop, self.transport, stall_s, over)
         if self._client is not None:
             self._fill(self._client)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._disarm()
+        self._moves()
         self._free_line(clock.now())
+
+    def _moves(self) -> None:
+        stall, self._stall = self._stall, None
+        if stall is not None:
+            stall.cancel()
 
     def data_received(self, data: bytes) -> None:
         if self._whole:
@@ -280,7 +279,7 @@ class ClientConnection(ServerConnection):
             if number is not None and self._pace.awaits(number):  # any other is the client's idea
                 self._ponged(number, clock.now())
                 return
-        if self.request is not None and not self._may_send():
+        if self.request is not None and not self._credit.spend(clock.now()):
             if self.protocol.state is OPEN:
                 self.end(TOO_MANY, "too many messages")
             return
@@ -327,7 +326,7 @@ class ClientConnection(ServerConnection):
         if self._pace.gives_up(now):
             client.line = self._line()
             self._free_line(now)
-        elif not self._pace.lagging:
+        elif not self._pace.grown(now) and not self._pace.lagging:
             sent = client.outbox.sent_bytes
             if self._pace.exceeds_window(sent, client.outbox.account().conflated, now):
                 self._lag(client)
@@ -359,39 +358,3 @@ class ClientConnection(ServerConnection):
         waits = self.paused or (self._pace.lagging and self._pace.waited(now) > 0)
         if self._client is not None and not waits:
             self._owner.hub.line_free(self._client, now)
-
-    # ---- limits -----------------------------------------------------------------------------
-
-    def _may_send(self) -> bool:
-        now, rate = clock.now(), self._owner.limits.inbound_per_s
-        earned = (now - self._credited_at) * rate
-        self._credit = min(self._credit + earned, rate * _BURST_S)
-        self._credited_at = now
-        if self._credit < 1:
-            return False
-        self._credit -= 1
-        return True
-
-    def _arm(self) -> None:
-        wait = self._owner.limits.stall_s / _STALL_CHECKS
-        self._stall = self.loop.call_later(wait, self._check_stall)
-
-    def _disarm(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-
-    def _check_stall(self) -> None:
-        now, outstanding = clock.now(), self._unread()
-        if outstanding < self._outstanding:
-            self._moved_at = now
-        self._outstanding = outstanding
-        if now - self._moved_at >= self._owner.limits.stall_s:
-            self.abort("stalled")
-        else:
-            self._arm()
-
-    def _unread(self) -> int:
-        """Bytes on their way: in the transport's buffer, and in the kernel unacknowledged."""
-        buffered = self.transport.get_write_buffer_size()
-        return buffered + kernel.unacknowledged_bytes(self.transport.get_extra_info("socket"))

@@ -77,6 +77,8 @@ class Opening(NamedTuple):
     """So many of each camera's last results come first."""
     since: Mapping[str, Since] = MappingProxyType({})
     """By camera, after which result to go on."""
+    strange: frozenset[str] = frozenset()
+    """Cameras of `since` that this run does not have, or not any more."""
 
 
 ANEW = Opening()

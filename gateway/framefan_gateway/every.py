@@ -26,6 +26,8 @@ class Entry(NamedTuple):
     """None for a status."""
     missed: Missed
     """Of an outcome: what its message says."""
+    over: str = ""
+    """The camera whose last word this is."""
 
 
 class EveryFeed(Feed):
@@ -99,6 +101,11 @@ class EveryFeed(Feed):
     def notice(self, subject: tuple[object, ...], notice: Notice) -> None:  # noqa: ARG002
         self._append(Entry(notice.frame(self.format), None, NOTHING))
 
+    def release(self, camera: str, notice: Notice) -> None:
+        self._drop(camera)
+        self._trailing.pop(camera, None)
+        self._append(Entry(notice.frame(self.format), None, NOTHING, camera))
+
     def _append(self, entry: Entry) -> None:
         self._due(entry.data, results=int(isinstance(entry.item, Outcome)))
         self.end += 1
@@ -137,6 +144,9 @@ class EveryOutbox(Outbox):
             self.greet(gap(loss).frame(self._of.format))
             self._own = self._own.plus(Totals.of(loss.missed))
         self._own = self._own.plus(Totals.of(self._of.trailing(camera)))
+
+    def release(self, camera: str, notice: Notice) -> None:
+        """Nothing yet: it is in the log, in its turn."""
 
     def go_on(self, camera: str, carry: Missed) -> None:
         more = carry.minus(self._of.trailing(camera))
@@ -178,6 +188,8 @@ class EveryOutbox(Outbox):
                     results += bool(frames)
                 case Loss() if entry.item.camera in self._awaited:
                     frames = self._after_loss(entry.item)
+                case None if entry.over:
+                    frames = [*self._over(entry.over), entry.data]
                 case _:
                     frames = [entry.data]
                     results += isinstance(entry.item, Outcome)

@@ -23,6 +23,7 @@ from framefan_gateway.wire import Outcome
 if TYPE_CHECKING:
     from framefan_gateway.contract import Contract
     from framefan_gateway.history import History
+    from framefan_gateway.wire import Notice
 
 START = Mark()
 
@@ -110,6 +111,17 @@ class Feed:
     def forget(self) -> None:
         for line in self.lines.values():
             line.forget()
+
+    def release(self, camera: str, notice: Notice) -> None:
+        """The camera is gone, and `notice` says so: nothing else of it is kept.
+
+        Before that, clients out of step have taken for themselves what they are due of it.
+        """
+        raise NotImplementedError
+
+    def _drop(self, camera: str) -> None:
+        self.lines.pop(camera, None)
+        self._selection.forget(camera)
 
     def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:
         """One more; `superseded`: it is old, and a newer one of its camera is already here."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from framefan_gateway.contract import Contract
+    from framefan_gateway.wire import Notice
 
 WRITE_BYTES = 1 << 16
 """About as much as one write to a draining line may leave behind in its buffer."""
@@ -125,6 +126,13 @@ class Group:
     def admit(self, client: Client) -> None:
         self.clients.add(client)
         self.move(client, Place.APART)
+
+    def release(self, camera: str, notice: Notice) -> None:
+        """A camera is gone: tell everybody, and keep nothing of it but what is still due."""
+        for client in self.clients:
+            if client.place is not Place.IN_STEP:
+                client.outbox.release(camera, notice)
+        self.feed.release(camera, notice)
 
     def deliver(self, now: float) -> list[Client]:
         """Write what is due; returns the clients that have fallen further behind than they may."""

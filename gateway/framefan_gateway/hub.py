@@ -12,10 +12,10 @@ that fills says so by `line_full`, also from within the write that filled it.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from framefan import protocol
-from framefan_gateway.accounts import Loss, Missed, Totals
+from framefan_gateway.accounts import NOTHING, Loss, Missed, Totals
 from framefan_gateway.contract import ANEW, Opening
 from framefan_gateway.every import EveryFeed, EveryOutbox
 from framefan_gateway.group import Client, Group, Line, Place
@@ -44,7 +44,14 @@ class NewEpoch:
     """A new pool: `seq` starts anew, and the last results of the old one greet nobody."""
 
 
-News = Outcome | Loss | protocol.Status | NewEpoch
+class Removed(NamedTuple):
+    """A camera is not there any more: `status` is the last that is told of it."""
+
+    camera: str
+    status: protocol.Status
+
+
+News = Outcome | Loss | protocol.Status | NewEpoch | Removed
 
 
 class Hub:
@@ -65,10 +72,13 @@ class Hub:
         self._histories: defaultdict[str, History] = defaultdict(
             lambda: History(history_s, history_bytes)
         )
-        self._trouble: dict[Subject, Notice] = {}
-        """The last status of each camera that is not live, and of a pool that is silent."""
+        self._trouble: dict[Subject, tuple[Notice, float]] = {}
+        """The last status of each camera that is not live, and of a pool that is silent; with the
+        moment it was told."""
         self.observe: Callable[[OutcomeRecord, float], None] = lambda _record, _now: None
         """Told of each result and error as it is delivered."""
+        self.release: Callable[[str], None] = lambda _camera: None
+        """Told of each camera that is gone, after all else of it."""
         self.left = Totals()
         """The sum of the accounts of clients that are gone."""
 
@@ -85,7 +95,7 @@ class Hub:
         """A new client with a free line. Nothing is written before `start`."""
         group = self._group(contract)
         client = Client(group, self._outbox(group, Totals()), line, evict)
-        self._greet(client)
+        self._greet(client, now)
         self._open(client, opening, {}, now)
         group.admit(client)
         return client
@@ -140,16 +150,18 @@ class Hub:
             return EveryOutbox(group.feed, own)
         return LatestOutbox(group.feed, own)
 
-    def _greet(self, client: Client) -> None:
-        for (_, camera, _), notice in self._trouble.items():
+    def _greet(self, client: Client, now: float) -> None:
+        for (_, camera, _), (notice, told_at) in self._trouble.items():
             if client.contract.covers(camera):
-                client.outbox.greet(notice.frame(client.contract.format))
+                client.outbox.greet(notice.later(client.contract.format, now - told_at))
 
     def _open(self, client: Client, opening: Opening, kept: dict[str, Missed], now: float) -> None:
         outbox, contract = client.outbox, client.contract
         for camera in dict.fromkeys([*client.group.feed.lines, *opening.since]):
             since = opening.since.get(camera)
-            if since is not None:
+            if since is not None and camera in opening.strange:
+                self._go_without(client, camera, since)
+            elif since is not None:
                 self._go_on(client, camera, since)
             elif camera in kept:
                 outbox.go_on(camera, kept[camera])
@@ -170,6 +182,13 @@ class Hub:
         outbox.greet(said)
         before = Missed(history=found.gone)
         outbox.replay(camera, select(found.items, Selection(contract), before))
+
+    def _go_without(self, client: Client, camera: str, since: Since) -> None:
+        """It comes back for a camera that is not there; should that come, it begins with that."""
+        fmt = client.contract.format
+        client.outbox.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
+        if camera in client.group.feed.lines:  # its last word is on its way
+            client.outbox.go_on(camera, NOTHING)
 
     def leave(self, client: Client) -> None:
         if client.place is Place.GONE:
@@ -224,7 +243,9 @@ class Hub:
                 case Loss():
                     self._loss(item, now)
                 case protocol.Status():
-                    self._status(item)
+                    self._status(item, now)
+                case Removed():
+                    self._remove(item)
                 case NewEpoch():
                     self._forget()
         for group in tuple(self._groups.values()):
@@ -259,16 +280,24 @@ class Hub:
         for group in self._covering(loss.camera):
             group.feed.loss(loss)
 
-    def _status(self, status: protocol.Status) -> None:
+    def _status(self, status: protocol.Status, now: float) -> None:
         camera = status.camera if isinstance(status.camera, str) else None
         subject: Subject = (status.subject, camera, status.worker)
         notice = Notice(status)
         if status.subject in ("camera", "pool") and status.state != "live":
-            self._trouble[subject] = notice
+            self._trouble[subject] = notice, now
         else:
             self._trouble.pop(subject, None)
         for group in self._covering(camera):
             group.feed.notice(subject, notice)
+
+    def _remove(self, removed: Removed) -> None:
+        camera, notice = removed.camera, Notice(removed.status)
+        for group in self._covering(camera):
+            group.release(camera, notice)
+        self._histories.pop(camera, None)
+        self._trouble = {of: told for of, told in self._trouble.items() if of[1] != camera}
+        self.release(camera)
 
     def _forget(self) -> None:
         for history in self._histories.values():

@@ -6,7 +6,10 @@
 3. `n` counts all of a pool's records: a hole in it is what the bus lost, of any kind.
 4. `seq` counts a camera's outcomes: a hole in it is what the clients missed, cause `bus`. The
    first record of a camera this gateway ever sees sets where counting starts; after that every
-   new epoch starts at 0.
+   new epoch starts at 0, for the cameras known by then.
+5. The cameras are those of the newest state table. One that is in it no more is told to the hub
+   as removed, behind all that came of it, and forgotten, but for the seq to expect should it come
+   back: so much is remembered of the last few.
 
 Pure: bytes come in, news goes to the hub.
 """
@@ -14,7 +17,7 @@ Pure: bytes come in, news goes to the hub.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,17 +26,22 @@ from framefan import bus
 from framefan.protocol import Status
 from framefan.records import OutcomeRecord, StateRecord, StatusRecord
 from framefan.settings import NAME
+from framefan.states import REASONS, STATES
 from framefan_gateway import wire
 from framefan_gateway.accounts import Loss
-from framefan_gateway.hub import NewEpoch
+from framefan_gateway.hub import NewEpoch, Removed
 
 if TYPE_CHECKING:
+    from framefan.records import CameraFacts
     from framefan_gateway.hub import Hub
 
 _LARGEST = 1 << 53
 """Numbers beyond this are not exact in every client's language, and none of ours."""
 _NOT_OURS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _EPOCHS_REMEMBERED = 64
+_GONE_REMEMBERED = 64
+_REMOVED = ("ended", "removed")
+_OTHER = "other"
 
 _outcome = msgspec.msgpack.Decoder(OutcomeRecord)
 _status = msgspec.msgpack.Decoder(StatusRecord)
@@ -54,6 +62,12 @@ class Intake:
         """By topic of results, the camera: a topic is looked into once."""
         self._told: dict[str, tuple[str, str]] = {}
         """By camera, the state and reason that clients were last told."""
+        self._leaving: dict[str, StatusRecord] = {}
+        """What is to be the last word on a camera, until nothing else of it can come."""
+        self._gone: dict[str, int] = {}
+        """By camera that was removed, the seq that would come next; the oldest first."""
+        self.changes: dict[str, Counter[tuple[str, str]]] = {}
+        """By camera, how often it came into a state for a reason."""
         self._silent = False
         self.state: StateRecord | None = None
         self.state_at = -math.inf
@@ -118,7 +132,7 @@ class Intake:
         seq = record.seq
         expected = self._next_seq.get(camera)
         if expected is None:
-            expected = 0 if self._ended else seq  # the first this gateway ever sees of it
+            expected = self._gone.pop(camera, seq)  # perhaps the first this gateway ever sees of it
         if seq < expected:
             self.stale += 1
             return
@@ -129,22 +143,65 @@ class Intake:
 
     def _take_status(self, record: StatusRecord) -> None:
         _check(record.n, record.ts, record.next_try_s or 0)
-        if self._in_epoch(record.epoch, record.n):
-            if record.camera is not None and record.subject == "camera":
-                self._told[record.camera] = (record.state, record.reason)
+        if not self._in_epoch(record.epoch, record.n):
+            return
+        camera = record.camera
+        if camera is None or record.subject != "camera":
             self._hub.tell(wire.status(record))
+        elif (record.state, record.reason) != _REMOVED:
+            self._leaving.pop(camera, None)
+            self._tell(camera, wire.status(record))
+        elif camera in self._known():
+            self._leaving[camera] = record
 
     def _take_state(self, record: StateRecord, now: float, wall: float) -> None:
         _check(record.n, record.ts)
         if not self._in_epoch(record.epoch, record.n):
             return
+        known = self._known()
         self.state, self.state_at = record, now
         self.tick(now, wall)
+        for camera in known - record.cameras.keys():
+            self._remove(camera)
         for camera, facts in record.cameras.items():
-            if self._told.get(camera, ("live", "")) != (facts.state, facts.reason):
-                # Its status record was before our time, or the bus lost it.
-                self._told[camera] = (facts.state, facts.reason)
-                self._hub.tell(wire.camera_status(camera, facts, record.epoch, record.ts))
+            self._look_at(camera, facts)
+
+    def _look_at(self, camera: str, facts: CameraFacts) -> None:
+        """Tell its state, if its status record was before our time, or the bus lost it."""
+        told, state = self._told.get(camera), (facts.state, facts.reason)
+        if state in (told, _REMOVED):
+            return
+        if told is None and facts.state == "live":
+            self._told[camera] = state  # nobody is told of a camera that simply is live
+            return
+        assert self.state is not None
+        self._tell(camera, wire.camera_status(camera, facts, self._epoch, self.state.ts))
+
+    def _tell(self, camera: str, status: Status) -> None:
+        self._told[camera] = state = status.state, status.reason
+        self.changes.setdefault(camera, Counter())[_counted(*state)] += 1
+        self._hub.tell(status)
+
+    # ---- cameras that come and go -----------------------------------------------------------
+
+    def _known(self) -> set[str]:
+        """The cameras of which anything was heard, and that have not been removed since."""
+        table = () if self.state is None else self.state.cameras
+        return {*table, *self._next_seq, *self._told}
+
+    def _remove(self, camera: str) -> None:
+        assert self.state is not None
+        said = self._leaving.pop(camera, None)
+        status = wire.status(said) if said else _removal(camera, self.state)
+        self._hub.tell(Removed(camera, status))
+        self._cameras.pop(f"{bus.RESULT}{camera}/".encode(), None)
+        self._told.pop(camera, None)
+        self.changes.pop(camera, None)
+        expected = self._next_seq.pop(camera, None)
+        if expected is not None:
+            self._gone[camera] = expected
+        while len(self._gone) > _GONE_REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     def _in_epoch(self, epoch: str, n: int) -> bool:
         if epoch != self._epoch:
@@ -163,7 +220,28 @@ class Intake:
             self._hub.tell(NewEpoch())
         self._epoch = epoch
         self._next_n = None
-        self._next_seq.clear()
+        self._next_seq = dict.fromkeys(self._known(), 0)
+        self._gone.clear()
+
+
+def _counted(state: str, reason: str) -> tuple[str, str]:
+    """What is not in the table is counted as one: nobody makes metrics of invented words."""
+    told = STATES.get(state)
+    return (state if told else _OTHER, reason if not reason or reason in REASONS else _OTHER)
+
+
+def _removal(camera: str, table: StateRecord) -> Status:
+    """The last word on a camera whose own the bus lost."""
+    state, reason = _REMOVED
+    return Status(
+        ts=round(table.ts, 3),
+        epoch=table.epoch,
+        subject="camera",
+        camera=camera,
+        state=state,
+        reason=reason,
+        message=REASONS[reason],
+    )
 
 
 def _camera_of(topic: str) -> str:
@@ -187,6 +265,7 @@ def _check_outcome(record: OutcomeRecord) -> None:
         and 0 <= record.captured_at < _LARGEST
         and 0 <= record.started_at < _LARGEST
         and 0 <= record.finished_at < _LARGEST
+        and (record.pts is None or -_LARGEST < record.pts < _LARGEST)
     ):
         raise ValueError(record.camera)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from framefan_gateway.accounts import NOTHING, Loss, Mark, Missed, Totals
 from framefan_gateway.feed import START, Feed
-from framefan_gateway.outbox import Outbox
+from framefan_gateway.outbox import Due, Outbox
 
 if TYPE_CHECKING:
     from framefan_gateway.contract import Contract
@@ -62,6 +62,12 @@ class LatestFeed(Feed):
         self.told.setdefault(loss.camera, START)
         self._lose(loss.missed)
 
+    def release(self, camera: str, notice: Notice) -> None:
+        self._drop(camera)
+        self.told.pop(camera, None)
+        self.notices = {of: last for of, last in self.notices.items() if of[1] != camera}
+        self._due(notice.frame(self.format))
+
     def notice(self, subject: tuple[object, ...], notice: Notice) -> None:
         self.noticed += 1
         self.notices[subject] = (self.noticed, notice)
@@ -95,6 +101,31 @@ class LatestOutbox(Outbox):
     def _untold(self, camera: str) -> Missed:
         mark, line = self._marks.get(camera, Mark()), self._of.lines[camera]
         return mark.passed_until(line.now).plus(self._carry.get(camera, NOTHING))
+
+    def release(self, camera: str, notice: Notice) -> None:
+        self._keep_due(camera)
+        self._marks.pop(camera, None)
+        self._first.extend(self._over(camera))
+        self.greet(notice.frame(self._of.format))
+
+    def _keep_due(self, camera: str) -> None:
+        """Have the newest of a camera leave from here: the feed will know of it no more."""
+        line, mark = self._of.lines.get(camera), self._marks.get(camera, START)
+        if line is None or line.latest is None or line.now.results == mark.results:
+            return
+        missed = mark.missed_until(line.latest_mark)
+        self._own = self._own.plus(Totals(conflated=missed.conflated))
+        told = self._tell_besides(line.latest, missed)
+        if told is not None:
+            self._first.extend(told[0])
+            self._first.append(Due(line.latest, told[1], self._of))
+
+    def step_in(self) -> bool:
+        """Its marks are the feed's from here on."""
+        stepped = super().step_in()
+        if stepped:
+            self._marks = {}
+        return stepped
 
     def step_out(self) -> None:
         super().step_out()

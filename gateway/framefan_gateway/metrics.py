@@ -13,32 +13,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
+from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from framefan import clock, host
 from framefan.protocol import CAUSES
 from framefan.records import GatewayFacts
+from framefan.states import STATES
+from framefan_gateway import families
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Iterator
 
     from framefan.records import CameraFacts, StateRecord, WorkerFacts
+    from framefan_gateway.families import Samples
     from framefan_gateway.intake import Intake
-    from framefan_gateway.stages import Histogram, Stages
+    from framefan_gateway.stages import Stages
     from framefan_gateway.tally import Tally
 
-    Samples = Iterable[tuple[tuple[str, ...], float]]
-
-CAMERA_STATES = ("connecting", "live", "stalled", "frozen", "backoff", "ended", "failed")
 WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
-SUPERSEDED = ("newer", "no_worker", "no_slot")
+SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed")
 LOST = ("late", "worker_died", "predict_timeout", "no_outcome", "stopped")
 ENDS = {"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"}
 ENDS |= {"4400", "4401", "4408"}
@@ -95,7 +90,7 @@ class _Run(Collector):
         gateways = [*rows, facts]
         yield self._build
         if state is not None:
-            yield _gauge(
+            yield families.gauge(
                 "table_age_seconds",
                 "Since the pool's last state table, from which the rest is taken",
                 [((), now - self._intake.state_at)],
@@ -103,52 +98,21 @@ class _Run(Collector):
             yield from _frames(state.cameras)
             yield from _outcomes(state.cameras)
             yield from _states(state.cameras, state.workers)
+        yield _changes(self._intake.changes)
         yield from _deliveries(gateways)
         yield _pending(rows, facts, pending)
         yield from _ends(gateways)
         yield from _bus(state, gateways)
         yield from _processes(_listed(state, facts, restarts))
         yield from _stages(self._tally.stages)
-        yield _histogram(
+        yield families.histogram(
             "loop_lag_seconds",
             "How late the gateway's loop ran what was due",
             [((), self._tally.lag.histogram)],
         )
 
 
-# ---- families ------------------------------------------------------------------------------------
-
-
-def _gauge(name: str, text: str, samples: Samples, labels: tuple[str, ...] = ()) -> Metric:
-    family = GaugeMetricFamily(f"framefan_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _counter(name: str, text: str, samples: Samples, labels: tuple[str, ...] = ()) -> Metric:
-    """The name gets its `_total` when it is written."""
-    family = CounterMetricFamily(f"framefan_{name}", text, labels=labels)
-    for values, value in samples:
-        family.add_metric(values, value)
-    return family
-
-
-def _histogram(
-    name: str,
-    text: str,
-    samples: Iterable[tuple[tuple[str, ...], Histogram]],
-    labels: tuple[str, ...] = (),
-) -> Metric:
-    family = HistogramMetricFamily(f"framefan_{name}", text, labels=labels)
-    for values, found in samples:
-        buckets = [(_bound(bound), count) for bound, count in found.cumulative()]
-        family.add_metric(values, buckets, found.sum)
-    return family
-
-
-def _bound(bound: float) -> str:
-    return "+Inf" if bound == float("inf") else repr(bound)
+# ---- this gateway and what runs it ---------------------------------------------------------------
 
 
 def _build() -> Metric:
@@ -160,7 +124,7 @@ def _build() -> Metric:
 def _stages(stages: Stages) -> Iterator[Metric]:
     """One family in as many pieces as there are cameras: it is by far the largest."""
     for camera, by_stage in stages:
-        yield _histogram(
+        yield families.histogram(
             "stage_seconds",
             "Grab to predict, in predict, predict's end to delivery, and the whole",
             [((camera, stage), found) for stage, found in by_stage],
@@ -192,8 +156,8 @@ def _frames(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
         ("bad", "Frames that could not be decoded"),
     )
     for field, text in counters:
-        yield _counter(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
-    yield _counter(
+        yield families.counter(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
+    yield families.counter(
         "frames_superseded",
         "Frames that no worker was given",
         _per_cause(cameras, "superseded_by", SUPERSEDED),
@@ -201,12 +165,12 @@ def _frames(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     )
     gauges = (("waiting", "Frames that wait for a worker"), ("running", "Frames at a worker"))
     for field, text in gauges:
-        yield _gauge(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
+        yield families.gauge(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
 
 
 def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     kinds = (("result", "results"), ("error", "errors"), ("lost", "lost"))
-    yield _counter(
+    yield families.counter(
         "outcomes",
         "What became of the frames given to workers",
         [
@@ -216,7 +180,7 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
         ],
         ("camera", "kind"),
     )
-    yield _counter(
+    yield families.counter(
         "outcomes_lost",
         "Frames given to workers that have no result",
         _per_cause(cameras, "lost_by", LOST),
@@ -225,28 +189,41 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
 
 
 def _states(cameras: dict[str, CameraFacts], workers: list[WorkerFacts]) -> Iterator[Metric]:
-    yield _gauge(
+    yield families.gauge(
         "camera_state",
         "1 for the state that the camera is in",
         [
             ((name, state), state == facts.state)
             for name, facts in cameras.items()
-            for state in dict.fromkeys((*CAMERA_STATES, facts.state))
+            for state in dict.fromkeys((*STATES, facts.state))
         ],
         ("camera", "state"),
     )
     states = [worker.state for worker in workers]
-    yield _gauge(
+    yield families.gauge(
         "workers",
         "Workers by state",
         [((state,), states.count(state)) for state in dict.fromkeys((*WORKER_STATES, *states))],
         ("state",),
     )
-    yield _gauge(
+    yield families.gauge(
         "worker_busy_ratio",
         "Share of the last seconds spent in predict",
         [((str(worker.id),), worker.busy) for worker in workers],
         ("worker",),
+    )
+
+
+def _changes(changes: dict[str, Counter[tuple[str, str]]]) -> Metric:
+    return families.counter(
+        "camera_state_changes",
+        "Times the camera came into a state, by reason",
+        [
+            ((camera, state, reason), count)
+            for camera, by_state in changes.items()
+            for (state, reason), count in by_state.items()
+        ],
+        ("camera", "state", "reason"),
     )
 
 
@@ -259,15 +236,17 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
     def per_gateway(field: str) -> Samples:
         return [((str(facts.id),), getattr(facts, field)) for facts in gateways]
 
-    yield _gauge("clients", "Clients that are connected", per_gateway("clients"), by_gateway)
-    yield _counter(
+    yield families.gauge(
+        "clients", "Clients that are connected", per_gateway("clients"), by_gateway
+    )
+    yield families.counter(
         "deliveries_offered",
         "Results that were due, over all clients",
         per_gateway("offered"),
         by_gateway,
     )
-    yield _counter("deliveries_sent", "Results sent", per_gateway("sent"), by_gateway)
-    yield _counter(
+    yield families.counter("deliveries_sent", "Results sent", per_gateway("sent"), by_gateway)
+    yield families.counter(
         "deliveries_missed",
         "Results that a client was not sent",
         [
@@ -277,8 +256,10 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
         ],
         ("gateway", "cause"),
     )
-    yield _counter("sent_bytes", "Bytes given to clients' lines", per_gateway("bytes"), by_gateway)
-    yield _gauge(
+    yield families.counter(
+        "sent_bytes", "Bytes given to clients' lines", per_gateway("bytes"), by_gateway
+    )
+    yield families.gauge(
         "loop_lag_worst_seconds",
         "How late the gateway's loop was at worst, lately",
         per_gateway("lag_s"),
@@ -288,7 +269,7 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
 
 def _pending(others: list[GatewayFacts], own: GatewayFacts, pending: int) -> Metric:
     rows = [(row.id, row.offered - row.sent - row.missed) for row in others]
-    return _gauge(
+    return families.gauge(
         "deliveries_pending",
         "Results that wait for a client's line",
         [((str(number),), count) for number, count in (*rows, (own.id, pending))],
@@ -315,7 +296,7 @@ def _ends(gateways: list[GatewayFacts]) -> Iterator[Metric]:
             shown = OTHER if code.isdecimal() and code not in ENDS else code
             key = str(facts.id), shown
             ends[key] = ends.get(key, 0) + count
-    yield _counter(
+    yield families.counter(
         "closes", "Clients gone, by close code or reason", ends.items(), ("gateway", "code")
     )
 
@@ -325,19 +306,19 @@ def _bus(state: StateRecord | None, gateways: list[GatewayFacts]) -> Iterator[Me
     if state is not None:
         readers.append(("pool", "", state.foreign, state.stale))
     labels = ("process", "role")
-    yield _counter(
+    yield families.counter(
         "bus_foreign",
         "Messages that were none of ours: dropped",
         [((process, role), foreign) for process, role, foreign, _ in readers],
         labels,
     )
-    yield _counter(
+    yield families.counter(
         "bus_stale",
         "Records of what was settled before: dropped",
         [((process, role), stale) for process, role, _, stale in readers],
         labels,
     )
-    yield _counter(
+    yield families.counter(
         "bus_gaps",
         "Records that the bus lost on their way to a gateway",
         [((str(row.id),), row.bus_gaps) for row in gateways],
@@ -375,14 +356,14 @@ def _listed(state: StateRecord | None, own: GatewayFacts, restarts: int) -> list
 
 def _processes(listed: list[Process]) -> Iterator[Metric]:
     labels = ("process", "role")
-    yield _counter(
+    yield families.counter(
         "process_restarts",
         "Times it was started anew after it died",
         [((row.process, row.role), row.restarts) for row in listed if row.process != "supervisor"],
         labels,
     )
     sizes = [((row.process, row.role), host.resident_bytes(row.pid)) for row in listed]
-    yield _gauge(
+    yield families.gauge(
         "process_resident_bytes",
         "Memory that it has in RAM, shared frames included",
         [(values, size) for values, size in sizes if size is not None],

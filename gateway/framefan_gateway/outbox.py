@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from framefan.protocol import Format
     from framefan_gateway.contract import Since
     from framefan_gateway.history import Replay
+    from framefan_gateway.wire import Notice
 
 _GIVEN_BACK = ("filtered", "max_fps", "conflated", "lost", "bus")
 """The order of causes in which what a client already had is taken out of what it missed."""
@@ -94,6 +95,18 @@ class Outbox:
         """Begin with what comes after a result that has not come here."""
         self.go_on(camera, NOTHING)
         self._awaited[camera] = since
+
+    def release(self, camera: str, notice: Notice) -> None:
+        """The camera is gone: what is due of it leaves from here, and then `notice`."""
+        raise NotImplementedError
+
+    def _over(self, camera: str) -> list[bytes]:
+        """Carry on nothing of a camera that is gone; what to say if it was awaited."""
+        self._carry.pop(camera, None)
+        since = self._awaited.pop(camera, None)
+        if since is None:
+            return []
+        return [self._resumed(camera, since.epoch, since, recovered=False)]
 
     def leave_off(self, now: float) -> Rest:
         """The end of this contract, at once: all that is due, and what is still to be told."""
@@ -211,19 +224,22 @@ class Outbox:
         """The message of an outcome that the feed lets through, with what this client is to be
         told besides; nothing when it had that one before.
         """
-        camera, feed = outcome.camera, self._feed
-        frames = []
+        told = self._tell_besides(outcome, missed)
+        if told is None:
+            return []
+        said, missed = told
+        return [*said, outcome.frame(self._feed.format, missed, now, self._feed.picks)]
+
+    def _tell_besides(self, outcome: Outcome, missed: Missed) -> tuple[list[bytes], Missed] | None:
+        """What is said before an outcome, and all that it says was missed; None: it had that."""
+        camera = outcome.camera
         if self._carry:
             missed = missed.plus(self._carry.pop(camera, NOTHING))
-        if self._awaited:
-            since = self._awaited.get(camera)
-            if since is not None:
-                met = self._meet(camera, outcome.epoch, outcome.seq, missed, since)
-                if met is None:
-                    return []
-                resumed, missed = met
-                frames.append(resumed)
-        return [*frames, outcome.frame(feed.format, missed, now, feed.picks)]
+        since = self._awaited.get(camera) if self._awaited else None
+        if since is None:
+            return [], missed
+        met = self._meet(camera, outcome.epoch, outcome.seq, missed, since)
+        return None if met is None else ([met[0]], met[1])
 
     def _meet(
         self, camera: str, epoch: str, seq: int, missed: Missed, since: Since

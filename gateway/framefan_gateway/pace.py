@@ -4,9 +4,9 @@ What the kernel has delivered may lie unread in the client's own receive buffer,
 of it: seconds of old results for a slow reader. But a ping travels in the order of the stream, and
 whoever implements WebSocket answers it on coming to it. So its pong says: all before it is read.
 
-0. Young: a newcomer is probed at each flush, until it has read `MATURE_BYTES`. More than
-   `WINDOW_BYTES` that it is not known to have read make it lag. One that answers no ping within
-   `GIVE_UP_S` is never judged.
+0. Young: a newcomer is probed at each flush, until it has read `MATURE_BYTES` or has been here for
+   `YOUNG_S`. More than `WINDOW_BYTES` that it is not known to have read make it lag. One that
+   answers no ping within `GIVE_UP_S` is never judged.
 1. Steady: now and then a ping goes out behind the results.
 2. A ping that stays unanswered for `PATIENCE_S`, and for three of the network's own round trips,
    while more than `SLACK_BYTES` were sent behind it, means that the client lags.
@@ -33,6 +33,8 @@ STEP_BYTES = 2048
 WINDOW_BYTES = 12 * 1024
 MATURE_BYTES = 24 * 1024
 GIVE_UP_S = 0.3
+YOUNG_S = 10.0
+"""Who is sent little takes long to read `MATURE_BYTES`, and each flush has to look at the young."""
 
 _PREFIX = b"pace"
 _PING = 0x89
@@ -80,6 +82,7 @@ class Pace:
 
     __slots__ = (
         "_answers",
+        "_born_at",
         "_bytes_then",
         "_calm_since",
         "_conflated",
@@ -91,8 +94,9 @@ class Pace:
         "young",
     )
 
-    def __init__(self, sent_bytes: int = 0) -> None:
-        """`sent_bytes`: what was sent before, of which nothing is known."""
+    def __init__(self, now: float, sent_bytes: int = 0) -> None:
+        """`sent_bytes`: what was sent before `now`, of which nothing is known."""
+        self._born_at = now
         self._waiting = 0
         """The number of the newest ping, while it is unanswered; else 0."""
         self._sent_at = 0.0
@@ -142,6 +146,16 @@ class Pace:
         self.young = False
         self._calm_since = None
         self._waiting = 0
+        return True
+
+    def grown(self, now: float) -> bool:
+        """Whether it has been here for long enough to be no newcomer. Asked while it is young.
+
+        Not one that still owes its first answer: `gives_up` is about those.
+        """
+        if now - self._born_at <= YOUNG_S or (self._waiting and not self._answers):
+            return False
+        self.young = False
         return True
 
     def _lag(self, conflated: int, now: float) -> None:

@@ -39,6 +39,9 @@ class Selection:
             return "max_fps"
         return None
 
+    def forget(self, camera: str) -> None:
+        self._due.pop(camera, None)
+
     def _in_time(self, outcome: Outcome) -> bool:
         at, interval = outcome.record.captured_at, self._interval_s
         due = self._due.get(outcome.camera)

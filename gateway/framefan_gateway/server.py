@@ -66,6 +66,7 @@ class Server:
         self.hub = hub
         self.tally = Tally(gateway, hub, intake)
         hub.observe = self.tally.stages.observe
+        hub.release = self.tally.stages.release
         self._intake = intake
         self._web = web.Web(settings, gateway, hub, intake, self.tally, self._facts)
         self._connections: set[ClientConnection] = set()
@@ -199,10 +200,11 @@ class Server:
         self._strangers.discard(connection)
 
     def cameras(self) -> set[str]:
-        """The names of all cameras there are."""
+        """The names of all cameras there are: those of the table, once there is one."""
         state = self._intake.state
-        configured = {camera.name for camera in self.settings.cameras}
-        return configured if state is None else configured | set(state.cameras)
+        if state is None:
+            return {camera.name for camera in self.settings.cameras}
+        return set(state.cameras)
 
     def _facts(self) -> Iterator[ClientFacts]:
         return listing.facts(tuple(self._connections), clock.now())

@@ -63,6 +63,10 @@ class Stages:
         deliver.observe(now - finished)
         total.observe(now - captured)
 
+    def release(self, camera: str) -> None:
+        """The camera is gone."""
+        self._cameras.pop(camera, None)
+
     def __iter__(self) -> Iterator[tuple[str, list[tuple[str, Histogram]]]]:
         """Each camera with its stages; cameras may join meanwhile."""
         for camera, of in tuple(self._cameras.items()):

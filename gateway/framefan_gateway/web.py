@@ -26,7 +26,7 @@ import msgspec
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan import protocol
+from framefan import clock, protocol
 from framefan_gateway import listing
 from framefan_gateway.tally import Tally
 
@@ -223,9 +223,8 @@ class Web:
         ready_workers = sum(worker.state in _READY_WORKERS for worker in workers)
         cameras: dict[str, Any] = {}
         explained = True
-        for camera in self._settings.cameras:
-            facts = state.cameras.get(camera.name) if state else None
-            cameras[camera.name] = _camera(facts)
+        for name, facts in self._cameras():
+            cameras[name] = _camera(facts)
             explained = explained and facts is not None and _explained(facts)
         ready = self._intake.fresh and ready_workers > 0 and explained
         return ready, {
@@ -236,12 +235,23 @@ class Web:
             "cameras": cameras,
         }
 
+    def _cameras(self) -> list[tuple[str, CameraFacts | None]]:
+        """Those of the table; until there is one, those that there should be."""
+        state = self._intake.state
+        if state is None:
+            return [(camera.name, None) for camera in self._settings.cameras]
+        return list(state.cameras.items())
+
     def status(self) -> dict[str, Any] | None:
-        """The pool's state table, with this gateway's clients as they are now."""
+        """The pool's state table, with what goes on meanwhile as it is now."""
         state = self._intake.state
         if state is None:
             return None
         whole: dict[str, Any] = msgspec.to_builtins(state)
+        age = max(clock.now() - self._intake.state_at, 0.0)
+        for camera in whole["cameras"].values():
+            if camera["next_try_s"] is not None:
+                camera["next_try_s"] = max(round(camera["next_try_s"] - age, 3), 0.0)
         for gateway in whole["gateways"]:
             if gateway["id"] == self._gateway:
                 gateway["clients"] = self._hub.clients

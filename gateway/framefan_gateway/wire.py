@@ -75,6 +75,14 @@ class Notice:
             found = self._frames[fmt] = frame(self.message, fmt)
         return found
 
+    def later(self, fmt: Format, elapsed_s: float) -> bytes:
+        """The same to somebody who is told it so much later: the next try is the nearer."""
+        wait = self.message.next_try_s if isinstance(self.message, Status) else UNSET
+        if wait is UNSET:
+            return self.frame(fmt)
+        left = max(round(wait - elapsed_s, 2), 0.0)
+        return frame(msgspec.structs.replace(self.message, next_try_s=left), fmt)
+
 
 class Outcome:
     """A result or error of one seq: the same bytes for every client that missed the same."""
@@ -181,6 +189,7 @@ def _result(record: OutcomeRecord, detections: list[Detection] | UnsetType, valu
         epoch=record.epoch,
         frame=record.frame,
         ts=round(record.ts, 3),
+        pts=UNSET if record.pts is None else round(record.pts, 6),
         width=record.width,
         height=record.height,
         model=record.model,
@@ -207,7 +216,7 @@ def status(record: StatusRecord) -> Status:
 
 
 def camera_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Status:
-    """The status of a camera as the state table tells it."""
+    """The status of a camera as the state table of `ts` tells it."""
     return Status(
         ts=round(ts, 3),
         epoch=epoch,

@@ -48,7 +48,9 @@ class Reader:
         self._fresh = 0
         self._checked = 0
         self._last: dict[str, tuple[str, int]] = {
-            camera: (since.epoch, since.seq) for camera, since in opening.since.items()
+            camera: (since.epoch, since.seq)
+            for camera, since in opening.since.items()
+            if camera not in opening.strange
         }
         self._told: dict[str, int] = {}
         self.client: Any = None
@@ -140,6 +142,9 @@ class Reader:
                 for camera in [c for c in self._last if not contract.covers(c)]:
                     del self._last[camera]
                     self._told.pop(camera, None)
+            elif message.get("reason") == "removed":  # after that it begins anew
+                self._last.pop(message["camera"], None)
+                self._told.pop(message["camera"], None)
             elif message["type"] == "gap":
                 camera = message["camera"]
                 assert message["missed"] == message["last_seq"] - message["first_seq"] + 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from gateway_server import UPGRADE, WAIT_S, Gateway, running, until
 
+from framefan import clock
 from framefan_gateway import commands
 from framefan_gateway.connection import ClientConnection
 
@@ -67,7 +68,7 @@ async def test_the_pong_that_answers_a_ping_is_free() -> None:
     async with running(inbound_per_s=0.001) as gateway:
         sock = await gateway.raw()
         connection = only(gateway)
-        assert not connection._may_send()
+        assert not connection._credit.spend(clock.now())
         for number in range(1, 30):
             connection._ping(0)
             await flood(sock, pong(number))

@@ -15,7 +15,7 @@ from framefan_gateway import wire
 from framefan_gateway.accounts import Loss
 from framefan_gateway.contract import Contract, Opening, Since
 from framefan_gateway.group import Place
-from framefan_gateway.hub import Hub, NewEpoch
+from framefan_gateway.hub import Hub, NewEpoch, Removed
 
 CAMERAS = ("a", "b", "c")
 CONTRACTS = (
@@ -40,6 +40,8 @@ class Accounts(RuleBasedStateMachine):
         self.hub = Hub(20, 1 << 20, history_s=0.4, history_bytes=30_000)
         self.readers: list[Reader] = []
         self.next_seq = dict.fromkeys(CAMERAS, 0)
+        self.removed: set[str] = set()
+        self.removing = False
         self.epoch = 0
         self.time = 0.0
 
@@ -60,6 +62,7 @@ class Accounts(RuleBasedStateMachine):
         )
         self.hub.tell(wire.Outcome(record))
         self.next_seq[camera] += 1
+        self.removed.discard(camera)
 
     @rule(
         contract=st.sampled_from(CONTRACTS),
@@ -67,7 +70,12 @@ class Accounts(RuleBasedStateMachine):
         history=st.sampled_from([0, 1, 1, 1, 3]),
     )
     def join(self, contract: Contract, room: int, history: int) -> None:
-        self.readers.append(Reader(self.hub, contract, room, Opening(history)))
+        self.add(Reader(self.hub, contract, room, Opening(history)))
+
+    def add(self, reader: Reader) -> None:
+        self.readers.append(reader)
+        if self.removing:
+            reader.dropped = reader.replayed = True
 
     @precondition(lambda self: self.readers)
     @rule(
@@ -85,7 +93,8 @@ class Accounts(RuleBasedStateMachine):
             for camera, (epoch, seq) in reader.newest.items()
             if contract.covers(camera)
         }
-        self.readers.append(Reader(self.hub, contract, room, Opening(since=since)))
+        opening = Opening(since=since, strange=frozenset(self.removed & since.keys()))
+        self.add(Reader(self.hub, contract, room, opening))
 
     @precondition(lambda self: self.readers)
     @rule(data=st.data(), contract=st.sampled_from(CONTRACTS))
@@ -115,6 +124,7 @@ class Accounts(RuleBasedStateMachine):
         cause=st.sampled_from(["lost", "bus"]),
     )
     def lose(self, camera: str, seqs: int, cause: Any) -> None:
+        self.removed.discard(camera)
         first = self.next_seq[camera]
         self.next_seq[camera] += seqs
         self.hub.tell(Loss(camera, str(self.epoch), first, first + seqs - 1, cause))
@@ -123,9 +133,19 @@ class Accounts(RuleBasedStateMachine):
     def state(self, camera: str, name: str) -> None:
         self.hub.tell(wire.status(status(name, camera)))
 
+    @rule(camera=st.sampled_from(CAMERAS))
+    def remove(self, camera: str) -> None:
+        """It may come back, and then goes on with its seq."""
+        self.hub.tell(Removed(camera, wire.status(status("ended", camera, reason="removed"))))
+        self.removed.add(camera)
+        self.removing = True
+        for reader in self.readers:
+            reader.dropped = reader.replayed = True
+
     @rule(late=st.sampled_from([0.0, 0.0, 0.0, 1.0]))
     def flush(self, late: float) -> None:
         self.hub.flush(self.time + late)
+        self.removing = False
 
     @rule()
     def new_epoch(self) -> None:
@@ -169,6 +189,13 @@ class Accounts(RuleBasedStateMachine):
                 assert account.pending == 0
             elif reader.contract.delivery == "latest" and not reader.replayed:
                 assert account.pending <= len(CAMERAS)
+
+    @invariant()
+    def nothing_is_kept_of_a_camera_that_is_gone(self) -> None:
+        if not self.hub.waiting:
+            assert not self.removed & self.hub._histories.keys()
+            for reader in self.readers:
+                assert not self.removed & reader.client.group.feed.lines.keys()
 
     @invariant()
     def the_sum_is_the_sum_of_the_parts(self) -> None:

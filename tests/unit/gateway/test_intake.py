@@ -152,6 +152,38 @@ def test_a_status_that_the_bus_lost_comes_from_the_state_table(
     ]
 
 
+def test_the_table_tells_of_no_camera_that_is_live_unless_it_was_not(
+    intake: Intake, heard: Heard
+) -> None:
+    take(intake, "state/", state({"cam": CameraFacts(state="live", reason="size_changed")}))
+    assert heard.news == []
+    take(intake, "state/", state({"cam": CameraFacts(state="frozen", reason="same_picture")}))
+    take(intake, "state/", state({"cam": CameraFacts(state="live", reason="size_changed")}))
+    assert [item.state for item in heard.news] == ["frozen", "live"]
+
+
+def test_the_table_tells_what_is_left_of_a_wait(intake: Intake, heard: Heard) -> None:
+    facts = CameraFacts(state="backoff", reason="dns", next_try_s=20.0)
+    take(intake, "state/", state({"cam": facts}))
+    assert heard.news[0].next_try_s == 20.0
+
+
+def test_each_change_is_counted_by_camera_state_and_reason(intake: Intake) -> None:
+    for name, reason in [("backoff", "dns"), ("connecting", ""), ("backoff", "dns")]:
+        take(intake, "status/cam/", status(name, reason=reason))
+    take(intake, "status/cam/", status("dreaming", reason="of sheep"))
+    assert intake.changes == {
+        "cam": {("backoff", "dns"): 2, ("connecting", ""): 1, ("other", "other"): 1}
+    }
+
+
+@pytest.mark.parametrize("pts", [math.nan, math.inf, 1e300])
+def test_a_source_clock_that_is_none_is_foreign(intake: Intake, heard: Heard, pts: float) -> None:
+    results(intake, 0, pts=pts)
+    results(intake, 0, pts=-0.5)
+    assert (heard.summary, intake.foreign) == ([0], 1)
+
+
 def test_a_live_camera_is_no_news(intake: Intake, heard: Heard) -> None:
     take(intake, "state/", state())
     assert heard.news == []

@@ -10,6 +10,7 @@ from framefan_gateway.pace import (
     SLACK_BYTES,
     STEP_BYTES,
     WINDOW_BYTES,
+    YOUNG_S,
     Pace,
     number_of,
     ping,
@@ -23,7 +24,7 @@ NEAR_S = 0.0001
 
 def steady() -> Pace:
     """A pace whose client has answered one ping."""
-    pace = Pace()
+    pace = Pace(0.0)
     pace.pinged(1, 100, now=0.5)
     assert pace.ponged(1)
     return pace
@@ -53,7 +54,7 @@ def test_other_pongs_are_not_ours() -> None:
 
 
 def test_a_ping_is_wanted_only_when_there_is_something_to_learn() -> None:
-    pace = Pace()
+    pace = Pace(0.0)
     assert not pace.wants_ping(0)
     assert pace.wants_ping(10)
     pace.pinged(1, 10, now=0.5)
@@ -83,20 +84,20 @@ def test_a_distant_client_gets_three_of_its_round_trips() -> None:
 
 
 def test_who_never_answered_is_not_judged() -> None:
-    pace = Pace()
+    pace = Pace(0.0)
     pace.pinged(1, 100, now=0.5)
     assert not falls_behind(pace, 100 + MUCH, now=60.0)
 
 
 def test_a_newcomer_may_not_have_more_unread_than_the_window() -> None:
-    pace = Pace()
+    pace = Pace(0.0)
     assert not pace.exceeds_window(WINDOW_BYTES, 0, now=0.1)
     assert pace.exceeds_window(WINDOW_BYTES + 1, 0, now=0.1)
     assert pace.lagging
 
 
 def test_a_newcomer_that_reads_on_grows_up() -> None:
-    pace = Pace()
+    pace = Pace(0.0)
     for number in range(1, 100):
         sent = number * STEP_BYTES
         assert not pace.exceeds_window(sent, 0, now=float(number))
@@ -108,13 +109,34 @@ def test_a_newcomer_that_reads_on_grows_up() -> None:
 
 
 def test_a_newcomer_that_answers_nothing_is_left_alone() -> None:
-    pace = Pace()
+    pace = Pace(0.0)
     pace.pinged(1, 100, now=0.5)
     assert pace.exceeds_window(WINDOW_BYTES + 1, 0, now=0.6)
     assert not pace.gives_up(now=0.7)
     assert pace.gives_up(now=0.5 + GIVE_UP_S + 0.01)
     assert not pace.lagging
     assert not pace.young
+
+
+def test_youth_ends_with_time_too() -> None:
+    """At one result a second it would last over a minute, and each flush looks at the young."""
+    pace = Pace(100.0)
+    assert not pace.grown(100.0 + YOUNG_S)
+    assert pace.young
+    assert pace.grown(100.1 + YOUNG_S), "one that is sent nothing, too"
+    assert not pace.young
+
+
+def test_who_owes_its_first_answer_does_not_grow_up_over_it() -> None:
+    pace = Pace(0.0)
+    pace.pinged(1, 100, now=YOUNG_S)
+    assert not pace.grown(now=YOUNG_S + 0.1)
+    assert pace.gives_up(now=YOUNG_S + GIVE_UP_S + 0.1)
+    pace = Pace(0.0)
+    pace.pinged(1, 100, now=YOUNG_S)
+    assert pace.ponged(1)
+    pace.pinged(2, 200, now=YOUNG_S + 1)
+    assert pace.grown(now=YOUNG_S + 2)
 
 
 def test_an_old_or_unknown_pong_says_nothing() -> None:

@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect
 from framefan import clock, protocol
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
+from framefan.states import REASONS, STATES
 from framefan_gateway import asked, connection, server, session, wire
 from framefan_gateway.contract import Contract, Opening, Since
 from framefan_gateway.group import Line
@@ -143,6 +144,19 @@ def test_an_option_of_the_page_is_understood_and_asks_for_something(option: str)
     assert found != asked.by_query("", CAMERAS)
 
 
+def test_the_states_of_a_camera_are_those_of_the_table() -> None:
+    told = rows(section("## Camera states"), "state")
+    assert list(told) == list(STATES)
+    for name, state in STATES.items():
+        reasons = ", ".join(f"`{reason}`" if reason else "none" for reason in state.reasons)
+        assert told[name] == f"{state.meaning} | {reasons} |"
+
+
+def test_the_reasons_of_a_state_are_those_of_the_table() -> None:
+    told = rows(section("## Camera states"), "reason")
+    assert told == {reason: f"{meaning} |" for reason, meaning in REASONS.items()}
+
+
 def test_the_codes_are_those_there_are() -> None:
     """Of commands, and of closes."""
     constants = vars(asked).items()
@@ -209,13 +223,13 @@ def every_kind(contract: Contract) -> list[Any]:
     def tell(topic: str, record: Any) -> None:
         intake.take(parts(topic, record), clock.now(), clock.wall())
 
-    tell("result/cam/", outcome(0))
+    tell("result/cam/", outcome(0, pts=0.5))
     hub.flush(clock.now())
     line = Line(data.append, lambda some: data.append(some) or len(some))
     opening = Opening(since={"cam": Since("k3f9", 0)})
     client = hub.join(contract, line, lambda _: None, clock.now(), opening)
     for start, kind in ((2, "detections"), (12, "value"), (22, "error")):
-        tell("result/cam/", outcome(start, kind=kind))
+        tell("result/cam/", outcome(start, kind=kind, pts=start / 10))
         tell("result/cam/", outcome(start + 1, kind="lost"))
         tell("result/cam/", outcome(start + 4, kind=kind))
         tell("status/cam/", status("backoff", reason="refused", next_try_s=0.5, n=start + 5))
@@ -240,6 +254,8 @@ def test_every_kind_of_message_fits_the_schema(delivery: Any, fmt: Any) -> None:
     kinds = {message["type"] for message in sent}
     assert kinds == set(TYPES) - ({"gap"} if delivery == "latest" else set())
     assert any("detections" in message for message in sent)
+    clocks = {message["type"] for message in sent if "pts" in message}
+    assert clocks == {"result", "error"}
     assert any("result" in message for message in sent)
     assert any(message.get("missed") for message in sent)
 

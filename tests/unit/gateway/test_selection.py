@@ -169,6 +169,14 @@ def test_nonempty_is_about_what_is_left(contract: Contract, cause: object) -> No
     assert Selection(contract).refuses(at(START, payload=[PERSON])) == cause
 
 
+def test_a_camera_that_is_gone_has_no_clock_any_more() -> None:
+    selection = Selection(Contract(max_fps=1))
+    assert selection.refuses(at(START)) is None
+    selection.forget("cam")
+    selection.forget("never")
+    assert selection.refuses(at(START + 0.1)) is None
+
+
 def test_what_is_empty_takes_no_ones_turn() -> None:
     selection = Selection(Contract(nonempty=True, max_fps=1))
     assert selection.refuses(at(START, payload=[])) == "filtered"

@@ -57,6 +57,15 @@ def test_each_result_is_counted_in_every_stage_of_its_camera() -> None:
     assert found["back"]["total"].cumulative()[-1][1] == 1
 
 
+def test_nothing_stays_of_a_camera_that_is_gone() -> None:
+    stages = Stages()
+    for camera in ("front", "back"):
+        stages.observe(outcome(0, camera), 1.0)
+    stages.release("front")
+    stages.release("never")
+    assert [camera for camera, _ in stages] == ["back"]
+
+
 def late(lag: Lag) -> list[int]:
     """How many beats were later than each bound."""
     counts = [count for _, count in lag.histogram.cumulative()]
