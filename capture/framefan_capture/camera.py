@@ -1,13 +1,26 @@
-"""The camera: one source's states, and the way of each of its frames into a slot.
+"""The camera: one source's states, its failures, and where it goes on after them.
 
-    connecting --first frame--> live --end of a file--> ended
+    connecting --first frame--> live <--picture changes or not--> frozen
         ^  |                     |
         |  +------failure--------+---> backoff
+        |                        +--end of a file--> ended
         +------------when the wait is over-----+
 
-`step` does one thing and returns: opens the source, or takes one frame. Between two steps the
-process looks at its links, so nothing here waits, except for a network camera's next picture and
-that with a time limit.
+`step` does one thing and returns: opens the source, skips frames, or takes one. Between two steps
+the process looks at its links, so nothing here waits, except for a camera's next picture.
+
+Two questions decide how a source is treated:
+
+- Is it a camera (`is_live`)? Then it is tried for ever. The first failure of anything else ends the
+  run, since the person named a wrong file; unless frames came before, from this process or an
+  earlier one: then it fails like a camera, and no file that goes away ends what others watch.
+- Does it stand still while nobody takes its frames? Files always do. A function of the user's does
+  where nothing may be lost; else it is drained like the camera it is, so that frames do not age.
+
+A source that stands still and is opened anew (after a failure, or by the next process after a
+crash) goes on behind the last frame the pool was told of: each frame comes exactly once. Frame
+numbers of an epoch start at 0 with the source, so the first welcome's `frame` says how many to
+skip. Over the end of a loop the skipping goes on from the start, by its length known then.
 """
 
 from __future__ import annotations
@@ -20,14 +33,15 @@ from framefan import clock, logs, sources
 from framefan.backoff import Backoff
 from framefan.errors import SourceError, StartError
 from framefan_capture import source
+from framefan_capture.intake import Intake
+from framefan_capture.rate import Rate
 
 if TYPE_CHECKING:
     from framefan.settings import CameraSettings
     from framefan_capture.feed import Feed
 
-BAD_IN_A_ROW = 30
-"""So many pictures that cannot be decoded, one after the other, and the source is opened anew."""
-
+LEAST_WAIT_S = 0.05
+"""Before any new try, whatever the settings and the dice say: a dead camera costs no core."""
 _HEALTHY_S = 60.0
 """A camera that was live for so long has earned a fresh start."""
 
@@ -35,19 +49,25 @@ _HEALTHY_S = 60.0
 class State(enum.Enum):
     CONNECTING = "connecting"
     LIVE = "live"
+    FROZEN = "frozen"
     BACKOFF = "backoff"
     ENDED = "ended"
 
 
+_FLOWING = (State.LIVE, State.FROZEN)
+
+
 class Camera:
     def __init__(self, settings: CameraSettings, feed: Feed) -> None:
-        """Raises UsageError for a source that framefan does not open."""
+        """Raises UsageError for a source or size that makes no sense."""
         self._settings = settings
         self._feed = feed
-        self._can_wait = sources.parse(settings.source.reveal()).can_wait
+        self._spec = sources.parse(settings.source.reveal())
         # Played fast, a file has no speed of its own: it waits too, rather than be thrown away.
-        self._waits_for_slots = settings.mode == "every" or (settings.fast and self._can_wait)
+        self._waits_for_slots = settings.mode == "every" or (settings.fast and self._spec.can_wait)
+        self._stands_still = self._waits_for_slots or not self._spec.is_live
         self._source = source.make(settings)
+        self._intake = Intake(settings, self._source, feed, leaves_out=not self._waits_for_slots)
         self._reconnect = Backoff(settings.backoff_first_s, settings.backoff_cap_s, _HEALTHY_S)
         self._state = State.CONNECTING
         self._reason = ""
@@ -56,7 +76,12 @@ class Camera:
         self._been_live = False
         self._live_since = 0.0
         self._next_try = 0.0
-        self._bad_in_a_row = 0
+        self._position: int | None = None
+        """Pictures passed since the source's beginning; None before the first welcome."""
+        self._to_skip = 0
+        self._skipped = 0
+        self._is_empty = True
+        """Whether the source has given nothing since it was opened."""
         self._taken = 0
         self._rate = Rate()
 
@@ -66,12 +91,10 @@ class Camera:
     def state(self) -> State:
         return self._state
 
-    def _enter(self, state: State, error: SourceError | None = None) -> None:
+    def _enter(self, state: State, reason: str = "", message: str = "") -> None:
         """Every change of state comes by here; people hear of it from the pool."""
-        self._state = state
-        self._reason = error.reason if error else ""
-        self._message = ". ".join(part for part in (error.what, error.why) if part) if error else ""
-        facts = {"reason": self._reason, "message": self._message} if error else {}
+        self._state, self._reason, self._message = state, reason, message
+        facts = {"reason": reason, "message": message} if reason else {}
         logs.debug(f"camera {self._settings.name} is {state.value}", **facts)
         self.report()
 
@@ -83,6 +106,16 @@ class Camera:
         fps = self._rate.per_second(clock.now(), self._taken)
         self._feed.status(self._state.value, self._reason, self._message, next_try_s, fps)
 
+    def welcomed(self) -> None:
+        """A pool has answered; the first one says what became of this camera before."""
+        first = self._feed.first_welcome
+        if self._position is None and first is not None:
+            self._position = 0 if self._spec.is_live else first.frame
+            if first.ended:
+                self._enter(State.ENDED)
+                return
+        self.report()
+
     # ---- the loop's questions ------------------------------------------------------------------
 
     @property
@@ -93,27 +126,39 @@ class Camera:
         if self._state is State.BACKOFF:
             return self._next_try
         if not self._is_open:
+            # What may end the run is not tried before it is known whether it has been live.
+            return 0.0 if self._position is not None or not self._spec.can_wait else math.inf
+        if self._to_skip:
             return 0.0
-        if self._can_wait and not self._feed.welcomed:
+        if self._stands_still and not self._feed.welcomed:
             return math.inf
         if self._waits_for_slots and not self._feed.has_room:
             return math.inf
-        return self._source.due
+        return max(self._source.due, self._intake.due)
 
     def step(self) -> None:
-        """Open the source or take one frame.
+        """Open the source, skip frames, or take one.
 
-        Raises StartError for a file that cannot be played the first time, and RingTooLarge.
+        Raises StartError for a file that cannot be played, or a function that cannot be loaded, the
+        first time.
         """
         try:
             if not self._is_open:
                 self._open()
+            elif self._to_skip:
+                self._skip()
             elif self._source.grab(self._feed.frame):
                 self._frame()
             else:
                 self._end()
         except SourceError as error:
+            if self._is_first_life and not self._spec.is_live:
+                raise StartError(error.what, error.why, error.fix) from error
             self._fail(error)
+        except StartError as error:
+            if self._is_first_life:
+                raise
+            self._fail(SourceError("source_failed", error.what, error.why, error.fix))
 
     def close(self) -> None:
         self._source.close()
@@ -121,88 +166,78 @@ class Camera:
 
     # ---- one step ------------------------------------------------------------------------------
 
+    @property
+    def _is_first_life(self) -> bool:
+        """Whether no frame of this camera has ever come, by all that is known."""
+        first = self._feed.first_welcome
+        return not self._been_live and (first is None or first.frame == 0)
+
     def _open(self) -> None:
         if self._state is State.BACKOFF:
             self._enter(State.CONNECTING)
         self._source.open()
         self._is_open = True
-        self._bad_in_a_row = 0
+        self._is_empty = True
+        self._intake.begin()
+        self._to_skip = (self._position or 0) if not self._spec.is_live else 0
+        self._skipped = 0
+
+    def _skip(self) -> None:
+        """A part of what is to be skipped: the loop turns between parts, which is progress."""
+        skipped = self._source.skip(self._to_skip)
+        if skipped:
+            self._to_skip -= skipped
+            self._skipped += skipped
+            self._is_empty = False
+        elif self._settings.loop and self._skipped:
+            # All there is has been read once, so its length is known.
+            self._position = self._to_skip % self._skipped
+            self.close()
+        else:
+            self._to_skip = 0
+            self._end()
 
     def _end(self) -> None:
-        if not self._been_live:
+        if self._is_empty:
+            problem = self._intake.last_problem
             raise SourceError(
-                "unreadable",
+                problem.reason if problem else "unreadable",
                 f"{self._settings.source} has no picture",
-                "it ended before the first one that could be decoded",
+                problem.what if problem else "it ended before the first one",
                 "check that it is what you meant",
             )
         self.close()
+        self._position = 0
         if not self._settings.loop:
             self._enter(State.ENDED)
 
     def _fail(self, error: SourceError) -> None:
         self.close()
-        if self._can_wait and not self._been_live:
-            # The person named a wrong file: no use in trying again.
-            raise StartError(error.what, error.why, error.fix) from error
         now = clock.now()
-        live_s = now - self._live_since if self._state is State.LIVE else 0.0
-        self._next_try = now + self._reconnect.failed(live_s)
-        self._enter(State.BACKOFF, error)
+        live_s = now - self._live_since if self._state in _FLOWING else 0.0
+        self._next_try = now + max(LEAST_WAIT_S, self._reconnect.failed(live_s))
+        message = ". ".join(part for part in (error.what, error.why) if part)
+        self._enter(State.BACKOFF, error.reason, message)
 
     def _frame(self) -> None:
         captured_at, ts = clock.now(), clock.wall()
-        feed = self._feed
-        if not feed.welcomed:
+        if not self._feed.welcomed:
             return  # a live camera is drained while there is no pool; nobody counts on these frames
-        skipped = self._source.skipped
-        frame = feed.frame + skipped
-        feed.frame = frame + 1
-        feed.counters.captured += 1 + skipped
-        feed.counters.bad += skipped
         self._taken += 1
-        if feed.has_ring and not feed.has_room:
-            feed.counters.no_slot += 1
-        elif not self._into_slot(frame, captured_at, ts):
-            return
-        if self._state is not State.LIVE:
+        self._position = (self._position or 0) + 1 + self._source.skipped
+        if self._intake.take(captured_at, ts):
+            self._is_empty = False
+            self._flows(captured_at)
+
+    def _flows(self, now: float) -> None:
+        """A frame came that was not bad."""
+        still = self._intake.stillness
+        if self._state not in _FLOWING:
             self._been_live = True
-            self._live_since = captured_at
+            self._live_since = now
             self._enter(State.LIVE)
-
-    def _into_slot(self, frame: int, captured_at: float, ts: float) -> bool:
-        """Whether the picture could be decoded; the pool has it then."""
-        feed = self._feed
-        slot = feed.take()
-        view = None if slot is None else feed.view(slot)
-        try:
-            image = self._source.retrieve(view)
-        except SourceError:
-            if slot is not None:
-                feed.give_back(slot)
-            feed.counters.bad += 1
-            self._bad_in_a_row += 1
-            if self._bad_in_a_row >= BAD_IN_A_ROW and not self._can_wait:
-                raise
-            return False
-        self._bad_in_a_row = 0
-        if image is not view:
-            slot = feed.fit(image, slot)
-        if slot is not None:
-            feed.ready(slot, frame, captured_at, ts)
-        return True
-
-
-class Rate:
-    """Frames per second over the last seconds, from totals sampled about once a second."""
-
-    WINDOW = 4
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[float, int]] = []
-
-    def per_second(self, now: float, total: int) -> float:
-        if not self._samples or now - self._samples[-1][0] >= 0.5:
-            self._samples = [*self._samples[-self.WINDOW :], (now, total)]
-        then, before = self._samples[0]
-        return round((total - before) / (now - then), 2) if now > then else 0.0
+        elif still.is_frozen and self._state is State.LIVE:
+            text = f"the same picture for {still.still_s:.0f} s"
+            self._enter(State.FROZEN, "same_picture", text)
+        elif not still.is_frozen and self._state is State.FROZEN:
+            self._enter(State.LIVE)

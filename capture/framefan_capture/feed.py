@@ -8,12 +8,13 @@ not ours any more and are ignored.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from typing import TYPE_CHECKING
 
 from framefan import links, logs
-from framefan.errors import LinkClosed, LinkError
+from framefan.errors import LinkClosed, LinkError, RingTooLarge
 from framefan.messages import (
     Free,
     HelloCapture,
@@ -44,6 +45,7 @@ class Counters:
         self.captured = 0
         self.bad = 0
         self.no_slot = 0
+        self.max_fps = 0
 
 
 class Feed:
@@ -61,6 +63,8 @@ class Feed:
         self.height = 0
         self.frame = 0
         """The number of the next frame."""
+        self.first_welcome: Welcome | None = None
+        """Says how far an earlier process of this camera had come; later ones tell of this one."""
         self.counters = Counters()
         self.retry_at = 0.0
 
@@ -102,6 +106,7 @@ class Feed:
                 self._freed(message)
             elif isinstance(message, Welcome):
                 welcome = True
+                self.first_welcome = self.first_welcome or message
                 self._slots = message.slots
                 self.frame = message.frame
                 self.counters = Counters()
@@ -112,7 +117,9 @@ class Feed:
     def _resize(self, message: Slots) -> None:
         self._slots = message.slots
         if self._ring is not None:
-            self._make_ring(self._ring.slot_bytes)
+            # Where there is no memory for more slots, those there are go on.
+            with contextlib.suppress(RingTooLarge):
+                self._make_ring(self._ring.slot_bytes)
 
     def _freed(self, message: Free) -> None:
         if self._ring is not None and message.ring == self._ring.ring:
@@ -162,20 +169,19 @@ class Feed:
             view = self._views[slot] = self._ring.view(slot, self.height, self.width)
         return view
 
-    def fit(self, image: NDArray[np.uint8], slot: int | None) -> int | None:
-        """Copy a picture that was not decoded into a slot, and expect its size from now on.
+    def place(self, width: int, height: int, slot: int | None) -> int | None:
+        """A slot for a picture of another size than frames had, which is their size from now on.
 
-        One that does not fit the slots makes a new ring; so does the first. Returns the slot it is
-        in, None when the pool has just died. Raises RingTooLarge.
+        One that does not fit into `slot` makes a new ring; so does the first. Returns the slot,
+        None when the pool has just died. Raises RingTooLarge, and all is as before.
         """
-        if (self.height, self.width) != image.shape[:2]:
-            self.height, self.width = image.shape[:2]
-            self._views = {}
-        if slot is None or self._ring is None or image.nbytes > self._ring.slot_bytes:
-            self._make_ring(image.nbytes)
+        frame_bytes = width * height * 3
+        if slot is None or self._ring is None or frame_bytes > self._ring.slot_bytes:
+            self._make_ring(frame_bytes)
             slot = self.take()
-        if slot is not None:
-            self.view(slot)[:] = image
+        if (self.width, self.height) != (width, height):
+            self.width, self.height = width, height
+            self._views = {}
         return slot
 
     def _make_ring(self, frame_bytes: int) -> None:
@@ -196,7 +202,9 @@ class Feed:
 
     # ---- what the pool is told -----------------------------------------------------------------
 
-    def ready(self, slot: int, frame: int, captured_at: float, ts: float) -> None:
+    def ready(
+        self, slot: int, frame: int, captured_at: float, ts: float, pts: float | None
+    ) -> None:
         """The frame in the slot is whole; the slot is the pool's from here."""
         assert self._ring is not None
         counters = self.counters
@@ -212,6 +220,8 @@ class Feed:
                 counters.captured,
                 counters.bad,
                 counters.no_slot,
+                counters.max_fps,
+                pts,
             )
         )
 
@@ -233,6 +243,7 @@ class Feed:
                 captured=counters.captured,
                 bad=counters.bad,
                 no_slot=counters.no_slot,
+                max_fps=counters.max_fps,
             )
         )
 

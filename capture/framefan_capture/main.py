@@ -8,9 +8,10 @@
 A stop comes by three ways: SIGTERM, the message Stop, the end of the supervisor's link. Ctrl-C in a
 terminal reaches the whole group, but only the supervisor acts on it.
 
-A network camera may keep the loop waiting inside OpenCV for seconds. So a thread stands guard over
-the same news; when the loop does not turn for a second while it has to, that thread ends the
-process. Nothing is lost by it: all that capture owns ends with its descriptors.
+A network camera may keep the loop waiting inside OpenCV for seconds, and a function of the user's
+for ever. So a thread stands guard over the same news; when the loop does not turn for a second
+while it has to, that thread ends the process. Nothing is lost by it: all that capture owns ends
+with its descriptors.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Capture:
         if self._control.fileno() in news:
             self._hear_supervisor()
         if (listens or self._feed.is_low) and self._feed.receive():
-            self._camera.report()
+            self._camera.welcomed()
 
     def _hear_supervisor(self) -> None:
         try:

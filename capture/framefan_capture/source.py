@@ -3,7 +3,8 @@
 The camera's loop calls `open`, then for each frame `grab` (take the next picture, cheap where the
 source allows it) and, if it has room for the picture, `retrieve` (decode it, straight into the slot
 where its size fits). `due` says when the next grab makes sense: files, patterns and the demo scene
-play at their own speed, while a network camera is always due and blocks in `grab`.
+play at their own speed, while a network camera is always due and blocks in `grab`. Those that have
+a beginning can `skip` from there what was seen in an earlier life.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from framefan.settings import CameraSettings
 
 PATTERN_FPS = 30.0
+_FULL_SCALE = {
+    np.dtype(np.uint8): 1.0,
+    np.dtype(np.uint16): 1 / 257,
+    np.dtype(np.float16): 255.0,
+    np.dtype(np.float32): 255.0,
+    np.dtype(np.float64): 255.0,
+}
+"""The formats of pictures, and what brings them to 0..255."""
 _CATCH_UP_S = 1.0
 
 
@@ -36,6 +45,8 @@ class Source(Protocol):
 
     skipped: int
     """Pictures the last `grab` passed over because they were damaged."""
+    pts: float | None
+    """Seconds on the source's own clock of the last grabbed picture, where it has one."""
 
     @property
     def due(self) -> float:
@@ -51,7 +62,15 @@ class Source(Protocol):
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         """The grabbed picture, `uint8[H,W,3]` BGR: `view` itself where it could be decoded into it.
 
-        Raises SourceError("corrupt") when this picture cannot be decoded.
+        Raises SourceError("corrupt") when this picture cannot be decoded, "unsupported" when it
+        cannot be turned into BGR.
+        """
+        ...
+
+    def skip(self, frames: int) -> int:
+        """Right after `open`: pass over pictures, damaged ones included; answers how many.
+
+        It may be fewer, so that nobody waits long: ask again for the rest. 0: there are no more.
         """
         ...
 
@@ -91,6 +110,7 @@ class DemoSource:
         self._frame = 0
         self._left = 0
         self.skipped = 0
+        self.pts: float | None = None
 
     @property
     def due(self) -> float:
@@ -107,8 +127,16 @@ class DemoSource:
                 return False
             self._left -= 1
         self._frame = frame
+        self.pts = frame / self._options.fps
         self._pacer.passed(clock.now(), 1 / self._options.fps)
         return True
+
+    def skip(self, frames: int) -> int:
+        if not self._options.frames:
+            return frames
+        skipped = min(frames, self._left)
+        self._left -= skipped
+        return skipped
 
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         shape = (self._scene.height, self._scene.width, 3)
@@ -130,6 +158,7 @@ class PatternSource:
         self._paths: list[Path] = []
         self._next = 0
         self.skipped = 0
+        self.pts: float | None = None
 
     @property
     def due(self) -> float:
@@ -150,6 +179,7 @@ class PatternSource:
         del frame  # only the demo scene shows its number
         if self._next == len(self._paths):
             return False
+        self.pts = self._next / PATTERN_FPS
         self._next += 1
         self._pacer.passed(clock.now(), 1 / PATTERN_FPS)
         return True
@@ -161,6 +191,11 @@ class PatternSource:
         if image is None:
             raise SourceError("corrupt", f"{path} is no image that OpenCV reads")
         return as_bgr(image)
+
+    def skip(self, frames: int) -> int:
+        skipped = min(frames, len(self._paths) - self._next)
+        self._next += skipped
+        return skipped
 
     def close(self) -> None:
         pass
@@ -183,20 +218,31 @@ def matching(pattern: Path) -> list[Path]:
     return [path for _, path in sorted(numbered)]
 
 
-def as_bgr(image: cv2.typing.MatLike) -> NDArray[np.uint8]:
-    """Any picture OpenCV decodes as `uint8[H,W,3]` BGR: grey, with alpha, 16 bits or float."""
-    if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=1 / 257)
-    elif image.dtype != np.uint8:
-        image = cv2.convertScaleAbs(image, alpha=255)
-    channels = 1 if image.ndim == 2 else image.shape[2]
+def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """A picture as `uint8[H,W,3]` BGR: also grey, with alpha, of 16 bits, or of floats to 1.
+
+    Raises SourceError("unsupported") for any other.
+    """
+    channels = 1 if image.ndim == 2 else image.shape[2] if image.ndim == 3 else 0
+    if channels not in (1, 3, 4) or not image.size or image.dtype not in _FULL_SCALE:
+        raise SourceError(
+            "unsupported",
+            f"a picture of the format {shown(image)}",
+            "framefan takes uint8, uint16 and floats of 1, 3 or 4 channels",
+        )
+    if image.dtype != np.uint8:
+        wide = image.astype(np.float32) if image.dtype == np.float16 else image
+        image = cv2.convertScaleAbs(wide, alpha=_FULL_SCALE[image.dtype])
     if channels == 1:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     elif channels == 4:
         image = cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
-    elif channels != 3:
-        raise SourceError("corrupt", f"a picture of {channels} channels")
     return np.asarray(image, np.uint8)
+
+
+def shown(image: NDArray[Any]) -> str:
+    """The format of an array for people: `int64[480,640,3]`."""
+    return f"{image.dtype}{list(image.shape)}".replace(" ", "")
 
 
 def make(camera: CameraSettings) -> Source:
@@ -204,6 +250,7 @@ def make(camera: CameraSettings) -> Source:
 
     Raises UsageError for what framefan does not open.
     """
+    from framefan_capture.calling import CallingSource
     from framefan_capture.network import NetworkSource
     from framefan_capture.video import FileSource, WebcamSource
 
@@ -214,5 +261,6 @@ def make(camera: CameraSettings) -> Source:
         "webcam": WebcamSource,
         "rtsp": NetworkSource,
         "http": NetworkSource,
+        "callable": CallingSource,
     }
     return makers[sources.parse(camera.source.reveal()).kind](camera)

@@ -74,6 +74,7 @@ class FileSource(OpenCvSource):
         while done < frames and clock.now() < until and self._advance():
             done += 1 + self.skipped
         self._seen += done
+        self._step_s()  # what is played next follows what was skipped, not the beginning
         return done
 
     def _step_s(self) -> float:

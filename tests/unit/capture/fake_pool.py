@@ -47,6 +47,7 @@ class FakePool:
         self.slots = slots
         self.first_frame: int | None = None
         """What Welcome says; None: what the hello said."""
+        self.says_ended = False
         self.free_at_once = True
         self.is_away = False
         """Whether nobody takes the connections that wait at the socket."""
@@ -115,7 +116,7 @@ class FakePool:
             case HelloCapture():
                 self.hellos.append(message)
                 frame = message.frame if self.first_frame is None else self.first_frame
-                self.link.send(Welcome("e1", frame, self.slots))
+                self.link.send(Welcome("e1", frame, self.slots, self.says_ended))
             case RingMade():
                 fd = self.link.take_fd()
                 self.rings[message.ring] = RingReader(
@@ -200,4 +201,4 @@ class FakePool:
 def balanced(pool: FakePool) -> bool:
     """The pool's half of the ledger: each captured frame is accounted for."""
     last = max(pool.ready[-1:] + pool.statuses[-1:], key=lambda message: message.captured)
-    return last.captured == len(pool.ready) + last.bad + last.no_slot
+    return last.captured == len(pool.ready) + last.bad + last.no_slot + last.max_fps
