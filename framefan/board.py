@@ -1,4 +1,9 @@
-"""What `framefan watch` shows: each camera's last seconds, from the messages of a client. Pure."""
+"""What `framefan watch` shows: each camera's last seconds, from the messages of a client. Pure.
+
+A camera's state is what its last status said, or `live` where there was none: who joins is told of
+those only that are not. A frame grabbed after that status shows that frames come again, so a
+status that was missed, while there was no connection, does not stay wrong for long.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from framefan.protocol import Failure, Result, Status
+from framefan.states import FLOWING
 
 if TYPE_CHECKING:
     from framefan.protocol import Message
@@ -34,7 +40,8 @@ class Row(NamedTuple):
 
 class _Camera:
     def __init__(self) -> None:
-        self.state = ""
+        self.status: Status | None = None
+        self.try_at: float | None = None
         self.seq: int | None = None
         self.seen = ""
         self.since: float | None = None
@@ -44,10 +51,21 @@ class _Camera:
     def take(self, outcome: Result | Failure, now: float) -> None:
         if self.since is None:
             self.since = now
-        self.state = self.state or "live"
+        if self.status and self.status.state not in FLOWING and outcome.ts > self.status.ts:
+            self.status = None
         self.seq = outcome.seq
         self.seen = summary(outcome)
         self.arrived.append((now, outcome.latency_ms.total))
+
+    def told(self, status: Status, now: float) -> None:
+        self.status = status
+        self.try_at = None if status.next_try_s is UNSET else now + status.next_try_s
+
+    def state(self, now: float) -> str:
+        if self.status is None:
+            return "live" if self.since is not None else "?"
+        left = None if self.try_at is None else max(self.try_at - now, 0.0)
+        return in_words(self.status.state, self.status.reason, left)
 
     def row(self, name: str, now: float) -> Row:
         while self.arrived and self.arrived[0][0] <= now - WINDOW_S:
@@ -56,7 +74,7 @@ class _Camera:
         window = min(WINDOW_S, now - self.since) if self.since is not None else 0.0
         fps = len(totals) / window if window else 0.0
         p50, p95 = _percentiles(totals)
-        return Row(name, self.state or "?", fps, self.seq, self.seen, p50, p95)
+        return Row(name, self.state(now), fps, self.seq, self.seen, p50, p95)
 
 
 class Board:
@@ -69,11 +87,18 @@ class Board:
         if isinstance(message, Result | Failure):
             self._camera(message.camera).take(message, now)
         elif isinstance(message, Status):
-            if isinstance(message.camera, str):
-                self._camera(message.camera).state = _state(message)
-            else:
-                worker = "" if message.worker is UNSET else f" {message.worker}"
-                self.notice = clean(f"{message.subject}{worker}: {_state(message)}")
+            self._told(message, now)
+
+    def _told(self, status: Status, now: float) -> None:
+        if not isinstance(status.camera, str):
+            worker = "" if status.worker is UNSET else f" {status.worker}"
+            self.notice = clean(
+                f"{status.subject}{worker}: {in_words(status.state, status.reason)}"
+            )
+        elif status.reason == "removed":
+            self._cameras.pop(status.camera, None)
+        else:
+            self._camera(status.camera).told(status, now)
 
     def _camera(self, name: str) -> _Camera:
         return self._cameras.setdefault(name, _Camera())
@@ -82,8 +107,10 @@ class Board:
         return [camera.row(name, now) for name, camera in sorted(self._cameras.items())]
 
 
-def _state(status: Status) -> str:
-    return clean(f"{status.state} ({status.reason})" if status.reason else status.state)
+def in_words(state: str, reason: str, next_try_s: float | None = None) -> str:
+    """A state as tables show it: `backoff (refused), next try in 3 s`."""
+    text = clean(f"{state} ({reason})" if reason else state)
+    return text if next_try_s is None else f"{text}, next try in {next_try_s:.0f} s"
 
 
 def _percentiles(totals: list[float]) -> tuple[float | None, float | None]:

@@ -100,7 +100,9 @@ class Feed:
     @property
     def trouble(self) -> str:
         """Why it is not connected, in one line; empty while it is."""
-        return "" if self._line is not None else self._dialling.trouble
+        if self._line is not None:
+            return ""
+        return self._dialling.trouble or (self._over.what if self._over else "connecting")
 
     @property
     def contract(self) -> dict[str, Any]:
@@ -182,7 +184,7 @@ class Feed:
         if self._closed:
             return
         refused = refusal.of_closing(self._asked.url, error, self._told)
-        if refused is None or self._recovery.may_ask_without(refused.code):
+        if refused is None:
             self._dialling.failed(error)
         else:
             self._over = refused

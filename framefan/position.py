@@ -2,7 +2,8 @@
 
 A result is new if its seq is higher than the last one of its epoch, or if its epoch was never
 there before. So whatever a gateway repeats, after a reconnection for example, is told apart by two
-fields, and nothing is yielded twice. An epoch that a camera has left does not come back.
+fields, and nothing is yielded twice. An epoch that a camera has left does not come back. There is
+nothing to come back for of a camera that was removed from the run: it is forgotten.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
-from framefan.protocol import Failure, Gap, Result
+from framefan.protocol import Failure, Gap, Result, Status
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +41,8 @@ class Positions:
 
     def take(self, message: Message, cameras: Collection[str] | None = None) -> bool:
         """Take note of it; False when it was told before, or is of none of `cameras`."""
+        if isinstance(message, Status) and message.reason == "removed":
+            self._forget(message.camera)
         if not isinstance(message, Result | Failure | Gap):
             return True
         if cameras is not None and message.camera not in cameras:
@@ -50,6 +53,11 @@ class Positions:
         if message.missed_by is not UNSET:
             self._count(message.camera, message.missed_by)
         return True
+
+    def _forget(self, camera: str | UnsetType) -> None:
+        if camera is not UNSET:
+            self._last.pop(camera, None)
+            self._left.pop(camera, None)
 
     def _advance(self, camera: str, to: Position) -> bool:
         last = self._last.get(camera)

@@ -2,9 +2,8 @@
 
 1. It comes back with its position in each camera it still asks for, if it is to resume at all and
    as far as they fit in an address. What does not fit is not recovered.
-2. For each of them the gateway says `resumed`. Until all have, nobody knows.
-3. A gateway that does not understand the positions, because a camera is not there any more for
-   example, is asked once more without.
+2. For each of them the gateway says `resumed`, of one that is not there any more too. Until all
+   have been told, nobody knows.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from framefan.position import Position, Positions
     from framefan.protocol import Resumed
 
-BAD_REQUEST = 4400
 SINCE_BYTES = 5000
 """Of an address: a gateway's HTTP reads lines of 8 KiB."""
 
@@ -28,8 +26,6 @@ class Recovery:
     def __init__(self, positions: Positions, resume: bool) -> None:
         self._positions = positions
         self._resume = resume
-        self._refused = False
-        self._asked: dict[str, Position] = {}
         self._untold: set[str] = set()
         self._whole: bool | None = None
 
@@ -40,16 +36,14 @@ class Recovery:
 
     def asks(self, cameras: Collection[str] | None) -> dict[str, Position]:
         """What the next connection is to say as `since`."""
-        if not self._resume or self._refused:
+        if not self._resume:
             return {}
         return position.fitting(self._positions.of(cameras), SINCE_BYTES)
 
     def opened(self, asked: dict[str, Position], cameras: Collection[str] | None) -> None:
         """A connection stands, but for the first: what it asked for may come now."""
         known = self._positions.of(cameras)
-        self._asked = asked
         self._untold = set(asked)
-        self._refused = False
         if not self._resume:
             self._whole = False
         else:
@@ -58,8 +52,3 @@ class Recovery:
     def told(self, message: Resumed) -> None:
         self._untold.discard(message.camera)
         self._whole = bool(self._whole) and message.recovered
-
-    def may_ask_without(self, code: int) -> bool:
-        """Whether what was refused can be asked for without positions; the next time it will be."""
-        self._refused = code == BAD_REQUEST and bool(self._asked)
-        return self._refused

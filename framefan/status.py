@@ -107,12 +107,14 @@ def _row(table: Table, *values: object) -> None:
 
 
 def _cameras(state: StateRecord) -> Table:
+    from framefan.board import in_words
+
     table = _table(
         "Cameras",
         *("camera", "state", "size", "fps", "captured", "results", "errors", "lost", "superseded"),
     )
     for name, facts in state.cameras.items():
-        shown = f"{facts.state} ({facts.reason})" if facts.reason else facts.state
+        shown = in_words(facts.state, facts.reason, facts.next_try_s)
         size = f"{facts.width}x{facts.height}" if facts.width else "-"
         counts = (facts.captured, facts.results, facts.errors, facts.lost, facts.superseded)
         _row(table, name, shown, size, facts.fps, *counts)

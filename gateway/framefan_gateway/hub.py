@@ -15,6 +15,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan import protocol
+from framefan_gateway import wire
 from framefan_gateway.accounts import NOTHING, Loss, Missed, Totals
 from framefan_gateway.contract import ANEW, Opening
 from framefan_gateway.every import EveryFeed, EveryOutbox
@@ -79,6 +80,8 @@ class Hub:
         """Told of each result and error as it is delivered."""
         self.release: Callable[[str], None] = lambda _camera: None
         """Told of each camera that is gone, after all else of it."""
+        self.removal: Callable[[str], protocol.Status | None] = lambda _camera: None
+        """What there is to say of a camera that is not there."""
         self.left = Totals()
         """The sum of the accounts of clients that are gone."""
 
@@ -189,6 +192,8 @@ class Hub:
         client.outbox.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
         if camera in client.group.feed.lines:  # its last word is on its way
             client.outbox.go_on(camera, NOTHING)
+        elif (removed := self.removal(camera)) is not None:
+            client.outbox.greet(wire.frame(removed, fmt))
 
     def leave(self, client: Client) -> None:
         if client.place is Place.GONE:

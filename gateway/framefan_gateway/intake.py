@@ -53,6 +53,7 @@ class Intake:
 
     def __init__(self, hub: Hub, state_lost_s: float) -> None:
         self._hub = hub
+        hub.removal = self.removal
         self._state_lost_s = state_lost_s
         self._epoch = ""
         self._ended: deque[str] = deque(maxlen=_EPOCHS_REMEMBERED)
@@ -189,6 +190,10 @@ class Intake:
         table = () if self.state is None else self.state.cameras
         return {*table, *self._next_seq, *self._told}
 
+    def removal(self, camera: str) -> Status | None:
+        """The last word on a camera that the table does not have; None before there is one."""
+        return None if self.state is None else _removal(camera, self.state)
+
     def _remove(self, camera: str) -> None:
         assert self.state is not None
         said = self._leaving.pop(camera, None)
@@ -231,7 +236,6 @@ def _counted(state: str, reason: str) -> tuple[str, str]:
 
 
 def _removal(camera: str, table: StateRecord) -> Status:
-    """The last word on a camera whose own the bus lost."""
     state, reason = _REMOVED
     return Status(
         ts=round(table.ts, 3),

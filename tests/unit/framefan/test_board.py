@@ -11,6 +11,8 @@ from scripted_gateway import result
 from framefan.board import WINDOW_S, Board, clean, summary
 from framefan.protocol import Failure, Latency, Result, Status
 
+CAMERA = {"subject": "camera", "camera": "cam"}
+
 
 def outcome(seq: int, total: float = 5.0, **more: Any) -> Result:
     made: Result = convert(result(seq, **more), Result)
@@ -19,8 +21,8 @@ def outcome(seq: int, total: float = 5.0, **more: Any) -> Result:
 
 
 def status(state: str, reason: str = "", **subject: Any) -> Status:
-    subject = subject or {"subject": "camera", "camera": "cam"}
-    return Status(ts=1.0, epoch="e1", state=state, reason=reason, **subject)
+    subject = {"ts": 1.0} | ({} if "subject" in subject else CAMERA) | subject
+    return Status(epoch="e1", state=state, reason=reason, **subject)
 
 
 def test_a_row_is_of_the_last_seconds() -> None:
@@ -56,12 +58,37 @@ def test_states_are_told_by_status() -> None:
     board = Board()
     board.take(status("backoff", "refused"), 1.0)
     assert board.rows(1.0)[0].state == "backoff (refused)"
+    board.take(status("backoff", "refused", next_try_s=12.0), 1.0)
+    assert board.rows(1.0)[0].state == "backoff (refused), next try in 12 s"
+    assert board.rows(10.8)[0].state == "backoff (refused), next try in 2 s"
+    assert board.rows(99.0)[0].state == "backoff (refused), next try in 0 s"
     board.take(status("live"), 2.0)
     assert board.rows(2.0)[0].state == "live"
     board.take(status("backoff", "died", subject="worker", worker=2), 3.0)
     assert board.notice == "worker 2: backoff (died)"
     board.take(status("silent", subject="pool"), 3.0)
     assert board.notice == "pool: silent"
+
+
+def test_a_frame_grabbed_after_a_status_shows_that_frames_come_again() -> None:
+    """Its end may have been told while there was no connection."""
+    board = Board()
+    board.take(status("stalled", "no_frame", ts=1e12), 1.0)
+    board.take(outcome(1), 1.1)  # it was at a worker
+    assert board.rows(1.1)[0].state == "stalled (no_frame)"
+    board.take(status("stalled", "no_frame", ts=0.5), 1.2)
+    board.take(outcome(2), 1.3)
+    assert board.rows(1.3)[0].state == "live"
+    board.take(status("frozen", "same_picture", ts=0.5), 2.0)
+    board.take(outcome(3), 2.1)
+    assert board.rows(2.1)[0].state == "frozen (same_picture)", "it is still served"
+
+
+def test_a_camera_that_is_removed_is_shown_no_more() -> None:
+    board = Board()
+    board.take(outcome(1), 1.0)
+    board.take(status("ended", "removed"), 2.0)
+    assert board.rows(2.0) == []
 
 
 def test_what_a_result_says_in_a_few_words() -> None:

@@ -122,6 +122,18 @@ async def test_what_trouble_there_is_can_be_asked() -> None:
         reading.cancel()
 
 
+async def test_who_has_no_connection_always_has_a_reason() -> None:
+    async def first(line: Line) -> None:
+        await line.connection.close(1008, "too many")
+
+    async with ScriptedGateway(first) as gateway, connect(gateway.url) as feed:
+        with pytest.raises(Refused):
+            await take(feed, 1)
+        assert not feed.connected
+        assert "1008" in feed.trouble
+    assert feed.trouble
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://h/x", "ws://", "ws://u:pw@h/ws", "ws://h:x/", "ws://h/?token=t"]
 )

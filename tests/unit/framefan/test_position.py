@@ -9,7 +9,7 @@ from scripted_gateway import result
 
 from framefan import position
 from framefan.position import Position, Positions
-from framefan.protocol import Gap, Result
+from framefan.protocol import Gap, Result, Status
 
 CAMERAS = st.sampled_from(["a", "b"])
 
@@ -59,6 +59,18 @@ def test_an_epoch_that_was_left_does_not_come_back() -> None:
     assert positions.take(outcome(1, epoch="new"))
     assert not positions.take(outcome(6, epoch="old"))
     assert positions.of(None) == {"cam": Position("new", 1)}
+
+
+def test_of_a_camera_that_was_removed_there_is_no_position() -> None:
+    positions = Positions()
+    for camera in ("cam", "other"):
+        assert positions.take(outcome(5, camera))
+    told = {"ts": 1.0, "epoch": "e1", "subject": "camera", "camera": "cam"}
+    assert positions.take(Status(state="ended", **told))
+    assert set(positions.of(None)) == {"cam", "other"}
+    assert positions.take(Status(state="ended", reason="removed", **told))
+    assert set(positions.of(None)) == {"other"}
+    assert positions.take(outcome(3))
 
 
 def test_a_gap_moves_the_position_and_counts_once() -> None:

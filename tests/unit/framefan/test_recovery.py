@@ -69,16 +69,3 @@ def test_what_does_not_fit_is_not_recovered() -> None:
     for camera in since:
         recovery.told(told(camera, True))
     assert recovery.recovered is False
-
-
-def test_without_positions_is_asked_once_and_only_if_there_were_any() -> None:
-    recovery = Recovery(positions("a"), True)
-    assert not recovery.may_ask_without(4400), "the first connection had none"
-    recovery.opened(recovery.asks(None), None)
-    assert not recovery.may_ask_without(4401)
-    assert recovery.may_ask_without(4400)
-    assert recovery.asks(None) == {}
-    recovery.opened({}, None)
-    assert recovery.recovered is False
-    assert not recovery.may_ask_without(4400)
-    assert recovery.asks(None) != {}, "the next time it can"

@@ -196,14 +196,15 @@ def test_a_camera_that_a_client_comes_back_for_and_is_not_there() -> None:
     run = Run("a")
     opening = Opening(since={"x": Since("old", 4)}, strange=frozenset("x"))
     reader = Reader(run.hub, Contract(), opening=opening)
-    (resumed,) = reader.received
+    resumed, removed = reader.received
+    assert removed.items() >= (REMOVED | {"camera": "x", "epoch": "k3f9"}).items()
     assert (resumed["camera"], resumed["epoch"], resumed["seq"]) == ("x", "old", 4)
     assert resumed["recovered"] is False
     run.result("a", 0)
     assert reader.client.outbox.in_step
     run.table("a", "x")
     run.result("x", 0)
-    assert said(reader, "x")[1:] == [0]
+    assert said(reader, "x") == [4, "ended", 0]
 
 
 @pytest.mark.parametrize("contract", [Contract(), EVERY])
