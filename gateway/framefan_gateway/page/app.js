@@ -7,6 +7,30 @@ const RETRY_CAP_MS = 10000;
 const RATE_WINDOW_MS = 2000;
 const LABELS_SHOWN = 12;
 
+// The words of framefan/states.py; a test compares them.
+const REASONS = {
+  refused: "nobody listens at that port",
+  unauthorised: "the user name or password is wrong or missing",
+  not_found: "there is no such stream, file, image or device",
+  dns: "there is no such host",
+  timeout: "the camera does not answer, or sends nothing any more",
+  closed: "the camera ended the stream",
+  corrupt: "picture after picture cannot be decoded",
+  unreadable: "it answers, but not with a video that can be played",
+  unsupported: "its pictures have a format that cannot be turned into BGR",
+  too_large: "its pictures do not fit into the memory that is there",
+  source_failed: "the function of a py: source raised, or gave something that is no picture",
+  decoder_died: "its process ended, usually inside the decoder",
+  no_progress: "its process stood still and was killed",
+  unknown: "an error without a better name; the message says more",
+  restarting: "its process has ended and starts again",
+  size_changed: "frames have another size than before",
+  no_frame: "no frame within stalled_s",
+  same_picture: "the same picture for frozen_s",
+  crash_loop: "its process ended too often within a minute",
+  removed: "the configuration does not hold it any more",
+};
+
 const cameras = document.getElementById("cameras");
 const connection = document.getElementById("connection");
 const empty = document.getElementById("empty");
@@ -21,7 +45,7 @@ function makeTile(camera) {
     canvas: root.querySelector("canvas"),
     state: part("state"), fps: part("fps"), seq: part("seq"), missed: part("missed"),
     latency: part("latency"), labels: part("labels"), value: part("value"),
-    arrivals: [], missedTotal: 0, newest: null, drawing: false,
+    arrivals: [], missedTotal: 0, newest: null, drawing: false, status: null, tryAt: 0,
   };
   root.dataset.camera = camera;
   part("name").textContent = camera;
@@ -108,17 +132,46 @@ function onResult(message) {
   tile.missedTotal += message.missed;
   tile.arrivals.push(now);
   while (tile.arrivals[0] < now - RATE_WINDOW_MS) tile.arrivals.shift();
-  tile.state.textContent = "";
+  // A frame grabbed after its status shows that frames come again; a frozen camera has them anyway.
+  if (tile.status && tile.status.state !== "frozen" && message.ts > tile.status.ts) {
+    showState(tile, null);
+  }
   if (!tile.drawing) {
     tile.drawing = true;
     requestAnimationFrame(() => show(tile));
   }
 }
 
+// null: it is live.
+function showState(tile, status) {
+  tile.status = status;
+  tile.root.dataset.state = status ? status.state : "live";
+  tile.tryAt = status?.next_try_s === undefined ? 0 : performance.now() + status.next_try_s * 1000;
+  countDown(tile);
+}
+
+function countDown(tile) {
+  const status = tile.status;
+  const why = status && (status.message || REASONS[status.reason] || status.reason);
+  const left = Math.max(Math.ceil((tile.tryAt - performance.now()) / 1000), 0);
+  const next = tile.tryAt ? `next try in ${left} s` : "";
+  tile.state.textContent = status ? [status.state, why, next].filter(Boolean).join(" · ") : "";
+}
+
+setInterval(() => {
+  for (const tile of tiles.values()) if (tile.tryAt) countDown(tile);
+}, 500);
+
+function removeTile(camera) {
+  tiles.get(camera)?.root.remove();
+  tiles.delete(camera);
+  empty.hidden = tiles.size > 0;
+}
+
 function onStatus(message) {
-  if (message.subject === "camera") {
-    const text = [message.state, message.reason, message.message].filter(Boolean).join(": ");
-    tileOf(message.camera).state.textContent = message.state === "live" ? "" : text;
+  if (message.subject === "camera" && message.reason === "removed") removeTile(message.camera);
+  else if (message.subject === "camera") {
+    showState(tileOf(message.camera), message.state === "live" ? null : message);
   } else if (message.subject === "pool") {
     setConnection(message.state === "live" ? "live" : "lost",
       message.state === "live" ? "live" : "connected, but no news from the pool");
@@ -146,6 +199,7 @@ function connect(retryMs) {
   socket.addEventListener("open", () => {
     opened = true;
     setConnection("live", "live");
+    for (const tile of tiles.values()) showState(tile, null);  // those that are not will be told
   });
   socket.addEventListener("message", (event) => {
     const message = JSON.parse(event.data);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import uuid
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from framefan import clock, protocol
 from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
 from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Settings
+from framefan.states import REASONS
 from framefan_gateway import listing
 from framefan_gateway.contract import DEFAULT, Contract
 from framefan_gateway.group import Line
@@ -97,6 +99,12 @@ def test_the_page_asks_nobody_else_and_writes_no_markup(site: Site) -> None:
     assert "style=" not in html
     assert "innerHTML" not in script
     assert "http:" not in script
+
+
+def test_the_page_has_the_reasons_of_the_table_in_words(site: Site) -> None:
+    script = site.get("/app.js").body.decode()
+    table = script.partition("const REASONS = {")[2].partition("};")[0]
+    assert dict(re.findall(r'(\w+): "(.*?)",\n', table)) == REASONS
 
 
 def test_a_websocket_upgrade_is_let_through(site: Site) -> None:

@@ -1,0 +1,113 @@
+"""How the page shows cameras that are not live, on a gateway that this test feeds."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
+from gateway_fakes import parts, state, status
+from gateway_server import Gateway
+
+from framefan import clock
+from framefan.records import CameraFacts
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+pytestmark = pytest.mark.chromium
+
+
+class Feeder:
+    """A gateway in a loop and thread of its own: playwright has this one's."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        self.gateway = Gateway()
+        self.do(self.gateway.start)
+
+    def do(self, what: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        async def call() -> Any:
+            found = what(*arguments, **named)
+            return await found if asyncio.iscoroutine(found) else found
+
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(20)
+
+    def take(self, topic: str, record: Any) -> None:
+        def took() -> None:
+            self.gateway.intake.take(parts(topic, record), clock.now(), clock.wall())
+            self.gateway.server.news()
+
+        self.do(took)
+
+    def status(self, name: str, reason: str = "", **changes: Any) -> None:
+        told = status(name, reason=reason, ts=clock.wall(), **changes)
+        self.take("status/cam/", told)
+
+    def close(self) -> None:
+        self.do(self.gateway.server.close)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@pytest.fixture
+def feeder() -> Iterator[Feeder]:
+    made = Feeder()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(feeder: Feeder) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened = browser.new_page(viewport={"width": 1000, "height": 700})
+        opened.goto(f"http://127.0.0.1:{feeder.gateway.port}/")
+        opened.wait_for_selector("#connection[data-state=live]")
+        yield opened
+        browser.close()
+
+
+def test_a_camera_that_is_not_live_says_why_and_when_it_is_tried_next(
+    feeder: Feeder, page: Page
+) -> None:
+    feeder.status("backoff", "refused", next_try_s=30.0)
+    page.wait_for_selector(".tile[data-state=backoff]")
+    assert "nobody listens at that port" in page.inner_text(".tile .state")
+    page.wait_for_function(
+        "() => /next try in 2[0-8] s/.test(document.querySelector('.state').textContent)"
+    )
+    feeder.do(feeder.gateway.publish)  # of a frame that was at a worker before
+    feeder.status("frozen", "same_picture", message="the same picture for 10 s")
+    page.wait_for_selector(".tile[data-state=frozen]")
+    assert page.inner_text(".tile .state") == "frozen · the same picture for 10 s"
+    seq = feeder.do(feeder.gateway.publish, ts=clock.wall() + 5)
+    page.wait_for_function(f"() => document.body.innerText.includes('seq {seq},')")
+    assert page.inner_text(".tile .state").startswith("frozen"), "it is still served"
+    assert float(page.eval_on_selector("canvas", "it => getComputedStyle(it).opacity")) < 0.5
+    feeder.status("live")
+    page.wait_for_selector(".tile[data-state=live]")
+    assert page.inner_text(".tile .state") == ""
+
+
+def test_frames_that_come_again_show_it_and_a_removed_camera_leaves_the_page(
+    feeder: Feeder, page: Page
+) -> None:
+    feeder.status("stalled", "no_frame")
+    page.wait_for_selector(".tile[data-state=stalled]")
+    feeder.do(feeder.gateway.publish, ts=clock.wall() + 5)
+    page.wait_for_selector(".tile[data-state=live]")
+    feeder.take("state/", state({"cam": CameraFacts(state="live")}))
+    feeder.take("state/", state({}))
+    page.wait_for_selector(".tile", state="detached")
+    assert page.is_visible("#empty")
