@@ -1,18 +1,30 @@
 """One camera as the pool sees it: its link, its state as told to clients, its part of the ledger.
 
-Capture says `connecting`, `live`, `backoff`, `ended` or `failed`. The pool adds what capture cannot
-say of itself: `stalled`, when no frame has come for a while, and `connecting` with the reason
-`restarting`, when the capture process is gone.
+Capture says how the source is: connecting, live, frozen, backoff, ended. The pool adds what capture
+cannot say of itself:
+
+1. A frame makes a camera live, or what else capture last said of frames that come. It ends
+   `stalled`, which begins when no frame has come for `stalled_s`.
+2. A frame of another size than the one before is `live`, reason `size_changed`.
+3. A process that has ended makes it `connecting (restarting)`; while the supervisor lets it wait
+   for its next start, `backoff`; when it has ended too often, `failed`.
+4. A camera whose source has come to its end stays `ended`, whatever becomes of its process, until
+   its settings change.
+
+What capture repeats once a second is no news, so it undoes nothing that the pool added.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from framefan import clock
+from framefan.errors import LinkGarbled
 from framefan.records import CameraFacts, StatusRecord
-from framefan_inference.schedule import NO_SLOT
+from framefan.states import FLOWING, REASONS, STATES
+from framefan_inference.schedule import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
     from framefan.links import Link
@@ -20,92 +32,202 @@ if TYPE_CHECKING:
     from framefan.settings import CameraSettings
     from framefan_inference.ledger import Ledger
 
-_FLOWING = ("live", "frozen")
+_SAME_TRY_S = 0.25
+"""Two announced times of the next try that differ by less are one, told twice."""
+_NOTHING = ("", "", "")
+Totals = tuple[int, int, int, int]
+"""Frames captured, bad, without a slot, and beyond `max_fps`."""
 
 
 class Camera:
     """State and counters. Totals of a capture process end with it; `_before` keeps their sum."""
 
-    def __init__(self, settings: CameraSettings) -> None:
+    def __init__(self, settings: CameraSettings, before: Camera | None = None) -> None:
+        """`before` is the same camera as it was when it was removed: its numbers go on."""
         self.settings = settings
         self.facts = CameraFacts(
             source=str(settings.source), mode=settings.mode, since=clock.wall()
         )
         self.link: Link[ToPool] | None = None
-        self.next_frame = 0
-        self._before = (0, 0, 0)
-        self._now = (0, 0, 0)
-        """Frames captured, bad and without a slot, as this capture process counts them."""
+        self.is_removed = False
+        self.next_frame: int = before.next_frame if before else 0
+        self._before: Totals = before.totals() if before else (0, 0, 0, 0)
+        self._latest: Ready | SourceStatus | None = None
+        """It holds the counters of this capture process."""
         self._frame_at = clock.now()
+        self._width = self._height = 0
+        """Of the last frame; 0 before the first."""
+        self._said = _NOTHING
+        """State, reason and message, as this capture process last gave them."""
+        self._next_try_at: float | None = None
+        self._is_down = False
+        """The supervisor says that there is no process: what comes by its link is old."""
+        self._begins_anew = False
+        """Its settings have changed: for the next process the source has not ended."""
 
-    # ---- events, each answering the status to publish, if any --------------------------------
+    @property
+    def has_ended(self) -> bool:
+        return self.facts.state == "ended" and not self._begins_anew
 
-    def hello(self, link: Link[ToPool], pid: int, frame: int) -> int:
-        """A capture process connected; answers the number of its next frame."""
-        self.link = link
-        self.facts.pid = pid
-        self._before = self._total()
-        self._now = (0, 0, 0)
-        self.next_frame = max(self.next_frame, frame)
-        return self.next_frame
+    # ---- frames, each answering the status to publish, if any --------------------------------
 
     def ready(self, message: Ready) -> StatusRecord | None:
         self.next_frame = message.frame + 1
         self._frame_at = clock.now()
-        self._now = (message.captured, message.bad, message.no_slot)
-        facts = self.facts
-        facts.width = message.width
-        facts.height = message.height
-        if facts.state == "live":
+        self._latest = message
+        same_size = message.width == self._width and message.height == self._height
+        if same_size and self.facts.state in FLOWING:
             return None
-        return self._enter("live", "", "", None)
+        return self._flows(message)
+
+    def _flows(self, message: Ready) -> StatusRecord | None:
+        before = (self._width, self._height)
+        size = self._width, self._height = message.width, message.height
+        self.facts.width, self.facts.height = size
+        if self._is_down:
+            return None
+        if before not in (size, (0, 0)):
+            text = f"{size[0]}x{size[1]}, was {before[0]}x{before[1]}"
+            return self._enter("live", "size_changed", text)
+        if self.facts.state in FLOWING:
+            return None
+        return self._enter(*self._said) if self._said[0] in FLOWING else self._enter("live")
+
+    @property
+    def stalls_at(self) -> float:
+        """When it is to be called stalled, unless a frame comes first."""
+        if self.facts.state not in FLOWING or self.is_removed:
+            return math.inf
+        return self._frame_at + self.settings.stalled_s
+
+    def tick(self, now: float, waiting: int) -> StatusRecord | None:
+        """`stalled` when it should be live and nothing came, unless frames wait for workers."""
+        if now < self.stalls_at or waiting:
+            return None
+        return self._enter("stalled", "no_frame", f"no frame for {self.settings.stalled_s:g} s")
+
+    # ---- what capture says of the source -----------------------------------------------------
 
     def source_status(self, message: SourceStatus) -> StatusRecord | None:
-        self._now = (message.captured, message.bad, message.no_slot)
-        facts = self.facts
-        facts.fps = message.fps
-        if message.width:
-            facts.width, facts.height = message.width, message.height
-        if facts.state == "stalled" and message.state == "live":
-            return None  # it is live in its own eyes: the next frame will tell
-        same = (facts.state, facts.reason) == (message.state, message.reason)
-        if same and facts.next_try_s == message.next_try_s:
+        """Raises LinkGarbled for a state or reason that is not in the table."""
+        state, reason = message.state, message.reason
+        if state not in STATES or reason not in STATES[state].reasons:
+            raise LinkGarbled(f'a capture says that its camera is "{state}" ("{reason}")')
+        self._latest = message
+        self.facts.fps = message.fps
+        if message.width and not self._width:
+            self.facts.width, self.facts.height = message.width, message.height
+        next_try_at = None if message.next_try_s is None else clock.now() + message.next_try_s
+        again = (state, reason) == self._said[:2] and self._is_known(next_try_at)
+        self._said = (state, reason, message.message)
+        if again or self._is_down or self._stays(state):
             return None
-        if message.state == "live":
+        if (state, reason) == (self.facts.state, self.facts.reason) and self._is_known(next_try_at):
+            return None
+        if self.facts.state not in FLOWING:
             self._frame_at = clock.now()
-        return self._enter(message.state, message.reason, message.message, message.next_try_s)
+        return self._enter(state, reason, message.message, message.next_try_s)
+
+    def _stays(self, said: str) -> bool:
+        """Whether the pool knows better than what capture says now."""
+        state = self.facts.state
+        if said in FLOWING and state == "stalled":
+            return True  # the next frame will tell
+        if said == "live" and state == "live":
+            return True  # the reason is the size
+        return said == "connecting" and (state == "connecting" or self.has_ended)
+
+    def _is_known(self, next_try_at: float | None) -> bool:
+        if next_try_at is None or self._next_try_at is None:
+            return next_try_at is self._next_try_at
+        expected = max(
+            self._next_try_at, clock.now()
+        )  # one that is overdue is announced as due now
+        return abs(next_try_at - expected) < _SAME_TRY_S
+
+    # ---- its process -------------------------------------------------------------------------
+
+    def hello(self, link: Link[ToPool], pid: int, frame: int) -> StatusRecord | None:
+        """A capture process connected; `next_frame` is the number its next frame has."""
+        self._before = self.totals()
+        self._latest = None
+        self._said = _NOTHING
+        self._is_down = False
+        self.next_frame = max(self.next_frame, frame)
+        stays = self.has_ended
+        self._begins_anew = self._begins_anew and pid == self.facts.pid
+        self.link = link
+        self.facts.pid = pid
+        return None if stays or self.facts.state == "connecting" else self._restarting()
 
     def gone(self) -> StatusRecord | None:
         """Its link ended."""
         self.link = None
-        if self.facts.state in ("ended", "failed"):
+        self._said = _NOTHING
+        if self.has_ended or self._is_down or self.is_removed:
             return None
-        return self._enter("connecting", "restarting", "its capture process ended", None)
+        return self._restarting()
 
-    def child(self, facts: ChildFacts) -> StatusRecord | None:
+    def child(self, child: ChildFacts) -> StatusRecord | None:
         """What the supervisor knows of its process."""
-        self.facts.restarts = facts.restarts
-        if facts.state == "failed" and self.facts.state != "failed":
-            return self._enter("failed", "crash_loop", "its capture process keeps ending", None)
-        return None
+        self.facts.restarts = child.restarts
+        if self.has_ended or self.is_removed:
+            return None
+        was_down, self._is_down = self._is_down, True
+        if child.state == "failed":
+            return self._waits("failed", "crash_loop", child.next_start_s)
+        if child.state == "backoff" and child.reason in STATES["backoff"].reasons:
+            return self._waits("backoff", child.reason, child.next_start_s)
+        self._is_down = False
+        return self._restarting() if was_down else None
 
-    def tick(self, now: float, waiting: int) -> StatusRecord | None:
-        """`stalled` when it should be live and nothing came, unless frames wait for workers."""
-        late = now - self._frame_at > self.settings.stalled_s
-        if self.facts.state in _FLOWING and late and not waiting:
-            text = f"no frame for {self.settings.stalled_s:g} s"
-            return self._enter("stalled", "no_frame", text, None)
-        return None
+    def _waits(self, state: str, reason: str, next_start_s: float | None) -> StatusRecord | None:
+        next_try_at = None if next_start_s is None else clock.now() + next_start_s
+        if (state, reason) == (self.facts.state, self.facts.reason) and self._is_known(next_try_at):
+            return None
+        return self._enter(state, reason, REASONS[reason], next_start_s)
+
+    def _restarting(self) -> StatusRecord | None:
+        if (self.facts.state, self.facts.reason) == ("connecting", "restarting"):
+            return None
+        return self._enter("connecting", "restarting", REASONS["restarting"])
+
+    # ---- reload --------------------------------------------------------------------------------
+
+    def added(self) -> StatusRecord:
+        """It came to a run that was there before it."""
+        return self._enter("connecting")
+
+    def change(self, settings: CameraSettings) -> StatusRecord | None:
+        """New settings; its process, if there is one, is about to be replaced."""
+        was_removed, self.is_removed = self.is_removed, False
+        if settings == self.settings and not was_removed:
+            return None
+        self.settings = settings
+        self.facts.source, self.facts.mode = str(settings.source), settings.mode
+        self._begins_anew = True
+        if self.link is not None or self._is_down or self.facts.state == "connecting":
+            return None
+        return self._restarting()
+
+    def remove(self) -> None:
+        """It has no link any more, and ends when all its frames are answered for."""
+        self.link = None
+        self.is_removed = True
+
+    def parted(self) -> StatusRecord:
+        return self._enter("ended", "removed", REASONS["removed"])
 
     def _enter(
-        self, state: str, reason: str, message: str, next_try_s: float | None
+        self, state: str, reason: str = "", message: str = "", next_try_s: float | None = None
     ) -> StatusRecord:
         """The one place where a camera changes its state."""
+        assert reason in STATES[state].reasons, (state, reason)
         facts = self.facts
         facts.state, facts.reason, facts.message = state, reason, message
-        facts.next_try_s = next_try_s
         facts.since = clock.wall()
-        facts.been_live = facts.been_live or state == "live"
+        self._next_try_at = None if next_try_s is None else clock.now() + next_try_s
+        facts.been_live = facts.been_live or state in FLOWING
         return StatusRecord(
             subject="camera",
             camera=self.settings.name,
@@ -117,19 +239,23 @@ class Camera:
 
     # ---- the ledger --------------------------------------------------------------------------
 
-    def _total(self) -> tuple[int, int, int]:
-        captured, bad, no_slot = (sum(pair) for pair in zip(self._before, self._now, strict=True))
-        return captured, bad, no_slot
+    def totals(self) -> Totals:
+        """Over all its processes."""
+        captured, bad, no_slot, max_fps = self._before
+        if (now := self._latest) is None:
+            return self._before
+        return captured + now.captured, bad + now.bad, no_slot + now.no_slot, max_fps + now.max_fps
 
     def measure(self, ledger: Ledger, slots: int) -> CameraFacts:
         """Its facts with every counter of this epoch, taken in one moment."""
         facts = self.facts
-        facts.captured, facts.bad, no_slot = self._total()
+        facts.captured, facts.bad, no_slot, max_fps = self.totals()
         name = self.settings.name
         queue, sequencer = ledger.schedule.cameras[name], ledger.sequencers[name]
         by = Counter(queue.superseded_by)
-        if no_slot:
-            by[NO_SLOT] = no_slot
+        for cause, count in ((NO_SLOT, no_slot), (MAX_FPS, max_fps)):
+            if count:
+                by[cause] = count
         facts.superseded_by = dict(by)
         facts.superseded = by.total()
         facts.waiting = len(queue.waiting)
@@ -140,6 +266,13 @@ class Camera:
         facts.lost_by = dict(sequencer.lost_by)
         facts.running = sequencer.running
         facts.next_frame = self.next_frame
+        facts.next_try_s = self._next_try_s()
         facts.slots = slots
         facts.slots_out = ledger.schedule.slots_out(name)
         return facts
+
+    def _next_try_s(self) -> float | None:
+        """It counts down, and stays 0 while the try is overdue."""
+        if self._next_try_at is None:
+            return None
+        return round(max(0.0, self._next_try_at - clock.now()), 3)

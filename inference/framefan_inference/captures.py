@@ -2,13 +2,18 @@
 
 A capture's slots come in as Ready and go back as Free, on its link and for its newest ring only.
 When the link ends nobody fills its rings any more: they go as soon as no frame stands in them.
+
+Cameras come and go by a reload. One that is removed loses its link at once, and the frames that
+wait are superseded. It leaves when those that are leased are published: `ended (removed)` is the
+last that is told of it. What it had counted is kept, in case it comes back within this epoch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from framefan import logs
 from framefan.errors import LinkClosed, LinkError, LinkGarbled
@@ -22,8 +27,20 @@ if TYPE_CHECKING:
 
     from framefan.links import Link
     from framefan.messages import Children, ToPool
+    from framefan.records import CameraFacts
+    from framefan.settings import CameraSettings
+    from framefan_inference.ledger import Account
     from framefan_inference.pool import Pool
     from framefan_inference.schedule import Freed
+
+
+PARKED = 256
+"""So many removed cameras are remembered; beyond it the one that left first begins anew."""
+
+
+class Parked(NamedTuple):
+    camera: Camera
+    account: Account
 
 
 class Captures:
@@ -33,18 +50,26 @@ class Captures:
         self._pool = pool
         self.cameras = {camera.name: Camera(camera) for camera in pool.settings.cameras}
         self.rings = Rings()
+        self._leaving: set[str] = set()
+        self._parked: dict[str, Parked] = {}
 
     # ---- links ------------------------------------------------------------------------------
 
     def greet(self, link: Link[ToPool], hello: HelloCapture, rest: Sequence[Any]) -> None:
         """A capture process has connected; `rest` came together with its hello."""
-        camera = self.cameras[hello.camera]
+        self._pool.hear_supervisor()  # it may just have said that there is such a camera
+        camera = self.cameras.get(hello.camera)
+        if camera is None or camera.is_removed:  # a process that is being stopped, or it asks again
+            logs.debug("a capture of no camera of this run", camera=hello.camera)
+            self._pool.drop(link)
+            return
         if camera.link is not None:  # its predecessor's end has not been read yet
             self._pool.drop(camera.link)
         self._orphan(camera)
-        frame = camera.hello(link, hello.pid, hello.frame)
-        with contextlib.suppress(LinkClosed):
-            link.send(Welcome(self._pool.publisher.epoch, frame, self._pool.settings.slots))
+        self._pool.status(camera.hello(link, hello.pid, hello.frame))
+        facts = (camera.next_frame, self._pool.settings.slots, camera.has_ended)
+        with contextlib.suppress(LinkClosed):  # its end is read right after
+            link.send(Welcome(self._pool.publisher.epoch, *facts))
         self._pool.loop.watch(link.fileno(), partial(self._listen, camera, link))
         self._listen(camera, link, rest)
 
@@ -52,9 +77,11 @@ class Captures:
         try:
             self._take_in(camera, link, early or link.receive())
         except LinkError as error:
-            logs.debug("capture link ended", camera=camera.settings.name, how=str(error))
+            tell = logs.warning if isinstance(error, LinkGarbled) else logs.debug
+            tell("capture link ended", camera=camera.settings.name, how=str(error))
             self._pool.drop(link)
             if camera.link is link:
+                camera.link = None
                 self._orphan(camera)
                 self._pool.hear_supervisor()  # a stop ends captures too, and that is no news
                 if not self._pool.stopping:
@@ -75,7 +102,76 @@ class Captures:
                     self.rings.made(Attach(name, ring, slots, slot_bytes), link.take_fd())
                     self.collect()
 
-    # ---- what the supervisor knows ----------------------------------------------------------
+    # ---- reload -----------------------------------------------------------------------------
+
+    def reload(self, cameras: Sequence[CameraSettings]) -> None:
+        """From now on there are these cameras and no others."""
+        names = {settings.name for settings in cameras}
+        for camera in list(self.cameras.values()):
+            if camera.settings.name not in names and not camera.is_removed:
+                self._remove(camera)
+        for settings in cameras:
+            if settings.name in self.cameras:
+                self._change(self.cameras[settings.name], settings)
+            else:
+                self._add(settings)
+
+    def _add(self, settings: CameraSettings) -> None:
+        was = self._parked.pop(settings.name, None)
+        camera = Camera(settings, was.camera if was else None)
+        self.cameras[settings.name] = camera
+        self._pool.ledger.add(settings.name, settings.mode, was.account if was else None)
+        self._pool.status(camera.added())
+
+    def _change(self, camera: Camera, settings: CameraSettings) -> None:
+        self._leaving.discard(settings.name)
+        self._pool.status(camera.change(settings))
+        self._pool.ledger.set_mode(settings.name, settings.mode)
+
+    def _remove(self, camera: Camera) -> None:
+        if camera.link is not None:
+            self._pool.drop(camera.link)
+        camera.remove()
+        self._pool.ledger.remove(camera.settings.name)  # the slots are nobody's any more
+        self._orphan(camera)
+        self._leaving.add(camera.settings.name)
+
+    def part(self) -> None:
+        """Let go of removed cameras of which every frame is settled and told."""
+        for name in [each for each in self._leaving if self._pool.ledger.is_settled(each)]:
+            self._leaving.remove(name)
+            camera = self.cameras[name]
+            self._pool.status(camera.parted())
+            self.collect()
+            del self.cameras[name]
+            self._pool.publisher.forget(name)
+            self._parked[name] = Parked(camera, self._pool.ledger.park(name))
+            if len(self._parked) > PARKED:
+                del self._parked[next(iter(self._parked))]
+
+    # ---- what is known of them --------------------------------------------------------------
+
+    def look(self, now: float) -> float:
+        """Tell which cameras stall; answers when the next one may, unless its frames come."""
+        due = math.inf
+        for name, camera in self.cameras.items():
+            waiting = len(self._pool.ledger.schedule.cameras[name].waiting)
+            self._pool.status(camera.tick(now, waiting))
+            if now < camera.stalls_at < due:
+                due = camera.stalls_at
+        return due
+
+    def measure(self) -> dict[str, CameraFacts]:
+        return {
+            name: camera.measure(self._pool.ledger, self.rings.slots(name))
+            for name, camera in self.cameras.items()
+        }
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether there are cameras, and the sources of all have come to their end."""
+        stay = [camera for camera in self.cameras.values() if not camera.is_removed]
+        return bool(stay) and all(camera.has_ended for camera in stay)
 
     def heard_of(self, children: Children) -> None:
         for child in children.children:
@@ -113,4 +209,5 @@ def _frame(message: Ready) -> Frame:
         message.ts,
         message.width,
         message.height,
+        message.pts,
     )

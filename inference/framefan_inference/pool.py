@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from framefan import clock, links, logs
 from framefan.errors import LinkClosed, LinkError
 from framefan.messages import (
+    Cameras,
     Children,
     Fatal,
     GatewayReport,
@@ -100,13 +101,14 @@ class Pool:
             self._assign()
             now = clock.now()
             self._publish(self.ledger.release(now), now)
+            self.captures.part()
             if now >= self._round_due or now >= self.tables.due:
                 self._look_around(now)
         self._finish()
 
     def _look_around(self, now: float) -> None:
         """What the clock brings and no message announces; also a signal, and late subscribers."""
-        self._round_due = now + _ROUND_S
+        self._round_due = min(now + _ROUND_S, self.captures.look(now))
         if self._parent.stop_asked:
             self._stop()
         self._greet_subscribers()
@@ -123,6 +125,8 @@ class Pool:
         match message:
             case Stop():
                 self._stop()
+            case Cameras(cameras):
+                self.captures.reload(cameras)
             case Children():
                 self.tables.children = message
                 self.captures.heard_of(message)
@@ -182,7 +186,7 @@ class Pool:
         if not messages:
             return
         first, *rest = messages
-        if isinstance(first, HelloCapture) and first.camera in self.captures.cameras:
+        if isinstance(first, HelloCapture):
             self.captures.greet(link, first, rest)
         elif isinstance(first, HelloGateway):
             self.loop.watch(link.fileno(), partial(self._from_gateway, first.id, link))

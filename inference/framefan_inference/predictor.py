@@ -35,6 +35,8 @@ class Frame(Struct, frozen=True):
     ts: float
     """Wall time at which it was grabbed, seconds since 1970."""
     seq: int
+    pts: float | None = None
+    """Seconds on the source's own clock, where it has one."""
 
 
 class Predictor:

@@ -22,6 +22,14 @@ _AT_ONCE = 256
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 
 
+class _Topics(dict[str, bytes]):
+    """The topic of each camera's results, made when it is first used."""
+
+    def __missing__(self, camera: str) -> bytes:
+        topic = self[camera] = f"{bus.RESULT}{camera}/".encode()
+        return topic
+
+
 class Publisher:
     """Everything the run tells the world, in one order: `n` counts the records."""
 
@@ -30,7 +38,7 @@ class Publisher:
         self.epoch = epoch
         self.n = 0
         self._encoder = msgspec.msgpack.Encoder()
-        self._topics = {c.name: f"{bus.RESULT}{c.name}/".encode() for c in settings.cameras}
+        self._topics = _Topics()
         self.socket = bus.publisher(settings.limits)
         self.socket.bind(settings.results_endpoint)
 
@@ -61,8 +69,13 @@ class Publisher:
                 model=model,
                 worker=grant.worker,
                 payload=sent.payload if sent else self._raw(entry.cause),
+                pts=frame.pts,
             ),
         )
+
+    def forget(self, camera: str) -> None:
+        """The camera has left."""
+        self._topics.pop(camera, None)
 
     def status(self, record: StatusRecord) -> None:
         topic = f"{bus.STATUS}{record.camera}/" if record.camera else bus.STATUS

@@ -32,9 +32,6 @@ class Tables:
         if now - self._tuned_at >= self._every_s:
             self._tuned_at = now
             self._pool.ledger.tune()
-            for name, camera in self._pool.captures.cameras.items():
-                waiting = len(self._pool.ledger.schedule.cameras[name].waiting)
-                self._pool.status(camera.tick(now, waiting))
         self.publish(now)
 
     def publish(self, now: float) -> None:
@@ -45,11 +42,7 @@ class Tables:
 
     def _all_ended(self) -> bool:
         """Every source has come to its end and every frame of it is settled."""
-        pool = self._pool
-        return (
-            all(camera.facts.state == "ended" for camera in pool.captures.cameras.values())
-            and pool.ledger.idle
-        )
+        return self._pool.captures.all_ended and self._pool.ledger.idle
 
     def _record(self, now: float) -> StateRecord:
         pool = self._pool
@@ -67,10 +60,7 @@ class Tables:
             pool=Pid(os.getpid(), self._restarts()),
             gateways=self._gateways(),
             workers=[worker.measure(now) for worker in pool.workers.values()],
-            cameras={
-                name: camera.measure(pool.ledger, pool.captures.rings.slots(name))
-                for name, camera in pool.captures.cameras.items()
-            },
+            cameras=pool.captures.measure(),
             foreign=pool.outcomes.foreign,
             stale=pool.ledger.stale,
         )

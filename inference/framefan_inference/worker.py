@@ -109,7 +109,7 @@ class Worker:
         if self._copies:
             image = image.copy()
             image.flags.writeable = False
-        frame = Frame(lease.camera, lease.frame, lease.ts, lease.seq)
+        frame = Frame(lease.camera, lease.frame, lease.ts, lease.seq, lease.pts)
         try:
             returned = self._predictor.predict(image, frame)
             return results.convert(returned, self._predictor.labels, self._limit)

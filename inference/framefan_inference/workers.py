@@ -187,4 +187,5 @@ def _lease(grant: Grant) -> Lease:
         ts=frame.ts,
         width=frame.width,
         height=frame.height,
+        pts=frame.pts,
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from camera_words import SETTINGS
 from faults import Gate
+
+from framefan import clock, links
+from framefan.messages import ToPool
+from framefan_inference.cameras import Camera
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,3 +60,28 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         for name, value in gate.env.items():
             monkeypatch.setenv(name, value)
         yield gate
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the time."""
+
+    def set_to(seconds: float) -> None:
+        monkeypatch.setattr(clock, "now", lambda: seconds)
+
+    set_to(100.0)
+    return set_to
+
+
+@pytest.fixture
+def camera(at: Any) -> Camera:
+    return Camera(SETTINGS)
+
+
+@pytest.fixture
+def link() -> Iterator[links.Link[Any]]:
+    ours, theirs = socket.socketpair()
+    made: links.Link[Any] = links.Link(ours, ToPool)
+    yield made
+    made.close()
+    theirs.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from peers import HEIGHT, WIDTH, Player
 from framefan import bus, clock, links, processes
 from framefan.errors import LinkClosed
 from framefan.messages import (
+    Cameras,
     Free,
     HelloCapture,
     Ready,
@@ -30,7 +32,7 @@ from framefan.messages import (
 )
 from framefan.records import OutcomeRecord, StateRecord, StatusRecord
 from framefan.ring import RingWriter
-from framefan.settings import Settings
+from framefan.settings import CameraSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,10 +44,12 @@ _FOUND_BY = {"detections": "results", "value": "results", "error": "errors", "lo
 class PlayedCapture:
     """One camera's capture process, as the pool sees it."""
 
-    def __init__(self, settings: Settings, name: str, ring: int = 1, frame: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, name: str, ring: int = 1, frame: int = 0, pid: int = 4711
+    ) -> None:
         self.name = name
         self.link: links.Link[Any] = links.Link(links.connect(settings.path("pool")), ToCapture)
-        self.link.send(HelloCapture(name, 4711, frame))
+        self.link.send(HelloCapture(name, pid, frame))
         self.open = True
         self.welcome: Welcome | None = None
         self.frame = frame
@@ -54,7 +58,7 @@ class PlayedCapture:
         self.lent: set[int] = set()
         """Slots that are the pool's."""
         self.freed: list[int] = []
-        self.captured = self.bad = self.no_slot = 0
+        self.captured = self.bad = self.no_slot = self.max_fps = 0
 
     def hear(self) -> bool:
         """Take in what came; false at the end of the link."""
@@ -67,7 +71,10 @@ class PlayedCapture:
                 case Welcome():
                     self.welcome = message
                     self.frame = message.frame
-                    self.make_ring(self.ring_id, message.slots)
+                    if message.ended:
+                        self.status("ended")
+                    else:
+                        self.make_ring(self.ring_id, message.slots)
                 case Free(ring, slots):
                     assert self.ring is not None
                     assert ring == self.ring.ring, "a slot of a retired ring was freed"
@@ -87,7 +94,9 @@ class PlayedCapture:
         os.close(fd)
         self.link.send(SourceStatus("live", fps=30.0, width=WIDTH, height=HEIGHT))
 
-    def ready(self) -> int | None:
+    def ready(
+        self, height: int = HEIGHT, width: int = WIDTH, pts: float | None = None
+    ) -> int | None:
         """The next frame, its pixels its number; answers its slot, or None without a free one."""
         assert self.ring is not None
         slot = self.ring.take()
@@ -95,16 +104,17 @@ class PlayedCapture:
         if slot is None:
             self.no_slot += 1
             return None
-        self.ring.view(slot, HEIGHT, WIDTH)[:] = self.frame % 256
+        self.ring.view(slot, height, width)[:] = self.frame % 256
         self.lent.add(slot)
-        stamps = (clock.now(), clock.wall(), WIDTH, HEIGHT)
-        counts = (self.captured, self.bad, self.no_slot)
-        self.link.send(Ready(self.ring.ring, slot, self.frame, *stamps, *counts))
+        stamps = (clock.now(), clock.wall(), width, height)
+        counts = (self.captured, self.bad, self.no_slot, self.max_fps)
+        self.link.send(Ready(self.ring.ring, slot, self.frame, *stamps, *counts, pts))
         self.frame += 1
         return slot
 
     def status(self, state: str, **facts: Any) -> None:
         counts = {"captured": self.captured, "bad": self.bad, "no_slot": self.no_slot}
+        counts["max_fps"] = self.max_fps
         self.link.send(SourceStatus(state, **counts | facts))
 
     def close(self) -> None:
@@ -119,7 +129,7 @@ class PlayedRun(Player):
 
     def __init__(self, predictor: str, *cameras: str, workers: int = 1, **limits: Any) -> None:
         super().__init__(predictor, *cameras, workers=workers, **limits)
-        self.outcomes: dict[str, list[OutcomeRecord]] = {c.name: [] for c in self.settings.cameras}
+        self.outcomes: defaultdict[str, list[OutcomeRecord]] = defaultdict(list)
         self.statuses: list[StatusRecord] = []
         self.states: list[StateRecord] = []
         self.to_supervisor: list[Any] = []
@@ -196,10 +206,12 @@ class PlayedRun(Player):
 
     # ---- acting -----------------------------------------------------------------------------
 
-    def capture(self, name: str = "cam", ring: int = 1, frame: int = 0) -> PlayedCapture:
+    def capture(
+        self, name: str = "cam", ring: int = 1, frame: int = 0, pid: int = 4711
+    ) -> PlayedCapture:
         """A capture that is connected and has its ring; nothing of it is published unheard."""
         self.until(lambda: self.states)
-        made = PlayedCapture(self.settings, name, ring, frame)
+        made = PlayedCapture(self.settings, name, ring, frame, pid)
         self.captures.append(made)
         self.until(lambda: made.ring)
         return made
@@ -214,6 +226,15 @@ class PlayedRun(Player):
     def drop(self, capture: PlayedCapture) -> None:
         self.captures.remove(capture)
         capture.close()
+
+    def reload(self, *cameras: CameraSettings) -> None:
+        """From now on there are these cameras."""
+        self.child.link.send(Cameras(list(cameras)))
+
+    def told(self, camera: str = "cam") -> list[tuple[str, str]]:
+        """State and reason of each status of a camera."""
+        mine = [each for each in self.statuses if each.camera == camera]
+        return [(each.state, each.reason) for each in mine]
 
     def wait_ready(self, workers: int | None = None) -> StateRecord:
         wanted = self.settings.workers if workers is None else workers

@@ -280,7 +280,7 @@ def test_a_newcomer_with_one_camera_fewer_takes_none() -> None:
 
 
 def test_when_cameras_leave_those_that_stay_spread_again() -> None:
-    it = schedule({name: "live" for name in "abcd"}, workers=2, stateful=True)
+    it = schedule({"a": "live", "b": "live", "c": "live", "d": "live"}, workers=2, stateful=True)
     for name in "abcd":
         it.ready(name, frame(0))
     while grants := it.assign():

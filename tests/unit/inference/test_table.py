@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from framefan import clock
-from framefan.messages import ChildFacts, Children, Ready, SourceStatus
+from framefan.messages import ChildFacts, Children, SourceStatus
 from framefan.records import GatewayFacts, StateRecord, WorkerFacts
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
@@ -19,7 +18,7 @@ from framefan_inference.schedule import Frame
 from framefan_inference.table import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    pass
 
 SETTINGS = Settings(
     name="lab",
@@ -49,15 +48,6 @@ class FakePool:
 
     def tell_supervisor(self, state: StateRecord, all_ended: bool) -> None:
         self.told.append((state, all_ended))
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    def set_to(seconds: float) -> None:
-        monkeypatch.setattr(clock, "now", lambda: seconds)
-
-    set_to(100.0)
-    return set_to
 
 
 @pytest.fixture
@@ -94,24 +84,15 @@ def test_the_same_table_goes_to_the_bus_and_the_supervisor(pool: FakePool, table
     assert list(told.cameras) == ["a", "b"]
 
 
-def test_a_camera_that_stalls_is_told_by_the_second(pool: FakePool, tables: Tables) -> None:
-    for name in "ab":
-        pool.cameras[name].ready(Ready(1, 0, 0, 0.0, 0.0, 8, 8, 1, 0, 0))
-    pool.ledger.ready("b", Frame(1, 0, 0, 0.0, 0.0, 8, 8))  # b's waits for a worker
-    tables.tick(103.0)
-    assert [(each.camera, each.state) for each in pool.statuses] == [("a", "stalled")]
-
-
-def test_brought_forward_tables_do_not_tune_or_tick(pool: FakePool, tables: Tables) -> None:
-    tables.tick(100.0)
-    pool.cameras["a"].ready(Ready(1, 0, 0, 0.0, 0.0, 8, 8, 1, 0, 0))
-    pool.cameras["a"].settings = CameraSettings(name="a", source=SourceText("demo"), stalled_s=0.1)
-    tables.due = 100.5
-    tables.tick(100.5)
-    assert pool.statuses == []
-    tables.due = 101.0
-    tables.tick(101.0)
-    assert [each.state for each in pool.statuses] == ["stalled"]
+def test_brought_forward_tables_do_not_tune(
+    pool: FakePool, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: list[float] = []
+    monkeypatch.setattr(pool.ledger, "tune", lambda: tuned.append(1.0))
+    for now in (100.0, 100.5, 101.0):
+        tables.due = now
+        tables.tick(now)
+    assert len(tuned) == 2
 
 
 def test_all_ended_needs_every_camera_and_an_empty_ledger(pool: FakePool, tables: Tables) -> None:
@@ -174,3 +155,12 @@ def test_the_pool_knows_how_often_it_was_started_anew(pool: FakePool, tables: Ta
     tables.publish(100.0)
     (state,) = pool.published
     assert state.pool.restarts == 3
+
+
+def test_without_the_removed_ones_all_have_ended(pool: FakePool, tables: Tables) -> None:
+    pool.cameras["a"].source_status(SourceStatus("ended"))
+    assert not pool.captures.all_ended
+    pool.cameras["b"].remove()
+    assert pool.captures.all_ended
+    pool.cameras["a"].remove()
+    assert not pool.captures.all_ended, "with no camera at all there is nothing that ended"
