@@ -54,9 +54,10 @@ def where(error: BaseException) -> str:
 
 def line(error: BaseException, path: Path) -> int | None:
     """The innermost line of that very file, whatever libraries it called; None: none of it."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    name = str(path.absolute())
+    if isinstance(error, SyntaxError) and error.filename == name:
         return error.lineno
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename == str(path):
+        if frame.filename == name:
             return frame.lineno
     return None
