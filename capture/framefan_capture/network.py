@@ -36,6 +36,8 @@ WHITELISTS: dict[sources.Kind, str] = {
 _NO_PTS = -(2.0**63)
 """What CAP_PROP_PTS says of a picture that brought no time of its own (AV_NOPTS_VALUE)."""
 _MIN_OPEN_S = 0.1
+_ENDS = 3
+_AT_ONCE_S = 0.001
 
 
 def ffmpeg_options(kind: sources.Kind, transport: str) -> str:
@@ -114,24 +116,26 @@ class NetworkSource(OpenCvSource):
         return True
 
     def _take(self, started: float) -> None:
-        """Raises SourceError: nothing came in time, or nothing will come any more."""
+        """Raises SourceError: nothing came in time, nothing will, or nothing that is a picture."""
         assert self._video is not None
-        self.skipped = 0
-        taken = self._video.grab()
+        self.skipped = ends = 0
         limit_s = self._camera.read_timeout_s
-        if clock.now() - started >= limit_s * 0.98:
-            # After a silence the decoder gives up what it still holds, so `taken` says nothing.
-            raise self._timeout("sent a picture", limit_s)
-        if taken:
-            return
-        if not self._advance():
-            raise SourceError(
-                "closed",
-                f"{self._shown} ended its stream",
-                "the camera closed the connection",
-                "framefan reconnects",
-            )
-        self.skipped += 1
+        while True:
+            asked = clock.now()
+            taken = self._video.grab()
+            now = clock.now()
+            if now - asked >= limit_s * 0.98:
+                # After a silence the decoder gives up what it still holds, so `taken` says nothing.
+                raise self._timeout("sent a picture", limit_s)
+            if taken:
+                return
+            # What is damaged had to be waited for, as all pictures; an end repeats at once.
+            ends = ends + 1 if now - asked < _AT_ONCE_S else 0
+            if ends > _ENDS:
+                raise self._closed()
+            self.skipped += 1
+            if now - started > limit_s:
+                raise self._corrupt()
 
     def _position(self) -> float | None:
         """Multipart JPEG brings no times; FFmpeg makes them up from 25 frames a second."""
@@ -170,6 +174,24 @@ class NetworkSource(OpenCvSource):
             if self._suspicion.answered(now, same):
                 self.close()
                 self.open()
+
+    # ---- what went wrong -----------------------------------------------------------------------
+
+    def _closed(self) -> SourceError:
+        return SourceError(
+            "closed",
+            f"{self._shown} ended its stream",
+            "the camera closed the connection",
+            "framefan reconnects",
+        )
+
+    def _corrupt(self) -> SourceError:
+        return SourceError(
+            "corrupt",
+            f"{self._shown} sends pictures that cannot be decoded",
+            f"there was no good one for {self._camera.read_timeout_s:g} s",
+            "framefan reconnects; ffprobe shows what the camera sends",
+        )
 
     def _timeout(self, done: str, limit_s: float) -> SourceError:
         return SourceError(

@@ -73,9 +73,6 @@ def _verdict(shown: str, answer: Answer | None) -> SourceError:
     if answer.status in (404, 410):
         what, fix = "does not exist on that camera", "check the path in the URL"
         return SourceError("not_found", f"{shown} {what}", why, fix)
-    if answer.status == 461:
-        fix = "set the camera's transport to the other of tcp and udp"
-        return SourceError("unreadable", f"{shown} cannot be played", why, fix)
     if answer.status != 200:
         fix = "see what the camera's own log says; framefan tries again"
         return SourceError("unreadable", f"{shown} cannot be played", why, fix)
@@ -83,7 +80,7 @@ def _verdict(shown: str, answer: Answer | None) -> SourceError:
         "unreadable",
         f"{shown} cannot be played",
         "the camera answers, but OpenCV finds no video in what it sends",
-        "check the path in the URL; ffprobe shows what is there",
+        "check the path in the URL, and the camera's transport; ffprobe shows what is there",
     )
 
 
@@ -144,7 +141,7 @@ def _ask(url: str, proof: str | None, until: float) -> Answer | None:
     try:
         with contextlib.closing(_secured(sock, url, until)) as sock:
             sock.sendall(_request(url, proof))
-            return parse_answer(_head(sock, until))
+            head = _head(sock, until)
     except TimeoutError:
         raise SourceError(
             "timeout",
@@ -154,6 +151,14 @@ def _ask(url: str, proof: str | None, until: float) -> Answer | None:
         ) from None
     except OSError:
         return None
+    if not head:
+        raise SourceError(
+            "closed",
+            f"{mask_source(url)} takes the connection and closes it",
+            "it does so without an answer",
+            "the camera may serve as many as it can; framefan tries again",
+        )
+    return parse_answer(head)
 
 
 def _secured(sock: socket.socket, url: str, until: float) -> socket.socket:

@@ -9,7 +9,8 @@ buffers of both machines. They come faster than the camera makes them, oldest fi
    unless the one before it came after a gap too: that is a camera which became slow.
 3. All after it are stale until one had to be waited for: half an interval, CPU of decoding not
    counted. That one the camera has sent just now.
-4. No more than the gap can hold are stale. (A reader slower than its camera waits for none.)
+4. No more are stale than a reader twice as fast as its camera takes to catch up. (One that is
+   slower waits for none, ever.)
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Rhythm:
         interval = median(self._steps) if len(self._steps) >= _KNOWN else math.inf
         was_gap, self.is_gap = self.is_gap, step > max(GAP_S, _GAP_STEPS * interval)
         if self.is_gap:
-            self._left = math.ceil(step / interval) + _SPARE if interval else 0
+            self._left = math.ceil(2 * step / interval) + _SPARE if interval else 0
             self.is_stale = interval < GAP_S and not was_gap
         else:
             self.is_stale = self._left > 0 and waited_s < interval / 2

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 FILE_WHITELIST = "file"
 _DEFAULT_FPS = 25.0
+_MOST_FPS = 1000.0
+"""A file that claims more has a header that lies."""
+_DEVICES = "/dev/video"
+_MOST_WEBCAMS = 100
+"""OpenCV takes higher numbers for another library's cameras."""
 _SKIP_S = 0.2
 """As long as nobody misses the loop."""
 
@@ -48,7 +53,7 @@ class FileSource(OpenCvSource):
             self.close()
             raise self._no_video("OpenCV finds no video stream in it")
         fps = self._video.get(cv2.CAP_PROP_FPS)
-        if 0.01 <= fps <= 1000:
+        if 0.01 <= fps <= _MOST_FPS:
             self._interval_s = 1 / fps
         self._position_s = 0.0
         self._seen = 0
@@ -82,7 +87,8 @@ class FileSource(OpenCvSource):
         assert self._video is not None
         position = self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
         step, self._position_s = position - self._position_s, position
-        return step if 0 < step < 60 else self._interval_s
+        self.pts = position
+        return step if 1 / _MOST_FPS <= step < 60 else self._interval_s
 
     def _check_path(self) -> None:
         shown = str(self._camera.source)
@@ -121,21 +127,26 @@ class WebcamSource(OpenCvSource):
     """A camera of this machine, by number."""
 
     def open(self) -> None:
-        number = int(self._camera.source.reveal())
-        self._video = cv2.VideoCapture(number)
-        if self._video.isOpened():
-            return
-        self.close()
-        device = Path(f"/dev/video{number}")
-        if device.exists():
+        text = self._camera.source.reveal()
+        device = Path(f"{_DEVICES}{text}")
+        if int(text) < _MOST_WEBCAMS:
+            self._video = cv2.VideoCapture(int(text))
+            if self._video.isOpened():
+                return
+            self.close()
+        if not device.exists():
             raise SourceError(
-                "unreadable",
-                f"webcam {number} does not open",
-                "another program may have it, or this user may not",
-                f"see who uses it: fuser {device}",
+                "not_found",
+                f"there is no webcam {text}",
+                f"{device} does not exist",
+                "plug it in; `ls /dev/video*` lists those there are",
             )
+        may = os.access(device, os.R_OK | os.W_OK)
         raise SourceError(
-            "not_found", f"there is no webcam {number}", f"{device} does not exist", "plug it in"
+            "unreadable",
+            f"webcam {text} does not open",
+            "another program may have it" if may else "its permissions forbid it",
+            f"see who uses it: fuser {device}" if may else "add this user to the group video",
         )
 
     def grab(self, frame: int) -> bool:
@@ -143,5 +154,8 @@ class WebcamSource(OpenCvSource):
         if self._advance():
             return True
         raise SourceError(
-            "closed", f"webcam {self._camera.source} gives no more pictures", "was it unplugged?"
+            "closed",
+            f"webcam {self._camera.source} gives no more pictures",
+            "the device is gone, or its driver gave it up",
+            "plug it in again; framefan reconnects",
         )

@@ -1,224 +1,247 @@
-"""Network cameras: what comes out of them, and what is said when nothing does."""
+"""Video files of every shape, and webcams: exact counts and defined results."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-from typing import TYPE_CHECKING, Any
+import struct
+from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
-from fakes_sources import MjpegServer, RtspServer
+from fakes_sources import make_mp4, make_video
 
 from framefan import clock
-from framefan.errors import SourceError, UsageError
+from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source
+from framefan_capture import video
 from framefan_capture.scene import Scene, read_number
+from framefan_capture.video import FileSource, WebcamSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-    from framefan_capture.source import Source
+    from numpy.typing import NDArray
 
-SCENE = Scene(640, 360)
-SECRET = "s3cr3t"
-
-
-def opened(url: str, **options: Any) -> Source:
-    made = source.make(CameraSettings(name="cam1", source=SourceText(url), **options))
-    made.open()
-    return made
+SCENE = Scene(320, 240)
 
 
-def numbers(opened_source: Source, frames: int) -> list[int | None]:
-    return [
-        read_number(opened_source.retrieve(None))
-        for frame in range(frames)
-        if opened_source.grab(frame)
-    ]
+def settings(source: object, fast: bool = True) -> CameraSettings:
+    return CameraSettings(name="cam1", source=SourceText(str(source)), fast=fast)
 
 
-def refusal(url: str, **options: Any) -> SourceError:
-    with pytest.raises(SourceError) as caught:
-        opened(url, **options)
-    for text in (caught.value.what, caught.value.why, caught.value.fix, str(caught.value)):
-        assert SECRET not in text
-    assert caught.value.what
-    return caught.value
+def opened(path: Path, fast: bool = True) -> FileSource:
+    source = FileSource(settings(path, fast))
+    source.open()
+    return source
 
 
-def grab_until_it_fails(opened_source: Source) -> SourceError:
-    deadline = clock.now() + 20
-    while clock.now() < deadline:
-        try:
-            opened_source.grab(0)
-        except SourceError as error:
-            return error
-    raise AssertionError("the source went on")
+def pictures(path: Path) -> list[NDArray[np.uint8]]:
+    source = opened(path)
+    seen = []
+    while source.grab(0):
+        seen.append(source.retrieve(None))
+    assert not source.grab(0)  # an end stays one
+    source.close()
+    return seen
 
 
-def is_run_on(seen: list[int | None]) -> bool:
-    known = [number for number in seen if number is not None]
-    return known == list(range(known[0], known[0] + len(known)))
+def numbers(path: Path) -> list[int | None]:
+    return [read_number(picture) for picture in pictures(path)]
+
+
+def pngs(path: Path, images: list[NDArray]) -> Path:
+    """PNG after PNG is a video to FFmpeg, of any pixel format."""
+    path.write_bytes(b"".join(cv2.imencode(".png", image)[1].tobytes() for image in images))
+    return path
 
 
 @pytest.fixture
-def camera() -> Iterator[MjpegServer]:
-    with MjpegServer(SCENE, account=f"user:{SECRET}") as server:
-        yield server
+def avi(tmp_path: Path) -> Path:
+    return make_video(tmp_path / "a.avi", SCENE, 12, 30, "MJPG")
 
 
-# ---- HTTP ----------------------------------------------------------------------------------------
+def claim(path: Path, rate: int, scale: int, frames: int) -> None:
+    """Change what an AVI's header says; its pictures stay."""
+    data = bytearray(path.read_bytes())
+    main, stream = data.index(b"avih") + 8, data.index(b"strh") + 8
+    struct.pack_into("<I", data, main + 16, frames)
+    struct.pack_into("<II", data, stream + 20, scale, rate)
+    struct.pack_into("<I", data, stream + 32, frames)
+    path.write_bytes(data)
 
 
-def test_pictures_come_in_order_into_the_slot_and_at_once(camera: MjpegServer):
-    video = opened(camera.url)
-    view = np.zeros((360, 640, 3), np.uint8)
-    seen = []
-    for frame in range(20):
-        assert video.grab(frame)
-        assert video.retrieve(view) is view
-        seen.append(read_number(view))
-        assert camera.number_now() - seen[-1] <= 15
-    assert seen[0] is not None
-    assert is_run_on(seen)
-    video.close()
+def spread(path: Path, every: int, pause: int) -> None:
+    """Put `pause` empty chunks, one interval each, after each `every`th picture of an AVI."""
+    data = path.read_bytes()
+    at = data.index(b"movi") + 4
+    body, count = b"", 0
+    while data[at : at + 4] == b"00dc":
+        size = 8 + struct.unpack_from("<I", data, at + 4)[0]
+        body += data[at : at + size + size % 2]
+        at += size + size % 2
+        count += 1
+        body += b"00dc\0\0\0\0" * (pause if count % every == 0 else 0)
+    head = data[: data.index(b"movi") - 4] + struct.pack("<I", 4 + len(body)) + b"movi"
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(head + body) - 8) + head[8:] + body)
 
 
-def test_a_damaged_picture_is_skipped_and_counted(camera: MjpegServer):
-    video = opened(camera.url)
-    video.grab(0)
-    damaged = camera.number_now() + 5
-    camera.is_damaged = lambda number: number == damaged
-    seen, skipped = [], 0
-    while damaged + 3 not in seen:
-        assert video.grab(0)
-        skipped += video.skipped
-        seen.append(read_number(video.retrieve(None)))
-    assert damaged not in seen
-    assert skipped == 1
-    video.close()
+# ---- files ---------------------------------------------------------------------------------------
 
 
-def test_silence_is_a_timeout_after_the_read_timeout(camera: MjpegServer):
-    video = opened(camera.url, read_timeout_s=0.5)
-    assert video.grab(0)
-    camera.stalled = True
+@pytest.mark.parametrize(
+    ("rate", "scale", "frames"),
+    [(30, 1, 99999), (30, 1, 0), (30, 1, 5), (0, 1, 12), (0, 0, 0), (100000, 1, 12), (1, 99999, 1)],
+)
+def test_a_header_that_lies_changes_no_count(avi: Path, rate: int, scale: int, frames: int):
+    claim(avi, rate, scale, frames)
+    assert numbers(avi) == list(range(12))
+
+
+@pytest.mark.parametrize(("rate", "scale"), [(0, 1), (100000, 1), (1, 99999), (0, 0)])
+def test_a_rate_that_cannot_be_plays_at_a_usual_one(avi: Path, rate: int, scale: int):
+    claim(avi, rate, scale, 12)
+    source = opened(avi, fast=False)
     before = clock.now()
-    error = grab_until_it_fails(video)
-    assert error.reason == "timeout"
-    assert SECRET not in error.what
-    assert clock.now() - before < 2.5
-    video.close()
+    for frame in range(12):
+        source.grab(frame)
+    assert 12 / 50 < source.due - before < 12 / 15
 
 
-def test_a_stream_that_ends_is_closed(camera: MjpegServer):
-    video = opened(camera.url)
-    assert video.grab(0)
-    camera.drop_clients()
-    error = grab_until_it_fails(video)
-    assert error.reason == "closed"
-    assert SECRET not in error.what
-    video.close()
-
-
-def test_a_wrong_password_and_a_wrong_path_are_told_apart(camera: MjpegServer):
-    wrong = refusal(camera.url.replace("user", "other"))
-    assert (wrong.reason, "401" in wrong.why) == ("unauthorised", True)
-    assert refusal(camera.url.replace("/cam", "/nowhere")).reason == "not_found"
-    camera.status = 500
-    assert refusal(camera.url).reason == "unreadable"
-
-
-def test_a_camera_that_opens_and_sends_nothing_times_out(camera: MjpegServer):
-    camera.stalled = True
+def test_500_frames_a_second(avi: Path):
+    claim(avi, 500, 1, 12)
+    assert numbers(avi) == list(range(12))
+    source = opened(avi, fast=False)
     before = clock.now()
-    assert refusal(camera.url, open_timeout_s=0.5).reason == "timeout"
-    assert clock.now() - before < 2.5
+    for frame in range(12):
+        source.grab(frame)
+    assert source.due - before < 12 / 500 + 0.2
 
 
-@pytest.mark.parametrize("scheme", ["http", "rtsp"])
-def test_a_closed_port_is_refused(scheme: str):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    assert refusal(f"{scheme}://user:{SECRET}@127.0.0.1:{port}/cam").reason == "refused"
+def test_frames_of_uneven_distance_keep_it(avi: Path):
+    spread(avi, every=4, pause=6)
+    assert numbers(avi) == list(range(12))
+    source = opened(avi, fast=False)
+    times = [source.pts for frame in range(12) if source.grab(frame)]
+    steps = np.diff(times) * 30
+    assert np.round(steps).tolist() == [1, 1, 1, 7, 1, 1, 1, 7, 1, 1, 1]
 
 
-def test_an_unknown_host_is_dns():
-    assert refusal(f"rtsp://user:{SECRET}@camera.invalid/cam").reason == "dns"
+def test_the_clock_of_a_file_begins_at_nothing_and_anew_when_it_is_opened_again(tmp_path: Path):
+    source = opened(make_mp4(tmp_path / "a.mp4", SCENE, 5, fps=10))
+    for _ in range(2):
+        assert [source.pts for frame in range(5) if source.grab(frame)] == pytest.approx(
+            [0, 0.1, 0.2, 0.3, 0.4]
+        )
+        source.close()
+        source.open()
 
 
-def test_a_host_that_does_not_take_the_connection_times_out():
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        address = full.getsockname()
-        held = []
-        for _ in range(4):  # a full backlog drops further connections, as a dead host does
-            sock = socket.socket()
-            sock.setblocking(False)
-            sock.connect_ex(address)
-            held.append(sock)
-        url = f"rtsp://user:{SECRET}@127.0.0.1:{address[1]}/cam"
-        assert refusal(url, open_timeout_s=0.3).reason == "timeout"
-        for sock in held:
-            sock.close()
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_a_file_cut_short_gives_what_is_in_it(avi: Path, share: float):
+    data = avi.read_bytes()
+    avi.write_bytes(data[: int(len(data) * share)])
+    seen = numbers(avi)
+    assert [number for number in seen if number is not None][:2] == [0, 1]
+    assert 12 * share - 2 <= len(seen) <= 12 * share + 1
 
 
-@pytest.mark.parametrize("url", ["rtsp:///cam", "http://:80/", "rtsp://host:99999/", "http://["])
-def test_an_address_without_a_host_is_a_usage_error(url: str):
-    with pytest.raises(UsageError):
-        source.make(CameraSettings(name="cam1", source=SourceText(url)))
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_an_mp4_cut_before_its_index_cannot_be_played(tmp_path: Path, share: float):
+    whole = make_mp4(tmp_path / "a.mp4", SCENE, 30).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: int(len(whole) * share)])
+    assert reason(cut) == "unreadable"
 
 
-# ---- RTSP ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("junk", [b"", b"\0" * 5000, b"RIFF\0\0\0\0AVI ", b"\0\0\0\x08ftyp"])
+def test_junk_cannot_be_played(tmp_path: Path, junk: bytes):
+    (tmp_path / "a.mp4").write_bytes(junk)
+    assert reason(tmp_path / "a.mp4") == "unreadable"
 
 
-@pytest.fixture(scope="module")
-def rtsp() -> Iterator[RtspServer]:
-    with RtspServer(SCENE, frames=90, account=f"user:{SECRET}") as server:
-        yield server
+def test_a_file_without_pictures_cannot_be_played(avi: Path):
+    data = avi.read_bytes()
+    head = data[: data.index(b"movi") - 4] + struct.pack("<I", 4) + b"movi"
+    avi.write_bytes(b"RIFF" + struct.pack("<I", len(head) - 8) + head[8:])
+    assert reason(avi) == "unreadable"
 
 
-@pytest.mark.gstreamer
-def test_h264_comes_without_a_backlog(rtsp: RtspServer):
-    before = clock.now()
-    video = opened(rtsp.url)
-    assert clock.now() - before < 5
-    view = np.zeros((360, 640, 3), np.uint8)
-    seen = []
-    started = clock.now()
-    for frame in range(60):
-        assert video.grab(frame)
-        assert video.retrieve(view) is view
-        seen.append(read_number(view))
-    assert is_run_on(seen)
-    assert seen.count(None) <= 1  # a picture before the first whole one
-    # Pictures that had piled up would come faster than the camera makes them.
-    assert clock.now() - started > 59 / 30 - 0.25
-    video.close()
+def reason(path: Path) -> str:
+    with pytest.raises(SourceError) as caught:
+        opened(path).grab(0)
+    assert all((caught.value.what, caught.value.why, caught.value.fix))
+    return caught.value.reason
 
 
-@pytest.mark.gstreamer
-def test_an_rtsp_camera_that_refuses_says_why(rtsp: RtspServer):
-    assert refusal(rtsp.url.replace("user", "other")).reason == "unauthorised"
-    assert refusal(rtsp.url.replace("/cam", "/nowhere")).reason == "not_found"
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_of_any_format_come_as_bgr(tmp_path: Path, depth: type, channels: int):
+    full = np.iinfo(depth).max
+    shades = [0, full // 4, full // 2, full]
+    images = [np.full((48, 64, channels), shade, depth) for shade in shades]
+    for image in images:
+        image[..., 3:] = full
+    seen = pictures(pngs(tmp_path / "a.pngs", images))
+    assert [picture.shape for picture in seen] == [(48, 64, 3)] * 4
+    assert all(picture.dtype == np.uint8 for picture in seen)
+    for picture, shade in zip(seen, shades, strict=True):
+        assert abs(int(picture[20, 20, 1]) - shade * 255 // full) <= 2
 
 
-@pytest.mark.gstreamer
-def test_an_rtsp_camera_that_freezes_and_one_that_dies():
-    with RtspServer(SCENE, frames=30) as server:
-        video = opened(server.url, read_timeout_s=1.5)
-        assert video.grab(0)
-        os.kill(server.pid, signal.SIGSTOP)
-        before = clock.now()
-        assert grab_until_it_fails(video).reason == "timeout"
-        assert clock.now() - before < 7.5
-        os.kill(server.pid, signal.SIGCONT)
-        video.close()
-        video = opened(server.url)
-        assert video.grab(0)
-        server.kill()
-        assert grab_until_it_fails(video).reason == "closed"
-        video.close()
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 9), (9, 1), (3, 3), (7680, 4320)])
+def test_pictures_of_any_size(tmp_path: Path, width: int, height: int):
+    images = [np.full((height, width, 3), shade, np.uint8) for shade in (10, 200)]
+    seen = pictures(pngs(tmp_path / "a.pngs", images))
+    assert [picture.shape for picture in seen] == [(height, width, 3)] * 2
+    assert [int(picture[0, 0, 0]) // 100 for picture in seen] == [0, 2]
+
+
+@pytest.mark.parametrize("codec", ["FFV1", "MJPG", "mp4v"])
+def test_grey_videos(tmp_path: Path, codec: str):
+    path = tmp_path / "a.avi"
+    shape = (SCENE.width, SCENE.height)
+    writer = cv2.VideoWriter(
+        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 30, shape, isColor=False
+    )
+    for shade in (0, 100, 255):
+        writer.write(np.full((SCENE.height, SCENE.width), shade, np.uint8))
+    writer.release()
+    seen = pictures(path)
+    assert [picture.shape for picture in seen] == [(240, 320, 3)] * 3
+    assert [round(float(picture.mean()) / 50) for picture in seen] == [0, 2, 5]
+
+
+def test_one_image_is_a_video_of_one_frame(tmp_path: Path):
+    assert len(pictures(pngs(tmp_path / "a.png", [np.zeros((48, 64, 3), np.uint8)]))) == 1
+
+
+def test_a_file_that_may_not_be_read(avi: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(video.os, "access", lambda path, mode: False)
+    assert reason(avi) == "unreadable"
+
+
+# ---- webcams -------------------------------------------------------------------------------------
+
+
+def webcam_reason(number: str) -> SourceError:
+    source = WebcamSource(settings(number))
+    with pytest.raises(SourceError) as caught:
+        source.open()
+    assert all((caught.value.what, caught.value.why, caught.value.fix))
+    return caught.value
+
+
+@pytest.mark.parametrize("number", ["77", "200", "9" * 30])
+def test_a_webcam_that_is_not_there(number: str):
+    assert webcam_reason(number).reason == "not_found"
+
+
+def test_a_webcam_that_does_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(video, "_DEVICES", str(tmp_path / "video"))
+    (tmp_path / "video77").touch()
+    taken = webcam_reason("77")
+    assert (taken.reason, "another program" in taken.why) == ("unreadable", True)
+    monkeypatch.setattr(video.os, "access", lambda path, mode: False)
+    forbidden = webcam_reason("77")
+    assert (forbidden.reason, "permissions" in forbidden.why) == ("unreadable", True)
