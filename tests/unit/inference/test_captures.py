@@ -12,12 +12,13 @@ from faults import GATED, Gate
 from peers import HEIGHT, WIDTH
 from played_run import PlayedCapture, PlayedRun
 
-from framefan.messages import ChildFacts, Children, Table
+from framefan.messages import ChildFacts, Children, HelloCapture, SourceStatus, Table
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_inference import captures
 from framefan_inference.captures import Captures
 from framefan_inference.ledger import Ledger
+from framefan_inference.loop import Loop
 from framefan_inference.schedule import MAX_FPS, NEWER, REMOVED
 
 if TYPE_CHECKING:
@@ -163,15 +164,27 @@ def test_a_camera_that_comes_back_before_it_has_left_was_never_gone(gate: Gate) 
         assert run.told() == [("live", ""), ("connecting", "restarting"), ("live", "")]
 
 
-def test_only_so_many_removed_cameras_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captures, "PARKED", 3)
-    pool: Any = SimpleNamespace(
-        settings=SimpleNamespace(cameras=()),
+@pytest.fixture
+def pool() -> Any:
+    """What Captures takes from a pool, without one."""
+    made = SimpleNamespace(
+        settings=SimpleNamespace(cameras=(), slots=5),
         ledger=Ledger([], 0.5),
         status=lambda record: None,
+        hear_supervisor=lambda: None,
+        stopping=False,
         workers={},
-        publisher=SimpleNamespace(forget=lambda name: None),
+        loop=Loop(),
+        publisher=SimpleNamespace(epoch="k3f9", forget=lambda name: None),
     )
+    made.drop = lambda link: link.close()
+    return made
+
+
+def test_only_so_many_removed_cameras_are_remembered(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captures, "PARKED", 3)
     room = Captures(pool)
     for number in range(10):
         room.reload([row(f"cam{number}")])
@@ -180,6 +193,24 @@ def test_only_so_many_removed_cameras_are_remembered(monkeypatch: pytest.MonkeyP
     room.reload([row("cam8"), row("cam5")])
     queues = pool.ledger.schedule.cameras
     assert (queues["cam8"].next_seq, queues["cam5"].next_seq) == (7, 0)
+
+
+def test_what_the_supervisor_has_just_said_comes_before_a_hello(pool: Any, link: Any) -> None:
+    room = Captures(pool)
+    pool.hear_supervisor = lambda: room.reload([row("new")])
+    room.greet(link, HelloCapture("new", 8, 0), [])
+    assert room.cameras["new"].link is link
+
+
+def test_a_link_that_ends_with_the_news_of_its_removal_is_closed_once(pool: Any, link: Any) -> None:
+    room = Captures(pool)
+    pool.hear_supervisor = lambda: room.reload([row("cam")])
+    room.greet(link, HelloCapture("cam", 8, 0), [])
+    dropped: list[Any] = []
+    pool.drop = dropped.append
+    pool.hear_supervisor = lambda: room.reload([])
+    room._listen(room.cameras["cam"], link, [SourceStatus("asleep")])
+    assert dropped == [link]
 
 
 # ---- reload: cameras that change -----------------------------------------------------------------
