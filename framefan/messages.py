@@ -196,6 +196,8 @@ class Welcome(_Link):
     slots: int
     ended: bool = False
     """The camera had come to its end before this process was started."""
+    began: int = 0
+    """The number of the first frame that the camera had with the settings it has now."""
 
 
 class Free(_Link):

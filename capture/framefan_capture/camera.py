@@ -18,9 +18,9 @@ Two questions decide how a source is treated:
   where nothing may be lost; else it is drained like the camera it is, so that frames do not age.
 
 A source that stands still and is opened anew (after a failure, or by the next process after a
-crash) goes on behind the last frame the pool was told of: each frame comes exactly once. Frame
-numbers of an epoch start at 0 with the source, so the first welcome's `frame` says how many to
-skip. Over the end of a loop the skipping goes on from the start, by its length known then.
+crash) goes on behind the last frame the pool was told of: each frame comes exactly once. The first
+welcome says how many to skip: from the number of the source's first frame to that of its next. Over
+the end of a loop the skipping goes on from the start, by its length known then.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Camera:
         """A pool has answered; the first one says what became of this camera before."""
         first = self._feed.first_welcome
         if self._position is None and first is not None:
-            self._position = 0 if self._spec.is_live else first.frame
+            self._position = 0 if self._spec.is_live else first.frame - first.began
             if first.ended:
                 self._enter(State.ENDED)
                 return

@@ -29,6 +29,7 @@ class PlayedSource:
     def __init__(self) -> None:
         self.skipped = 0
         self.stale = False
+        self.stale = False
         self.pts: float | None = None
         self.due = 0.0
         self.picture: NDArray[Any] = np.zeros((24, 32, 3), np.uint8)
@@ -92,8 +93,8 @@ class Played:
         if welcome:
             self.welcome()
 
-    def welcome(self, frame: int = 0, slots: int = 5, ended: bool = False) -> None:
-        self._link.send(Welcome("e1", frame, slots, ended))
+    def welcome(self, frame: int = 0, slots: int = 5, ended: bool = False, began: int = 0) -> None:
+        self._link.send(Welcome("e1", frame, slots, ended, began))
         assert self.feed.receive()
         self.camera.welcomed()
 

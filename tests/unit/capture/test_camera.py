@@ -338,6 +338,15 @@ def test_one_that_had_ended_is_not_even_opened(played: Played):
     assert played.source.opened == 0
 
 
+def test_what_was_played_by_other_settings_is_not_skipped(played: Played):
+    played.source.length = 6
+    played.begin("b.mp4", fast=True, welcome=False)
+    played.welcome(frame=104, began=100)
+    played.step(1 + 2 + 2)
+    assert [ready.frame for ready in played.ready] == [104, 105]
+    assert played.source.left == 0
+
+
 def test_a_failure_in_the_middle_goes_on_behind_it(played: Played):
     played.source.length = 10
     played.begin("a.mp4", fast=True)
