@@ -49,6 +49,7 @@ class CallingSource:
         self._items: Iterator[Any] | None = None
         self._image: NDArray[Any] | None = None
         self.skipped = 0
+        self.stale = False
         self.pts: float | None = None
 
     @property

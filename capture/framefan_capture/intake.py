@@ -1,5 +1,6 @@
 """The way of a grabbed picture into a slot, or into the counter that says why it has none.
 
+    it is stale                        counted as no_slot, not decoded: nobody took it in its time
     it comes too soon for max_fps      counted as max_fps, not decoded
     no slot is free                    counted as no_slot, not decoded; its turn stays open
     it cannot be decoded or placed     counted as bad; the slot goes back
@@ -69,7 +70,9 @@ class Intake:
         feed.frame = frame + 1
         counters.captured += 1 + skipped
         counters.bad += skipped
-        if self._leaves_out and not self._spacing.wants(captured_at):
+        if self._source.stale:
+            counters.no_slot += 1
+        elif self._leaves_out and not self._spacing.wants(captured_at):
             counters.max_fps += 1
         elif feed.has_ring and not feed.has_room:
             counters.no_slot += 1

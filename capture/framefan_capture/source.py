@@ -45,6 +45,8 @@ class Source(Protocol):
 
     skipped: int
     """Pictures the last `grab` passed over because they were damaged."""
+    stale: bool
+    """The last grabbed picture is an old one, that was kept while nobody read."""
     pts: float | None
     """Seconds on the source's own clock of the last grabbed picture, where it has one."""
 
@@ -110,6 +112,7 @@ class DemoSource:
         self._frame = 0
         self._left = 0
         self.skipped = 0
+        self.stale = False
         self.pts: float | None = None
 
     @property
@@ -158,6 +161,7 @@ class PatternSource:
         self._paths: list[Path] = []
         self._next = 0
         self.skipped = 0
+        self.stale = False
         self.pts: float | None = None
 
     @property
