@@ -11,7 +11,17 @@ import sys
 from benchmarks import report
 from framefan import clock
 
-NAMES = ("client", "truth", "scaling", "handoff", "overhead", "slow_reader", "gateway")
+NAMES = (
+    "client",
+    "truth",
+    "scaling",
+    "handoff",
+    "overhead",
+    "slow_reader",
+    "capture",
+    "cameras",
+    "gateway",
+)
 
 
 def main(names: list[str]) -> int:

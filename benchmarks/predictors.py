@@ -22,6 +22,28 @@ def sleep_100_ms(image: Any) -> list[Any]:
     return []
 
 
+def numbered(image: Any) -> dict[str, int | None]:
+    """The number that the demo scene shows in the picture."""
+    from framefan_capture.scene import read_number
+
+    return {"number": read_number(image)}
+
+
+def numbered_20_ms(image: Any) -> dict[str, int | None]:
+    time.sleep(0.02)
+    return numbered(image)
+
+
+def numbered_100_ms(image: Any) -> dict[str, int | None]:
+    time.sleep(0.1)
+    return numbered(image)
+
+
+def numbered_500_ms(image: Any) -> dict[str, int | None]:
+    time.sleep(0.5)
+    return numbered(image)
+
+
 class SlowSetup:
     """Takes a while to be ready, and leaves the time at which the first worker was."""
 
