@@ -76,8 +76,10 @@ class FileSource(OpenCvSource):
         """
         until = clock.now() + _SKIP_S
         done = 0
-        while done < frames and clock.now() < until and self._advance():
+        while done < frames and self._advance():
             done += 1 + self.skipped
+            if clock.now() >= until:
+                break
         self._seen += done
         self._step_s()  # what is played next follows what was skipped, not the beginning
         return done
