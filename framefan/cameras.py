@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
@@ -13,7 +13,24 @@ from framefan.errors import StartError, UsageError
 from framefan.secret import SourceText
 from framefan.settings import NAME, CameraSettings
 
-COMMANDS = ("run", "doctor", "once", "status", "watch", "predictors")
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from framefan.sources import SourceSpec
+
+_DAY_S = 86400.0
+_RANGES = {
+    "max_fps": (0.0, 1000.0, "a rate (0: all frames)"),
+    "open_timeout_s": (0.1, 3600.0, "a time in seconds"),
+    "read_timeout_s": (0.1, 3600.0, "a time in seconds"),
+    "stalled_s": (0.1, _DAY_S, "a time in seconds"),
+    "frozen_s": (0.0, _DAY_S, "a time in seconds (0: never)"),
+    "no_progress_s": (1.0, _DAY_S, "a time in seconds"),
+    "backoff_first_s": (0.05, 3600.0, "a time in seconds"),
+    "backoff_cap_s": (0.05, 3600.0, "a time in seconds"),
+}
+"""What a number may be, and what it is; trying again without any wait would burn a core."""
+COMMANDS = ("run", "doctor", "once", "status", "reload", "watch", "predictors")
 """Of the command line: one that was misspelt looks like a file that is not there."""
 
 
@@ -60,7 +77,7 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
             "names are 1 to 32 of a-z, 0-9, _ and -, starting with a letter or digit",
             "write NAME=SOURCE with such a name",
         )
-    camera: CameraSettings = converted(f"the camera {name}", _with_secret(table), CameraSettings)
+    camera = _record(name, table)
     spec = sources.parse(camera.source.reveal())
     if camera.mode == "every" and not spec.can_wait:
         raise UsageError(
@@ -68,16 +85,97 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
             "a live stream does not wait: what is not read in time is gone",
             "use --mode live, or record the stream and give the file",
         )
+    _check_fields(camera, spec, given=table)
+    if spec.kind in ("rtsp", "http") and "no_progress_s" not in table:
+        camera = msgspec.structs.replace(camera, no_progress_s=_patience(camera))
+    return _found(camera, spec)
+
+
+def _record(name: str, table: dict[str, Any]) -> CameraSettings:
+    """Field by field, so that the one with the wrong value is named, and no other is shown."""
+    types = get_type_hints(CameraSettings)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "source":
+            values[key] = _source(name, value)
+        else:
+            values[key] = converted(f"{key} of the camera {name}", value, types[key])
+    if "source" not in values:
+        raise UsageError(
+            f"the camera {name} has no source",
+            f"a source is {sources.KNOWN}",
+            'add a line like: source = "rtsp://..."',
+        )
+    return CameraSettings(**values)
+
+
+def _source(name: str, value: Any) -> SourceText:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return SourceText(str(value))  # a webcam
+    if not isinstance(value, str):
+        raise UsageError(
+            f"the source of the camera {name} is no text",
+            f"a source is {sources.KNOWN}",
+            'write it in quotes: source = "rtsp://..."',
+        )
+    return SourceText(value)
+
+
+def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
+    """With the path as it can be opened. Raises StartError where there is no such file."""
+    if spec.kind == "callable":
+        path, function = sources.target(camera.source.reveal())
+        path = str(Path(path).expanduser())
+        _check_file(path, spec.kind)
+        return msgspec.structs.replace(camera, source=SourceText(f"py:{path}:{function}"))
     if spec.kind in ("file", "pattern"):
         path = str(Path(spec.value).expanduser())
         _check_file(path, spec.kind)
-        camera = msgspec.structs.replace(camera, source=SourceText(path))
+        return msgspec.structs.replace(camera, source=SourceText(path))
     return camera
 
 
-def _with_secret(table: dict[str, Any]) -> dict[str, Any]:
-    source = table.get("source")
-    return table | {"source": SourceText(source)} if isinstance(source, str) else table
+# ---- what the fields may be --------------------------------------------------------------------
+
+
+def _check_fields(camera: CameraSettings, spec: SourceSpec, given: Container[str]) -> None:
+    for key, (least, most, meaning) in _RANGES.items():
+        value = getattr(camera, key)
+        if not least <= value <= most:  # nor is nan
+            raise UsageError(
+                f"{key} of the camera {camera.name} cannot be {value:g}",
+                f"{meaning} lies between {least:g} and {most:g}",
+                "choose another",
+            )
+    sources.parse_size(camera.max_size)
+    if "transport" in given and spec.kind != "rtsp":
+        raise UsageError(
+            f"the camera {camera.name} has a transport and is no RTSP camera",
+            f"its source is {camera.source}",
+            "leave transport out; only rtsp:// has a choice",
+        )
+    if camera.backoff_cap_s < camera.backoff_first_s:
+        raise UsageError(
+            f"backoff_cap_s of the camera {camera.name} is less than its backoff_first_s",
+            f"waits grow from {camera.backoff_first_s:g} s to {camera.backoff_cap_s:g} s",
+            f"let backoff_cap_s be {camera.backoff_first_s:g} or more",
+        )
+    waits_s = 2 * max(camera.open_timeout_s, camera.read_timeout_s)
+    if (
+        spec.kind in ("rtsp", "http")
+        and "no_progress_s" in given
+        and camera.no_progress_s <= waits_s
+    ):
+        raise UsageError(
+            f"no_progress_s of the camera {camera.name} cannot be {camera.no_progress_s:g}",
+            f"its timeouts let it wait {waits_s:g} s: it would be killed for its patience",
+            f"leave it out ({_patience(camera):g} s then), or choose more than {waits_s:g}",
+        )
+
+
+def _patience(camera: CameraSettings) -> float:
+    """How long a capture may stand still: longer than OpenCV, which waits up to two timeouts."""
+    return max(15.0, 2 * max(camera.open_timeout_s, camera.read_timeout_s) + 5.0)
 
 
 def _check_file(path: str, kind: str) -> None:

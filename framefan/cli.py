@@ -53,11 +53,12 @@ def run(
     options: Annotated[Options, _OPTIONS] = _UNSAID,
 ) -> int:
     """Start the cameras, the predictors and the gateway, until Ctrl-C. This is the default."""
-    from framefan.configure import configure
+    from framefan.configure import Invocation, configure
     from framefan.supervisor import supervise
 
+    invocation = Invocation(sources, options, dict(os.environ))
     settings, browse = configure(sources, options, os.environ)
-    return supervise(settings, _browse if browse else _stay)
+    return supervise(settings, _browse if browse else _stay, invocation)
 
 
 app.command(run, help="Start it all, until Ctrl-C; the word run may be left out.")
@@ -97,6 +98,14 @@ def once(
 def status(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JSON] = False) -> int:
     """Show the cameras, workers and clients of a run."""
     from framefan.status import show
+
+    return show(name, json)
+
+
+@app.command
+def reload(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JSON] = False) -> int:
+    """Read the configuration file again: add, change and remove cameras of a run."""
+    from framefan.reload import show
 
     return show(name, json)
 

@@ -73,6 +73,40 @@ def configure(
     return _settings(merged), bool(merged.values.get("open", False))
 
 
+class Invocation(msgspec.Struct, frozen=True):
+    """How the run was started: `framefan reload` does it again, with what the file says by then."""
+
+    given: tuple[str, ...]
+    options: Options
+    environment: dict[str, str]
+
+    @property
+    def config(self) -> str:
+        return self.options.config or self.environment.get(_variable("", "config"), "")
+
+    def read_again(self) -> tuple[Settings, list[str]]:
+        """The settings, and what a person should know. Raises UsageError or StartError."""
+        if not self.config:
+            raise UsageError(
+                "this run was started without --config",
+                "there is no file to read again",
+                "write its cameras into a file, as [[camera]], and start it with --config FILE",
+            )
+        settings, _ = configure(self.given, self.options, self.environment)
+        return settings, self._notes()
+
+    def _notes(self) -> list[str]:
+        named = self.given or self.environment.get(_variable("", "sources"))
+        file = from_file(self.config)
+        if named and file.cameras:
+            return [
+                f"the sources given at the start go before {self.config}: its [[camera]] are unused"
+            ]
+        if not named and not file.cameras and "sources" not in file.values:
+            return [f"{self.config} names no camera: that means the demo, as at the start"]
+        return []
+
+
 # ---- the places ------------------------------------------------------------------------------
 
 

@@ -43,9 +43,19 @@ class Stage(msgspec.Struct, frozen=True):
     sees_sources: bool = False
     """Only capture is handed the camera's address; the others get it masked."""
     sees_token: bool = False
+    overheard: bool = False
+    """Its stderr comes by the supervisor, which takes out the secrets that libraries print."""
+    flags: tuple[str, ...] = ()
+    """Of the interpreter."""
 
 
-CAPTURE = Stage("capture", "framefan_capture.main", sees_sources=True)
+CAPTURE = Stage(
+    "capture",
+    "framefan_capture.main",
+    sees_sources=True,
+    overheard=True,
+    flags=("-X", "faulthandler"),  # a decoder that crashes leaves at least the line that called it
+)
 POOL = Stage("pool", "framefan_inference.main")
 WORKER = Stage("worker", "framefan_inference.worker")
 GATEWAY = Stage("gateway", "framefan_gateway.main", sees_token=True)
@@ -76,8 +86,12 @@ class Child:
         settings: Settings,
         receives: Any,
         inherited_fd: int = -1,
+        output: int | None = None,
     ) -> None:
-        """Start it. Call from the main thread: the kernel ties its life to the calling thread."""
+        """Start it. Call from the main thread: the kernel ties its life to the calling thread.
+
+        `output`: a descriptor for all it prints, instead of our own stderr.
+        """
         ours, theirs = links.pair()
         keep = [theirs.fileno()] + ([inherited_fd] if inherited_fd >= 0 else [])
         inherited = {key: os.environ[key] for key in os.environ if key != TOKEN_VARIABLE}
@@ -96,9 +110,11 @@ class Child:
         )
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", stage.module],
+                [sys.executable, *stage.flags, "-m", stage.module],
                 stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),  # what a predictor prints must not mix with our output
+                # what a predictor prints must not mix with our output
+                stdout=sys.stderr.fileno() if output is None else output,
+                stderr=output,
                 pass_fds=keep,
                 env=environment,
             )

@@ -18,7 +18,8 @@ class RestartPolicy:
     Waits double from `restart_first_s` to `restart_cap_s` with each death inside the window of
     `restarts_within_s`, with up to a quarter of jitter taken off so that children which died
     together do not start together. After `restarts` deaths inside the window it is `failed`: the
-    answer then is a whole window, after which one more try is made.
+    answer then is a whole window, after which one more try is made; also when its last words were
+    that it is `hopeless`.
     """
 
     def __init__(self, limits: Limits, jitter: Callable[[], float] = random.random) -> None:
@@ -27,18 +28,22 @@ class RestartPolicy:
         self._deaths: deque[float] = deque()
         self.restarts = 0
 
-    def died(self, now: float) -> float:
+    def died(self, now: float, hopeless: bool = False) -> float:
         limits = self._limits
         while self._deaths and now - self._deaths[0] > limits.restarts_within_s:
             self._deaths.popleft()
         self._deaths.append(now)
         self.restarts += 1
-        if self.failed:
+        if hopeless or self.failed:
             return limits.restarts_within_s
         wait: float = min(
             limits.restart_first_s * 2 ** (len(self._deaths) - 1), limits.restart_cap_s
         )
         return wait * (1 - self._jitter() / 4)
+
+    def pardon(self) -> None:
+        """Forget the deaths so far; how often it was restarted stays known."""
+        self._deaths.clear()
 
     @property
     def failed(self) -> bool:

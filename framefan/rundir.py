@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framefan import clock
-from framefan.errors import StartError
+from framefan.errors import RunError, StartError
 from framefan.settings import run_dir, run_root
 
 if TYPE_CHECKING:
@@ -179,3 +179,14 @@ def running() -> list[str]:
     except OSError:
         return []
     return [folder.name for folder in folders if is_running(folder)]
+
+
+def not_running(name: str) -> RunError:
+    """What to say of a run that nobody holds the lock of."""
+    others = running()
+    if others:
+        known = ", ".join(others)
+        return RunError(f'no run is named "{name}"', f"running: {known}", f"--name {others[0]}")
+    return RunError(
+        f'no run is named "{name}"', "no framefan of this user is running", "start it: framefan run"
+    )

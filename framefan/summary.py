@@ -1,4 +1,8 @@
-"""What a run did, per camera, from the tables the pool sent: pure, summed over the pool's lives."""
+"""What a run did, per camera, from the tables the pool sent: pure, summed over all lives.
+
+A life ends with the pool's, or with the camera's place in the table: a reload may take it out and
+bring it back, with counters that go on or begin anew.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from framefan.records import CameraFacts
+
 if TYPE_CHECKING:
-    from framefan.records import CameraFacts, StateRecord
+    from framefan.records import StateRecord
 
 
 class _Span(Struct):
@@ -19,28 +25,39 @@ class _Span(Struct):
     last: int
 
 
+class _Life(Struct):
+    epoch: str
+    facts: CameraFacts
+    """The newest of it: counters are totals."""
+
+
 class Summary:
     """`add` each table; `lines` says what the run came to."""
 
     def __init__(self) -> None:
-        self._last: dict[str, StateRecord] = {}
+        self._lives: dict[str, list[_Life]] = {}
         self._spans: dict[tuple[str, str], _Span] = {}
 
     def add(self, state: StateRecord, now: float) -> None:
-        self._last[state.epoch] = state
         for name, facts in state.cameras.items():
+            self._live(name, state.epoch, facts)
             span = self._spans.get((state.epoch, name))
             if span is None and facts.captured:
                 self._spans[state.epoch, name] = _Span(now, facts.captured, now, facts.captured)
             elif span and facts.captured > span.last:
                 span.last_at, span.last = now, facts.captured
 
+    def _live(self, name: str, epoch: str, facts: CameraFacts) -> None:
+        lives = self._lives.setdefault(name, [])
+        if lives and lives[-1].epoch == epoch and facts.captured >= lives[-1].facts.captured:
+            lives.pop()
+        lives.append(_Life(epoch, facts))
+
     def lines(self) -> list[str]:
-        names = dict.fromkeys(name for state in self._last.values() for name in state.cameras)
-        return [self._line(name) for name in names]
+        return [self._line(name) for name in self._lives]
 
     def _line(self, name: str) -> str:
-        lives = [state.cameras[name] for state in self._last.values() if name in state.cameras]
+        lives = [life.facts for life in self._lives[name]]
         counts = ", ".join(
             f"{sum(getattr(facts, what) for facts in lives)} {word}"
             for what, word in (

@@ -8,6 +8,7 @@ which the interpreter writes each signal's number; handlers do nothing else.
 - Life is progress, told by the loop that does the work. A child that is silent too long is
   killed. It is judged only after everything that lies in its link has been read, and time in
   which the supervisor itself stood still (SIGSTOP, a suspended machine) counts for nobody.
+- Cameras may come, change and go while the run is on (reload.py); the rest of the tree stays.
 - The end comes in two strokes: all are told, all are waited for until the deadline, the rest is
   killed and named. A second signal is the deadline.
 """
@@ -17,13 +18,14 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import subprocess
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from framefan import clock, listen, logs, processes
+from framefan.announce import announce
+from framefan.control import CONTROL, Control
 from framefan.errors import (
     BY_EXIT_CODE,
     EXIT_FORCED,
@@ -33,36 +35,27 @@ from framefan.errors import (
     LinkGarbled,
     RunError,
 )
-from framefan.messages import Children, Fatal, Progress, Stop, Table, ToSupervisor
+from framefan.messages import Cameras, Children, Fatal, Progress, Table
+from framefan.posts import Tree
+from framefan.reload import STOPPING, Reloads
 from framefan.rundir import RunDir
 from framefan.signals import Signals
 from framefan.summary import Summary
-from framefan.watch import Watch
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from framefan.processes import Child, Stage
+    from framefan.configure import Invocation
+    from framefan.posts import Post
     from framefan.records import StateRecord
+    from framefan.reload import Plan
     from framefan.settings import Settings
 
 _TURN_S = 0.5
 """The loop looks around at least this often."""
 _STOOD_STILL_S = 1.0
 """A turn that took this much longer than it asked for: we were stopped, not the children."""
-_EXIT_S = 0.1
-"""What a child that closed its link gets to finish exiting, so that its exit code is its own."""
-
-
-class _Post:
-    """One place in the process tree, and the child that fills it at the moment."""
-
-    def __init__(self, stage: Stage, watch: Watch, inherited_fd: int = -1) -> None:
-        self.stage = stage
-        self.watch = watch
-        self.inherited_fd = inherited_fd
-        self.child: Child | None = None
 
 
 class Supervisor:
@@ -75,17 +68,22 @@ class Supervisor:
         pool: socket.socket,
         signals: Signals,
         on_ready: Callable[[str], None],
+        reloads: Callable[[Callable[[Plan, Settings], None]], Reloads],
     ) -> None:
         self._settings = settings
         self._signals = signals
         self._on_ready = on_ready
         self._url = listen.url(settings.host, settings.port, bool(settings.tls_cert))
-        self._posts = _posts(settings, web, pool)
+        self._tree = Tree(settings, web, pool)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(signals, selectors.EVENT_READ)
+        self._selector.register(signals, selectors.EVENT_READ, lambda: None)
+        self._reloads = reloads(self._follow)
+        self._control = Control(settings.path(CONTROL), self._selector, self._reloads.ask)
         self._code: int | None = None
         self._error: FramefanError | None = None
         self._untold = False
+        self._untold_cameras = False
+        self._stopping = False
         self._ready = False
         self._state: StateRecord | None = None
         self._summary = Summary()
@@ -95,9 +93,8 @@ class Supervisor:
         try:
             return self._run()
         finally:
-            for post in self._posts:
-                if post.child:
-                    self._bury(post)
+            for post in self._tree.living():
+                self._bury(post)
             self._selector.close()
 
     def _run(self) -> int:
@@ -126,10 +123,12 @@ class Supervisor:
             self._code = EXIT_OK
             return
         for key, _ in events:
-            if isinstance(key.data, _Post):
-                self._read(key.data)
+            key.data()
         self._reap()
         self._judge(now)
+        self._control.tick(now)
+        self._reloads.tick(now)
+        self._tend(now)
         self._start_due(now)
         self._tell_pool()
         if 0 < self._settings.duration_s <= now - self._began and self._code is None:
@@ -137,60 +136,89 @@ class Supervisor:
             self._code = EXIT_OK
 
     def _patience(self, now: float) -> float:
-        events = [post.watch.next_event() for post in self._posts]
+        events = [post.next_event() for post in self._tree]
+        events += [self._control.next_event(), self._reloads.next_event()]
         if self._settings.duration_s:
             events.append(self._began + self._settings.duration_s)
         return max(0.0, min(_TURN_S, min(events) - now))
 
     def _forgive(self, seconds: float) -> None:
         logs.warning(f"stood still for {seconds:.1f} s; nobody is judged by it")
-        for post in self._posts:
+        for post in self._tree:
             post.watch.forgive(seconds)
 
     def _judge(self, now: float) -> None:
-        for post in self._posts:
+        for post in self._tree:
             if not post.watch.overdue(now):
                 continue
             self._read(post)  # what it said may lie unread
             if post.child and post.watch.overdue(now):
                 logs.error(f"{post.watch.title}: no progress for {post.watch.no_progress_s:g} s")
-                self._lost(post)
+                self._lost(post, "no_progress")
 
     def _start_due(self, now: float) -> None:
         if self._code is not None:
             return
-        for post in self._posts:
+        for post in self._tree:
             if post.watch.due(now):
                 self._start(post, now)
 
-    def _start(self, post: _Post, now: float) -> None:
+    def _start(self, post: Post, now: float) -> None:
+        self._untold = True
         try:
-            child = processes.Child(
-                post.stage, post.watch.role, self._settings, ToSupervisor, post.inherited_fd
-            )
+            post.start(self._settings, self._selector, now)
         except OSError as error:  # no memory, no processes, no descriptors left
-            wait = post.watch.died(now)
+            wait = post.watch.died(now, "unknown")
             logs.error(f"{post.watch.title}: cannot start, {error}; again in {wait:.1f} s")
             return
-        post.child = child
-        post.watch.started(now, child.pid)
-        self._selector.register(child.link, selectors.EVENT_READ, post)
-        self._untold = True
+        assert post.child is not None
+        self._selector.register(post.child.link, selectors.EVENT_READ, partial(self._read, post))
+        if post is self._tree.pool:
+            self._untold_cameras = False
 
     def _tell_pool(self) -> None:
-        pool = next(post for post in self._posts if post.stage is processes.POOL)
-        if not self._untold or not pool.child:
+        pool = self._tree.pool.child
+        if pool is None:
             return
-        children = [post.watch.facts() for post in self._posts]
         with contextlib.suppress(LinkClosed):  # its death is read from the link
-            told = pool.child.link.offer(Children(os.getpid(), self._url, children))
-            self._untold = not told
+            if self._untold_cameras:
+                known = processes.settings_for(processes.POOL, "", self._settings)
+                self._untold_cameras = not pool.link.offer(Cameras(list(known.cameras)))
+            if self._untold:
+                now = clock.now()
+                children = [post.watch.facts(now) for post in self._tree]
+                self._untold = not pool.link.offer(Children(os.getpid(), self._url, children))
+
+    # ---- cameras that come, change and go ----------------------------------------------------
+
+    def _follow(self, plan: Plan, new: Settings) -> None:
+        """Make the cameras what a configuration that was found good says."""
+        both = (*self._settings.cameras, *new.cameras)  # those that leave may still say something
+        logs.configure(msgspec.structs.replace(self._settings, cameras=both), "supervisor")
+        self._settings = msgspec.structs.replace(self._settings, cameras=new.cameras)
+        self._untold = self._untold_cameras = True
+        self._tell_pool()  # before a capture goes, so that it knows why
+        self._tree.follow(plan, self._settings, clock.now())
+        self._untold = True
+
+    def _tend(self, now: float) -> None:
+        """Captures that have to go, and what all of them say on stderr."""
+        for post in self._tree:
+            if post.outstays(now):
+                logs.warning(f"{post.watch.title}: did not stop, killed")
+                self._bury(post, at_once=True)
+            if post.stderr:
+                post.stderr.tick(now)
+        self._untold |= self._tree.settle(self._settings, now)
 
     # ---- what children say -------------------------------------------------------------------
 
-    def _read(self, post: _Post) -> None:
+    def _read(self, post: Post) -> None:
         """Everything that lies in the child's link; its death when that is its end."""
         if post.child is None:
+            return
+        if self._stopping:
+            self._read_last(post)
             return
         try:
             while messages := post.child.link.receive():
@@ -202,7 +230,7 @@ class Supervisor:
             logs.error(f"{post.watch.title}: {error.what}", why=error.why)
             self._lost(post)
 
-    def _heard(self, post: _Post, message: Any) -> None:
+    def _heard(self, post: Post, message: Any) -> None:
         now = clock.now()
         match message:
             case Progress():
@@ -212,25 +240,32 @@ class Supervisor:
                 self._state = state
                 self._summary.add(state, now)
                 self._look_ready()
-                if all_ended and self._code is None:
+                if all_ended and self._code is None and self._knows_all(state):
                     logs.info("stopping: every source has ended")
                     self._code = EXIT_OK
             case Fatal():
                 self._fatal(post, message)
 
-    def _fatal(self, post: _Post, message: Fatal) -> None:
+    def _knows_all(self, state: StateRecord) -> bool:
+        """Whether the table was written by a pool that had heard of the latest cameras."""
+        names = {camera.name for camera in self._settings.cameras}
+        return not self._untold_cameras and names <= state.cameras.keys()
+
+    def _fatal(self, post: Post, message: Fatal) -> None:
         """A child cannot go on. That ends a run that is starting, so that a person sees it.
 
-        Once things have worked it is a death like others: no camera may end another's run.
+        Once things have worked it is a death like others: no camera may end another's run. Nor may
+        one that a reload brought; it has failed, and is tried again when that is due.
         """
-        if post.watch.restarts or self._been_live(post):
+        if post.late or post.watch.restarts or self._been_live(post):
+            post.hopeless = post.late
             logs.error(f"{post.watch.title}: {message.what}", why=message.why)
         elif self._error is None:
             error = BY_EXIT_CODE.get(message.exit_code, RunError)
             self._error = error(message.what, message.why, message.fix)
             self._code = message.exit_code
 
-    def _been_live(self, post: _Post) -> bool:
+    def _been_live(self, post: Post) -> bool:
         if post.stage is not processes.CAPTURE or self._state is None:
             return False
         camera = self._state.cameras.get(post.watch.role)
@@ -240,69 +275,61 @@ class Supervisor:
         """Once: the gateway and a worker are there, so whoever connects now gets results."""
         if self._ready or self._state is None:
             return
-        gateway = any(
-            post.stage is processes.GATEWAY and post.watch.state.value == "running"
-            for post in self._posts
-        )
+        gateway = self._tree.gateway.watch.state.value == "running"
         worker = any(worker.state in ("ready", "busy") for worker in self._state.workers)
         if gateway and worker:
             self._ready = True
-            _announce(self._settings, self._url)
+            announce(self._settings, self._url)
             self._on_ready(self._url)
 
     # ---- death -------------------------------------------------------------------------------
 
     def _reap(self) -> None:
         """Children that died while somebody else still holds their end of the link open."""
-        for post in self._posts:
+        for post in self._tree.living():
             if post.child and post.child.process.poll() is not None:
                 self._read(post)
                 if post.child:
                     self._lost(post)
 
-    def _lost(self, post: _Post) -> None:
+    def _lost(self, post: Post, reason: str = "") -> None:
+        if not reason:
+            reason = "decoder_died" if post.stage is processes.CAPTURE else "unknown"
         ending = self._bury(post)
         if post.watch.alive and self._code is None:
-            wait = post.watch.died(clock.now())
+            wait = post.watch.died(clock.now(), reason, post.hopeless)
             logs.error(f"{post.watch.title} died: {ending}; starts again in {wait:.1f} s")
             self._untold = True
 
-    def _bury(self, post: _Post) -> str:
-        child, post.child = post.child, None
-        assert child is not None
+    def _bury(self, post: Post, at_once: bool = False) -> str:
+        assert post.child is not None
         with contextlib.suppress(KeyError):  # already deaf to it: the run is being stopped
-            self._selector.unregister(child.link)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.process.wait(_EXIT_S)
-        child.kill()
-        return child.ending
+            self._selector.unregister(post.child.link)
+        if at_once:
+            post.child.process.kill()
+        return post.bury()
 
     # ---- the end -----------------------------------------------------------------------------
 
     def _stop_all(self) -> None:
-        for post in self._posts:
-            post.watch.stop()
-            if post.child:
-                with contextlib.suppress(LinkClosed):
-                    post.child.link.offer(Stop())
-                post.child.terminate()
+        self._stopping = True
+        self._control.close(STOPPING)
+        for post in self._tree:
+            post.stop()
         deadline = clock.now() + self._settings.limits.grace_s
-        while self._living() and (now := clock.now()) < deadline:
+        while self._tree.living() and (now := clock.now()) < deadline:
             events = self._selector.select(min(_TURN_S, deadline - now))
             if self._signals.stops(clock.now()):
                 self._code, self._error = EXIT_FORCED, None
                 break
             for key, _ in events:
-                if isinstance(key.data, _Post):
-                    self._read_last(key.data)
+                key.data()
             self._reap()
-        for post in self._living():
+        for post in self._tree.living():
             logs.warning(f"{post.watch.title}: did not stop, killed")
-            assert post.child is not None
-            post.child.process.kill()
-            self._bury(post)
+            self._bury(post, at_once=True)
 
-    def _read_last(self, post: _Post) -> None:
+    def _read_last(self, post: Post) -> None:
         """In the end a closed link only says "nearly done": the exit itself comes as SIGCHLD."""
         if post.child is None:
             return
@@ -311,59 +338,24 @@ class Supervisor:
                 for message in messages:
                     self._heard(post, message)
         except (LinkClosed, LinkGarbled):
-            self._selector.unregister(post.child.link)
-
-    def _living(self) -> list[_Post]:
-        return [post for post in self._posts if post.child]
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(post.child.link)
 
 
-def _posts(settings: Settings, web: socket.socket, pool: socket.socket) -> list[_Post]:
-    """The process tree, in the order it is started."""
-    limits = settings.limits
-    captures = [
-        _Post(
-            processes.CAPTURE,
-            Watch("capture", camera.name, camera.no_progress_s, limits),
-        )
-        for camera in settings.cameras
-    ]
-    return [
-        _Post(processes.POOL, Watch("pool", "", limits.no_progress_s, limits), pool.fileno()),
-        *captures,
-        _Post(processes.GATEWAY, Watch("gateway", "1", limits.no_progress_s, limits), web.fileno()),
-    ]
-
-
-def _announce(settings: Settings, url: str) -> None:
-    """Say to a person what to open; to a machine that reads the log, one line."""
-    live = url.replace("http", "ws", 1) + "ws"
-    if settings.log_level not in ("debug", "info"):
-        return
-    if settings.log_format == "json":
-        logs.info("ready", url=url, websocket=live)
-        return
-    cameras = [f"{camera.name} ({camera.source})" for camera in settings.cameras]
-    workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
-    rows = [
-        ("page", url),
-        ("results", live),
-        ("cameras" if len(cameras) > 1 else "camera", ", ".join(cameras)),
-        ("predictor", f"{settings.predictor}, {workers}"),
-        ("stop", "Ctrl-C"),
-    ]
-    text = "\n".join(f"  {name:<10}{value}" for name, value in rows)
-    sys.stderr.write(f"\nframefan is ready\n{text}\n\n")
-    sys.stderr.flush()
-
-
-def supervise(settings: Settings, on_ready: Callable[[str], None] = lambda _: None) -> int:
+def supervise(
+    settings: Settings,
+    on_ready: Callable[[str], None] = lambda _: None,
+    invocation: Invocation | None = None,
+) -> int:
     """Run framefan from start to stop; returns the exit code. Raises FramefanError.
 
     `settings.run_dir` and `settings.port` are filled in here: both are facts only once the lock
-    is held and the port is bound. `on_ready` is called once with the page's address.
+    is held and the port is bound. `on_ready` is called once with the page's address. `invocation`
+    is what `framefan reload` reads again.
     """
     processes.name_this("supervisor")
     logs.configure(settings, "supervisor")
+    reloads = partial(Reloads, settings, invocation)
     with Signals() as signals, RunDir(settings.name) as place:
         web = listen.tcp(settings.host, settings.port)
         with contextlib.closing(web):
@@ -371,4 +363,4 @@ def supervise(settings: Settings, on_ready: Callable[[str], None] = lambda _: No
                 settings, run_dir=str(place.path), port=web.getsockname()[1]
             )
             with contextlib.closing(listen.unix(settings.path("pool"))) as pool:
-                return Supervisor(settings, web, pool, signals, on_ready).run()
+                return Supervisor(settings, web, pool, signals, on_ready, reloads).run()

@@ -2,7 +2,7 @@
 
     starting -> running -> (death) backoff -> starting ...
                            (too many deaths) failed -> starting after a whole window
-    any -> stopping
+    any -> stopping -> (renewed) backoff, due at once
 
 A child shows *progress* by messages from the loop that does its work. One that is alive but
 silent for `no_progress_s` is overdue, also when it never spoke at all.
@@ -39,6 +39,7 @@ class Watch:
         self.state = State.BACKOFF
         self.due_at = 0.0
         """When the child is to be started, in backoff or failed."""
+        self._reason = ""
         self._heard_at = 0.0
         self._policy = RestartPolicy(limits)
 
@@ -67,16 +68,26 @@ class Watch:
         """We ourselves did not run for so long: that silence was not the child's."""
         self._heard_at += seconds
 
-    def died(self, now: float) -> float:
-        """Seconds until the next start."""
-        wait = self._policy.died(now)
-        self.state = State.FAILED if self._policy.failed else State.BACKOFF
+    def died(self, now: float, reason: str = "", hopeless: bool = False) -> float:
+        """Seconds until the next start; `hopeless`: it said itself that another is of no use."""
+        wait = self._policy.died(now, hopeless)
+        self.state = State.FAILED if hopeless or self._policy.failed else State.BACKOFF
         self.due_at = now + wait
         self.pid = 0
+        self._reason = reason
         return wait
 
     def stop(self) -> None:
         self.state = State.STOPPING
+
+    def renew(self, now: float, no_progress_s: float) -> None:
+        """What it was is over: it is due now, and no death of before counts against it."""
+        self.no_progress_s = no_progress_s
+        self.state = State.BACKOFF
+        self.due_at = now
+        self.pid = 0
+        self._reason = ""
+        self._policy.pardon()
 
     def due(self, now: float) -> bool:
         return self.state in (State.BACKOFF, State.FAILED) and now >= self.due_at
@@ -94,5 +105,14 @@ class Watch:
     def restarts(self) -> int:
         return self._policy.restarts
 
-    def facts(self) -> ChildFacts:
-        return ChildFacts(self.stage, self.role, self.pid, self.state.value, self.restarts)
+    def facts(self, now: float) -> ChildFacts:
+        waits = self.state in (State.BACKOFF, State.FAILED) and self._reason
+        return ChildFacts(
+            self.stage,
+            self.role,
+            self.pid,
+            self.state.value,
+            self.restarts,
+            reason=self._reason if waits else "",
+            next_start_s=max(0.0, self.due_at - now) if waits else None,
+        )

@@ -4,22 +4,27 @@
     python -m fake_stage                one of those stages, started by it
 
 The plan names a part per role ("" is the pool, "1" the gateway, else a camera). Every stage notes
-its pid in FOLDER, the pool what it is told.
+its pid in FOLDER, a capture its source, the pool what it is told. FOLDER/run.toml, where there is
+one, names the cameras, at the start and when the run is reloaded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from framefan import processes
 from framefan.errors import FramefanError, LinkClosed
-from framefan.messages import Children, Fatal, FromSupervisor, Progress, Stop, Table
+from framefan.messages import Cameras, Children, Fatal, FromSupervisor, Progress, Stop, Table
 from framefan.records import CameraFacts, Pid, StateRecord, WorkerFacts
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Limits, Settings, run_dir
@@ -27,7 +32,7 @@ from framefan.settings import CameraSettings, Limits, Settings, run_dir
 TICK_S = 0.05
 
 
-def table(captured: int, name: str = "demo") -> StateRecord:
+def table(captured: int, *names: str) -> StateRecord:
     return StateRecord(
         epoch="abcd",
         n=captured,
@@ -41,7 +46,9 @@ def table(captured: int, name: str = "demo") -> StateRecord:
         pool=Pid(),
         gateways=[],
         workers=[WorkerFacts(id=1, state="ready")],
-        cameras={name: CameraFacts(captured=captured, results=captured)},
+        cameras={
+            name: CameraFacts(captured=captured, results=captured) for name in names or ["demo"]
+        },
     )
 
 
@@ -55,6 +62,9 @@ class Actor:
         self.told_to_stop = any(isinstance(message, Stop) for message in self.parent.early)
         with (self.folder / f"pids-{self.role or 'pool'}").open("a") as pids:
             pids.write(f"{os.getpid()}\n")
+        self.cameras = self.parent.settings.cameras
+        with (self.folder / f"sources-{self.role}").open("a") as sources:
+            sources.writelines(f"{camera.source}\n" for camera in self.cameras)
 
     @property
     def stopped(self) -> bool:
@@ -75,11 +85,15 @@ class Actor:
             self._listen()
 
     def _as_pool(self, count: int) -> None:
-        self.parent.link.send(Table(table(count), self.part == "ends" and count > 3))
+        names = [camera.name for camera in self.cameras]
+        self.parent.link.send(Table(table(count, *names), self.part == "ends" and count > 3))
 
     def _part(self, count: int) -> None:
         if self.part == "fatal" or (self.part == "fatal_again" and not self.first_time()):
             self.parent.link.send(Fatal(3, "no such thing", "it is not there", "put it there"))
+        elif self.part == "fatal_exit":
+            self.parent.link.send(Fatal(3, "no such thing", "it is not there", "put it there"))
+            sys.exit(3)
         elif self.part == "exit0" or (self.part == "crash_once" and self.first_time()):
             sys.exit(7 if self.part == "crash_once" else 0)
         elif self.part == "heir_once" and self.first_time():
@@ -90,18 +104,68 @@ class Actor:
             os._exit(7)
         elif self.part == "hang_once" and self.first_time():
             select.select([], [], [])
+        elif self.part == "talk" and count == 1:
+            self._talk()
+        elif self.part == "flood" and count <= 50:
+            os.write(2, (b"y" * 99 + b"\n") * 10_486)
+            if count == 50:
+                (self.folder / "flooded").touch()
         elif self.part == "garbage" and self.first_time():
             os.write(self.parent.link.fileno(), b"\xff" * 8)
+
+    def _talk(self) -> None:
+        """As native libraries do: with what they know, and without a last line end."""
+        source = self.cameras[0].source.reveal()
+        print(f"on stdout {source}", flush=True)
+        os.write(2, f"cannot open {source}\nlast words".encode())
+        if self.first_time():
+            faulthandler.enable()
+            faulthandler._sigsegv()
 
     def _listen(self) -> None:
         ready, _, _ = select.select([self.parent.link], [], [], TICK_S)
         for message in self.parent.link.receive() if ready else []:
             if isinstance(message, Stop):
                 self.told_to_stop = True
+            if isinstance(message, Cameras):
+                self.cameras = tuple(message.cameras)
+                with (self.folder / "cameras").open("a") as told:
+                    told.write(json.dumps([str(camera.source) for camera in self.cameras]) + "\n")
             if isinstance(message, Children):
                 with (self.folder / "told").open("a") as told:
                     facts = [[each.role, each.state, each.pid] for each in message.children]
-                    told.write(json.dumps({"url": message.url, "children": facts}) + "\n")
+                    whys = {
+                        each.role: [each.reason, each.next_start_s]
+                        for each in message.children
+                        if each.reason
+                    }
+                    line = {"url": message.url, "children": facts, "whys": whys}
+                    told.write(json.dumps(line) + "\n")
+
+
+def _from_file(settings: Settings, made: Settings) -> Settings:
+    """These tests start many processes: nobody may be killed for starting slowly."""
+    limits = msgspec.structs.replace(settings.limits, no_progress_s=10.0)
+    return msgspec.structs.replace(
+        settings, cameras=made.cameras, workers=made.workers, limits=limits
+    )
+
+
+def _with_file(settings: Settings, file: Path) -> tuple[Settings, Any]:
+    """With the cameras and workers of the file, if there is one; and how to read it again."""
+    from framefan.configure import Invocation, configure
+    from framefan.options import Options
+
+    class Again(Invocation, frozen=True):
+        def read_again(self) -> tuple[Settings, list[str]]:
+            made, notes = super().read_again()
+            return _from_file(settings, made), notes
+
+    options = Options(config=str(file) if file.exists() else None)
+    again = Again((), options, {})
+    if file.exists():
+        return _from_file(settings, configure((), options, {})[0]), again
+    return settings, again
 
 
 def supervise(folder: str, plan: str) -> int:
@@ -111,7 +175,7 @@ def supervise(folder: str, plan: str) -> int:
     given = json.loads(plan)
     here = "fake_stage"
     processes.POOL = processes.Stage("pool", here)
-    processes.CAPTURE = processes.Stage("capture", here, sees_sources=True)
+    processes.CAPTURE = processes.Stage("capture", here, sees_sources=True, overheard=True)
     processes.GATEWAY = processes.Stage("gateway", here)
     fast = Limits(no_progress_s=1.0, restart_first_s=0.1, restart_cap_s=0.2, grace_s=1.0)
     settings = Settings(
@@ -125,11 +189,13 @@ def supervise(folder: str, plan: str) -> int:
         limits=fast,
     )
 
+    settings, again = _with_file(settings, Path(folder) / "run.toml")
+
     def note(url: str) -> None:
         (Path(folder) / "ready").write_text(url)
 
     try:
-        return real(settings, note)
+        return real(settings, note, again)
     except FramefanError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return error.exit_code

@@ -45,3 +45,15 @@ def test_a_short_run_uses_what_the_camera_measured_or_says_nothing() -> None:
     summary.add(state("a", captured=3, fps=25.0), 0.0)
     assert summary.lines()[0].endswith(", 25.0 fps")
     assert not Summary().lines()
+
+
+def test_a_camera_that_was_removed_and_came_back_is_summed_up() -> None:
+    summary = Summary()
+    summary.add(state("a", captured=5, results=4), 0.0)
+    gone = state("a")
+    gone.cameras = {}
+    summary.add(gone, 1.0)
+    assert summary.lines()[0].startswith("cam: 5 frames captured")
+    summary.add(state("a", captured=2, results=2), 2.0)  # counted from zero again
+    summary.add(state("a", captured=3, results=3), 3.0)
+    assert summary.lines()[0].startswith("cam: 8 frames captured, 7 results")

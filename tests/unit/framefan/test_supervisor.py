@@ -2,101 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import psutil
 import pytest
-
-FAKE = Path(__file__).parents[2] / "fake_stage.py"
-DEADLINE_S = 20.0
-
-
-class Run:
-    def __init__(self, tmp: Path, **plan: object) -> None:
-        self.folder = tmp / "notes"
-        self.folder.mkdir(exist_ok=True)
-        self.runtime = tmp / "runtime"
-        self.runtime.mkdir(mode=0o700, exist_ok=True)
-        environment = os.environ | {
-            "XDG_RUNTIME_DIR": str(self.runtime),
-            "PYTHONPATH": os.pathsep.join([str(FAKE.parent), os.environ.get("PYTHONPATH", "")]),
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, str(FAKE), str(self.folder), json.dumps(plan)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def wait_for(self, condition) -> None:
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, self.end()
-            assert self.process.poll() is None, self.end()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.02)
-
-    def ready(self) -> Run:
-        self.wait_for((self.folder / "ready").exists)
-        self.wait_for(lambda: all(self.pids(role) for role in ("pool", "demo", "1")))
-        return self
-
-    def pids(self, role: str) -> list[int]:
-        path = self.folder / f"pids-{role}"
-        return [int(line) for line in path.read_text().split()] if path.exists() else []
-
-    def told(self) -> list[dict]:
-        path = self.folder / "told"
-        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
-        return [json.loads(line) for line in whole.splitlines()]
-
-    def end(self) -> tuple[int, str]:
-        try:
-            _, said = self.process.communicate(timeout=DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            _, said = self.process.communicate()
-            said += "(had to be killed by the test)"
-        self.said = said
-        return self.process.returncode, said
-
-    def assert_clean(self) -> None:
-        for notes in self.folder.glob("pids-*"):
-            for pid in notes.read_text().split():
-                assert not _alive(int(pid)), f"{notes.name}: {pid}\n{self.said}"
-        assert list(self.runtime.rglob("*")) == [self.runtime / "framefan"]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-@pytest.fixture
-def start(tmp_path):
-    runs = []
-
-    def begin(**plan: object) -> Run:
-        runs.append(Run(tmp_path, **plan))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        if run.process.poll() is None:
-            run.process.kill()
-            run.process.communicate()
+from staged_run import Run, alive
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -141,7 +54,7 @@ def test_a_second_signal_means_now(start) -> None:
     run = start(**{"1": "deaf", "demo": "deaf"}).ready()
     began = time.monotonic()
     run.process.send_signal(signal.SIGTERM)
-    run.wait_for(lambda: not _alive(run.pids("pool")[0]) and time.monotonic() > began + 0.4)
+    run.wait_for(lambda: not alive(run.pids("pool")[0]) and time.monotonic() > began + 0.4)
     run.process.send_signal(signal.SIGTERM)
     assert run.end()[0] == 130
     assert time.monotonic() - began < 0.95, "it waited for the grace of 1 s"
@@ -179,7 +92,7 @@ def test_a_death_is_seen_while_somebody_holds_the_link_open(start) -> None:
 def test_a_child_that_never_speaks_is_killed(start) -> None:
     run = start(demo="mute")
     run.wait_for(lambda: len(run.pids("demo")) == 2)
-    assert not _alive(run.pids("demo")[0])
+    assert not alive(run.pids("demo")[0])
     run.process.send_signal(signal.SIGTERM)
     code, said = run.end()
     assert code == 0
@@ -311,10 +224,10 @@ def test_a_taken_port_is_an_error_at_once(start) -> None:
 def test_killed_with_9_leaves_nothing_alive_and_the_next_start_works(start) -> None:
     run = start().ready()
     run.process.kill()
-    run.process.communicate()
+    run.process.wait()
     deadline = time.monotonic() + 2.0
     everyone = [run.pids(role)[0] for role in ("pool", "demo", "1")]
-    while any(_alive(pid) for pid in everyone):
+    while any(alive(pid) for pid in everyone):
         assert time.monotonic() < deadline, "children outlived their supervisor"
     (run.folder / "ready").unlink()
     again = start().ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,8 +58,42 @@ def test_death_waits_then_it_is_due_then_failed() -> None:
     assert post.state is State.FAILED
     assert not post.due(71.0)
     assert post.due(72.0)
-    assert post.facts().restarts == 3
-    assert post.facts().state == "failed"
+    assert post.facts(71.0).restarts == 3
+    assert post.facts(71.0).state == "failed"
+
+
+def test_who_waits_says_why_and_how_long() -> None:
+    post = watch()
+    assert (post.facts(0.0).reason, post.facts(0.0).next_start_s) == ("", None)
+    post.started(0.0, 1)
+    wait = post.died(10.0, "no_progress")
+    facts = post.facts(10.0)
+    assert (facts.state, facts.reason) == ("backoff", "no_progress")
+    assert facts.next_start_s == pytest.approx(wait)
+    assert post.facts(1e9).next_start_s == 0.0
+    post.started(11.0, 2)
+    assert (post.facts(11.0).reason, post.facts(11.0).next_start_s) == ("", None)
+
+
+def test_hopeless_is_failed_at_once() -> None:
+    post = watch()
+    post.started(0.0, 1)
+    assert post.died(1.0, "decoder_died", hopeless=True) == LIMITS.restarts_within_s
+    assert post.state is State.FAILED
+
+
+def test_renewed_it_is_due_and_no_death_counts_any_more() -> None:
+    post = watch()
+    for second in range(2):
+        post.started(second, 1)
+        post.died(second, "decoder_died")
+    post.stop()
+    post.renew(5.0, 7.0)
+    assert post.due(5.0)
+    assert (post.no_progress_s, post.restarts, post.facts(5.0).reason) == (7.0, 2, "")
+    post.started(5.0, 2)
+    assert post.died(6.0) <= LIMITS.restart_first_s
+    assert post.state is State.BACKOFF
 
 
 @given(st.lists(st.sampled_from(["started", "progressed", "died", "forgive"]), max_size=20))

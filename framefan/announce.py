@@ -1,0 +1,32 @@
+"""What a run says when it is ready: to a person what to open, to a machine one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from framefan import logs
+
+if TYPE_CHECKING:
+    from framefan.settings import Settings
+
+
+def announce(settings: Settings, url: str) -> None:
+    live = url.replace("http", "ws", 1) + "ws"
+    if settings.log_level not in ("debug", "info"):
+        return
+    if settings.log_format == "json":
+        logs.info("ready", url=url, websocket=live)
+        return
+    cameras = [f"{camera.name} ({camera.source})" for camera in settings.cameras]
+    workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    rows = [
+        ("page", url),
+        ("results", live),
+        ("cameras" if len(cameras) > 1 else "camera", ", ".join(cameras)),
+        ("predictor", f"{settings.predictor}, {workers}"),
+        ("stop", "Ctrl-C"),
+    ]
+    text = "\n".join(f"  {name:<10}{value}" for name, value in rows)
+    sys.stderr.write(f"\nframefan is ready\n{text}\n\n")
+    sys.stderr.flush()

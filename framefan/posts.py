@@ -1,0 +1,179 @@
+"""The process tree at work: one post for each place in it, and the child that fills it just now.
+
+    a capture's post:  stays
+                       leaves for good    (its camera was removed)   stop, kill, then no post
+                       leaves to return   (its camera was changed)   stop, kill, then a new child
+
+A camera that comes back while its old capture is still leaving takes over that post: there are
+never two captures of one name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import subprocess
+from typing import TYPE_CHECKING
+
+from framefan import processes
+from framefan.errors import LinkClosed
+from framefan.messages import Stop, ToSupervisor
+from framefan.stderr import Stderr
+from framefan.watch import Watch
+
+if TYPE_CHECKING:
+    import selectors
+    import socket
+    from collections.abc import Iterator
+
+    from framefan.processes import Child, Stage
+    from framefan.reload import Plan
+    from framefan.settings import CameraSettings, Settings
+
+LEAVE_S = 3.0
+"""What a capture that has to go gets to end by itself, or the run's grace if that is shorter."""
+_EXIT_S = 0.1
+"""What a child that closed its link gets to finish exiting, so that its exit code is its own."""
+
+
+class Fate(enum.Enum):
+    STAYS = "stays"
+    GOES = "goes"
+    RETURNS = "returns"
+
+
+class Post:
+    """One place in the process tree."""
+
+    def __init__(self, stage: Stage, watch: Watch, inherited_fd: int = -1) -> None:
+        self.stage = stage
+        self.watch = watch
+        self.inherited_fd = inherited_fd
+        self.child: Child | None = None
+        self.stderr: Stderr | None = None
+        self.fate = Fate.STAYS
+        self.late = False
+        """Added or changed while the run was on: its errors are its own, and end nothing."""
+        self.hopeless = False
+        """Its child has said that it cannot go on."""
+        self._kill_at = float("inf")
+
+    def start(self, settings: Settings, selector: selectors.BaseSelector, now: float) -> None:
+        """Raises OSError where there is no memory, process or descriptor left for it."""
+        role = self.watch.role
+        stderr = None
+        if self.stage.overheard:
+            stderr = Stderr(self.watch.title, selector, settings.camera(role).source)
+        try:
+            self.child = processes.Child(
+                self.stage,
+                role,
+                settings,
+                ToSupervisor,
+                self.inherited_fd,
+                stderr.theirs if stderr else None,
+            )
+        except OSError:
+            if stderr:
+                stderr.close_theirs()
+                stderr.finish()
+            raise
+        if stderr:
+            stderr.close_theirs()
+        self.stderr = stderr
+        self.hopeless = False
+        self.watch.started(now, self.child.pid)
+
+    def bury(self) -> str:
+        """Kill it if need be, wait for it, pass on its last words; how it ended."""
+        child, self.child = self.child, None
+        assert child is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.process.wait(_EXIT_S)
+        child.kill()
+        if self.stderr:
+            self.stderr.finish()
+            self.stderr = None
+        return child.ending
+
+    def stop(self) -> None:
+        """Ask its child to end; deaths are no news from here on."""
+        self.watch.stop()
+        if self.child:
+            with contextlib.suppress(LinkClosed):
+                self.child.link.offer(Stop())
+            self.child.terminate()
+
+    # ---- leaving -----------------------------------------------------------------------------
+
+    def leave(self, fate: Fate, kill_at: float) -> None:
+        if self.fate is Fate.STAYS:
+            self._kill_at = kill_at
+            self.stop()
+        self.fate = fate
+        self.late = True
+
+    def outstays(self, now: float) -> bool:
+        return self.fate is not Fate.STAYS and self.child is not None and now >= self._kill_at
+
+    def has_left(self) -> bool:
+        return self.fate is not Fate.STAYS and self.child is None
+
+    def renew(self, camera: CameraSettings, now: float) -> None:
+        """Its old child is gone: the next one is due, for the camera as it is now."""
+        self.fate = Fate.STAYS
+        self.watch.renew(now, camera.no_progress_s)
+
+    def next_event(self) -> float:
+        """The time at which this post next needs a look."""
+        leaving = self._kill_at if self.fate is not Fate.STAYS else float("inf")
+        said = self.stderr.next_event() if self.stderr else float("inf")
+        return min(self.watch.next_event(), leaving, said)
+
+
+class Tree:
+    """All posts, in the order they are started: pool, captures, gateway."""
+
+    def __init__(self, settings: Settings, web: socket.socket, pool: socket.socket) -> None:
+        limits = settings.limits
+        self._limits = limits
+        watch = Watch("pool", "", limits.no_progress_s, limits)
+        self.pool = Post(processes.POOL, watch, pool.fileno())
+        self.captures = {camera.name: self._capture(camera) for camera in settings.cameras}
+        watch = Watch("gateway", "1", limits.no_progress_s, limits)
+        self.gateway = Post(processes.GATEWAY, watch, web.fileno())
+
+    def __iter__(self) -> Iterator[Post]:
+        return iter([self.pool, *self.captures.values(), self.gateway])
+
+    def _capture(self, camera: CameraSettings) -> Post:
+        watch = Watch("capture", camera.name, camera.no_progress_s, self._limits)
+        return Post(processes.CAPTURE, watch)
+
+    def living(self) -> list[Post]:
+        return [post for post in self if post.child]
+
+    def follow(self, plan: Plan, settings: Settings, now: float) -> None:
+        """Send away what was removed or changed, and make posts for what was added."""
+        kill_at = now + min(LEAVE_S, self._limits.grace_s)
+        for name in plan.removed:
+            self.captures[name].leave(Fate.GOES, kill_at)
+        for name in plan.changed:
+            self.captures[name].leave(Fate.RETURNS, kill_at)
+        for name in plan.added:
+            if name in self.captures:  # still leaving
+                self.captures[name].leave(Fate.RETURNS, kill_at)
+            else:
+                self.captures[name] = self._capture(settings.camera(name))
+                self.captures[name].late = True
+        self.settle(settings, now)
+
+    def settle(self, settings: Settings, now: float) -> bool:
+        """Let go of posts whose child has left, or make them due again; whether there were any."""
+        left = [name for name, post in self.captures.items() if post.has_left()]
+        for name in left:
+            if self.captures[name].fate is Fate.GOES:
+                del self.captures[name]
+            else:
+                self.captures[name].renew(settings.camera(name), now)
+        return bool(left)

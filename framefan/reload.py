@@ -1,0 +1,222 @@
+"""`framefan reload`: the configuration read again, and the running cameras made what it says.
+
+1. The run reads its configuration anew with the very arguments and environment it was started with.
+   A thread does that: the file may lie on a disk that does not answer, and the loop goes on.
+2. What is wrong with it, anywhere, changes nothing.
+3. Cameras are told apart by their names. One that is equal in every field is not touched.
+4. Whatever else has changed is only named: it takes effect at the next start.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from framefan import clock, logs
+from framefan.configure import Invocation
+from framefan.control import ask
+from framefan.errors import EXIT_FAILED, FramefanError, RunError
+from framefan.messages import NotDone, Reload, Reloaded
+from framefan.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framefan.control import Client
+    from framefan.settings import CameraSettings
+
+READ_S = 10.0
+"""What reading the configuration may take."""
+_LOOK_S = 0.02
+_ANSWER_S = READ_S + 5.0
+_OURS = ("cameras", "run_dir", "limits")
+"""Fields of Settings that are not keys of the file, or compared by themselves."""
+_KEYS = {"origins": "origin", "duration_s": "duration"}
+"""Fields whose key has another name."""
+UNDER_WAY = NotDone(
+    EXIT_FAILED,
+    "another reload is under way",
+    "the configuration is being read",
+    "wait for its answer, then try again",
+)
+STOPPING = NotDone(EXIT_FAILED, "the run is stopping", "it was asked to", "start it again")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Names of cameras, by what becomes of each."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    kept: list[str]
+    notes: list[str] = []
+
+    def line(self) -> str:
+        """For the log."""
+        parts = [("added", self.added), ("changed", self.changed), ("removed", self.removed)]
+        said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
+        return f"reload: {said or 'no camera changed'}"
+
+
+def plan(old: Settings, new: Settings) -> Plan:
+    """What it takes to make the cameras of `old` those of `new`."""
+    before = {camera.name: camera for camera in old.cameras}
+    after = {camera.name: camera for camera in new.cameras}
+    both = [name for name in after if name in before]
+    made = Plan(
+        added=[name for name in after if name not in before],
+        changed=[name for name in both if after[name] != before[name]],
+        removed=[name for name in before if name not in after],
+        kept=[name for name in both if after[name] == before[name]],
+    )
+    renamed = _renamed(made, before, after)
+    return msgspec.structs.replace(made, notes=[*renamed, *_later(old, new)])
+
+
+def _renamed(
+    made: Plan, before: dict[str, CameraSettings], after: dict[str, CameraSettings]
+) -> list[str]:
+    """A new name for the same source is another camera: clients know cameras by their names."""
+    return [
+        f"{new} has the source that {old} had: under another name it is another camera"
+        for old in made.removed
+        for new in made.added
+        if before[old].source == after[new].source
+    ]
+
+
+def _later(old: Settings, new: Settings) -> list[str]:
+    changed = [
+        (_KEYS.get(key, key), getattr(old, key), getattr(new, key))
+        for key in Settings.__struct_fields__
+        if key not in _OURS
+    ]
+    changed += [
+        (f"limits.{key}", getattr(old.limits, key), getattr(new.limits, key))
+        for key in old.limits.__struct_fields__
+    ]
+    return [_note(key, was, is_) for key, was, is_ in changed if was != is_]
+
+
+def _note(key: str, was: Any, is_: Any) -> str:
+    if key == "token":
+        return "the token changed: takes effect at the next start"
+    return f"{key} changed from {_shown(was)} to {_shown(is_)}: takes effect at the next start"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+
+
+class Reloads:
+    """The supervisor's side: one at a time, read in a thread, done in the loop by `act`."""
+
+    def __init__(
+        self,
+        started_as: Settings,
+        invocation: Invocation | None,
+        act: Callable[[Plan, Settings], None],
+    ) -> None:
+        self._now = started_as
+        self._invocation = invocation
+        self._act = act
+        self._reading: _Reading | None = None
+        self._client: Client | None = None
+
+    def ask(self, client: Client) -> None:
+        if self._reading and self._reading.is_alive():
+            client.answer(UNDER_WAY)
+        elif self._invocation is None:  # nobody that starts us leaves it out, but tests
+            client.answer(NotDone(EXIT_FAILED, "this run cannot be reloaded"))
+        else:
+            self._client = client
+            self._reading = _Reading(self._invocation, clock.now() + READ_S)
+            self._reading.start()
+
+    def next_event(self) -> float:
+        """While somebody waits, the thread is looked at often: it has no other way to call."""
+        return clock.now() + _LOOK_S if self._client else float("inf")
+
+    def tick(self, now: float) -> None:
+        reading, client = self._reading, self._client
+        if reading is None or client is None:
+            return
+        if not reading.is_alive():
+            answer = self._done(reading)
+        elif now >= reading.deadline:
+            answer = self._refuse(_too_slow(self._invocation))
+        else:
+            return
+        self._client = None
+        client.answer(answer)
+
+    def _done(self, reading: _Reading) -> Reloaded | NotDone:
+        if reading.settings is None:
+            return self._refuse(reading.error)
+        made = plan(self._now, reading.settings)
+        logs.info(made.line())
+        self._now = msgspec.structs.replace(self._now, cameras=reading.settings.cameras)
+        if made.added or made.changed or made.removed:
+            self._act(made, reading.settings)
+        notes = [*made.notes, *reading.notes]
+        return Reloaded(made.added, made.changed, made.removed, made.kept, notes)
+
+    def _refuse(self, error: FramefanError) -> NotDone:
+        logs.error(f"reload: nothing changed: {error.what}", why=error.why)
+        texts = (logs.clean(text) for text in (error.what, error.why, error.fix))
+        return NotDone(error.exit_code, *texts)
+
+
+def _too_slow(invocation: Invocation | None) -> RunError:
+    return RunError(
+        f"the configuration was not read within {READ_S:g} s",
+        f"{invocation.config if invocation else ''} or a file that it names does not answer",
+        "look whether its disk is there and whether it is a file at all, then try again",
+    )
+
+
+class _Reading(threading.Thread):
+    """Reads the configuration once; a daemon, as nothing can end it when a disk hangs."""
+
+    def __init__(self, invocation: Invocation, deadline: float) -> None:
+        super().__init__(name="reload", daemon=True)
+        self._invocation = invocation
+        self.deadline = deadline
+        self.settings: Settings | None = None
+        self.notes: list[str] = []
+        self.error: FramefanError = RunError("the configuration was not read")
+
+    def run(self) -> None:
+        try:
+            settings, self.notes = self._invocation.read_again()
+        except FramefanError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 - the border of the thread: a person gets a line
+            self.error = RunError(f"an error of framefan's own: {type(error).__name__}: {error}")
+        else:
+            self.settings = settings
+
+
+# ---- the command -------------------------------------------------------------------------------
+
+
+def show(name: str, as_json: bool) -> int:
+    """Have the run of that name reload, and print what it did. Raises FramefanError."""
+    done = ask(name, Reload(), _ANSWER_S)
+    if as_json:
+        facts = {key: getattr(done, key) for key in done.__struct_fields__}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts)).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(lines(done)) + "\n")
+    return 0
+
+
+def lines(done: Reloaded) -> list[str]:
+    parts = [("added", done.added), ("changed", done.changed), ("removed", done.removed)]
+    said = [f"{word:<9}{name}" for word, names in parts for name in names]
+    return (said or ["nothing changed"]) + [f"note     {note}" for note in done.notes]
