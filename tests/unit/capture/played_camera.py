@@ -29,7 +29,6 @@ class PlayedSource:
     def __init__(self) -> None:
         self.skipped = 0
         self.stale = False
-        self.stale = False
         self.pts: float | None = None
         self.due = 0.0
         self.picture: NDArray[Any] = np.zeros((24, 32, 3), np.uint8)

@@ -143,6 +143,22 @@ def test_the_sources_own_time_travels_with_the_frame(played: Played):
     assert [ready.pts for ready in played.ready] == [0.5, None, 7.25]
 
 
+# ---- stale pictures ------------------------------------------------------------------------------
+
+
+def test_a_stale_picture_is_counted_and_neither_decoded_nor_shown(played: Played):
+    played.begin()
+    played.step()
+    shown, decoded = len(played.ready), played.source.retrieved
+    played.source.stale = True
+    played.step(5)
+    assert (len(played.ready), played.source.retrieved) == (shown, decoded)
+    played.source.stale = False
+    played.step()
+    assert played.ready[-1].frame == 6
+    assert (played.ready[-1].captured, played.ready[-1].no_slot) == (7, 5)
+
+
 # ---- failures ------------------------------------------------------------------------------------
 
 
