@@ -175,6 +175,20 @@ def test_a_loss_that_was_not_told_yet_is_told_by_nobody_after_it_is_gone() -> No
 
 
 @pytest.mark.parametrize("contract", [Contract(), EVERY])
+def test_what_a_replay_had_still_to_tell_is_gone_with_its_camera(contract: Contract) -> None:
+    run = Run("a")
+    run.result("a", 0)
+    run.result("a", 1, kind="lost")
+    reader = Reader(run.hub, contract, opening=Opening(history=5))
+    assert reader.client.outbox._carry
+    run.remove("a")
+    assert reader.client.outbox.in_step
+    run.table("a")
+    run.result("a", 2)
+    assert (reader.received[-1]["seq"], reader.received[-1]["missed"]) == (2, 0)
+
+
+@pytest.mark.parametrize("contract", [Contract(), EVERY])
 def test_who_waits_for_a_camera_that_goes_is_told_that_it_is_not_recovered(
     contract: Contract,
 ) -> None:
@@ -232,6 +246,7 @@ def visit(run: Run, camera: str) -> None:
     run.result(camera, 1, kind="lost")
     run.result(camera, 2, payload=[])
     run.result(camera, 4)
+    run.result(camera, 5, payload=[])
     run.remove(camera, "stays")
 
 
@@ -278,10 +293,11 @@ def test_a_thousand_cameras_come_and_go_and_leave_nothing() -> None:
     assert "cam999" not in b"".join(Metrics(run.tally, run.intake).parts()).decode()
     for reader in readers:
         account = reader.client.outbox.account()
-        assert account.offered == account.sent + account.missed == 1000 * 5
+        assert account.offered == account.sent + account.missed == 1000 * 6
         assert not reader.client.group.feed.lines
+        assert not getattr(reader.client.group.feed, "_trailing", None)
     total = run.hub.totals()
-    assert total.offered == total.sent + total.missed == 1000 * 5 * len(readers)
+    assert total.offered == total.sent + total.missed == 1000 * 6 * len(readers)
 
 
 def test_what_a_full_line_is_due_is_kept_until_it_drains() -> None:
@@ -296,9 +312,9 @@ def test_what_a_full_line_is_due_is_kept_until_it_drains() -> None:
     assert account.pending == 20
     slow.drain(1000)
     for number in range(20):
-        assert said(slow, f"cam{number}") == [4, "ended"]
+        assert said(slow, f"cam{number}") == [5, "ended"]
     account = slow.client.outbox.account()
-    assert account.offered == account.sent + account.missed == 101
+    assert account.offered == account.sent + account.missed == 121
     slow.check_holes()
 
 
@@ -336,6 +352,9 @@ async def test_a_camera_is_known_as_soon_as_the_table_has_it_and_no_longer(
         assert answer["error"]["code"] == 102
     async with talking(gateway, "?camera=new") as talk:
         assert (await talk.closed())[0] == 4400
+    table(gateway, "new")
+    async with talking(gateway, "?camera=cam") as talk:
+        assert (await talk.closed())[0] == 4400, "it is in the settings of the start only"
 
 
 async def test_a_since_of_a_camera_that_is_gone_is_answered(gateway: Gateway) -> None:
