@@ -140,9 +140,8 @@ class Camera:
     def _is_known(self, next_try_at: float | None) -> bool:
         if next_try_at is None or self._next_try_at is None:
             return next_try_at is self._next_try_at
-        expected = max(
-            self._next_try_at, clock.now()
-        )  # one that is overdue is announced as due now
+        # One that is overdue is announced as due at once, again and again.
+        expected = max(self._next_try_at, clock.now())
         return abs(next_try_at - expected) < _SAME_TRY_S
 
     # ---- its process -------------------------------------------------------------------------
