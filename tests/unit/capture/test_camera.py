@@ -148,7 +148,7 @@ def test_the_sources_own_time_travels_with_the_frame(played: Played):
 
 def test_a_stale_picture_is_counted_and_neither_decoded_nor_shown(played: Played):
     played.begin()
-    played.step()
+    played.step(2)  # opens, and takes the first one
     shown, decoded = len(played.ready), played.source.retrieved
     played.source.stale = True
     played.step(5)
