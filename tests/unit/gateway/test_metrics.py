@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_fakes import outcome, parts, state, status
+from gateway_fakes import outcome, parts, state
 from prometheus_client.parser import text_string_to_metric_families
 from waiting import wait_until
 from websockets.datastructures import Headers
@@ -125,20 +125,6 @@ def test_a_camera_is_in_one_state_and_a_state_unknown_here_is_told_too() -> None
     assert total(samples, "camera_state", camera="odd") == 1
     assert value(samples, "workers", state="busy") == 1
     assert value(samples, "worker_busy_ratio", worker="1") == 0.25
-
-
-def test_changes_of_state_are_counted_by_reason() -> None:
-    run = Run({"front": CAMERA})
-    for name, reason in [("backoff", "dns"), ("backoff", "dns"), ("live", "")]:
-        run.take(parts("status/front/", status(name, "front", reason=reason)))
-    run.take(parts("status/front/", status(HOSTILE, "front", reason=HOSTILE)))
-    samples = run.samples()
-    found = {
-        (dict(of)["state"], dict(of)["reason"]): count
-        for (name, of), count in samples.items()
-        if name == "framefan_camera_state_changes_total"
-    }
-    assert found == {("stalled", ""): 1, ("backoff", "dns"): 2, ("live", ""): 1, ("other",) * 2: 1}
 
 
 def test_clients_and_deliveries_are_of_now_and_balance() -> None:

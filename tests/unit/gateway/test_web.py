@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import re
 import uuid
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +15,10 @@ from gateway_server import LARGE, WAIT_S, Gateway, read, running, until
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan import clock, protocol
+from framefan import protocol
 from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
 from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan.states import REASONS
 from framefan_gateway import listing
 from framefan_gateway.contract import DEFAULT, Contract
 from framefan_gateway.group import Line
@@ -99,12 +97,6 @@ def test_the_page_asks_nobody_else_and_writes_no_markup(site: Site) -> None:
     assert "style=" not in html
     assert "innerHTML" not in script
     assert "http:" not in script
-
-
-def test_the_page_has_the_reasons_of_the_table_in_words(site: Site) -> None:
-    script = site.get("/app.js").body.decode()
-    table = script.partition("const REASONS = {")[2].partition("};")[0]
-    assert dict(re.findall(r'(\w+): "(.*?)",\n', table)) == REASONS
 
 
 def test_a_websocket_upgrade_is_let_through(site: Site) -> None:
@@ -239,38 +231,6 @@ def test_ready_is_a_gateway_a_worker_and_every_camera_live_once(site: Site) -> N
 def test_a_camera_that_says_why_it_is_not_live_does_not_hold_readiness(site: Site) -> None:
     site.state(state({"cam": CameraFacts(state="reconnecting", reason="refused")}))
     assert ready(site)[0] == 200
-
-
-def test_a_camera_counts_for_readiness_while_the_table_has_it(site: Site) -> None:
-    cameras = {"cam": CameraFacts(state="live", been_live=True)}
-    site.state(state(cameras))
-    assert ready(site)[0] == 200
-    site.state(state(cameras | {"new": CameraFacts(state="connecting")}))
-    assert ready(site)[0] == 503
-    site.state(state(cameras | {"new": CameraFacts(state="backoff", reason="dns")}))
-    assert ready(site)[0] == 200
-    site.state(state({"new": CameraFacts(state="live", been_live=True)}))
-    assert list(ready(site)[1]["cameras"]) == ["new"]
-
-
-def test_status_tells_how_a_camera_is_and_when_it_is_tried_next(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    down = CameraFacts(
-        state="backoff", reason="dns", message="no host", since=90.0, next_try_s=30.0, fps=12.5
-    )
-    site.state(state({"cam": down, "live": CameraFacts(state="live")}, ts=100.0), now=5.0)
-    left = []
-    for now in (5.0, 12.0, 99.0):
-        monkeypatch.setattr(clock, "now", lambda now=now: now)
-        cameras = json.loads(site.get("/api/status").body)["cameras"]
-        left.append(cameras["cam"]["next_try_s"])
-    assert left == [30.0, 23.0, 0.0]
-    told = {name: cameras["cam"][name] for name in ("state", "reason", "message", "since", "fps")}
-    assert told == {
-        "state": "backoff", "reason": "dns", "message": "no host", "since": 90.0, "fps": 12.5,
-    }  # fmt: skip
-    assert cameras["live"]["next_try_s"] is None
 
 
 def test_status_is_the_pools_table_with_our_clients_of_now(site: Site) -> None:
