@@ -97,20 +97,22 @@ def _final_answer(url: str, until: float) -> Answer | None:
             proof = login.authorization(answer.challenges, account, method, uri)
             if proof is not None:
                 continue
-        if answer.status not in _REDIRECTS or not _may_follow(url, answer.location):
+        place = _followed(url, answer.location) if answer.status in _REDIRECTS else None
+        if place is None:
             return answer
-        url, proof = urljoin(url, answer.location), None
+        url, proof = place, None
     return answer
 
 
-def _may_follow(url: str, location: str) -> bool:
-    """To the same kind of source only: never from the network to a file."""
-    scheme = urlsplit(url).scheme.lower()[:4]
+def _followed(url: str, location: str) -> str | None:
+    """Where a redirect leads, if to the same kind of source: never from the network to a file."""
     try:
-        check_url(urljoin(url, location))
-    except UsageError:
-        return False
-    return bool(location) and urlsplit(urljoin(url, location)).scheme in _SCHEMES[scheme]
+        place = urljoin(url, location)
+        check_url(place)
+    except (ValueError, UsageError):
+        return None
+    same_kind = _SCHEMES[urlsplit(url).scheme.lower()[:4]]
+    return place if location and urlsplit(place).scheme in same_kind else None
 
 
 def _account(url: str) -> login.Account | None:

@@ -90,7 +90,7 @@ def _addresses(host: str, port: int, timeout_s: float) -> list[str]:
         return lookup.result(timeout_s)
     except TimeoutError:
         why = f"no name server answered within {timeout_s:g} s"
-    except (OSError, UnicodeError) as error:  # UnicodeError: no name can be spelt like this
+    except (OSError, ValueError) as error:  # ValueError: no name can be spelt like this
         why = getattr(error, "strerror", "") or "it is no name that a host can have"
     raise SourceError(
         "dns",
@@ -104,5 +104,5 @@ def _look_up(host: str, port: int, lookup: Future[list[str]]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         lookup.set_result([str(sockaddr[0]) for *_, sockaddr in found])
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         lookup.set_exception(error)

@@ -1,0 +1,131 @@
+"""Connections to cameras, and the reasons why there are none."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from waiting import SCALE, wait_until
+
+from framefan import clock
+from framefan.errors import SourceError
+from framefan_capture import reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def failure(url: str, timeout_s: float = 1.0) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        reach.check_reachable(url, timeout_s)
+    assert all((caught.value.what, caught.value.why, caught.value.fix))
+    return caught.value
+
+
+def test_a_port_that_takes_a_connection():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for host in ("127.0.0.1", "localhost"):
+            reach.check_reachable(f"rtsp://{host}:{port}/", 1)
+
+
+def test_a_closed_port_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert failure(f"http://127.0.0.1:{port}/").reason == "refused"
+
+
+def test_a_host_that_does_not_take_the_connection_times_out():
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        held = []
+        for _ in range(4):  # a full backlog drops further connections, as a dead host does
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            held.append(sock)
+        before = clock.now()
+        assert failure(f"rtsp://127.0.0.1:{address[1]}/cam", 0.3).reason == "timeout"
+        assert clock.now() - before < 0.3 + SCALE
+        for sock in held:
+            sock.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (errno.EHOSTUNREACH, "timeout"),
+        (errno.ENETUNREACH, "timeout"),
+        (errno.ETIMEDOUT, "timeout"),
+        (errno.EACCES, "unknown"),
+    ],
+)
+def test_what_the_system_says(code: int, reason: str, monkeypatch: pytest.MonkeyPatch):
+    def connect(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    error = failure("rtsp://127.0.0.1/")
+    assert (error.reason, error.why) == (reason, os.strerror(code))
+
+
+@pytest.mark.parametrize("host", ["camera.invalid", "x" * 70 + ".invalid", "a..b", "a\0b"])
+def test_a_host_that_is_not_there_is_dns(host: str):
+    assert failure(f"rtsp://{host}/").reason == "dns"
+
+
+class NameServer:
+    """Stands in for the system's resolver: waits until it is told to answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.addresses = ["127.0.0.1"]
+        self.answers = threading.Event()
+
+    def __call__(self, host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        self.asked.append(host)
+        assert self.answers.wait(30)
+        kind = socket.AF_INET, socket.SOCK_STREAM, 6, ""
+        return [(*kind, (address, port)) for address in self.addresses]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
+    server = NameServer()
+    monkeypatch.setattr(reach, "_lookups", {})
+    monkeypatch.setattr(reach.socket, "getaddrinfo", server)
+    yield server
+    server.answers.set()
+    wait_until(lambda: all(lookup.done() for lookup in reach._lookups.values()))
+
+
+def test_a_name_server_that_is_silent_costs_no_more_than_the_limit(names: NameServer):
+    threads = threading.active_count()
+    for _ in range(3):
+        before = clock.now()
+        error = failure("rtsp://camera/", 0.2)
+        assert error.reason == "dns"
+        assert "looked up" in error.what
+        assert clock.now() - before < 0.2 + SCALE
+    assert threading.active_count() == threads + 1  # one lookup, however often it is asked for
+    assert names.asked == ["camera"]
+
+
+def test_each_try_after_an_answer_looks_up_anew(names: NameServer, monkeypatch: pytest.MonkeyPatch):
+    names.answers.set()
+    monkeypatch.setattr(reach, "_first_that_answers", lambda *_: socket.socket())
+    for _ in range(3):
+        reach.check_reachable("rtsp://camera/", 1)
+    assert names.asked == ["camera"] * 3
+
+
+def test_the_next_address_is_tried_where_one_refuses():
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        reach._first_that_answers(["127.0.0.3", "127.0.0.2"], port, clock.now() + 1).close()
+        with pytest.raises(ConnectionRefusedError):
+            reach._first_that_answers(["127.0.0.2", "127.0.0.3"][1:], port, clock.now() + 1)
