@@ -87,4 +87,4 @@ clean: ## remove what make made
 
 .venv-opencv4/.installed: $(SETUP)
 	$(NEED_PYTHON)
-	@$(PYTHON) .ci/setup.py .venv-opencv4 test --opencv '>=4.9,!=4.11.0.86,<5'
+	@$(PYTHON) .ci/setup.py .venv-opencv4 test --opencv '>=4.13,<5'
