@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from framefan.settings import CameraSettings
     from framefan_capture.feed import Feed
 
-LEAST_WAIT_S = 0.05
+LEAST_WAIT_S = 0.1
 """Before any new try, whatever the settings and the dice say: a dead camera costs no core."""
 _HEALTHY_S = 60.0
 """A camera that was live for so long has earned a fresh start."""
