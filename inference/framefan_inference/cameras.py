@@ -51,6 +51,10 @@ class Camera:
         self.link: Link[ToPool] | None = None
         self.is_removed = False
         self.next_frame: int = before.next_frame if before else 0
+        self.began = 0
+        """The number of the first frame that its source, as it is now, has or had."""
+        self._from_start = before is not None
+        """The next process reads another source than the one before, or the same once more."""
         self._before: Totals = before.totals() if before else (0, 0, 0, 0)
         self._latest: Ready | SourceStatus | None = None
         """It holds the counters of this capture process."""
@@ -154,6 +158,8 @@ class Camera:
         self._is_down = False
         self.next_frame = max(self.next_frame, frame)
         stays = self.has_ended
+        if self._from_start and pid != self.facts.pid:
+            self.began, self._from_start = self.next_frame, False
         self._begins_anew = self._begins_anew and pid == self.facts.pid
         self.link = link
         self.facts.pid = pid
@@ -202,6 +208,8 @@ class Camera:
         was_removed, self.is_removed = self.is_removed, False
         if settings == self.settings and not was_removed:
             return None
+        another = settings.source != self.settings.source
+        self._from_start |= another or was_removed or self.facts.state == "ended"
         self.settings = settings
         self.facts.source, self.facts.mode = str(settings.source), settings.mode
         self._begins_anew = True

@@ -67,9 +67,10 @@ class Captures:
             self._pool.drop(camera.link)
         self._orphan(camera)
         self._pool.status(camera.hello(link, hello.pid, hello.frame))
-        facts = (camera.next_frame, self._pool.settings.slots, camera.has_ended)
+        epoch, slots = self._pool.publisher.epoch, self._pool.settings.slots
+        facts = (camera.next_frame, slots, camera.has_ended, camera.began)
         with contextlib.suppress(LinkClosed):  # its end is read right after
-            link.send(Welcome(self._pool.publisher.epoch, *facts))
+            link.send(Welcome(epoch, *facts))
         self._pool.loop.watch(link.fileno(), partial(self._listen, camera, link))
         self._listen(camera, link, rest)
 

@@ -9,6 +9,7 @@ import pytest
 from camera_words import LARGER, SETTINGS, ready, said, told
 
 from framefan.messages import ChildFacts
+from framefan.secret import SourceText
 from framefan.states import REASONS
 from framefan_inference.cameras import Camera
 from framefan_inference.ledger import Ledger
@@ -161,3 +162,42 @@ def test_a_camera_that_comes_back_has_its_numbers_and_nothing_else(
     assert told(back.ready(ready(5, LARGER, captured=1))) == ("live", "")
     facts = back.measure(Ledger([SETTINGS], 0.5), slots=5)
     assert (facts.captured, facts.superseded_by) == (11, {MAX_FPS: 2})
+
+
+# ---- where in the source the numbers begin -------------------------------------------------------
+
+
+def began(camera: Camera, link: Any, pid: int) -> int:
+    camera.gone()
+    camera.hello(link, pid, 0)
+    return camera.began
+
+
+def test_a_process_that_died_goes_on_in_the_file_it_was_in(camera: Camera, link: Any) -> None:
+    camera.hello(link, 7, 0)
+    camera.ready(ready(99))
+    assert began(camera, link, 8) == 0
+    camera.change(msgspec.structs.replace(SETTINGS, max_fps=5.0))
+    assert began(camera, link, 9) == 0, "the same file, read a little differently"
+
+
+def test_another_file_is_read_from_its_start(camera: Camera, link: Any) -> None:
+    camera.hello(link, 7, 0)
+    camera.ready(ready(99))
+    camera.change(msgspec.structs.replace(SETTINGS, source=SourceText("other.mp4")))
+    camera.hello(link, 7, 0)  # the old process, which asks again
+    camera.ready(ready(109))
+    assert began(camera, link, 8) == 110
+    camera.ready(ready(149))
+    assert began(camera, link, 9) == 110, "that one died in the middle"
+
+
+def test_a_file_that_had_ended_or_was_removed_is_read_again(camera: Camera, link: Any) -> None:
+    camera.hello(link, 7, 0)
+    camera.ready(ready(99))
+    camera.source_status(said("ended"))
+    camera.change(CHANGED)
+    assert began(camera, link, 8) == 100
+    camera.ready(ready(119))
+    back = Camera(CHANGED, camera)
+    assert began(back, link, 9) == 120
