@@ -52,6 +52,20 @@ except FramefanError as error:
 """
 
 
+_CALLABLE = """
+import sys
+from pathlib import Path
+from framefan import userfile
+path, name = Path(sys.argv[1]).absolute(), sys.argv[2]
+try:
+    found = getattr(userfile.load(path), name, None)
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {userfile.told(error)}")
+if not callable(found):
+    sys.exit(f"it holds no function {name}")
+"""
+
+
 class Level(enum.Enum):
     OK = "ok"
     WARN = "warn"
@@ -101,6 +115,7 @@ def _findings(given: Sequence[str], options: Options) -> Iterator[Finding]:
         yield check(settings)
     for camera in settings.cameras:
         yield _source(camera)
+        yield from _doubts(camera)
 
 
 def _failure(subject: str, error: FramefanError) -> Finding:
@@ -222,6 +237,8 @@ def _ring_bytes(settings: Settings, camera: CameraSettings) -> int:
         numbers = size.split("x")
         if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
             width, height = int(numbers[0]), int(numbers[1])
+    if most := sources.parse_size(camera.max_size):
+        width, height = min(width, most[0]), min(height, most[1])
     return PAGE + settings.slots * stride(width * height * 3)
 
 
@@ -248,6 +265,8 @@ def _source(camera: CameraSettings) -> Finding:
     shown = str(camera.source)
     if spec.kind in ("file", "pattern"):
         return Finding(Level.OK, camera.name, f"{shown} can be read")
+    if spec.kind == "callable":
+        return _callable(camera)
     if spec.kind == "webcam" and not os.access(f"/dev/video{spec.value}", os.R_OK | os.W_OK):
         return Finding(
             Level.PROBLEM,
@@ -256,3 +275,33 @@ def _source(camera: CameraSettings) -> Finding:
             "check the number with: ls /dev/video*; sudo usermod -aG video $USER",
         )
     return Finding(Level.OK, camera.name, shown)
+
+
+def _callable(camera: CameraSettings) -> Finding:
+    """The file is imported; the function is not called, as that may take the camera."""
+    path, name = sources.target(camera.source.reveal())
+    tried = _try(_CALLABLE, path, name)
+    if tried.returncode == 0:
+        return Finding(Level.OK, camera.name, f"{camera.source} loads")
+    cure = "import it by itself to see the whole error"
+    return Finding(Level.PROBLEM, camera.name, f"{camera.source}: {_last_line(tried.stderr)}", cure)
+
+
+def _doubts(camera: CameraSettings) -> Iterator[Finding]:
+    """Settings that are allowed, and hardly what somebody means."""
+    doubts = [
+        (
+            0 < camera.max_fps < 1 / camera.stalled_s,
+            f"max_fps {camera.max_fps:g} is slower than stalled_s {camera.stalled_s:g}:"
+            " it will be told as stalled between two frames",
+            f"set stalled_s to more than {1 / (camera.max_fps or 1):g}",
+        ),
+        (
+            0 < camera.frozen_s <= camera.stalled_s,
+            f"frozen_s {camera.frozen_s:g} is not longer than stalled_s {camera.stalled_s:g}",
+            "set frozen_s to some seconds more, or to 0 for never",
+        ),
+    ]
+    for is_so, text, cure in doubts:
+        if is_so:
+            yield Finding(Level.WARN, camera.name, text, cure)

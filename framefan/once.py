@@ -18,6 +18,7 @@ from framefan import clock, processes, status
 from framefan.configure import configure
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
 from framefan.options import Options
+from framefan.states import FLOWING
 
 _LOOK_S = 0.25
 _GRACE_S = 15.0
@@ -43,10 +44,12 @@ def first_result(source: str, predictor: str, timeout_s: float, compact: bool) -
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
         try:
             message = _receive(run, name, clock.now() + timeout_s)
+            # Before it is ended: its table says what became of the camera.
+            why = "" if message else _reason(name)
         finally:
             _end(run)
         if message is None:
-            return _explain(run, log, timeout_s)
+            return _explain(run, log, why, timeout_s)
     sys.stdout.write(json.dumps(message, indent=None if compact else 2) + "\n")
     return EXIT_OK if message["type"] == "result" else EXIT_FAILED
 
@@ -103,7 +106,24 @@ def _end(run: subprocess.Popen[bytes]) -> None:
         run.wait()
 
 
-def _explain(run: subprocess.Popen[bytes], log: IO[str], timeout_s: float) -> int:
+def _reason(name: str) -> str:
+    """Why there is no result, as the run's own table has it; empty when it cannot be asked."""
+    try:
+        state = status.fetch(name, _LOOK_S)
+    except RunError:
+        return ""
+    for camera, facts in state.cameras.items():
+        if facts.state not in FLOWING:
+            shown = f"{facts.state} ({facts.reason})" if facts.reason else facts.state
+            return f"the camera {camera} is {shown}" + (
+                f": {facts.message}" if facts.message else ""
+            )
+    if not any(worker.state in ("ready", "busy") for worker in state.workers):
+        return "the predictor is not ready: its set-up takes longer"
+    return "frames come, but predict has not returned"
+
+
+def _explain(run: subprocess.Popen[bytes], log: IO[str], why: str, timeout_s: float) -> int:
     """Pass on what the run said and, when it failed by itself, what it exited with."""
     log.seek(0)
     said = log.read().splitlines(keepends=True)[-_LINES:]
@@ -112,7 +132,7 @@ def _explain(run: subprocess.Popen[bytes], log: IO[str], timeout_s: float) -> in
         return run.returncode
     error: FramefanError = RunError(
         f"no result within {timeout_s:g} s",
-        "see the lines above" if said else "the source gave no frame, or predict did not return",
+        why or ("see the lines above" if said else "it was still starting"),
         "try --timeout with more seconds, or `framefan doctor` with the same arguments",
     )
     raise error

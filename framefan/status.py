@@ -32,7 +32,7 @@ def fetch(name: str, deadline_s: float = DEADLINE_S) -> StateRecord:
     """The state of the run of that name; the pool answers a new subscription at once."""
     path = run_dir(name)
     if not rundir.is_running(path):
-        raise _not_running(name)
+        raise rundir.not_running(name)
     settings = Settings(name=name, run_dir=str(path))
     state = _receive(settings.results_endpoint, deadline_s)
     if state is None:
@@ -42,16 +42,6 @@ def fetch(name: str, deadline_s: float = DEADLINE_S) -> StateRecord:
             "try again; its log says more",
         )
     return state
-
-
-def _not_running(name: str) -> RunError:
-    others = rundir.running()
-    if others:
-        known = ", ".join(others)
-        return RunError(f'no run is named "{name}"', f"running: {known}", f"--name {others[0]}")
-    return RunError(
-        f'no run is named "{name}"', "no framefan of this user is running", "start it: framefan run"
-    )
 
 
 def _receive(endpoint: str, deadline_s: float) -> StateRecord | None:

@@ -107,3 +107,38 @@ def test_a_missing_source_is_the_doctors_problem_not_its_end(capsys) -> None:
 def test_a_run_folder_that_cannot_be_used(tmp_path) -> None:
     (tmp_path / "framefan").mkdir(mode=0o755)
     assert doctor._folder(settings()).level is Level.PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def frames(): yield 1", "loads"),
+        ("def other(): yield 1", "no function frames"),
+        ("import nowhere_to_be_found", "nowhere_to_be_found"),
+        ("import os; os._exit(3)", "without a word"),
+    ],
+)
+def test_functions_of_the_users(tmp_path, text: str, words: str) -> None:
+    (tmp_path / "my.py").write_text(text)
+    (camera,) = settings("py:my.py:frames").cameras
+    finding = doctor._source(camera)
+    assert words in finding.text
+    assert finding.level is (Level.OK if words == "loads" else Level.PROBLEM)
+
+
+def test_settings_that_are_hardly_meant() -> None:
+    source = SourceText("rtsp://h/x")
+    slow = CameraSettings(name="s", source=source, max_fps=0.1)
+    (finding,) = doctor._doubts(slow)
+    assert finding.level is Level.WARN
+    assert "stalled_s to more than 10" in finding.cure
+    (finding,) = doctor._doubts(CameraSettings(name="f", source=source, frozen_s=1))
+    assert "frozen_s" in finding.text
+    assert not list(doctor._doubts(CameraSettings(name="u", source=source)))
+
+
+def test_a_size_limit_makes_rings_smaller() -> None:
+    run = settings()
+    large = CameraSettings(name="a", source=SourceText("rtsp://h/x"))
+    small = CameraSettings(name="a", source=SourceText("rtsp://h/x"), max_size="640x360")
+    assert doctor._ring_bytes(run, small) < doctor._ring_bytes(run, large) / 5
