@@ -128,6 +128,9 @@ class Actor:
             if isinstance(message, Stop):
                 self.told_to_stop = True
             if isinstance(message, Cameras):
+                if self.part == "stale":  # written before it heard of them
+                    names = [camera.name for camera in self.cameras]
+                    self.parent.link.send(Table(table(99, *names), True))
                 self.cameras = tuple(message.cameras)
                 with (self.folder / "cameras").open("a") as told:
                     told.write(json.dumps([str(camera.source) for camera in self.cameras]) + "\n")

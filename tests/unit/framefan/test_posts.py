@@ -202,6 +202,17 @@ def test_a_new_pool_knows_the_new_cameras(begin) -> None:
     assert run.stop()[0] == 0
 
 
+def test_the_end_of_all_sources_does_not_count_before_the_pool_knows_the_new_ones(begin) -> None:
+    run = begin("a", plan={"pool": "stale"})
+    run.configure(cameras("a", "b"))
+    assert reload(run)[0] == 0
+    wait_children(run, "a", "b")
+    code, said = run.stop()
+    assert code == 0
+    assert "every source has ended" not in said
+    assert "asked to" in said
+
+
 def test_fatal_of_a_camera_that_a_reload_brought_ends_nothing(begin) -> None:
     run = begin("a", plan={"b": "fatal_exit"})
     run.configure(cameras("a", "b"))
