@@ -46,6 +46,7 @@ def reason(url: str, timeout_s: float = 1.0) -> str:
         ((Stall(),), "timeout"),
         ((Redirect("file:///etc/passwd"),), "unreadable"),
         ((Redirect("http://["),), "unreadable"),
+        ((Redirect("ftp://127.0.0.1/x"),), "unreadable"),
         ((Redirect(""),), "unreadable"),
     ],
     ids=repr,
