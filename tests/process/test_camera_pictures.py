@@ -1,18 +1,21 @@
 """Streams that come and are not as they should be: each is seen, named and lived with.
 
-All of them share one run with a good camera, which none of them disturbs.
+All but the last share one run with a good camera, which none of them disturbs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from camera_runs import GOOD, SOON, CameraRun, frames_rise
+from clients import collect
 from fake_camera import FakeCamera, Frames, Stall
 from faults import limits
+from runs import Run
 from waiting import wait_until
 
 from framefan.records import Detection
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 SMALL, LARGE = (320, 240), (640, 480)
 GROWING = ("grows-rtsp", "grows-http")
+FRESH_MS = 3 * 1.5 * 1000 / 30
+"""Three times what is promised: one and a half intervals of a camera of 30 pictures a second."""
 
 
 class Bench:
@@ -143,3 +148,16 @@ def test_a_very_fast_camera_is_taken_as_it_comes_and_crowds_out_nobody(bench: Be
     assert facts.fps > 250
     assert facts.captured > 2 * run.camera(GOOD).captured
     run.assert_good_is_unharmed()
+
+
+def test_a_slow_predictor_gets_pictures_as_fresh_as_a_fast_one(tmp_path: Path) -> None:
+    """It works on each for nine frame intervals; none it is given has waited for long."""
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time\ndef predict(image):\n    time.sleep(0.3)\n    return 1\n")
+    with FakeCamera("rtsp", SMALL) as camera:
+        camera.play(Frames(fps=30))
+        with Run(camera.url, "-w", "2", "-p", f"{slow}:predict") as run:
+            messages = asyncio.run(collect(run.ws, 3.0))
+    waits = sorted(message["latency_ms"]["wait"] for message in messages[2:])
+    assert len(waits) > 10
+    assert waits[int(0.95 * len(waits))] <= FRESH_MS, waits

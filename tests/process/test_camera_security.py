@@ -1,0 +1,166 @@
+"""Passwords of cameras: whatever fails, and whoever talks about it, they are seen nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psutil
+import pytest
+import websockets
+from camera_runs import SOON, CameraRun, write_config
+from fake_camera import FakeCamera, Frames, Garbage, Redirect, Status
+from faults import sabotage
+from runs import Run, framefan
+from waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSWORD = "p@ss/w:rd%41 hunter2"
+QUOTED = quote(PASSWORD, safe="")
+KEY = "k3y0fTheCamera"
+WORDS = (PASSWORD, QUOTED, "hunter2", KEY)
+PRINTS = f"""
+    import os, sys
+    ADDRESS = "rtsp://admin:{QUOTED}@10.0.0.5/live"
+    def it():
+        print("opening", ADDRESS, flush=True)
+        os.write(2, b"no answer from " + ADDRESS.encode())
+        raise OSError("cannot open " + ADDRESS)
+        yield
+    """
+LOUD = """
+import os
+os.environ["OPENCV_LOG_LEVEL"] = "DEBUG"
+os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "48"
+import cv2, sys
+open_ = cv2.VideoCapture
+def open_and_tell(url, *rest):
+    sys.stderr.write(f"decoder: opening {url!r}\\n")
+    return open_(url, *rest)
+cv2.VideoCapture = open_and_tell
+"""
+"""What libraries print at their loudest, and a decoder that names the address it opens."""
+
+
+def with_login(camera: FakeCamera, path: str = "cam") -> str:
+    return f"{camera.protocol}://admin:{QUOTED}@127.0.0.1:{camera.port}/{path}"
+
+
+def sources(folder: Path, ends: contextlib.ExitStack) -> dict[str, str]:
+    scripts = {
+        "unauthorised": ("rtsp", Status(401)),
+        "forbidden": ("http", Status(403)),
+        "refused": ("rtsp", Frames()),
+        "garbage": ("rtsp", Garbage()),
+        "to-a-file": ("http", Redirect(f"file:///etc/passwd?{KEY}")),
+        "query": ("http", Status(404)),
+        "crashes": ("rtsp", Frames(fps=10)),
+    }
+    found = {}
+    for name, (protocol, step) in scripts.items():
+        camera = ends.enter_context(FakeCamera(protocol, (160, 120)))
+        camera.play(step)
+        found[name] = with_login(
+            camera, f"cam?user=admin&token={KEY}" if name == "query" else "cam"
+        )
+        if name == "refused":
+            camera.kill()
+    (folder / "prints.py").write_text(textwrap.dedent(PRINTS))
+    return found | {"prints": f"py:{folder / 'prints.py'}:it"}
+
+
+def seen(run: Run) -> Iterator[tuple[str, str]]:
+    """Every place where people or programs look, and the text they find there."""
+    for path in ("/", "/app.js", "/api/status", "/metrics", "/healthz"):
+        yield path, str(run.get(path)[1])
+    env = {"XDG_RUNTIME_DIR": str(run.runtime)}
+    for flags in ([], ["--json"]):
+        done = framefan("status", "--name", run.name, *flags, env=env)
+        assert done.returncode == 0, done.stderr
+        yield f"status {flags}", done.stdout + done.stderr
+    for pid in (run.process.pid, *(each.pid for each in run.descendants())):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield f"cmdline of {pid}", " ".join(psutil.Process(pid).cmdline())
+    for child in run.descendants():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield f"environ of {child.pid}", json.dumps(child.environ())
+    yield "messages", "\n".join(asyncio.run(messages(run.ws)))
+    yield "log", run.log()
+
+
+async def messages(url: str) -> list[str]:
+    """What a client is told at once, and for a moment after that."""
+    texts: list[str] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0), websockets.connect(url) as ws:
+            while True:
+                texts.append(str(await ws.recv()))
+    return texts
+
+
+def assert_kept_inside(places: dict[str, str]) -> None:
+    leaks = [(place, word) for place, text in places.items() for word in WORDS if word in text]
+    assert not leaks, leaks
+    assert "opening" in places["log"], "nobody has said anything"
+
+
+def test_a_password_is_seen_nowhere_whatever_fails(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as ends:
+        cameras = sources(tmp_path, ends)
+        tables = {name: SOON | {"source": source} for name, source in cameras.items()}
+        loud = sabotage(tmp_path, "framefan_capture.main", LOUD)
+        run = CameraRun(tmp_path, tables, "--log-level", "debug", env=loud)
+        with run:
+            psutil.Process(run.camera("crashes").pid).send_signal(6)
+            run.wait_for("crashes", "backoff", "decoder_died")
+            for name in set(cameras) - {"crashes"}:
+                wait_until(lambda n=name: run.statuses(n, "backoff"), 10, f"{name} in vain")
+            run.wait_for("crashes", "live")
+            places = dict(seen(run))
+            places["statuses"] = "".join(str(run.statuses(name)) for name in cameras)
+            run.assert_good_is_unharmed()
+        assert "cannot open rtsp://***@10.0.0.5/live" in places["statuses"]
+        assert "decoder: opening 'rtsp://***@127.0.0.1" in places["log"]
+        assert_kept_inside(places | {"log": run.log()})
+
+
+@pytest.mark.parametrize("where", ["argv", "environment"])
+def test_nor_does_it_matter_how_the_address_was_given(where: str, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as ends:
+        source = sources(tmp_path, ends)["unauthorised"]
+        given, env = ([source], {}) if where == "argv" else ([], {"FRAMEFAN_SOURCES": source})
+        with Run(*given, "--log-level", "debug", env=env) as run:
+            places = dict(seen(run))
+        assert_kept_inside(places | {"log": "opening" + run.log()})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "rtsp://admin:hunter2/a@b@127.0.0.1:1/x",
+        "rtsp://admin:hunter2?@127.0.0.1:1/x",
+        "http://admin:hunter2#@127.0.0.1:1/x",
+        "http://admin:hunter2 @127.0.0.1:1/x",
+        "rtsp://admin:hunter2%@127.0.0.1:1/x",
+        "rtsp://admin:hunter2@127.0.0.1:port/x",
+        "rtsp://admin:hunter2@[::1/x",
+        "gopher://admin:hunter2@127.0.0.1/x",
+    ],
+)
+def test_a_password_as_people_type_it_is_no_more_seen(source: str, tmp_path: Path) -> None:
+    """Unescaped, or in an address that is none: refused at once, or a camera that fails."""
+    config = write_config(tmp_path, {"door": {"source": source}})
+    done = framefan(
+        *["run", "--config", str(config), "--port", "0", "--duration", "1.5"],
+        *["--log-level", "debug"],
+        env={"XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    assert done.returncode in (0, 2), done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
