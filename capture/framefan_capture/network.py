@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from framefan.settings import CameraSettings
 
-_LOW_DELAY = "fflags;nobuffer|flags;low_delay|analyzeduration;0"
+# Not fflags;nobuffer: it throws away what was read while probing. Then the first key frame is gone,
+# and with it all of the first group of pictures: a second of H.264.
+_LOW_DELAY = "flags;low_delay|analyzeduration;0"
 WHITELISTS: dict[sources.Kind, str] = {
     "rtsp": "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,srtp",
     "http": "http,https,tcp,tls,crypto,httpproxy",
@@ -46,9 +48,8 @@ def ffmpeg_options(kind: sources.Kind, transport: str) -> str:
     if kind == "http":
         return common
     # TCP: no half-received pictures, and it passes every firewall the camera's page passes.
-    # Over UDP a lost packet is given up after 0.1 s: by default all pictures are held for 0.5 s.
-    late = "|max_delay;100000" if transport == "udp" else ""
-    return f"rtsp_transport;{transport}{late}|probesize;32|{common}"
+    # Over UDP a packet that is missing is waited for 0.1 s, and its picture left out.
+    return f"rtsp_transport;{transport}|probesize;32|{common}"
 
 
 class NetworkSource(OpenCvSource):
