@@ -6,11 +6,16 @@ import functools
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from system_packages import GROUPS
 
 IN_CI = os.environ.get("CI") == "true"
 HERE = Path(__file__).parent
+if not IN_CI:  # there Hypothesis has a profile of its own, which does the same
+    # A busy machine is no reason to fail: examples have no deadline, tests do.
+    hypothesis.settings.register_profile("here", deadline=None)
+    hypothesis.settings.load_profile("here")
 _THERE = {group.marker: functools.cache(group.there) for group in GROUPS}
 
 

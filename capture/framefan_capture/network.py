@@ -38,6 +38,7 @@ WHITELISTS: dict[sources.Kind, str] = {
 _NO_PTS = -(2.0**63)
 """What CAP_PROP_PTS says of a picture that brought no time of its own (AV_NOPTS_VALUE)."""
 _MIN_OPEN_S = 0.1
+_LAST_WAIT_S = 0.5
 _ENDS = 3
 _AT_ONCE_S = 0.001
 
@@ -101,6 +102,11 @@ class NetworkSource(OpenCvSource):
             1,
         ]
 
+    def close(self) -> None:
+        super().close()
+        if self._check is not None:
+            self._check.wait(_LAST_WAIT_S)
+
     # ---- pictures ------------------------------------------------------------------------------
 
     def grab(self, frame: int) -> bool:
@@ -139,9 +145,12 @@ class NetworkSource(OpenCvSource):
                 raise self._corrupt()
 
     def _position(self) -> float | None:
-        """Multipart JPEG brings no times; FFmpeg makes them up from 25 frames a second."""
+        """Multipart JPEG brings no times; FFmpeg makes them up from 25 frames a second.
+
+        Over RTSP OpenCV counts from the second picture, and tells 0 for the first one too.
+        """
         assert self._video is not None
-        if self._kind == "http" and self._video.get(cv2.CAP_PROP_PTS) == _NO_PTS:
+        if self._video.get(cv2.CAP_PROP_PTS) == (_NO_PTS if self._kind == "http" else 0):
             return None
         return self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
 

@@ -254,7 +254,7 @@ def test_a_slow_start_within_the_limit_is_fine(protocol: str, opened: Open):
 def test_logins(protocol: str, auth: str, opened: Open):
     """What a camera says to the right login counts, not that it asked for one."""
     with FakeCamera(protocol, account=f"user:{SECRET}", auth=auth) as camera:
-        assert numbers(opened(camera.url), 2) == [1, 2]
+        assert numbers(opened(camera.url), 2) == [0, 1]
         wrong = refusal(camera.url.replace("user", "other"))
         assert (wrong.reason, "401" in wrong.why) == ("unauthorised", True)
         assert refusal(camera.url.replace(f"user:{SECRET}@", "")).reason == "unauthorised"
@@ -266,7 +266,7 @@ def test_logins(protocol: str, auth: str, opened: Open):
 def test_redirects(protocol: str, opened: Open):
     with FakeCamera(protocol) as other, FakeCamera(protocol) as camera:
         camera.play(Redirect(other.url))
-        assert numbers(opened(camera.url), 2) == [1, 2]
+        assert numbers(opened(camera.url), 2) == [0, 1]
         other.play(Status(404))
         assert refusal(camera.url).reason == "not_found"
         camera.play(Redirect(camera.url))
@@ -377,7 +377,8 @@ def test_h264_comes_without_a_backlog(rtsp: RtspServer, opened: Open):
     assert seen.count(None) <= 1  # a picture before the first whole one
     # Pictures that had piled up would come faster than the camera makes them.
     assert clock.now() - started > 59 / 30 - 0.25
-    assert times[-1] - times[0] == pytest.approx(59 / 30, abs=0.01)
+    assert times[0] is None, "OpenCV does not say it of the first one"
+    assert times[-1] - times[1] == pytest.approx(58 / 30, abs=0.01)
 
 
 @pytest.mark.gstreamer
