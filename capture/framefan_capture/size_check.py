@@ -1,6 +1,7 @@
 """Asking a camera for the size of its pictures by a second connection, beside the running one.
 
-A thread of its own, with time limits for each of its steps, that nobody waits for.
+A thread of its own, with time limits for each of its steps. Nobody waits for it, but one who ends
+the process waits a little: Python ends a thread that comes back from C++ then by an abort.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMIT_S = 2.0
+"""Each for the connection and for the answer."""
 
 
 def size_of(video: cv2.VideoCapture) -> tuple[int, int]:
@@ -38,6 +40,10 @@ class SizeCheck:
     @property
     def is_done(self) -> bool:
         return self._done.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Until it is done, or so long."""
+        self._done.wait(seconds)
 
     def _ask(self, url: str, parameters: list[int]) -> None:
         try:
