@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SOURCES = Parameter(
     help="demo[?size=1280x720&fps=30&seed=1], a number (webcam), a file, an image pattern, "
-    "rtsp:// or http(s)://. NAME=SOURCE names the camera.  [demo]",
+    "rtsp://, http(s):// or py:file.py:name. NAME=SOURCE names the camera.  [demo]",
     group=Group("Cameras", sort_key=0),
     show_default=False,
 )
