@@ -67,7 +67,7 @@ class CameraRun(Run):
 
     def wait_ready(self) -> None:
         super().wait_ready()
-        self._began, self._before = now(), self.camera(GOOD)
+        self._first = self.fresh_state()
 
     def __exit__(self, *how: Any) -> None:
         self._bus.close(linger=0)
@@ -127,8 +127,8 @@ class CameraRun(Run):
         self._hear()
         assert_exactly_once(self._outcomes)
         state = self.fresh_state()
-        seconds = now() - self._began
-        results = state.cameras[GOOD].results - self._before.results
+        seconds = state.ts - self._first.ts
+        results = state.cameras[GOOD].results - self._first.cameras[GOOD].results
         assert results >= 0.8 * GOOD_FPS * seconds, (results, seconds)
         assert state.cameras[GOOD].restarts == 0
         assert_balanced(state)

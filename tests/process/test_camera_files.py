@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 SCENE = Scene(320, 240, seed=3)
 SHAPES = {"grey": (24, 32), "four-channels": (24, 32, 4), "one-pixel": (1, 1, 3)}
 PICTURES = 5
+OWN = """
+import numpy as np
+def it():
+    yield from np.zeros((5, 24, 32), np.uint8)
+"""
 VIDEO = 20
 
 
@@ -58,6 +63,9 @@ def test_each_file_gives_exactly_its_pictures_and_the_run_ends_well(tmp_path: Pa
     for name, shape in SHAPES.items():
         tables[name] = {"source": make_images(tmp_path / name, PICTURES, shape)} | worked_through
         counts[name] = PICTURES
+    (tmp_path / "own.py").write_text(OWN)
+    tables["function"] = {"source": f"py:{tmp_path / 'own.py'}:it"} | worked_through
+    counts["function"], sizes["function"] = PICTURES, (32, 24)
     run = Run("--config", str(write_config(tmp_path, tables)), "-w", "1").start()
     outcomes = run.results()
     assert run.process.wait(40) == 0, run.log()
@@ -102,7 +110,9 @@ def test_a_file_that_is_no_video_ends_the_run_that_begins_with_it(
         if what == "no pictures":
             path = no_pictures(tmp_path)
         else:
-            path = playlist(tmp_path / what, str(private) if "other" in what else camera.url)
+            path = playlist(
+                tmp_path / what, str(private) if "other" in what else f"{camera.url}.ts"
+            )
         done = framefan(
             *["run", str(path), "demo", "--port", "0", "--duration", "20"],
             env={"XDG_RUNTIME_DIR": str(tmp_path)},
