@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 2.0
 
+_CAMERAS = "Cameras"
+
 
 def show(name: str, as_json: bool) -> int:
     """Print it. Raises RunError when no such run answers, UsageError for an impossible name."""
@@ -77,6 +79,23 @@ def _print(state: StateRecord) -> None:
     for table in (_cameras(state), _workers(state), _gateways(state)):
         console.print()
         console.print(table)
+        if table.title == _CAMERAS:
+            for line in troubles(state):
+                console.print(line, markup=False, soft_wrap=True)
+
+
+def troubles(state: StateRecord) -> list[str]:
+    """A line for each camera that is not live: why, and when it is tried next."""
+    from framefan.board import clean
+
+    lines = []
+    for name, facts in state.cameras.items():
+        if facts.state == "live" or not facts.reason:
+            continue
+        why = f"  {name}: {facts.reason}" + (f", {facts.message}" if facts.message else "")
+        again = "" if facts.next_try_s is None else f"; next try in {facts.next_try_s:.0f} s"
+        lines.append(clean(why) + again)
+    return lines
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -84,7 +103,7 @@ def _table(title: str, *columns: str) -> Table:
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < 2 else "right")
+        table.add_column(column, justify="left" if index < 2 else "right", no_wrap=index < 2)
     return table
 
 
@@ -97,17 +116,14 @@ def _row(table: Table, *values: object) -> None:
 
 
 def _cameras(state: StateRecord) -> Table:
-    from framefan.board import in_words
-
     table = _table(
-        "Cameras",
+        _CAMERAS,
         *("camera", "state", "size", "fps", "captured", "results", "errors", "lost", "superseded"),
     )
     for name, facts in state.cameras.items():
-        shown = in_words(facts.state, facts.reason, facts.next_try_s)
         size = f"{facts.width}x{facts.height}" if facts.width else "-"
         counts = (facts.captured, facts.results, facts.errors, facts.lost, facts.superseded)
-        _row(table, name, shown, size, facts.fps, *counts)
+        _row(table, name, facts.state, size, facts.fps, *counts)
     return table
 
 

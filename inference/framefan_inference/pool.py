@@ -313,12 +313,7 @@ class Pool:
         """Publish a change, and the table with it."""
         if record is not None:
             if record.subject == "camera":
-                logs.info(
-                    "camera is " + record.state,
-                    camera=record.camera,
-                    **({"reason": record.reason} if record.reason else {}),
-                    **({"why": record.message} if record.message else {}),
-                )
+                _log(record)
             self.publisher.status(record)
             self.tables.due = clock.now()
 
@@ -326,3 +321,12 @@ class Pool:
         """The table is its proof of progress too: it comes out of the loop that does the work."""
         self._parent.link.offer(Table(state, all_ended))
         self._parent.link.offer(Progress(self.publisher.n))
+
+
+def _log(record: StatusRecord) -> None:
+    """A camera's change for people; that a dead one is tried again is told by how that ends."""
+    again_s = None if record.next_try_s is None else round(record.next_try_s, 1)
+    facts = {"reason": record.reason, "why": record.message, "next_try_s": again_s}
+    told = {key: value for key, value in facts.items() if value not in ("", None)}
+    tell = logs.debug if record.state == "connecting" and not record.reason else logs.info
+    tell(f"camera {record.camera}: {record.state}", **told)

@@ -12,7 +12,9 @@ from framefan.records import CameraFacts, GatewayFacts, Pid, StateRecord, Worker
 @pytest.fixture
 def state() -> StateRecord:
     cameras = {
-        "down": CameraFacts(state="backoff", reason="refused", next_try_s=12.4),
+        "down": CameraFacts(
+            state="backoff", reason="refused", message="nobody listens", next_try_s=12.4
+        ),
         "still": CameraFacts(state="frozen", reason="same_picture", width=640, height=360),
         "fine": CameraFacts(state="live", fps=25.0, captured=100),
         "odd": CameraFacts(state="backoff", reason="[red]\x1b[2J", next_try_s=1.0),
@@ -34,9 +36,13 @@ def shown(table: object) -> list[str]:
 def test_a_camera_that_is_down_says_why_and_when_it_is_tried_next(state: StateRecord) -> None:
     title, _, down, still, fine, odd = shown(status._cameras(state))
     assert title == "Cameras"
-    assert down.startswith("down backoff (refused), next try in 12 s - 0.0 0")
-    assert still.startswith("still frozen (same_picture) 640x360")
+    assert down.startswith("down backoff - 0.0 0")
+    assert still.startswith("still frozen 640x360")
     assert fine.startswith("fine live - 25.0 100")
+    assert odd.startswith("odd backoff")
+    down, still, odd = status.troubles(state)
+    assert down == "  down: refused, nobody listens; next try in 12 s"
+    assert still == "  still: same_picture"
     assert "[red]" in odd
     assert "\x1b" not in odd
 
