@@ -111,3 +111,24 @@ def test_frames_that_come_again_show_it_and_a_removed_camera_leaves_the_page(
     feeder.take("state/", state({}))
     page.wait_for_selector(".tile", state="detached")
     assert page.is_visible("#empty")
+
+
+def test_a_camera_that_was_removed_while_the_page_was_away_leaves_it(
+    feeder: Feeder, page: Page
+) -> None:
+    here, gone = CameraFacts(state="live"), CameraFacts(state="backoff", reason="dns")
+    feeder.take("state/", state({"here": here, "gone": gone}))
+    feeder.do(feeder.gateway.publish, "here")
+    page.wait_for_selector(".tile[data-camera=here]")
+    page.wait_for_selector(".tile[data-camera=gone]")
+
+    def break_off() -> None:
+        for connection in tuple(feeder.gateway.server._connections):
+            connection.transport.abort()
+
+    feeder.do(break_off)
+    page.wait_for_selector("#connection[data-state=lost]")
+    feeder.take("state/", state({"here": here}))
+    page.wait_for_selector("#connection[data-state=live]")
+    page.wait_for_selector(".tile[data-camera=gone]", state="detached")
+    page.wait_for_selector(".tile[data-camera=here]")

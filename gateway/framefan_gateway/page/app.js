@@ -199,7 +199,7 @@ function connect(retryMs) {
   socket.addEventListener("open", () => {
     opened = true;
     setConnection("live", "live");
-    for (const tile of tiles.values()) showState(tile, null);  // those that are not will be told
+    for (const camera of [...tiles.keys()]) removeTile(camera);  // those there still are are told
   });
   socket.addEventListener("message", (event) => {
     const message = JSON.parse(event.data);
