@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from clients import first
-from fake_camera import Step
+    from fake_camera import Step
 
-WELL = Frames(fps=10)
+WELL = Frames(fps=20)
 CEILINGS_S = (0.1, 0.2, 0.4, 0.5)
-"""What waits would be without jitter."""
+"""What waits would be without jitter; the first is the shortest that there is."""
 OWN = """
-    import pathlib
+    import itertools, pathlib, time
     import numpy as np
     WELL = pathlib.Path({well!r})
     def it():
-        for number in range(1000):
+        for number in itertools.count():
             if not WELL.exists():
                 {fault}
             yield np.full((24, 32, 3), number % 250, np.uint8)
+            time.sleep(0.05)
     """
 
 
@@ -116,12 +116,15 @@ def test_cameras_that_fail_again_and_again_cost_next_to_nothing(bench: Bench) ->
 
 
 def test_a_client_is_told_why_and_when(bench: Bench) -> None:
-    told = asyncio.run(first(bench.run.ws, 4 * len(FAULTS), "status"))
+    told = asyncio.run(first(bench.run.ws, 2 * len(FAULTS), "status"))
     failed = [each for each in told if each["state"] == "backoff"]
     assert {each["camera"] for each in failed} <= set(FAULTS)
     assert all(each["reason"] == FAULTS[each["camera"]].reason for each in failed)
     assert all(0 <= each["next_try_s"] <= SOON["backoff_cap_s"] for each in failed)
     assert len({each["camera"] for each in failed}) > 1
+    waits = [each.next_try_s for name in FAULTS for each in bench.run.statuses(name, "backoff")]
+    diced = [wait for wait in waits if min(abs(wait - whole) for whole in CEILINGS_S) > 0.003]
+    assert len(diced) > len(waits) / 4, waits
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -133,7 +136,6 @@ def test_a_camera_says_why_and_when_and_is_back_when_it_is_well(bench: Bench, na
     assert all(each.message for each in told())
     waits = [each.next_try_s for each in told()]
     assert all(wait is not None and 0 < wait <= SOON["backoff_cap_s"] for wait in waits)
-    assert any(min(abs(wait - whole) for whole in CEILINGS_S) > 0.003 for wait in waits), "no dice"
     assert_all_places_say(run, name, fault.reason)
     if not fault.host:
         bench.heal(name)

@@ -55,9 +55,9 @@ def test_each_file_gives_exactly_its_pictures_and_the_run_ends_well(tmp_path: Pa
         "video": {"source": movie} | worked_through,
         "played": {"source": movie},
         "lies": {"source": str(make_liar(tmp_path / "liar.avi"))} | worked_through,
-        "eight-k": {"source": make_images(tmp_path / "8k", 2, (4320, 7680))} | worked_through,
+        "eight-k": {"source": make_images(tmp_path / "8k", 1, (4320, 7680))} | worked_through,
     }
-    counts = {"video": VIDEO, "played": VIDEO, "lies": VIDEO, "eight-k": 2}
+    counts = {"video": VIDEO, "played": VIDEO, "lies": VIDEO, "eight-k": 1}
     sizes = {"grey": (32, 24), "four-channels": (32, 24), "one-pixel": (1, 1)}
     sizes["eight-k"] = (7680, 4320)
     for name, shape in SHAPES.items():
@@ -99,7 +99,7 @@ def playlist(path: Path, entry: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("what", ["no pictures", "a.m3u8", "a.ffconcat", "other.m3u8"])
+@pytest.mark.parametrize("what", ["no pictures", "a.m3u8", "other.ffconcat"])
 def test_a_file_that_is_no_video_ends_the_run_that_begins_with_it(
     what: str, tmp_path: Path
 ) -> None:

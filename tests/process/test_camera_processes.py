@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import textwrap
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,12 +17,11 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 STANDSTILL_S = 2.5
 WAITS = {
-    "in Python": "threading.Event().wait()",
-    "in C": "ctypes.PyDLL(None).pause()  # and keeps the interpreter's lock",
+    "in-python": "threading.Event().wait()",
+    "in-c": "ctypes.PyDLL(None).pause()  # and keeps the interpreter's lock",
 }
 OWN = """
     import ctypes, pathlib, threading, time
@@ -47,61 +47,64 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CameraRun]:
             camera = ends.enter_context(FakeCamera("rtsp", (160, 120)))
             camera.play(Frames(fps=10))
             tables[name] = SOON | {"source": camera.url, "no_progress_s": STANDSTILL_S}
-        for where, wait in WAITS.items():
-            name = where.lower().replace(" ", "-")
+        for name, wait in WAITS.items():
             code = OWN.format(flag=str(folder / name), wait=wait)
             (folder / f"{name}.py").write_text(textwrap.dedent(code))
             source = f"py:{folder / name}.py:it"
-            tables[name] = SOON | {"source": source, "no_progress_s": STANDSTILL_S / 2}
+            tables[name] = SOON | {"source": source, "no_progress_s": STANDSTILL_S}
         quick = limits(state_every_s=0.1, restart_first_s=0.2)
         yield ends.enter_context(CameraRun(folder, tables, env=quick))
 
 
-@pytest.mark.parametrize("name", CRASHES)
-def test_a_crash_of_the_decoder_is_its_cameras_own(run: CameraRun, name: str) -> None:
-    pid = break_and_heal(run, name, "decoder_died", lambda pid: pid.send_signal(CRASHES[name]))
-    assert f"capture {name} died: killed by {CRASHES[name].name}" in run.log()
-    assert pid not in psutil.pids()
+def test_a_crash_of_the_decoder_is_its_cameras_own(run: CameraRun) -> None:
+    break_and_heal(
+        run,
+        "decoder_died",
+        {
+            name: lambda process, number=number: process.send_signal(number)
+            for name, number in CRASHES.items()
+        },
+    )
+    for name, number in CRASHES.items():
+        assert f"capture {name} died: killed by {number.name}" in run.log()
 
 
-def test_a_stopped_capture_is_killed_and_started_anew(run: CameraRun) -> None:
-    pid = break_and_heal(run, "stopped", "no_progress", lambda process: process.suspend())
-    wait_until(lambda: pid not in psutil.pids(), 5, "its end")
-    assert "capture stopped: no progress for 2.5 s" in run.log()
+def test_one_that_stands_still_is_killed_and_started_anew(run: CameraRun) -> None:
+    """Stopped, or in a function that never answers."""
+    flags = {name: run.config.parent / name for name in WAITS}
+    break_and_heal(
+        run,
+        "no_progress",
+        {"stopped": lambda process: process.suspend()}
+        | {name: lambda _, flag=flag: flag.touch() for name, flag in flags.items()},
+    )
+    assert not any(flag.exists() for flag in flags.values()), "it never waited"
+    for name in ("stopped", *flags):
+        assert f"capture {name}: no progress for {STANDSTILL_S} s" in run.log()
 
 
-@pytest.mark.parametrize("where", WAITS)
-def test_a_function_that_never_answers_is_killed_and_called_anew(
-    run: CameraRun, where: str
+def break_and_heal(
+    run: CameraRun, reason: str, breaks: dict[str, Callable[[psutil.Process], None]]
 ) -> None:
-    name = where.lower().replace(" ", "-")
-    break_and_heal(run, name, "no_progress", lambda _: flag_of(run, name).touch())
-    assert not flag_of(run, name).exists()
-
-
-def flag_of(run: CameraRun, name: str) -> Path:
-    return run.config.parent / name
-
-
-def break_and_heal(run: CameraRun, name: str, reason: str, breaks: Callable[..., None]) -> int:
     """Told with the reason and the time of the next start; then live, with numbers that go on."""
-    run.wait_for_results(name)
-    before, others = run.fresh_state().cameras[name], pids(run)
-    breaks(psutil.Process(before.pid))
-    told = wait_until(lambda: run.statuses(name, "backoff", reason), 15, f"{run.story(name)}")
-    assert all(each.next_try_s is not None and 0 < each.next_try_s <= 0.2 for each in told)
-    run.wait_for(name, "live")
-    run.wait_for_results(name)
-    after = run.camera(name)
-    assert after.restarts == before.restarts + 1
-    assert after.pid != before.pid
-    assert pids(run) == others | {name: after.pid}
-    outcomes = run.outcomes(name)
-    assert frames_rise(outcomes)
-    assert outcomes[-1].seq > before.next_seq
+    for name in breaks:
+        run.wait_for_results(name)
+    before = run.fresh_state().cameras
+    for name, breaks_it in breaks.items():
+        breaks_it(psutil.Process(before[name].pid))
+    for name in breaks:
+        found = partial(run.statuses, name, "backoff", reason)
+        told = wait_until(found, 15, f"{name}: {reason}")
+        assert told[0].next_try_s is not None
+        assert 0 < told[0].next_try_s <= 0.2
+        run.wait_for(name, "live")
+        run.wait_for_results(name)
+    after = run.fresh_state().cameras
+    for name in after:
+        assert after[name].restarts == before[name].restarts + (name in breaks)
+        assert (after[name].pid != before[name].pid) == (name in breaks)
+    for name in breaks:
+        assert not psutil.pid_exists(before[name].pid)
+        assert frames_rise(run.outcomes(name))
+        assert run.outcomes(name)[-1].seq > before[name].next_seq
     run.assert_good_is_unharmed()
-    return before.pid
-
-
-def pids(run: CameraRun) -> dict[str, int]:
-    return {name: facts.pid for name, facts in run.fresh_state().cameras.items()}
