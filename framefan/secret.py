@@ -50,13 +50,18 @@ class SourceText(Secret, frozen=True):
         _, separator, rest = self.value.partition("://")
         if not separator:
             return []
-        login, _, place = rest.rpartition("@")
+        login, _, _ = rest.rpartition("@")
         password = login.partition(":")[2]
         basic = base64.b64encode(unquote(login).encode()).decode() if login else ""
         words = [word for word in (password, unquote(password), basic) if len(word) >= _SHORTEST]
-        for _, value in parse_qsl(place.partition("?")[2]):
-            words += [value] if len(value) >= _SHORTEST_VALUE else []
-        return words
+        return words + [value for value in _values(rest) if len(value) >= _SHORTEST_VALUE]
+
+
+def _values(address: str) -> list[str]:
+    """Of the query, as they are written and as they are meant; an `@` may be one's part."""
+    _, _, query = address.partition("?")
+    written = [pair.partition("=")[2] for pair in query.split("&")]
+    return [*written, *(value for _, value in parse_qsl(query))]
 
 
 class Redaction:

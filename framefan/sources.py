@@ -14,6 +14,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _NAMED = re.compile(r"([^=/?:]*)=(.*)", re.DOTALL)
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 _MOST_PIXELS = 65535
+_NETWORK: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
 _WORD = re.compile(r"\S+")
 _TARGET = re.compile(r"(.+\.py):([^:]+)", re.DOTALL)
 KNOWN = (
@@ -46,10 +47,9 @@ def parse(text: str) -> SourceSpec:
     found = _SCHEME.match(text)
     if found:
         scheme = found[1].lower()
-        if scheme in ("rtsp", "rtsps"):
-            return SourceSpec("rtsp", text)
-        if scheme in ("http", "https"):
-            return SourceSpec("http", text)
+        if scheme in _NETWORK:
+            _check_slashes(scheme, text)
+            return SourceSpec(_NETWORK[scheme], text)
         if scheme == "py":
             return SourceSpec("callable", ":".join(target(text)))
         raise UsageError(
@@ -62,6 +62,17 @@ def parse(text: str) -> SourceSpec:
     if re.search(r"%0?\d*d", text) or "*" in text:
         return SourceSpec("pattern", text)
     return SourceSpec("file", text)
+
+
+def _check_slashes(scheme: str, text: str) -> None:
+    """Raises UsageError, which repeats nothing: without `://` no one can tell what is secret."""
+    if text[len(scheme) :].startswith("://"):
+        return
+    raise UsageError(
+        f'a source begins with "{scheme}:" and is no complete address',
+        f'"{scheme}:" is followed by two slashes',
+        f"write it as {scheme}://user:password@host:port/path",
+    )
 
 
 def target(text: str) -> tuple[str, str]:
@@ -115,11 +126,14 @@ def mask_source(text: str) -> str:
     """A source as people may see it: no credentials, and no query, where keys often travel.
 
     People type passwords with `@`, `/`, `?` and spaces in them, unescaped; so all up to the last
-    `@` goes, whatever a strict reader of URLs would take it for.
+    `@` goes, whatever a strict reader of URLs would take it for. With a `?` before it, what follows
+    may be the host as well as the rest of a query: nothing but the scheme is shown.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
     credentials, at, place = rest.rpartition("@")
+    if "?" in credentials:
+        return f"{scheme}://***"
     place, query, _ = place.partition("?")
     return f"{scheme}://{'***@' if credentials or at else ''}{place}{'?***' if query else ''}"

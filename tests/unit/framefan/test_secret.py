@@ -68,6 +68,12 @@ def test_escaped_passwords_are_known_in_both_spellings() -> None:
     assert redaction.clean("p@ss/word or p%40ss%2Fword") == "*** or ***"
 
 
+def test_keys_of_a_query_are_known_also_beside_an_at_sign() -> None:
+    source = SourceText("http://cam/video?user=me@x.org&key=SECRET%2FKEY1")
+    text = "GET key=SECRET%2FKEY1 or SECRET/KEY1"
+    assert Redaction(source).clean(text) == "GET key=*** or ***"
+
+
 def test_what_is_no_secret_stays() -> None:
     text = "channel=1 on cam.example is live, the admin is admin"
     assert Redaction(SourceText(URL)).clean(text) == text

@@ -95,6 +95,17 @@ def test_refused(text: str) -> None:
     assert raised.value.exit_code == 2
 
 
+@pytest.mark.parametrize("scheme", ["rtsp", "RTSPS", "http", "https"])
+@pytest.mark.parametrize("rest", [":/admin:S3cret@host/1", ":admin:S3cret@host", ":", ":/"])
+def test_an_address_without_its_slashes_is_refused_and_not_repeated(scheme: str, rest: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(scheme + rest)
+    text = "\n".join(raised.value.lines())
+    assert "://" in text
+    assert "S3cret" not in text
+    assert "admin" not in text
+
+
 @pytest.mark.parametrize(
     ("text", "name", "source"),
     [
@@ -119,6 +130,11 @@ def test_no_password_survives(user: str, word: str) -> None:
     assert "S3cret" not in mask_source(url)
     assert "cam.example" in mask_source(url)
     assert word not in mask(f"cannot open rtsp://{user}:{word}@cam.example/live now")
+
+
+def test_a_query_with_an_at_sign_is_hidden_whole() -> None:
+    shown = mask_source("http://cam/video?user=me@x.org&key=SECRETKEY1")
+    assert shown == "http://***"
 
 
 def test_what_holds_no_secret_stays() -> None:
