@@ -206,11 +206,12 @@ def _check_file(path: str, kind: str) -> None:
         ) from error
 
 
-def converted(what: str, value: Any, kind: Any, strict: bool = True) -> Any:
-    """`value` as that type. Raises UsageError, which names `what`."""
+def converted(what: str, value: Any, kind: Any, strict: bool = True, shown: bool = True) -> Any:
+    """`value` as that type. Raises UsageError, which names `what`, and the value if `shown`."""
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
+        said = f": {value!r}" if shown else f" of type {type(value).__name__}"
         raise UsageError(
-            f"{what} has a wrong value: {value!r}", str(error), "give it a value of that kind"
+            f"{what} has a wrong value{said}", str(error), "give it a value of that kind"
         ) from error

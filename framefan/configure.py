@@ -157,7 +157,8 @@ def from_file(path: str) -> Choices:
         choices.cameras.append(camera)
     for key, value in content.items():
         _known(key, (*_TYPES, "limits", "camera"), f"the key {key} in {path}")
-        choices.values[key] = converted(f"{key} in {path}", value, _TYPES[key])
+        shown = key != "sources"  # which may hold passwords
+        choices.values[key] = converted(f"{key} in {path}", value, _TYPES[key], shown=shown)
     return choices
 
 
@@ -176,7 +177,7 @@ def _table(path: str, name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(
             f"{name} in {path} is no table",
-            f"it is {value!r}",
+            f"it is of type {type(value).__name__}",
             f"write [{name}] and its keys below",
         )
     return value
