@@ -129,7 +129,7 @@ class Reloads:
         self._client: Client | None = None
 
     def ask(self, client: Client) -> None:
-        if self._reading and self._reading.is_alive():
+        if self._client is not None or (self._reading and self._reading.is_alive()):
             client.answer(UNDER_WAY)
         elif self._invocation is None:  # nobody that starts us leaves it out, but tests
             client.answer(NotDone(EXIT_FAILED, "this run cannot be reloaded"))

@@ -205,6 +205,18 @@ def test_while_one_is_under_way_another_is_told_so(blocking) -> None:
     assert first.answers[0].notes[-1] == "a note"
 
 
+def test_what_was_read_and_not_yet_told_is_under_way_too(blocking) -> None:
+    world = World(blocking)
+    first, second = Asker(), Asker()
+    world.reloads.ask(first)
+    blocking.go.set()
+    wait_until(lambda: not world.reloads._reading.is_alive())
+    world.reloads.ask(second)
+    assert second.answers == [UNDER_WAY]
+    world.reloads.tick(now())
+    assert first.answers[0].added == ["b"]
+
+
 def test_a_file_that_does_not_answer_is_given_up_and_nothing_is_done(blocking) -> None:
     world = World(blocking)
     asker = Asker()
@@ -244,8 +256,18 @@ def test_a_file_without_cameras_means_the_demo(file) -> None:
     assert "the demo" in notes[0]
 
 
-def test_a_bad_file_names_its_key_and_not_its_secret(file) -> None:
-    file.write_text('[[camera]]\nname = "b"\nsource = "ftp://u:hunter2@h/x"\n')
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[camera]]\nname = "b"\nsource = "ftp://u:hunter2@h/x"\n',
+        'sources = "http://cam/v?token=hunter2"\n',
+        'sources = ["rtsp://u:hunter2 too@h/", 3]\n',
+        'camera = ["http://cam/v?token=hunter2"]\n',
+        'camera = "http://cam/v?token=hunter2"\n',
+    ],
+)
+def test_a_bad_file_names_its_key_and_not_its_secret(file, text: str) -> None:
+    file.write_text(text)
     with pytest.raises(UsageError) as raised:
         reading(file).read_again()
     assert "hunter2" not in "\n".join(raised.value.lines())
