@@ -19,14 +19,23 @@ _OURS = ("framefan_inference", "framefan_capture", "importlib", __file__)
 
 
 def load(path: Path) -> ModuleType:
-    """The file as a module. Raises whatever the file raises; OSError where there is none."""
+    """The file as a module. Raises whatever the file raises; OSError where there is none.
+
+    It may be loaded again, as a camera that fails is tried again: nothing of before is left over.
+    """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))  # so that it can import its neighbours
+    folder = str(path.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # so that it can import its neighbours
     sys.modules[path.stem] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:  # whatever the user's file raises: half a module is of no use
+        sys.modules.pop(path.stem, None)
+        raise
     return module
 
 

@@ -53,6 +53,14 @@ def test_a_file_finds_its_neighbours_and_its_dataclasses(tmp_path: Path) -> None
     assert userfile.load(path).Own().a == 3
 
 
+def test_loading_again_and_again_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = written(tmp_path, "1 / 0\n")
+    for _ in range(3):
+        raised(path)
+    assert sys.path.count(str(tmp_path)) == 1
+    assert "own" not in sys.modules, "half a module would be found by the next import"
+
+
 def test_errors_are_told_by_the_line_that_raised(tmp_path: Path) -> None:
     path = written(tmp_path, "def deep():\n    1 / 0\n\ndeep()\n")
     error = raised(path)
