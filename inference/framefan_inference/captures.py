@@ -4,8 +4,9 @@ A capture's slots come in as Ready and go back as Free, on its link and for its 
 When the link ends nobody fills its rings any more: they go as soon as no frame stands in them.
 
 Cameras come and go by a reload. One that is removed loses its link at once, and the frames that
-wait are superseded. It leaves when those that are leased are published: `ended (removed)` is the
-last that is told of it. What it had counted is kept, in case it comes back within this epoch.
+wait are superseded. It leaves when those that are leased are published: `ended (removed)`, and one
+table with its last counters, are the last that is told of it. What it had counted is kept, in case
+it comes back within this epoch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from framefan import logs
+from framefan import clock, logs
 from framefan.errors import LinkClosed, LinkError, LinkGarbled
 from framefan.messages import Attach, Free, HelloCapture, Ready, RingMade, SourceStatus, Welcome
 from framefan_inference.cameras import Camera
@@ -139,16 +140,23 @@ class Captures:
 
     def part(self) -> None:
         """Let go of removed cameras of which every frame is settled and told."""
-        for name in [each for each in self._leaving if self._pool.ledger.is_settled(each)]:
-            self._leaving.remove(name)
-            camera = self.cameras[name]
-            self._pool.status(camera.parted())
-            self.collect()
-            del self.cameras[name]
-            self._pool.publisher.forget(name)
-            self._parked[name] = Parked(camera, self._pool.ledger.park(name))
-            if len(self._parked) > PARKED:
-                del self._parked[next(iter(self._parked))]
+        settled = [each for each in self._leaving if self._pool.ledger.is_settled(each)]
+        if not settled:
+            return
+        for name in settled:
+            self._pool.status(self.cameras[name].parted())
+        self.collect()
+        self._pool.tables.publish(clock.now())  # what they came to: no later table has them
+        for name in settled:
+            self._let_go(name)
+        self._pool.tables.due = clock.now()
+
+    def _let_go(self, name: str) -> None:
+        self._leaving.remove(name)
+        self._pool.publisher.forget(name)
+        self._parked[name] = Parked(self.cameras.pop(name), self._pool.ledger.park(name))
+        if len(self._parked) > PARKED:
+            del self._parked[next(iter(self._parked))]
 
     # ---- what is known of them --------------------------------------------------------------
 

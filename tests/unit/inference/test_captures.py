@@ -97,7 +97,10 @@ def test_a_removed_camera_finishes_what_is_leased_and_leaves(gate: Gate) -> None
         (last,) = [each for each in run.statuses if (each.state, each.reason) == REMOVAL]
         assert last.camera == "cam"
         assert last.n > run.outcome(0).n
-        assert not any(state.n > last.n and "cam" in state.cameras for state in run.states)
+        after = [state.cameras.get("cam") for state in run.states if state.n > last.n]
+        (final,) = [each for each in after if each]
+        assert (final.state, final.reason, final.captured, final.results) == (*REMOVAL, 2, 1)
+        assert run.last_table().state.cameras.keys() == {"other"}
         capture.close()
 
 
@@ -178,6 +181,7 @@ def pool() -> Any:
         workers={},
         loop=Loop(),
         publisher=SimpleNamespace(epoch="k3f9", forget=lambda name: None),
+        tables=SimpleNamespace(publish=lambda now: None, due=0.0),
     )
     made.drop = lambda link: link.close()
     return made
