@@ -44,12 +44,17 @@ class _Formatter(logging.Formatter):
         )
 
 
+_formatter = _Formatter("", as_json=False)
+
+
 def configure(settings: Settings, process: str) -> None:
     """Set up this process's log; `process` is the name its lines begin with."""
-    global _redaction  # noqa: PLW0603 - the log is the process's own, and so are its secrets
+    # The log is the process's own, and so are its secrets.
+    global _redaction, _formatter  # noqa: PLW0603
     _redaction = Redaction(settings.token, *(camera.source for camera in settings.cameras))
+    _formatter = _Formatter(process, settings.log_format == "json")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(process, settings.log_format == "json"))
+    handler.setFormatter(_formatter)
     root = logging.getLogger("framefan")
     root.handlers = [handler]
     root.propagate = False
@@ -74,6 +79,12 @@ def info(message: str, /, **facts: Any) -> None:
 
 def warning(message: str, /, **facts: Any) -> None:
     _log.warning(message, extra={"facts": facts})
+
+
+def warning_text(message: str) -> str:
+    """The line that `warning` would write, for those who must not wait until it is written."""
+    level = logging.WARNING
+    return _formatter.format(_log.makeRecord(_log.name, level, "", 0, message, (), None))
 
 
 def error(message: str, /, **facts: Any) -> None:

@@ -116,6 +116,7 @@ class Stderr:
             fcntl.fcntl(self._ours, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._listens = False
         self._resume_at = 0.0
+        self._tell_at = 0.0
         self._listen()
 
     def fileno(self) -> int:
@@ -128,13 +129,13 @@ class Stderr:
     def next_event(self) -> float:
         """When `tick` has something to do."""
         resume = float("inf") if self._listens else self._resume_at
-        return min(resume, self._lines.dropped_until())
+        return min(resume, self._worth_telling_at())
 
     def tick(self, now: float) -> None:
         if not self._listens and now >= self._resume_at:
             self._listen()
-        if now >= self._lines.dropped_until():
-            self._tell_dropped()
+        if now >= self._worth_telling_at():
+            self._tell_dropped(now)
 
     def finish(self) -> None:
         """Its process is dead: all it has said is in the pipe. Somebody else may still write."""
@@ -143,7 +144,7 @@ class Stderr:
             left -= len(data)
             self._pass_on(self._lines.feed(data, clock.now()))
         self._pass_on(self._lines.end(clock.now()))
-        self._tell_dropped()
+        self._tell_dropped(clock.now())
         self._ignore()
         os.close(self._ours)
 
@@ -186,9 +187,16 @@ class Stderr:
             if not write_line(line):
                 self._lines.dropped += 1
 
-    def _tell_dropped(self) -> None:
-        if number := self._lines.take_dropped():
-            logs.warning(f"{self._title}: {number} lines of its stderr were dropped")
+    def _worth_telling_at(self) -> float:
+        return max(self._lines.dropped_until(), self._tell_at)
+
+    def _tell_dropped(self, now: float) -> None:
+        """Where our own stderr has no room the number is kept, and told later."""
+        number = self._lines.take_dropped()
+        told = f"{self._title}: {number} lines of its stderr were dropped"
+        if number and not write_line(logs.warning_text(told)):
+            self._lines.dropped += number
+            self._tell_at = now + _WINDOW_S
 
 
 def write_line(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 
 import pytest
 
@@ -17,6 +18,14 @@ URL = "rtsp://admin:hunter2@cam/live"
 def _quiet_again():
     yield
     logging.getLogger("framefan").handlers = []
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_warning_as_text_is_the_line_that_would_be_logged(capsys, log_format: str) -> None:
+    logs.configure(Settings(log_format=log_format), "pool")
+    logs.warning("so")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.sub(r"\d", "", logs.warning_text("so")) == re.sub(r"\d", "", line)
 
 
 def test_text_lines_name_process_level_and_facts(capsys) -> None:
