@@ -50,19 +50,15 @@ try:
 except FramefanError as error:
     sys.exit("\\n".join(error.lines()))
 """
-
-
 _CALLABLE = """
 import sys
 from pathlib import Path
-from framefan import userfile
-path, name = Path(sys.argv[1]).absolute(), sys.argv[2]
+from framefan.errors import FramefanError
+from framefan_capture.calling import load
 try:
-    found = getattr(userfile.load(path), name, None)
-except Exception as error:
-    sys.exit(f"{type(error).__name__}: {userfile.told(error)}")
-if not callable(found):
-    sys.exit(f"it holds no function {name}")
+    load(Path(sys.argv[1]), sys.argv[2])
+except FramefanError as error:
+    sys.exit("\\n".join(error.lines()))
 """
 
 
@@ -247,9 +243,7 @@ def _predictor(settings: Settings) -> Finding:
     tried = _try(_PREDICTOR, reference)
     if tried.returncode == 0:
         return Finding(Level.OK, "predictor", f"{reference} loads")
-    said = [line.strip() for line in tried.stderr.strip().splitlines()]
-    if tried.returncode == 1 and any(line.startswith("framefan: ") for line in said):
-        text = "; ".join(line.split(": ", 1)[-1].strip() for line in said if ": " in line)
+    if text := _refusal(tried):
         return Finding(Level.PROBLEM, "predictor", text, f"see {predictors.FORMS}")
     return Finding(
         Level.PROBLEM,
@@ -257,6 +251,14 @@ def _predictor(settings: Settings) -> Finding:
         f"{reference}: {_last_line(tried.stderr)}",
         "import it by itself to see the whole error",
     )
+
+
+def _refusal(tried: subprocess.CompletedProcess[str]) -> str:
+    """An error of framefan's own in one line; empty for any other end."""
+    said = [line.strip() for line in tried.stderr.strip().splitlines()]
+    if tried.returncode == 1 and any(line.startswith("framefan: ") for line in said):
+        return "; ".join(line.split(": ", 1)[-1].strip() for line in said if ": " in line)
+    return ""
 
 
 def _source(camera: CameraSettings) -> Finding:
@@ -283,8 +285,9 @@ def _callable(camera: CameraSettings) -> Finding:
     tried = _try(_CALLABLE, path, name)
     if tried.returncode == 0:
         return Finding(Level.OK, camera.name, f"{camera.source} loads")
+    text = _refusal(tried) or _last_line(tried.stderr)
     cure = "import it by itself to see the whole error"
-    return Finding(Level.PROBLEM, camera.name, f"{camera.source}: {_last_line(tried.stderr)}", cure)
+    return Finding(Level.PROBLEM, camera.name, f"{camera.source}: {text}", cure)
 
 
 def _doubts(camera: CameraSettings) -> Iterator[Finding]:

@@ -113,9 +113,11 @@ def test_a_run_folder_that_cannot_be_used(tmp_path) -> None:
     ("text", "words"),
     [
         ("def frames(): yield 1", "loads"),
-        ("def other(): yield 1", "no function frames"),
+        ("def other(): yield 1", 'has no "frames"'),
         ("import nowhere_to_be_found", "nowhere_to_be_found"),
         ("import os; os._exit(3)", "without a word"),
+        ("def frames(where): yield 1", "without arguments"),
+        ("import sys; sys.exit(0)", "does not import"),
     ],
 )
 def test_functions_of_the_users(tmp_path, text: str, words: str) -> None:
