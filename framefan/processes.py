@@ -54,7 +54,9 @@ CAPTURE = Stage(
     "framefan_capture.main",
     sees_sources=True,
     overheard=True,
-    flags=("-X", "faulthandler"),  # a decoder that crashes leaves at least the line that called it
+    # What a py: source prints comes at once, though it goes into a pipe; and a decoder that crashes
+    # leaves at least the line that called it.
+    flags=("-u", "-X", "faulthandler"),
 )
 POOL = Stage("pool", "framefan_inference.main")
 WORKER = Stage("worker", "framefan_inference.worker")
