@@ -132,8 +132,9 @@ def test_stages_are_strings_that_can_be_found() -> None:
         assert found.returncode == 0, stage
 
 
-def test_what_a_py_source_prints_is_there_at_once() -> None:
+def test_what_a_py_source_prints_is_there_at_once(monkeypatch) -> None:
     """Its output is a pipe: Python would keep some kilobytes of it back, and lose them."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     said = "import os; print('hello'); os._exit(0)"
     command = [sys.executable, *processes.CAPTURE.flags, "-c", said]
     assert subprocess.check_output(command) == b"hello\n"
