@@ -9,8 +9,8 @@ buffers of both machines. They come faster than the camera makes them, oldest fi
    unless the one before it came after a gap too: that is a camera which became slow.
 3. All after it are stale until one had to be waited for: half an interval, CPU of decoding not
    counted. That one the camera has sent just now.
-4. No more are stale than a reader twice as fast as its camera takes to catch up. (One that is
-   slower waits for none, ever.)
+4. That lasts for twice the gap at most, in which a reader half as fast again as its camera has
+   caught up. (One that is slower than its camera waits for none, ever.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ STEPS = 9
 _KNOWN = 5
 """Steps that an interval is the median of, at least."""
 _GAP_STEPS = 3.0
-_SPARE = 5
 
 
 class Rhythm:
@@ -35,8 +34,8 @@ class Rhythm:
         """The last picture is an old one."""
         self._steps: deque[float] = deque(maxlen=STEPS)
         self._came_at = math.nan
-        self._left = 0
-        """How many more can be stale."""
+        self._until = -math.inf
+        """When the last stale one can come."""
 
     def came(self, now: float, waited_s: float) -> None:
         """A picture came at `now`, after the reader had stood waiting for it for so long."""
@@ -46,10 +45,10 @@ class Rhythm:
         interval = median(self._steps) if len(self._steps) >= _KNOWN else math.inf
         was_gap, self.is_gap = self.is_gap, step > max(GAP_S, _GAP_STEPS * interval)
         if self.is_gap:
-            self._left = math.ceil(2 * step / interval) + _SPARE if interval else 0
+            self._until = now + 2 * step
             self.is_stale = interval < GAP_S and not was_gap
         else:
-            self.is_stale = self._left > 0 and waited_s < interval / 2
-            self._left = self._left - 1 if self.is_stale else 0
+            self.is_stale = now <= self._until and waited_s < interval / 2
+            self._until = self._until if self.is_stale else -math.inf
         if self.is_gap or not self.is_stale:
             self._steps.append(step)

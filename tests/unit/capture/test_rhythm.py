@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from framefan_capture.rhythm import Rhythm
@@ -59,6 +59,8 @@ def test_after_a_pause_of_the_camera_one_picture_is_lost_at_most(interval, pause
 
 
 @given(st.lists(st.floats(0, 30), max_size=100), st.lists(st.floats(0, 30), max_size=100))
+@example([0.0] + [1e-9] * 9 + [30.0], [0.0] * 11)
+@example([0.0] + [5e-324] * 9 + [30.0], [0.0] * 11)
 def test_no_arrivals_whatever_are_all_stale_for_ever(steps, waits):
     rhythm = Rhythm()
     now = 0.0
