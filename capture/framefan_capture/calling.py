@@ -17,8 +17,8 @@ is closed, and after a wait the function is called anew.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _MOST_TEXT = 300
 """Letters of an error's text: some hold a whole page."""
 _IS = "a picture is an array [H,W,3] of uint8 in BGR, or (array, seconds)"
+_MOST_S = 1e12
+"""Thirty thousand years; time.time_ns() is a million times as much."""
 
 
 class CallingSource:
@@ -88,11 +90,11 @@ class CallingSource:
     def _picture(self, item: Any) -> tuple[NDArray[Any], float | None]:
         """Array and seconds. Raises SourceError("source_failed") for what is no picture."""
         image, pts = item, None
-        if isinstance(item, tuple) and len(item) == 2 and _is_time(item[1]):
-            image, pts = item
+        if isinstance(item, tuple) and len(item) == 2 and _is_number(item[1]):
+            image, pts = item[0], self._seconds(item[1])
         if not isinstance(image, np.ndarray):
             raise self._no_picture(_what(item))
-        return image, None if pts is None else float(pts)
+        return image, pts
 
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         del view  # the picture is there already; the caller copies
@@ -125,6 +127,17 @@ class CallingSource:
         text = f"{self._path.name}: {self._name} gave {what}, which is no picture"
         return SourceError("source_failed", text, _IS, "mend it")
 
+    def _seconds(self, value: Any) -> float | None:
+        """Raises SourceError("source_failed") for a number that is no time."""
+        if value is None:
+            return None
+        with contextlib.suppress(OverflowError):  # an int may be larger than any float
+            if abs(seconds := float(value)) < _MOST_S:
+                return seconds
+        text = f"{self._path.name}: {self._name} gave a time of which nothing can be made"
+        why = "the second value is seconds on the camera's own clock"
+        raise SourceError("source_failed", text, why, "mend it")
+
     def _told(self, error: BaseException) -> str:
         return told(error, self._path)
 
@@ -144,11 +157,11 @@ def _is_iterable(given: Any) -> bool:
     return hasattr(given, "__iter__") and not isinstance(given, (np.ndarray, tuple, str, bytes))
 
 
-def _is_time(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     if value is None:
         return True
     number = isinstance(value, (int, float, np.integer, np.floating))
-    return number and not isinstance(value, bool) and math.isfinite(value)
+    return number and not isinstance(value, bool)
 
 
 def _what(item: Any) -> str:

@@ -159,7 +159,7 @@ def test_a_picture_may_bring_its_time(written: Any):
             picture = np.zeros((4, 6, 3), np.uint8)
             yield picture, 1.5
             yield picture, np.float64(2)
-            yield picture, 3
+            yield picture, np.float16(3)
             yield picture, None
             yield picture
         """)
@@ -285,10 +285,7 @@ NO_PICTURES = {
         "def it():\n    return True, np.zeros((4, 6), np.uint8)",
         "(bool, uint8[4,6])",
     ),
-    "no time": (
-        "def it():\n    yield np.zeros((4, 6), np.uint8), float('nan')",
-        "(uint8[4,6], float)",
-    ),
+    "no time": ("def it():\n    yield np.zeros((4, 6), np.uint8), 'noon'", "(uint8[4,6], str)"),
     "int64": ("def it():\n    return np.zeros((4, 6, 3), int)", "int64[4,6,3]"),
     "bool": ("def it():\n    return np.zeros((4, 6)) > 0", "bool[4,6]"),
     "objects": ("def it():\n    return np.array([[None]])", "object[1,1]"),
@@ -306,6 +303,26 @@ def test_what_is_no_picture_is_named(written: Any, code: str, gave: str):
     assert error.reason == "source_failed"
     assert error.what == f"own.py: it gave {gave}, which is no picture"
     assert "uint8" in error.why
+
+
+TIMES = [
+    "time.time_ns()",
+    "10**400",
+    "-(10**400)",
+    "1e12",
+    "np.int64(-(2**63))",
+    "np.inf",
+    "np.nan",
+]
+
+
+@pytest.mark.parametrize("value", TIMES)
+def test_a_time_that_is_none_is_told(written: Any, value: str):
+    code = f"import time\ndef it():\n    yield np.zeros((4, 6), np.uint8), {value}"
+    error = failure(written(code))
+    assert error.reason == "source_failed"
+    assert error.what.startswith("own.py: it gave a time")
+    assert "seconds on the camera's own clock" in error.why
 
 
 # ---- in the capture process ----------------------------------------------------------------------
