@@ -73,6 +73,9 @@ class Suspicion:
     def answered(self, now: float, same: bool | None) -> bool:
         """Whether to open the stream anew; `same` is None when the camera did not say."""
         if same is False:
+            # Not at once again: some cameras give each session a size of its own.
+            self._hint_rest_s = HINT_REST_S
+            self._hints_from = now + HINT_REST_S
             return True
         if same is None and self.is_dear and now >= self._reopen_from:
             self._reopen_from = now + REOPEN_REST_S

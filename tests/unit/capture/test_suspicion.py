@@ -120,6 +120,29 @@ def test_a_hint_asks_ever_more_seldom_and_never_opens_unanswered():
     assert steps[-1] == HINT_REST_CAP_S
 
 
+def test_hints_of_a_camera_that_gives_each_session_another_size_are_asked_seldom_too():
+    suspicion = settled()
+    asked = []
+    for tenth in range(1000):
+        suspicion.disturbed()
+        if suspicion.asks(tenth / 10):
+            asked.append(tenth / 10)
+            assert suspicion.answered(tenth / 10, same=False)
+            suspicion.restart()
+    assert [b - a for a, b in itertools.pairwise(asked)] == [HINT_REST_S] * 9
+
+
+def test_after_another_size_hints_are_asked_as_often_as_at_first():
+    suspicion = settled()
+    suspicion.disturbed()
+    suspicion.answered(0, same=True)
+    for now, same in ((10, True), (30, True), (70, False), (80, True)):
+        suspicion.disturbed()
+        assert not suspicion.asks(now - 0.1)
+        assert suspicion.asks(now)
+        suspicion.answered(now, same)
+
+
 @pytest.mark.parametrize("same", [True, False, None])
 def test_a_hint_is_asked_once(same: bool | None):
     suspicion = settled()
