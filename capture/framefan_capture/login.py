@@ -7,7 +7,8 @@ import hashlib
 import re
 from typing import NamedTuple
 
-_FIELD = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]*))')
+# The name's beginning and length are fixed: else a long run of letters is tried from each of them.
+_FIELD = re.compile(r'(?<!\w)(\w{1,32})=(?:"([^"]*)"|([^\s,]*))')
 
 
 class Account(NamedTuple):

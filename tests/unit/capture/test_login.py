@@ -7,7 +7,9 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import SCALE
 
+from framefan import clock
 from framefan_capture import login
 from framefan_capture.login import Account
 
@@ -69,6 +71,14 @@ def test_no_challenge_breaks_it_or_gets_the_password(challenges, user, password)
     answer = login.authorization(digests, Account(user, f"s3cr3t{password}"), "GET", "/")
     assert answer is None or "s3cr3t" not in answer.replace(user, "")
     login.authorization(challenges, Account(user, password), "GET", "/")
+
+
+@pytest.mark.parametrize("part", ["a", 'a="', "a=", '"', "a "])
+def test_no_challenge_takes_long(part: str):
+    challenge = f"Digest {part * (16_000 // len(part))}"
+    before = clock.now()
+    login.authorization([challenge], MUFASA, "GET", "/")
+    assert clock.now() - before < SCALE
 
 
 @given(st.text(), st.text())
