@@ -126,6 +126,8 @@ class HelloCapture(_Link):
     pid: int
     frame: int
     """The number its next frame would have."""
+    began: int = 0
+    """As its first Welcome had it: a new pool does not know."""
 
 
 class RingMade(_Link):

@@ -86,7 +86,8 @@ class Feed:
         self.retry_at = now + RETRY_S
         try:
             self._link = links.Link(links.connect(self._path), ToCapture)
-            self._link.send(HelloCapture(self._camera, os.getpid(), self.frame))
+            began = self.first_welcome.began if self.first_welcome else 0
+            self._link.send(HelloCapture(self._camera, os.getpid(), self.frame, began))
         except LinkClosed:
             self._lose()
 

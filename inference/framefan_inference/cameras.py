@@ -28,7 +28,7 @@ from framefan_inference.schedule import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
     from framefan.links import Link
-    from framefan.messages import ChildFacts, Ready, SourceStatus, ToPool
+    from framefan.messages import ChildFacts, HelloCapture, Ready, SourceStatus, ToPool
     from framefan.settings import CameraSettings
     from framefan_inference.ledger import Ledger
 
@@ -150,19 +150,20 @@ class Camera:
 
     # ---- its process -------------------------------------------------------------------------
 
-    def hello(self, link: Link[ToPool], pid: int, frame: int) -> StatusRecord | None:
+    def hello(self, link: Link[ToPool], hello: HelloCapture) -> StatusRecord | None:
         """A capture process connected; `next_frame` is the number its next frame has."""
         self._before = self.totals()
         self._latest = None
         self._said = _NOTHING
         self._is_down = False
-        self.next_frame = max(self.next_frame, frame)
+        self.next_frame = max(self.next_frame, hello.frame)
+        self.began = max(self.began, hello.began)  # what the pool before this one knew
         stays = self.has_ended
-        if self._from_start and pid != self.facts.pid:
+        if self._from_start and hello.pid != self.facts.pid:
             self.began, self._from_start = self.next_frame, False
-        self._begins_anew = self._begins_anew and pid == self.facts.pid
+        self._begins_anew = self._begins_anew and hello.pid == self.facts.pid
         self.link = link
-        self.facts.pid = pid
+        self.facts.pid = hello.pid
         return None if stays or self.facts.state == "connecting" else self._restarting()
 
     def gone(self) -> StatusRecord | None:

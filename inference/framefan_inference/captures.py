@@ -67,7 +67,7 @@ class Captures:
         if camera.link is not None:  # its predecessor's end has not been read yet
             self._pool.drop(camera.link)
         self._orphan(camera)
-        self._pool.status(camera.hello(link, hello.pid, hello.frame))
+        self._pool.status(camera.hello(link, hello))
         epoch, slots = self._pool.publisher.epoch, self._pool.settings.slots
         facts = (camera.next_frame, slots, camera.has_ended, camera.began)
         with contextlib.suppress(LinkClosed):  # its end is read right after

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from framefan.messages import Ready, SourceStatus
+from framefan.messages import HelloCapture, Ready, SourceStatus
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 
 SETTINGS = CameraSettings(name="cam", source=SourceText("demo"), stalled_s=2.0)
+
+
+def hello(pid: int, frame: int = 0, began: int = 0) -> HelloCapture:
+    return HelloCapture("cam", pid, frame, began)
 
 
 def ready(frame: int = 0, size: tuple[int, int] = (640, 480), **counts: int) -> Ready:

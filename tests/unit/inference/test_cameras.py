@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from camera_words import FROZEN, LARGER, LARGEST, SETTINGS, ready, said, told
+from camera_words import FROZEN, LARGER, LARGEST, SETTINGS, hello, ready, said, told
 from ledger_world import outcome_of
 
 from framefan import clock
@@ -210,11 +210,11 @@ def test_a_frozen_camera_whose_size_changes_is_live_for_good(camera: Camera) -> 
 
 def test_totals_go_on_over_capture_processes(camera: Camera, link: Any) -> None:
     ledger = Ledger([SETTINGS], 0.5)
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready(0, captured=10, bad=2, no_slot=3, max_fps=1))
     camera.source_status(said("live", captured=12, bad=3, no_slot=4, max_fps=2))
     camera.gone()
-    camera.hello(link, 8, 0)
+    camera.hello(link, hello(8))
     camera.ready(ready(1, captured=1, max_fps=1))
     facts = camera.measure(ledger, slots=5)
     assert (facts.captured, facts.bad, facts.superseded_by) == (
@@ -226,12 +226,12 @@ def test_totals_go_on_over_capture_processes(camera: Camera, link: Any) -> None:
 
 
 def test_frame_numbers_never_go_back(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 40)
+    camera.hello(link, hello(7, 40))
     assert camera.next_frame == 40, "an earlier pool had counted so far"
     camera.ready(ready(40))
-    camera.hello(link, 8, 3)
+    camera.hello(link, hello(8, 3))
     assert camera.next_frame == 41
-    camera.hello(link, 9, 90)
+    camera.hello(link, hello(9, 90))
     assert camera.next_frame == 90
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from camera_words import LARGER, SETTINGS, ready, said, told
+from camera_words import LARGER, SETTINGS, hello, ready, said, told
 
 from framefan.messages import ChildFacts
 from framefan.secret import SourceText
@@ -24,7 +24,7 @@ GIVEN_UP = ChildFacts("capture", "cam", 0, "failed", 5, "no_progress", 60.0)
 
 
 def test_a_process_that_dies_and_comes_back(camera: Camera, link: Any, at: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready())
     assert told(camera.gone()) == ("connecting", "restarting")
     record = camera.child(DIED)
@@ -37,14 +37,14 @@ def test_a_process_that_dies_and_comes_back(camera: Camera, link: Any, at: Any) 
     assert camera.child(msgspec.structs.replace(DIED, next_start_s=0.1)) is None
     assert camera.measure(Ledger([SETTINGS], 0.5), 5).next_try_s == pytest.approx(0.1)
     assert told(camera.child(STARTED)) == ("connecting", "restarting")
-    assert camera.hello(link, 8, 0) is None
+    assert camera.hello(link, hello(8)) is None
     assert camera.source_status(said("connecting")) is None, "it is that already, and why is known"
     assert camera.child(RUNS) is None
     assert told(camera.ready(ready(1))) == ("live", "")
 
 
 def test_what_a_dead_process_left_in_its_link_changes_no_state(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready())
     assert told(camera.child(DIED)) == ("backoff", "decoder_died")
     assert camera.ready(ready(1, captured=2)) is None
@@ -52,7 +52,7 @@ def test_what_a_dead_process_left_in_its_link_changes_no_state(camera: Camera, l
     assert camera.gone() is None
     assert camera.facts.state == "backoff"
     assert camera.measure(Ledger([SETTINGS], 0.5), 5).captured == 3
-    assert told(camera.hello(link, 8, 0)) == ("connecting", "restarting")
+    assert told(camera.hello(link, hello(8))) == ("connecting", "restarting")
 
 
 def test_a_process_that_has_not_been_started_yet_is_no_news(camera: Camera) -> None:
@@ -73,13 +73,13 @@ def test_the_supervisor_says_when_it_gives_up(camera: Camera) -> None:
 
 
 def test_another_process_takes_the_place_of_one_that_seemed_well(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready())
-    assert told(camera.hello(link, 8, 0)) == ("connecting", "restarting")
+    assert told(camera.hello(link, hello(8))) == ("connecting", "restarting")
 
 
 def test_what_has_ended_stays_so_whatever_becomes_of_its_process(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.source_status(said("ended"))
     assert camera.has_ended
     for event in (
@@ -87,7 +87,7 @@ def test_what_has_ended_stays_so_whatever_becomes_of_its_process(camera: Camera,
         lambda: camera.child(DIED),
         lambda: camera.child(GIVEN_UP),
         lambda: camera.child(STARTED),
-        lambda: camera.hello(link, 8, 0),
+        lambda: camera.hello(link, hello(8)),
         lambda: camera.source_status(said("connecting")),
         lambda: camera.source_status(said("ended")),
     ):
@@ -101,7 +101,7 @@ CHANGED = msgspec.structs.replace(SETTINGS, mode="every", stalled_s=5.0, loop=Tr
 
 
 def test_changed_settings_are_in_force_at_once(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready())
     assert camera.change(SETTINGS) is None
     assert camera.change(CHANGED) is None
@@ -114,27 +114,27 @@ def test_changed_settings_are_in_force_at_once(camera: Camera, link: Any) -> Non
 def test_after_a_change_a_source_that_had_ended_begins_anew(
     camera: Camera, link: Any, order: str
 ) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.source_status(said("ended"))
     if order == "change first":
         assert camera.change(CHANGED) is None
         camera.source_status(said("ended"))
         camera.gone()
-        assert camera.hello(link, 7, 0) is None, "the old process, which asks again"
+        assert camera.hello(link, hello(7)) is None, "the old process, which asks again"
         camera.source_status(said("ended"))
         assert not camera.has_ended
-        assert told(camera.hello(link, 8, 0)) == ("connecting", "restarting")
+        assert told(camera.hello(link, hello(8))) == ("connecting", "restarting")
     else:
         assert camera.gone() is None
         assert told(camera.change(CHANGED)) == ("connecting", "restarting")
-        assert camera.hello(link, 8, 0) is None
+        assert camera.hello(link, hello(8)) is None
     assert not camera.has_ended
     camera.source_status(said("ended"))
     assert camera.has_ended
 
 
 def test_a_removed_camera_is_told_of_once_more(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready())
     camera.remove()
     assert camera.tick(1000.0, waiting=0) is None
@@ -153,11 +153,11 @@ def test_a_camera_that_was_not_yet_gone_connects_again(camera: Camera) -> None:
 def test_a_camera_that_comes_back_has_its_numbers_and_nothing_else(
     camera: Camera, link: Any
 ) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready(4, captured=10, max_fps=2))
     back = Camera(CHANGED, camera)
     assert told(back.added()) == ("connecting", "")
-    back.hello(link, 8, 0)
+    back.hello(link, hello(8))
     assert back.next_frame == 5
     assert told(back.ready(ready(5, LARGER, captured=1))) == ("live", "")
     facts = back.measure(Ledger([SETTINGS], 0.5), slots=5)
@@ -169,12 +169,12 @@ def test_a_camera_that_comes_back_has_its_numbers_and_nothing_else(
 
 def began(camera: Camera, link: Any, pid: int) -> int:
     camera.gone()
-    camera.hello(link, pid, 0)
+    camera.hello(link, hello(pid))
     return camera.began
 
 
 def test_a_process_that_died_goes_on_in_the_file_it_was_in(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready(99))
     assert began(camera, link, 8) == 0
     camera.change(msgspec.structs.replace(SETTINGS, max_fps=5.0))
@@ -182,18 +182,25 @@ def test_a_process_that_died_goes_on_in_the_file_it_was_in(camera: Camera, link:
 
 
 def test_another_file_is_read_from_its_start(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready(99))
     camera.change(msgspec.structs.replace(SETTINGS, source=SourceText("other.mp4")))
-    camera.hello(link, 7, 0)  # the old process, which asks again
+    camera.hello(link, hello(7))  # the old process, which asks again
     camera.ready(ready(109))
     assert began(camera, link, 8) == 110
     camera.ready(ready(149))
     assert began(camera, link, 9) == 110, "that one died in the middle"
 
 
+def test_a_new_pool_learns_where_the_file_began(camera: Camera, link: Any) -> None:
+    camera.hello(link, hello(7, 500, began=300))
+    assert (camera.next_frame, began(camera, link, 8)) == (500, 300), "and then it died"
+    camera.change(msgspec.structs.replace(SETTINGS, source=SourceText("other.mp4")))
+    assert began(camera, link, 9) == 500
+
+
 def test_a_file_that_had_ended_or_was_removed_is_read_again(camera: Camera, link: Any) -> None:
-    camera.hello(link, 7, 0)
+    camera.hello(link, hello(7))
     camera.ready(ready(99))
     camera.source_status(said("ended"))
     camera.change(CHANGED)

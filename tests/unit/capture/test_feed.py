@@ -1,0 +1,36 @@
+"""The feed's side of the link, against a socket that this test answers."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from framefan import links
+from framefan.messages import HelloCapture, ToPool, Welcome
+from framefan_capture.feed import RETRY_S, Feed
+
+
+def accept(listener: socket.socket) -> tuple[links.Link[ToPool], HelloCapture]:
+    link: links.Link[ToPool] = links.Link(listener.accept()[0], ToPool)
+    (hello,) = link.receive(block=True)
+    assert isinstance(hello, HelloCapture)
+    return link, hello
+
+
+def test_a_new_pool_is_told_what_the_first_one_knew(tmp_path: Path) -> None:
+    feed = Feed(str(tmp_path / "pool"), "cam")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / "pool"))
+        listener.listen()
+        feed.connect(0.0)
+        link, hello = accept(listener)
+        assert (hello.frame, hello.began) == (0, 0)
+        link.send(Welcome("e1", 500, 5, began=300))
+        assert feed.receive()
+        link.close()
+        assert not feed.receive()
+        feed.connect(2 * RETRY_S)
+        link, hello = accept(listener)
+        assert (hello.frame, hello.began) == (500, 300)
+        link.close()
+    feed.close()
