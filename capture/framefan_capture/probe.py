@@ -16,11 +16,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from framefan import clock
 from framefan.errors import SourceError, UsageError
-from framefan.sources import mask_source
+from framefan.sources import check_url, mask_source
 from framefan_capture import login, reach
 
 _LIMIT_S = (0.5, 2.0)
 """The least and the most that asking may take."""
+_LEAST_S = 0.02
 _MOST_REQUESTS = 6
 _MOST_BYTES = 16384
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -31,20 +32,6 @@ class Answer(NamedTuple):
     status: int
     challenges: list[str]
     location: str
-
-
-def check_url(url: str) -> None:
-    """Raises UsageError unless the URL names a host, and a port that can be."""
-    try:
-        whole = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
-    except ValueError:
-        whole = False
-    if not whole:
-        raise UsageError(
-            f'"{mask_source(url)}" is no complete address',
-            "it names no host, or no port from 1 to 65535",
-            "write it as rtsp://user:password@host:port/path, with special characters as %XX",
-        )
 
 
 def explain(url: str, timeout_s: float) -> SourceError:
@@ -139,8 +126,8 @@ def _shown_host(url: str) -> tuple[str, int]:
 
 def _ask(url: str, proof: str | None, until: float) -> Answer | None:
     """One request on a connection of its own. Raises SourceError."""
-    sock = reach.connect(url, until - clock.now())
     try:
+        sock = reach.connect(url, _left(until))
         with contextlib.closing(_secured(sock, url, until)) as sock:
             sock.sendall(_request(url, proof))
             head = _head(sock, until)
@@ -161,6 +148,14 @@ def _ask(url: str, proof: str | None, until: float) -> Answer | None:
             "the camera may serve as many as it can; framefan tries again",
         )
     return parse_answer(head)
+
+
+def _left(until: float) -> float:
+    """Raises TimeoutError where too little is left for a look-up and a connection."""
+    left_s = until - clock.now()
+    if left_s < _LEAST_S:
+        raise TimeoutError
+    return left_s
 
 
 def _secured(sock: socket.socket, url: str, until: float) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -96,6 +97,25 @@ def test_a_camera_that_dribbles_is_a_silent_one():
         before = clock.now()
         assert reason(camera.url, 0.5) == "timeout"
         assert clock.now() - before < 0.5 + SCALE
+
+
+@both
+def test_one_that_is_slow_to_ask_for_a_login_is_a_silent_one(
+    protocol: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The time is over between two requests."""
+    now = [100.0]
+    monkeypatch.setattr(probe, "clock", SimpleNamespace(now=lambda: now[0]))
+    parse = probe.parse_answer
+
+    def slowly(head: bytes) -> Answer | None:
+        now[0] += 3
+        return parse(head)
+
+    monkeypatch.setattr(probe, "parse_answer", slowly)
+    with FakeCamera(protocol, account="user:s3cr3t") as camera:
+        error = probe.explain(camera.url, 1)
+    assert (error.reason, error.why) == ("timeout", "it takes the connection and stays silent")
 
 
 @given(st.binary())
