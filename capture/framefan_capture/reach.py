@@ -24,7 +24,9 @@ _PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _AWAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 """Nobody is there to say that nobody listens: the system gave up, instead of our time limit."""
 
+_MOST_LOOKUPS = 16
 _lookups: dict[tuple[str, int], Future[list[str]]] = {}
+"""Those under way. A camera may send us from name to name, of which none is answered."""
 
 
 def address(parts: SplitResult) -> tuple[str, int]:
@@ -82,10 +84,7 @@ def _left(until: float) -> float:
 
 def _addresses(host: str, port: int, timeout_s: float) -> list[str]:
     """Raises SourceError("dns")."""
-    lookup = _lookups.get((host, port))
-    if lookup is None or lookup.done():
-        lookup = _lookups[host, port] = Future()
-        threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
+    lookup = _lookups.get((host, port)) or _begun(host, port)
     try:
         return lookup.result(timeout_s)
     except TimeoutError:
@@ -100,9 +99,22 @@ def _addresses(host: str, port: int, timeout_s: float) -> list[str]:
     )
 
 
+def _begun(host: str, port: int) -> Future[list[str]]:
+    lookup: Future[list[str]] = Future()
+    if len(_lookups) < _MOST_LOOKUPS:
+        _lookups[host, port] = lookup
+        threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
+    else:
+        lookup.set_exception(OSError(0, "too many names are being looked up"))
+    return lookup
+
+
 def _look_up(host: str, port: int, lookup: Future[list[str]]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        lookup.set_result([str(sockaddr[0]) for *_, sockaddr in found])
     except (OSError, ValueError) as error:
+        _lookups.pop((host, port), None)  # before the answer: who asks after it asks anew
         lookup.set_exception(error)
+    else:
+        _lookups.pop((host, port), None)
+        lookup.set_result([str(sockaddr[0]) for *_, sockaddr in found])

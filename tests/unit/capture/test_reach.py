@@ -100,7 +100,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     monkeypatch.setattr(reach.socket, "getaddrinfo", server)
     yield server
     server.answers.set()
-    wait_until(lambda: all(lookup.done() for lookup in reach._lookups.values()))
+    wait_until(lambda: not reach._lookups)
 
 
 def test_a_name_server_that_is_silent_costs_no_more_than_the_limit(names: NameServer):
@@ -121,6 +121,22 @@ def test_each_try_after_an_answer_looks_up_anew(names: NameServer, monkeypatch: 
     for _ in range(3):
         reach.check_reachable("rtsp://camera/", 1)
     assert names.asked == ["camera"] * 3
+
+
+def test_nothing_is_left_of_answered_lookups(names: NameServer, monkeypatch: pytest.MonkeyPatch):
+    names.answers.set()
+    monkeypatch.setattr(reach, "_first_that_answers", lambda *_: socket.socket())
+    for number in range(20):
+        reach.check_reachable(f"rtsp://camera{number}/", 1)
+    assert reach._lookups == {}
+
+
+def test_of_silent_name_servers_no_more_than_so_many_are_asked(names: NameServer):
+    threads = threading.active_count()
+    for number in range(reach._MOST_LOOKUPS + 5):
+        assert failure(f"rtsp://camera{number}/", 0.01).reason == "dns"
+    assert "too many" in failure("rtsp://another/", 0.01).why
+    assert threading.active_count() == threads + reach._MOST_LOOKUPS
 
 
 def test_the_next_address_is_tried_where_one_refuses():
