@@ -156,7 +156,21 @@ class Capture:
 
 
 def main() -> int:
-    return Capture(Parent(CAPTURE.name, FromSupervisor)).run()
+    code = Capture(Parent(CAPTURE.name, FromSupervisor)).run()
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if any(not thread.daemon for thread in others):
+        _end_at_once(code)
+    return code
+
+
+def _end_at_once(code: int) -> None:
+    """Python would wait for such threads: for ever for one of a camera's SDK that the user's code
+    started, and for seconds for a question about the pictures' size.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

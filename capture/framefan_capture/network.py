@@ -38,7 +38,6 @@ WHITELISTS: dict[sources.Kind, str] = {
 _NO_PTS = -(2.0**63)
 """What CAP_PROP_PTS says of a picture that brought no time of its own (AV_NOPTS_VALUE)."""
 _MIN_OPEN_S = 0.1
-_LAST_WAIT_S = 0.5
 _ENDS = 3
 _AT_ONCE_S = 0.001
 
@@ -60,7 +59,7 @@ class NetworkSource(OpenCvSource):
         """Raises UsageError for an address without a host."""
         super().__init__(camera)
         self._url = camera.source.reveal()
-        probe.check_url(self._url)
+        sources.check_url(self._url)
         self._kind = sources.parse(self._url).kind
         self._shown = str(camera.source)
         self._rhythm = Rhythm()
@@ -101,11 +100,6 @@ class NetworkSource(OpenCvSource):
             int(cv2.CAP_PROP_N_THREADS),
             1,
         ]
-
-    def close(self) -> None:
-        super().close()
-        if self._check is not None:
-            self._check.wait(_LAST_WAIT_S)
 
     # ---- pictures ------------------------------------------------------------------------------
 

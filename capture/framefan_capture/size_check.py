@@ -1,7 +1,7 @@
 """Asking a camera for the size of its pictures by a second connection, beside the running one.
 
-A thread of its own, with time limits for each of its steps. Nobody waits for it, but one who ends
-the process waits a little: Python ends a thread that comes back from C++ then by an abort.
+A thread of its own, with time limits for each of its steps. Nobody waits for it, but Python when
+the process ends: a daemon thread that comes back from C++ then makes it abort.
 """
 
 from __future__ import annotations
@@ -34,16 +34,11 @@ class SizeCheck:
         self.size: tuple[int, int] | None = None
         """Width and height; None when the camera did not say."""
         self._done = threading.Event()
-        work = threading.Thread(target=self._ask, args=(url, parameters(LIMIT_S)), daemon=True)
-        work.start()
+        threading.Thread(target=self._ask, args=(url, parameters(LIMIT_S))).start()
 
     @property
     def is_done(self) -> bool:
         return self._done.is_set()
-
-    def wait(self, seconds: float) -> None:
-        """Until it is done, or so long."""
-        self._done.wait(seconds)
 
     def _ask(self, url: str, parameters: list[int]) -> None:
         try:

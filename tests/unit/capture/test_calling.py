@@ -430,6 +430,29 @@ def test_one_that_never_answers_cannot_keep_the_process(
     assert pool.until_exit(15) == 0
 
 
+WITH_THREAD = """
+    import threading
+    def it():
+        threading.Thread(target=threading.Event().wait).start()
+        print("the camera's SDK is there")
+        while True:
+            yield np.zeros((4, 6), np.uint8)
+    """
+
+
+def test_a_thread_that_it_leaves_running_cannot_keep_the_process(start: Start, written: Any):
+    pool = start(written(WITH_THREAD))
+    pool.until(lambda p: len(p.ready) > 3)
+    pool.stop()
+    assert pool.until_exit() == 0
+
+
+def test_nor_does_such_a_thread_change_the_exit_code(start: Start, written: Any):
+    text = written("import threading\nthreading.Thread(target=threading.Event().wait).start()\n1/0")
+    pool = start(text)
+    assert pool.until_exit() == 3
+
+
 def test_one_that_never_answers_makes_no_progress(start: Start, written: Any, tmp_path: Path):
     there = tmp_path / "there"
     pool = start(written(BLOCKED.format(there=str(there))))
