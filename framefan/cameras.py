@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 
 from framefan import sources
+from framefan.demo import parse_demo
 from framefan.errors import StartError, UsageError
 from framefan.secret import SourceText
 from framefan.settings import NAME, CameraSettings
@@ -78,7 +79,7 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
             "write NAME=SOURCE with such a name",
         )
     camera = _record(name, table)
-    spec = sources.parse(camera.source.reveal())
+    spec = _parsed(camera.source.reveal())
     if camera.mode == "every" and not spec.can_wait:
         raise UsageError(
             f"--mode every does not go with {camera.source}",
@@ -89,6 +90,16 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
     if spec.kind in ("rtsp", "http") and "no_progress_s" not in table:
         camera = msgspec.structs.replace(camera, no_progress_s=_patience(camera))
     return _found(camera, spec)
+
+
+def _parsed(source: str) -> SourceSpec:
+    """Raises UsageError for what a capture would refuse: a reload must not get as far as that."""
+    spec = sources.parse(source)
+    if spec.kind in ("rtsp", "http"):
+        sources.check_url(source)
+    if spec.kind == "demo":
+        parse_demo(source)
+    return spec
 
 
 def _record(name: str, table: dict[str, Any]) -> CameraSettings:

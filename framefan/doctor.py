@@ -13,12 +13,12 @@ import subprocess
 import sys
 from importlib import metadata
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
 
 import msgspec
 
 from framefan import host, listen, predictors, rundir, sources
 from framefan.configure import configure
+from framefan.demo import parse_demo
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError
 from framefan.ring import PAGE, SPARE_BYTES, stride
 
@@ -229,10 +229,8 @@ def _ring_bytes(settings: Settings, camera: CameraSettings) -> int:
     """What the camera's ring takes if its frames are 1080p; the demo says its size itself."""
     width, height = _ASSUMED_SIZE
     if sources.parse(camera.source.reveal()).kind == "demo":
-        size = parse_qs(camera.source.reveal().partition("?")[2]).get("size", ["1280x720"])[0]
-        numbers = size.split("x")
-        if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
-            width, height = int(numbers[0]), int(numbers[1])
+        options = parse_demo(camera.source.reveal())
+        width, height = options.width, options.height
     if most := sources.parse_size(camera.max_size):
         width, height = min(width, most[0]), min(height, most[1])
     return PAGE + settings.slots * stride(width * height * 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Literal
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -73,6 +74,20 @@ def _check_slashes(scheme: str, text: str) -> None:
         f'"{scheme}:" is followed by two slashes',
         f"write it as {scheme}://user:password@host:port/path",
     )
+
+
+def check_url(url: str) -> None:
+    """Raises UsageError unless the URL names a host, and a port that can be."""
+    try:
+        whole = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:
+        whole = False
+    if not whole:
+        raise UsageError(
+            f'"{mask_source(url)}" is no complete address',
+            "it names no host, or no port from 1 to 65535",
+            "write it as rtsp://user:password@host:port/path, with special characters as %XX",
+        )
 
 
 def target(text: str) -> tuple[str, str]:

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 
 from framefan import clock, sources
+from framefan.demo import parse_demo
 from framefan.errors import SourceError
-from framefan_capture.scene import Scene, parse_demo
+from framefan_capture.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan.errors import UsageError
 from framefan_capture.scene import (
     ARUCO_ID,
     COLOURS,
     QR_TEXT,
-    DemoOptions,
     Scene,
-    parse_demo,
     read_number,
 )
 
@@ -150,29 +147,3 @@ def inside(corners: np.ndarray, box: tuple[int, int, int, int]) -> bool:
     xs, ys = corners.reshape(-1, 2).T
     x1, y1, x2, y2 = box
     return bool(x1 <= xs.min() and xs.max() <= x2 and y1 <= ys.min() and ys.max() <= y2)
-
-
-def test_options():
-    assert parse_demo("demo") == DemoOptions()
-    assert parse_demo("demo?size=320x240&fps=12.5&seed=9&frames=7") == DemoOptions(
-        width=320, height=240, fps=12.5, seed=9, frames=7
-    )
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["size=1x1", "size=640", "size=axb", "fps=0", "fps=nan", "fps=x", "seed=-1", "frames=1.5"],
-)
-def test_a_wrong_value_is_named_with_what_would_be_right(query: str):
-    with pytest.raises(UsageError) as caught:
-        parse_demo(f"demo?{query}")
-    key, _, value = query.partition("=")
-    assert f'{key}="{value}"' in caught.value.what
-    assert key in caught.value.why
-
-
-def test_an_unknown_option_is_named_with_the_known_ones():
-    with pytest.raises(UsageError) as caught:
-        parse_demo("demo?sise=1280x720")
-    assert '"sise"' in caught.value.what
-    assert caught.value.why.endswith("size, fps, seed, frames")

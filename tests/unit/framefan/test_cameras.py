@@ -38,6 +38,21 @@ def refused(code: int, *words: str, source: Any = RTSP, **fields: Any) -> None:
     assert all("\n" not in line for line in error.lines())
 
 
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("rtsp://", "complete address"),
+        ("rtsp://u:hunter2@host:99999/x", "complete address"),
+        ("http://host:0/?key=0123456789", "complete address"),
+        ("https:///path", "complete address"),
+        ("demo?nonsense=1", '"nonsense"'),
+        ("demo?fps=x", 'fps="x"'),
+    ],
+)
+def test_a_source_with_a_typo_is_refused_before_anything_is_started(source: str, word: str) -> None:
+    refused(2, word, source=source)
+
+
 def test_all_fields_can_be_set() -> None:
     fields = {
         "mode": "live",

@@ -51,7 +51,7 @@ def test_opencv_without_ffmpeg_is_a_problem(monkeypatch) -> None:
 
 
 def test_memory_counts_all_rings_and_says_both_numbers(monkeypatch) -> None:
-    made = settings("demo?size=100x100", "rtsp://h/x")
+    made = settings("demo?size=160x120", "rtsp://h/x")
     monkeypatch.setattr(host, "available_bytes", lambda: 1 << 40)
     assert doctor._memory(made).level is Level.OK
     monkeypatch.setattr(host, "available_bytes", lambda: 280 << 20)
