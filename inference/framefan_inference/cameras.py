@@ -123,8 +123,10 @@ class Camera:
             self.facts.width, self.facts.height = message.width, message.height
         next_try_at = None if message.next_try_s is None else clock.now() + message.next_try_s
         again = (state, reason) == self._said[:2] and self._is_known(next_try_at)
+        if self._is_down:
+            return None
         self._said = (state, reason, message.message)
-        if again or self._is_down or self._stays(state):
+        if again or self._stays(state):
             return None
         if (state, reason) == (self.facts.state, self.facts.reason) and self._is_known(next_try_at):
             return None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 
 _ROUND_S = 0.25
 """How often deadlines of workers are looked at; they are seconds long."""
+_AUDIENCE_S = 5.0
+"""How long a new pool waits for the first subscriber to results, where each of them counts."""
 _HANGS = "no answer within the predict deadline"
 _SLOW_START = "not ready within the start deadline"
 
@@ -72,6 +75,8 @@ class Pool:
         self.publisher = Publisher(settings, epoch)
         self.outcomes = OutcomeReader(settings)
         self._been_ready = False
+        self._born_at = clock.now()
+        self._has_begun = False
         self._stop_by: float | None = None
         self.captures = Captures(self)
         self.tables = Tables(self)
@@ -79,6 +84,8 @@ class Pool:
         self._listener.setblocking(False)
         self._round_due = 0.0
         self.loop = Loop()
+        self._has_news = select.poll()
+        self._has_news.register(parent.link.fileno(), select.POLLIN)
         self.loop.watch(parent.link.fileno(), self.hear_supervisor)
         self.loop.watch(self._listener.fileno(), self._accept)
         self.loop.watch(self.outcomes.fileno(), self._take_outcomes)
@@ -118,8 +125,10 @@ class Pool:
     # ---- the supervisor ---------------------------------------------------------------------
 
     def hear_supervisor(self) -> None:
-        for message in self._parent.link.receive():
-            self._obey(message)
+        """Everything that has arrived: what a peer says next may rest on the last of it."""
+        while self._has_news.poll(0):  # a message in parts makes an empty read before the last
+            for message in self._parent.link.receive():
+                self._obey(message)
 
     def _obey(self, message: Any) -> None:
         match message:
@@ -162,7 +171,7 @@ class Pool:
                 self._bury(worker, "killed at stop")
         self._take_outcomes()
         self._publish(self.ledger.stop(clock.now()), clock.now())
-        self.tables.publish(clock.now())
+        self.tables.publish(clock.now(), last=True)
         self.publisher.close()
         self.outcomes.close()
         self.captures.rings.close()
@@ -211,12 +220,21 @@ class Pool:
     # ---- leases and outcomes ----------------------------------------------------------------
 
     def _assign(self) -> None:
-        if self.stopping:
+        if self.stopping or not self._may_begin:
             return
         for grant in self.ledger.assign():
             ring = self.captures.rings[grant.camera, grant.frame.ring]
             with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                 self.workers[grant.worker].lease(grant, ring)
+
+    @property
+    def _may_begin(self) -> bool:
+        """What may not be lost waits for somebody to read it, but not for ever."""
+        if not self._has_begun:
+            waits = any(camera.mode == "every" for camera in self.settings.cameras)
+            late = clock.now() - self._born_at > _AUDIENCE_S
+            self._has_begun = not waits or late or self.publisher.has_readers
+        return self._has_begun
 
     def _take_outcomes(self) -> None:
         now = clock.now()

@@ -55,6 +55,15 @@ def test_what_a_dead_process_left_in_its_link_changes_no_state(camera: Camera, l
     assert told(camera.hello(link, hello(8))) == ("connecting", "restarting")
 
 
+def test_an_end_that_was_ignored_is_heard_when_it_is_said_again(camera: Camera, link: Any) -> None:
+    camera.hello(link, hello(8))
+    camera.child(DIED)  # of the one before; what the supervisor said since is still to come
+    assert camera.source_status(said("ended")) is None
+    camera.child(STARTED)
+    assert told(camera.source_status(said("ended"))) == ("ended", "")
+    assert camera.has_ended
+
+
 def test_a_process_that_has_not_been_started_yet_is_no_news(camera: Camera) -> None:
     assert camera.child(ChildFacts("capture", "cam", 0, "backoff", 0)) is None
     assert camera.facts.state == "connecting"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from faults import GATED, Gate
 from peers import HEIGHT, WIDTH, payload
-from played_run import PlayedRun, kinds
+from played_run import PlayedCapture, PlayedRun, kinds
 
 from framefan import bus, links
 from framefan.messages import (
@@ -222,6 +222,23 @@ def test_source_status_fills_the_table(sees: str) -> None:
 
 
 # ---- the supervisor and gateways -----------------------------------------------------------------
+
+
+def test_all_that_the_supervisor_has_said_comes_before_a_hello(sees: str) -> None:
+    others = [ChildFacts("capture", f"other{n}", n, "running", 0) for n in range(700)]
+    died = ChildFacts("capture", "cam", 0, "backoff", 1, "decoder_died", 0.5)
+    started = ChildFacts("capture", "cam", 8, "starting", 1)
+    with PlayedRun(sees) as run:
+        run.wait_ready()
+        os.kill(run.child.pid, signal.SIGSTOP)
+        run.child.link.send(Children(1, "", [*others, died]))
+        run.child.link.send(Children(1, "", [started]))
+        capture = PlayedCapture(run.settings, "cam", pid=8)
+        capture.status("ended")
+        os.kill(run.child.pid, signal.SIGCONT)
+        run.until(lambda: ("ended", "") in run.told())
+        assert run.told()[:2] == [("backoff", "decoder_died"), ("connecting", "restarting")]
+        capture.close()
 
 
 def test_the_supervisor_gets_the_table_and_proof_of_progress(sees: str) -> None:
