@@ -59,8 +59,11 @@ class ChildFacts(Struct, frozen=True):
     state: str
     restarts: int
     reason: str = ""
-    """Why it is not running: decoder_died or no_progress for a capture."""
+    """Why it waits for its next start: decoder_died, no_progress, unplayable (it said that it can
+    never work) or unknown; empty while it runs."""
     next_start_s: float | None = None
+    message: str = ""
+    """What an unplayable one said, for people, without secrets."""
 
 
 class Children(_Link):

@@ -54,8 +54,8 @@ class Post:
         self.fate = Fate.STAYS
         self.late = False
         """Added or changed while the run was on: its errors are its own, and end nothing."""
-        self.hopeless = False
-        """Its child has said that it cannot go on."""
+        self.verdict = ""
+        """Why its child can never work, as it has said."""
         self._kill_at = float("inf")
 
     def start(self, settings: Settings, selector: selectors.BaseSelector, now: float) -> None:
@@ -81,7 +81,7 @@ class Post:
         if stderr:
             stderr.close_theirs()
         self.stderr = stderr
-        self.hopeless = False
+        self.verdict = ""
         self.watch.started(now, self.child.pid)
 
     def bury(self) -> str:

@@ -47,7 +47,9 @@ STATES = {
     "frozen": State("frames come and all show the same picture", ("same_picture",)),
     "backoff": State("it failed and is tried again at the announced time", _FAILURES),
     "ended": State("its file has come to its end, or the camera was removed", ("", "removed")),
-    "failed": State("its process keeps ending; one more try each minute", ("crash_loop",)),
+    "failed": State(
+        "its process keeps ending; one more try each minute", ("crash_loop", "unplayable")
+    ),
 }
 
 REASONS = {
@@ -70,5 +72,6 @@ REASONS = {
     "no_frame": "no frame within stalled_s",
     "same_picture": "the same picture for frozen_s",
     "crash_loop": "its process ended too often within a minute",
+    "unplayable": "what it names cannot be played at all; the message says why",
     "removed": "the configuration does not hold it any more",
 }

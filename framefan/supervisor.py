@@ -258,7 +258,8 @@ class Supervisor:
         one that a reload brought; it has failed, and is tried again when that is due.
         """
         if post.late or post.watch.restarts or self._been_live(post):
-            post.hopeless = post.late
+            said = ": ".join(text for text in (message.what, message.why) if text)
+            post.verdict = logs.clean(said) if post.late else ""
             logs.error(f"{post.watch.title}: {message.what}", why=message.why)
         elif self._error is None:
             error = BY_EXIT_CODE.get(message.exit_code, RunError)
@@ -297,7 +298,7 @@ class Supervisor:
             reason = "decoder_died" if post.stage is processes.CAPTURE else "unknown"
         ending = self._bury(post)
         if post.watch.alive and self._code is None:
-            wait = post.watch.died(clock.now(), reason, post.hopeless)
+            wait = post.watch.died(clock.now(), reason, post.verdict)
             logs.error(f"{post.watch.title} died: {ending}; starts again in {wait:.1f} s")
             self._untold = True
 

@@ -40,6 +40,7 @@ class Watch:
         self.due_at = 0.0
         """When the child is to be started, in backoff or failed."""
         self._reason = ""
+        self._verdict = ""
         self._heard_at = 0.0
         self._policy = RestartPolicy(limits)
 
@@ -68,13 +69,14 @@ class Watch:
         """We ourselves did not run for so long: that silence was not the child's."""
         self._heard_at += seconds
 
-    def died(self, now: float, reason: str = "", hopeless: bool = False) -> float:
-        """Seconds until the next start; `hopeless`: it said itself that another is of no use."""
-        wait = self._policy.died(now, hopeless)
-        self.state = State.FAILED if hopeless or self._policy.failed else State.BACKOFF
+    def died(self, now: float, reason: str = "", verdict: str = "") -> float:
+        """Seconds until the next start; `verdict`: why, as it said, another one is of no use."""
+        wait = self._policy.died(now, hopeless=bool(verdict))
+        self.state = State.FAILED if verdict or self._policy.failed else State.BACKOFF
         self.due_at = now + wait
         self.pid = 0
-        self._reason = reason
+        self._reason = "unplayable" if verdict else reason
+        self._verdict = verdict
         return wait
 
     def stop(self) -> None:
@@ -86,7 +88,7 @@ class Watch:
         self.state = State.BACKOFF
         self.due_at = now
         self.pid = 0
-        self._reason = ""
+        self._reason = self._verdict = ""
         self._policy.pardon()
 
     def due(self, now: float) -> bool:
@@ -115,4 +117,5 @@ class Watch:
             self.restarts,
             reason=self._reason if waits else "",
             next_start_s=max(0.0, self.due_at - now) if waits else None,
+            message=self._verdict if waits else "",
         )

@@ -142,7 +142,8 @@ class Actor:
                         for each in message.children
                         if each.reason
                     }
-                    line = {"url": message.url, "children": facts, "whys": whys}
+                    said = {each.role: each.message for each in message.children if each.message}
+                    line = {"url": message.url, "children": facts, "whys": whys, "said": said}
                     told.write(json.dumps(line) + "\n")
 
 

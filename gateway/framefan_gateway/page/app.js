@@ -28,6 +28,7 @@ const REASONS = {
   no_frame: "no frame within stalled_s",
   same_picture: "the same picture for frozen_s",
   crash_loop: "its process ended too often within a minute",
+  unplayable: "what it names cannot be played at all; the message says why",
   removed: "the configuration does not hold it any more",
 };
 

@@ -218,6 +218,8 @@ def test_fatal_of_a_camera_that_a_reload_brought_ends_nothing(begin) -> None:
     run.configure(cameras("a", "b"))
     assert reload(run)[0] == 0
     run.wait_for(lambda: children(run).get("b") == "failed")
+    assert run.told()[-1]["whys"]["b"][0] == "unplayable"
+    assert run.told()[-1]["said"] == {"b": "no such thing: it is not there"}
     run.configure(cameras("a", b="demo?fps=3"))
     assert reload(run)[1] == "changed  b\n"
     run.wait_for(lambda: len(run.pids("b")) == 2 and children(run)["b"] == "failed")

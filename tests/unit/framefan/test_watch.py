@@ -78,8 +78,14 @@ def test_who_waits_says_why_and_how_long() -> None:
 def test_hopeless_is_failed_at_once() -> None:
     post = watch()
     post.started(0.0, 1)
-    assert post.died(1.0, "decoder_died", hopeless=True) == LIMITS.restarts_within_s
+    assert post.died(1.0, "decoder_died", "no video") == LIMITS.restarts_within_s
     assert post.state is State.FAILED
+    facts = post.facts(2.0)
+    assert (facts.reason, facts.message) == ("unplayable", "no video")
+    post.started(61.0, 2)
+    assert (post.facts(62.0).reason, post.facts(62.0).message) == ("", "")
+    post.died(63.0, "decoder_died")
+    assert (post.facts(64.0).reason, post.facts(64.0).message) == ("decoder_died", "")
 
 
 def test_renewed_it_is_due_and_no_death_counts_any_more() -> None:
