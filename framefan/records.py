@@ -167,3 +167,5 @@ class StateRecord(Struct, kw_only=True):
     """Messages on the bus that were not ours: dropped, never decoded further."""
     stale: int = 0
     """Outcomes and returns of leases that were settled before: counted and dropped."""
+    last: bool = False
+    """This pool publishes nothing after it: the run ends in good order."""

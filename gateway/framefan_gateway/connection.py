@@ -199,6 +199,12 @@ class ClientConnection(ServerConnection):
             self._owner.filled(self)
         self._owner.hub.line_full(client)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it is to get every result, and there are some that its line has no room for."""
+        every = self._client is not None and self._client.contract.delivery == "every"
+        return every and self.full_since is not None
+
     def leave(self) -> None:
         client, self._client = self._client, None
         if client is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -35,6 +36,10 @@ _MOST_WAITING = 1024
 """News that is read before any of it is flushed, while more is there."""
 _BEAT_S = 1.0
 _RETRY_S = 0.2
+_LAST_S = 1.0
+_SILENCE_S = 0.3
+"""Nothing comes any more from a pool that has been gone for so long."""
+_LOOK_S = 0.01
 _SPARE_DESCRIPTORS = 128
 # Plain ints: enums are combined in Python code.
 _NOBLOCK, _POLLIN = int(zmq.NOBLOCK), int(zmq.POLLIN)
@@ -94,6 +99,8 @@ class PoolLink:
         self._link: links.Link[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
+        self.gone_at = clock.now()
+        """Since when there is no pool, on clock.now; inf while there is one."""
         self._connect()
 
     def report(self, facts: records.GatewayFacts) -> None:
@@ -112,6 +119,7 @@ class PoolLink:
             self._lost()
         else:
             self._loop.add_reader(self._link.fileno(), self._read)
+            self.gone_at = math.inf
 
     def _read(self) -> None:
         try:
@@ -129,6 +137,7 @@ class PoolLink:
             self._loop.remove_reader(self._link.fileno())
             self._link.close()
             self._link = None
+            self.gone_at = min(self.gone_at, clock.now())
 
     def close(self) -> None:
         if self._retry is not None:
@@ -154,6 +163,8 @@ class Gateway:
         self._server = Server(settings, self._id, self._hub, self._intake)
         self._server.most_clients = min(limits.max_clients, descriptors - _SPARE_DESCRIPTORS)
         self._stop = asyncio.Event()
+        self._drains = False
+        """The whole run ends, not only this gateway."""
         self.failed = False
         self._loop = asyncio.get_running_loop()
         self._beats = 0
@@ -163,7 +174,7 @@ class Gateway:
     async def run(self) -> None:
         """Serve until told to stop, by message, by signal or by the parent's end."""
         self._loop.set_exception_handler(self._on_exception)
-        self._loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        self._loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._loop.add_reader(self._parent.link.fileno(), self._on_control)
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
@@ -176,7 +187,28 @@ class Gateway:
         if self._parent.stop_asked:
             self._stop.set()
         await self._stop.wait()
+        if self._drains:
+            await self._drain()
         await self._end()
+
+    async def _drain(self) -> None:
+        """The run ends: clients still get what the pool says until its last word.
+
+        It may wait for frames in hand for half of the grace; clients that get every result have a
+        second more, to take what lies ready for them.
+        """
+        until = clock.now() + self._parent.settings.limits.grace_s / 2 + _LAST_S
+        while clock.now() < until and not self._has_heard_all:
+            self._bus.read()
+            await asyncio.sleep(_LOOK_S)
+        until = clock.now() + _LAST_S
+        while clock.now() < until and not self._server.is_settled:
+            await asyncio.sleep(_LOOK_S)
+
+    @property
+    def _has_heard_all(self) -> bool:
+        state = self._intake.state
+        return bool(state and state.last) or clock.now() - self._pool.gone_at > _SILENCE_S
 
     async def _end(self) -> None:
         self._bus.close()
@@ -220,6 +252,10 @@ class Gateway:
 
     # ---- the supervisor ---------------------------------------------------------------------
 
+    def _on_sigterm(self) -> None:
+        self._on_control()  # the supervisor says Stop before it sends the signal
+        self._stop.set()
+
     def _on_control(self) -> None:
         try:
             self._take(self._parent.link.receive())
@@ -229,6 +265,7 @@ class Gateway:
 
     def _take(self, received: list[Any]) -> None:
         if any(isinstance(message, messages.Stop) for message in received):
+            self._drains = True
             self._stop.set()
 
 

@@ -124,6 +124,12 @@ class Server:
         await asyncio.wait([closed], timeout=_ABORTED_S)
         closed.cancel()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all news has been flushed, and nobody who gets every result is behind."""
+        behind = any(each.is_behind for each in self._full)
+        return self._flush is None and not self.hub.waiting and not behind
+
     # ---- flushing ---------------------------------------------------------------------------
 
     def news(self) -> None:

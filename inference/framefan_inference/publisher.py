@@ -37,6 +37,8 @@ class Publisher:
         """Binds the results endpoint. Raises zmq.ZMQError when it cannot."""
         self.epoch = epoch
         self.n = 0
+        self.has_readers = False
+        """Somebody has subscribed to results since the start."""
         self._encoder = msgspec.msgpack.Encoder()
         self._topics = _Topics()
         self.socket = bus.publisher(settings.limits)
@@ -99,13 +101,21 @@ class Publisher:
         found = False
         while True:
             try:
-                found |= self.socket.recv(_NOBLOCK).startswith(b"\x01")
+                said = self.socket.recv(_NOBLOCK)
             except zmq.Again:
                 return found
+            if said.startswith(b"\x01"):
+                found = True
+                self.has_readers |= _covers_results(said[1:])
 
     def close(self) -> None:
         """Give subscribers a moment to take what was sent."""
         self.socket.close(linger=500)
+
+
+def _covers_results(topic: bytes) -> bool:
+    results = bus.RESULT.encode()
+    return topic.startswith(results) or results.startswith(topic)
 
 
 class OutcomeReader:

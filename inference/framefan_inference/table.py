@@ -34,9 +34,10 @@ class Tables:
             self._pool.ledger.tune()
         self.publish(now)
 
-    def publish(self, now: float) -> None:
+    def publish(self, now: float, last: bool = False) -> None:
         self.due = now + self._every_s
         record = self._record(now)
+        record.last = last
         self._pool.publisher.state(record)
         self._pool.tell_supervisor(record, self._all_ended())
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import zmq
 from gateway_fakes import outcome, parts, state
-from waiting import wait_until
+from waiting import pause, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -177,6 +177,7 @@ def test_stop_says_1001_to_clients_and_exits_0(around: Surroundings, how: str) -
         around.result(1)
         assert read(client)["seq"] == 1
         if how == "message":
+            around.publish("state/", state(last=True))
             around.child.link.send(messages.Stop())
         elif how == "signal":
             around.child.terminate()
@@ -186,6 +187,33 @@ def test_stop_says_1001_to_clients_and_exits_0(around: Surroundings, how: str) -
             read(client)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
+    assert around.child.process.wait(WAIT_S) == 0
+
+
+def test_when_the_run_ends_clients_get_the_pools_last_words(around: Surroundings) -> None:
+    with around.connect() as client:
+        around.result(0)
+        assert read(client)["seq"] == 0
+        client.send('{"subscribe": {"delivery": "every"}}')
+        assert "subscribe" in read(client)
+        around.child.link.send(messages.Stop())
+        around.child.terminate()
+        for seq in range(1, 31):
+            around.result(seq)
+            pause()  # the frames in hand take their time
+        around.publish("state/", state(last=True))
+        assert [read(client)["seq"] for _ in range(30)] == list(range(1, 31))
+        with pytest.raises(ConnectionClosed) as closed:
+            read(client)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+    assert around.child.process.wait(WAIT_S) == 0
+
+
+def test_a_pool_that_is_gone_has_no_last_words(around: Surroundings) -> None:
+    around.link.close()
+    around.pool.close()
+    around.child.link.send(messages.Stop())
     assert around.child.process.wait(WAIT_S) == 0
 
 

@@ -283,3 +283,16 @@ def test_a_new_subscriber_gets_the_table_at_once(sees: str) -> None:
             assert msgspec.msgpack.decode(body, type=StateRecord).epoch == run.states[0].epoch
         finally:
             late.close()
+
+
+def test_where_each_result_counts_the_first_waits_for_a_reader(sees: str) -> None:
+    with PlayedRun(sees, "every1") as run:
+        run._socket.close(linger=0)  # the pool is not there yet: it never hears of this one
+        run._socket = bus.subscriber(run.settings.limits, bus.STATE, bus.STATUS)
+        run._socket.connect(run.settings.results_endpoint)
+        capture = run.capture("every1")
+        run.wait_ready()
+        capture.ready()
+        run.state(lambda state: state.cameras["every1"].waiting == 1)
+        run._socket.subscribe(b"result/")
+        assert run.outcome(0, "every1").seq == 0

@@ -145,6 +145,16 @@ def test_each_subscription_is_news_once(settings: Settings, publisher: Publisher
             assert not publisher.new_subscriptions()
 
 
+@pytest.mark.parametrize(
+    ("topic", "reads"), [("state/", False), ("status/", False), ("", True), ("result/cam1/", True)]
+)
+def test_readers_of_results_are_known(
+    settings: Settings, publisher: Publisher, topic: str, reads: bool
+) -> None:
+    with Subscriber(settings, publisher, topic):
+        assert publisher.has_readers is reads
+
+
 def test_nobody_listening_costs_nothing(settings: Settings, publisher: Publisher) -> None:
     for _ in range(2 * settings.limits.bus_hwm):
         publisher.outcome(entry(cause=LATE), "motion", 8.5)
