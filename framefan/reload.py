@@ -119,7 +119,7 @@ class Reloads:
     def __init__(
         self,
         started_as: Settings,
-        invocation: Invocation | None,
+        invocation: Invocation,
         act: Callable[[Plan, Settings], None],
     ) -> None:
         self._now = started_as
@@ -131,8 +131,6 @@ class Reloads:
     def ask(self, client: Client) -> None:
         if self._client is not None or (self._reading and self._reading.is_alive()):
             client.answer(UNDER_WAY)
-        elif self._invocation is None:  # nobody that starts us leaves it out, but tests
-            client.answer(NotDone(EXIT_FAILED, "this run cannot be reloaded"))
         else:
             self._client = client
             self._reading = _Reading(self._invocation, clock.now() + READ_S)
@@ -172,10 +170,10 @@ class Reloads:
         return NotDone(error.exit_code, *texts)
 
 
-def _too_slow(invocation: Invocation | None) -> RunError:
+def _too_slow(invocation: Invocation) -> RunError:
     return RunError(
         f"the configuration was not read within {READ_S:g} s",
-        f"{invocation.config if invocation else ''} or a file that it names does not answer",
+        f"{invocation.config} or a file that it names does not answer",
         "look whether its disk is there and whether it is a file at all, then try again",
     )
 

@@ -1,7 +1,8 @@
 """The supervisor: starts the stages, watches their progress, restarts them, stops them.
 
-One loop, one thread. It waits on the control links of its children and on a wake-up socket into
-which the interpreter writes each signal's number; handlers do nothing else.
+One loop. It waits on the control links of its children, on what captures print, on the control
+socket of commands, and on a wake-up socket into which the interpreter writes each signal's number;
+handlers do nothing else. A reload reads its file in a thread (reload.py), which decides nothing.
 
 - Death is an EOF on a child's link or a SIGCHLD. It is followed by SIGKILL, which a dead process
   does not feel, and by waitpid: after that nothing of the child reads or writes any more.
@@ -343,11 +344,7 @@ class Supervisor:
                 self._selector.unregister(post.child.link)
 
 
-def supervise(
-    settings: Settings,
-    on_ready: Callable[[str], None] = lambda _: None,
-    invocation: Invocation | None = None,
-) -> int:
+def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: Invocation) -> int:
     """Run framefan from start to stop; returns the exit code. Raises FramefanError.
 
     `settings.run_dir` and `settings.port` are filled in here: both are facts only once the lock

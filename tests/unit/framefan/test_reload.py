@@ -110,7 +110,7 @@ class Asker:
 
 
 class World:
-    def __init__(self, invocation: Invocation | None) -> None:
+    def __init__(self, invocation: Invocation) -> None:
         self.acted: list[tuple[reload.Plan, Settings]] = []
         self.reloads = Reloads(
             settings(camera("a")), invocation, lambda *told: self.acted.append(told)
