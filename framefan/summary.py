@@ -67,7 +67,8 @@ class Summary:
                 ("lost", "lost"),
             )
         )
-        return f"{name}: {counts}, {_superseded(lives)}{self._rate(name, lives)}"
+        rest = _superseded(lives) + _others(lives)
+        return f"{name}: {counts}, {rest}{self._rate(name, lives)}"
 
     def _rate(self, name: str, lives: list[CameraFacts]) -> str:
         spans = [span for (_, camera), span in self._spans.items() if camera == name]
@@ -75,6 +76,13 @@ class Summary:
         if seconds >= 0.5:
             return f", {sum(span.last - span.first for span in spans) / seconds:.1f} fps"
         return f", {lives[-1].fps:.1f} fps" if lives[-1].fps else ""
+
+
+def _others(lives: list[CameraFacts]) -> str:
+    """What most runs have none of; with it, all that were captured are accounted for."""
+    bad = sum(facts.bad for facts in lives)
+    left = sum(facts.waiting + facts.running for facts in lives)
+    return (f", {bad} bad" if bad else "") + (f", {left} not worked off" if left else "")
 
 
 def _superseded(lives: list[CameraFacts]) -> str:
