@@ -27,7 +27,7 @@ import faulthandler, pathlib, sys
 import numpy as np
 
 def frames():
-    print("with rtsp://admin:hunter2@cam.example/live", flush=True)
+    print("with rtsp://admin:hunter2@cam.example/live")
     yield np.zeros((48, 64, 3), np.uint8)
     mark = pathlib.Path({mark!r})
     if not mark.exists():
