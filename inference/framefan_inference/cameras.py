@@ -59,8 +59,6 @@ class Camera:
         self._latest: Ready | SourceStatus | None = None
         """It holds the counters of this capture process."""
         self._frame_at = clock.now()
-        self._width = self._height = 0
-        """Of the last frame; 0 before the first."""
         self._said = _NOTHING
         """State, reason and message, as this capture process last gave them."""
         self._next_try_at: float | None = None
@@ -79,15 +77,15 @@ class Camera:
         self.next_frame = message.frame + 1
         self._frame_at = clock.now()
         self._latest = message
-        same_size = message.width == self._width and message.height == self._height
-        if same_size and self.facts.state in FLOWING:
+        facts = self.facts
+        same_size = message.width == facts.width and message.height == facts.height
+        if same_size and facts.state in FLOWING:
             return None
         return self._flows(message)
 
     def _flows(self, message: Ready) -> StatusRecord | None:
-        before = (self._width, self._height)
-        size = self._width, self._height = message.width, message.height
-        self.facts.width, self.facts.height = size
+        before = self.facts.width, self.facts.height
+        size = self.facts.width, self.facts.height = message.width, message.height
         if self._is_down:
             return None
         if before not in (size, (0, 0)):
@@ -119,7 +117,7 @@ class Camera:
             raise LinkGarbled(f'a capture says that its camera is "{state}" ("{reason}")')
         self._latest = message
         self.facts.fps = message.fps
-        if message.width and not self._width:
+        if message.width:
             self.facts.width, self.facts.height = message.width, message.height
         next_try_at = None if message.next_try_s is None else clock.now() + message.next_try_s
         again = (state, reason) == self._said[:2] and self._is_known(next_try_at)

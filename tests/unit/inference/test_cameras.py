@@ -182,6 +182,15 @@ def test_another_size_is_told_whatever_the_state(camera: Camera, state: str) -> 
     assert camera.ready(ready(2, LARGER)) is None
 
 
+def test_a_size_that_only_capture_has_told_of_is_one_that_frames_had(camera: Camera) -> None:
+    camera.source_status(said("live", width=640, height=480))
+    camera.source_status(said("live", width=0, height=0))
+    record = camera.ready(ready(7, LARGER))
+    assert told(record) == ("live", "size_changed")
+    assert record is not None
+    assert record.message == "1280x720, was 640x480"
+
+
 def test_the_size_stays_the_reason_until_something_changes(camera: Camera) -> None:
     camera.source_status(said("live"))
     camera.ready(ready())

@@ -100,7 +100,7 @@ def test_a_removed_camera_finishes_what_is_leased_and_leaves(gate: Gate) -> None
         after = [state.cameras.get("cam") for state in run.states if state.n > last.n]
         (final,) = [each for each in after if each]
         assert (final.state, final.reason, final.captured, final.results) == (*REMOVAL, 2, 1)
-        assert run.last_table().state.cameras.keys() == {"other"}
+        run.until(lambda: run.last_table().state.cameras.keys() == {"other"})
         capture.close()
 
 
