@@ -7,7 +7,7 @@ cannot say of itself:
    `stalled`, which begins when no frame has come for `stalled_s`.
 2. A frame of another size than the one before is `live`, reason `size_changed`.
 3. A process that has ended makes it `connecting (restarting)`; while the supervisor lets it wait
-   for its next start, `backoff`; when it has ended too often, `failed`.
+   for its next start, `backoff`; when it has ended too often, or can never work, `failed`.
 4. A camera whose source has come to its end stays `ended`, whatever becomes of its process, until
    its settings change.
 
@@ -181,17 +181,19 @@ class Camera:
             return None
         was_down, self._is_down = self._is_down, True
         if child.state == "failed":
-            return self._waits("failed", "crash_loop", child.next_start_s)
+            known = child.reason in STATES["failed"].reasons
+            return self._waits(child, child.reason if known else "crash_loop")
         if child.state == "backoff" and child.reason in STATES["backoff"].reasons:
-            return self._waits("backoff", child.reason, child.next_start_s)
+            return self._waits(child, child.reason)
         self._is_down = False
         return self._restarting() if was_down else None
 
-    def _waits(self, state: str, reason: str, next_start_s: float | None) -> StatusRecord | None:
+    def _waits(self, child: ChildFacts, reason: str) -> StatusRecord | None:
+        state, next_start_s = child.state, child.next_start_s
         next_try_at = None if next_start_s is None else clock.now() + next_start_s
         if (state, reason) == (self.facts.state, self.facts.reason) and self._is_known(next_try_at):
             return None
-        return self._enter(state, reason, REASONS[reason], next_start_s)
+        return self._enter(state, reason, child.message or REASONS[reason], next_start_s)
 
     def _restarting(self) -> StatusRecord | None:
         if (self.facts.state, self.facts.reason) == ("connecting", "restarting"):

@@ -81,6 +81,18 @@ def test_the_supervisor_says_when_it_gives_up(camera: Camera) -> None:
     assert told(camera.child(STARTED)) == ("connecting", "restarting")
 
 
+def test_the_supervisor_says_that_it_can_never_be_played(camera: Camera) -> None:
+    hopeless = ChildFacts(
+        "capture", "cam", 0, "failed", 1, "unplayable", 60.0, "no video: yard.txt holds text"
+    )
+    record = camera.child(hopeless)
+    assert told(record) == ("failed", "unplayable")
+    assert record is not None
+    assert record.message == "no video: yard.txt holds text"
+    assert camera.child(hopeless) is None
+    assert told(camera.child(STARTED)) == ("connecting", "restarting")
+
+
 def test_another_process_takes_the_place_of_one_that_seemed_well(camera: Camera, link: Any) -> None:
     camera.hello(link, hello(7))
     camera.ready(ready())
