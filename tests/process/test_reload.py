@@ -206,6 +206,8 @@ def test_a_camera_that_cannot_be_and_was_added_fails_alone(tmp_path: Path) -> No
         it.write(demo("a"), source("b", str(tmp_path / "no.mp4")))
         assert it.reload().stdout == "added    b\n"
         wait_until(lambda: run.camera("b").state == "failed", 10, "its failure")
+        assert run.camera("b").reason == "unplayable"
+        assert "no.mp4" in run.camera("b").message
         count = len(seen(outcomes, "a"))
         wait_until(lambda: len(seen(outcomes, "a")) > count + 5, 5, "the other goes on")
         it.write(demo("a"))
