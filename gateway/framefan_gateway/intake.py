@@ -42,6 +42,7 @@ _EPOCHS_REMEMBERED = 64
 _GONE_REMEMBERED = 64
 _REMOVED = ("ended", "removed")
 _OTHER = "other"
+_UNKNOWN = "there is no camera of this name: it was removed before, or the name is wrong"
 
 _outcome = msgspec.msgpack.Decoder(OutcomeRecord)
 _status = msgspec.msgpack.Decoder(StatusRecord)
@@ -192,7 +193,10 @@ class Intake:
 
     def removal(self, camera: str) -> Status | None:
         """The last word on a camera that the table does not have; None before there is one."""
-        return None if self.state is None else _removal(camera, self.state)
+        if self.state is None:
+            return None
+        status = _removal(camera, self.state)
+        return status if camera in self._gone else msgspec.structs.replace(status, message=_UNKNOWN)
 
     def _remove(self, camera: str) -> None:
         assert self.state is not None

@@ -17,6 +17,7 @@ from talk import seqs, talking
 
 from framefan import clock
 from framefan.records import CameraFacts
+from framefan.states import REASONS
 from framefan_gateway.contract import Contract, Opening, Since
 from framefan_gateway.hub import Hub
 from framefan_gateway.intake import Intake
@@ -366,3 +367,15 @@ async def test_a_since_of_a_camera_that_is_gone_is_answered(gateway: Gateway) ->
     found = {each["camera"]: each["recovered"] for each in told if each["type"] == "resumed"}
     assert found == {"gone": False, "cam": True}
     assert seqs(told)[-1] == 1
+
+
+async def test_a_since_of_a_name_that_nobody_remembers_says_so(gateway: Gateway) -> None:
+    table(gateway, "cam", "guest")
+    gateway.publish("guest")
+    table(gateway, "cam")
+    async with talking(gateway, "?since=guest:k3f9:0,cma:k3f9:0") as talk:
+        told = [each for each in await talk.caught_up(gateway) if each["type"] == "status"]
+    assert [each["state"] for each in told] == ["ended", "ended"]
+    why = {each["camera"]: each["message"] for each in told}
+    assert why["guest"] == REASONS["removed"]
+    assert "or the name is wrong" in why["cma"]
