@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 LEAST_WAIT_S = 0.1
 """Before any new try, whatever the settings and the dice say: a dead camera costs no core."""
+LOGIN_WAIT_S = 10.0
+"""Before another try where the login was refused: cameras lock out who tries too often."""
 _HEALTHY_S = 60.0
 """A camera that was live for so long has earned a fresh start."""
 
@@ -215,7 +217,10 @@ class Camera:
         self.close()
         now = clock.now()
         live_s = now - self._live_since if self._state in _FLOWING else 0.0
-        self._next_try = now + max(LEAST_WAIT_S, self._reconnect.failed(live_s))
+        least_s = LEAST_WAIT_S
+        if error.reason == "unauthorised":
+            least_s = min(LOGIN_WAIT_S, self._settings.backoff_cap_s)
+        self._next_try = now + max(least_s, self._reconnect.failed(live_s))
         message = ". ".join(part for part in (error.what, error.why) if part)
         self._enter(State.BACKOFF, error.reason, message)
 

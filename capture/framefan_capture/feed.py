@@ -98,7 +98,7 @@ class Feed:
         try:
             messages = self._link.receive()
         except LinkError as error:
-            logs.info("the pool is gone", why=error.what)
+            logs.debug("the pool is gone", why=error.what)
             self._lose()
             return False
         welcome = False
@@ -253,5 +253,5 @@ class Feed:
         try:
             self._link.send(message, fd)
         except LinkClosed as error:
-            logs.info("the pool is gone", why=error.what)
+            logs.debug("the pool is gone", why=error.what)
             self._lose()

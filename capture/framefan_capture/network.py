@@ -65,6 +65,8 @@ class NetworkSource(OpenCvSource):
         self._rhythm = Rhythm()
         self._suspicion = Suspicion()
         self._check: SizeCheck | None = None
+        self._is_empty = True
+        """No picture has come since it was opened."""
         self._warm: set[int] = set()
         """Destinations that were written before: the first time costs page faults."""
 
@@ -89,6 +91,7 @@ class NetworkSource(OpenCvSource):
         self._rhythm = Rhythm()
         self._suspicion.restart()
         self._warm.clear()
+        self._is_empty = True
 
     def _parameters(self, open_s: float) -> list[int]:
         return [
@@ -129,11 +132,12 @@ class NetworkSource(OpenCvSource):
                 # After a silence the decoder gives up what it still holds, so `taken` says nothing.
                 raise self._timeout("sent a picture", limit_s)
             if taken:
+                self._is_empty = False
                 return
             # What is damaged had to be waited for, as all pictures; an end repeats at once.
             ends = ends + 1 if now - asked < _AT_ONCE_S else 0
             if ends > _ENDS:
-                raise self._closed()
+                raise self._no_video() if self._is_empty else self._closed()
             self.skipped += 1
             if now - started > limit_s:
                 raise self._corrupt()
@@ -180,6 +184,14 @@ class NetworkSource(OpenCvSource):
                 self.open()
 
     # ---- what went wrong -----------------------------------------------------------------------
+
+    def _no_video(self) -> SourceError:
+        return SourceError(
+            "unreadable",
+            f"{self._shown} gives no picture",
+            "its stream ended, or could not be followed, before the first one",
+            "check the path in the URL; ffprobe shows what the camera sends",
+        )
 
     def _closed(self) -> SourceError:
         return SourceError(

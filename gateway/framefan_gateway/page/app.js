@@ -23,7 +23,7 @@ const REASONS = {
   decoder_died: "its process ended, usually inside the decoder",
   no_progress: "its process stood still and was killed",
   unknown: "an error without a better name; the message says more",
-  restarting: "its process has ended and starts again",
+  restarting: "its process is being replaced by a new one",
   size_changed: "frames have another size than before",
   no_frame: "no frame within stalled_s",
   same_picture: "the same picture for frozen_s",

@@ -10,7 +10,7 @@ from played_camera import Played
 
 from framefan import host
 from framefan.errors import SourceError, StartError, UsageError
-from framefan_capture.camera import LEAST_WAIT_S
+from framefan_capture.camera import LEAST_WAIT_S, LOGIN_WAIT_S
 from framefan_capture.intake import BAD_IN_A_ROW
 
 if TYPE_CHECKING:
@@ -160,6 +160,15 @@ def test_a_stale_picture_is_counted_and_neither_decoded_nor_shown(played: Played
 
 
 # ---- failures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cap_s", "wait_s"), [(30.0, LOGIN_WAIT_S), (2.0, 2.0)])
+def test_a_refused_login_is_tried_rarely(played: Played, cap_s: float, wait_s: float):
+    """Cameras lock out who tries too often."""
+    played.source.at_open = SourceError("unauthorised", "the camera did not let framefan in")
+    played.begin(backoff_first_s=0.1, backoff_cap_s=cap_s)
+    played.step()
+    assert played.camera.due - played.now == pytest.approx(wait_s)
 
 
 def test_a_dead_camera_is_tried_for_ever_after_waits(played: Played):

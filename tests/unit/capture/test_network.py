@@ -183,6 +183,14 @@ def test_a_packet_lost_over_udp_costs_its_picture_only(
 # ---- streams that go wrong -----------------------------------------------------------------------
 
 
+def test_a_stream_without_one_good_picture_did_not_close(opened: Open):
+    """OpenCV opens it, and then tells its end: the camera is still sending."""
+    with FakeCamera("http") as camera:
+        camera.play(Frames(kind="noise"))
+        source = opened(camera.url, open_timeout_s=SILENCE_S, read_timeout_s=SILENCE_S)
+        assert grab_until_it_fails(source).reason == "unreadable"
+
+
 @both
 @pytest.mark.parametrize(
     ("script", "reason"),
