@@ -26,7 +26,7 @@ from framefan import host, links, logs
 from framefan.errors import LinkClosed
 from framefan.messages import Start
 from framefan.secret import Secret, SourceText
-from framefan.settings import TOKEN_VARIABLE
+from framefan.settings import SOURCES_VARIABLE, TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
@@ -78,6 +78,13 @@ def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, cameras=cameras, token=token)
 
 
+def environment() -> dict[str, str]:
+    """Ours, less what is no child's business: code of the user's runs in some of them."""
+    private = (TOKEN_VARIABLE, SOURCES_VARIABLE)
+    quiet = {"OPENCV_LOG_LEVEL": "OFF", "OPENCV_FFMPEG_LOGLEVEL": "-8"}  # they print URLs whole
+    return {key: text for key, text in os.environ.items() if key not in private} | quiet
+
+
 class Child:
     """A started child: its process, and our end of its control link."""
 
@@ -96,13 +103,6 @@ class Child:
         """
         ours, theirs = links.pair()
         keep = [theirs.fileno()] + ([inherited_fd] if inherited_fd >= 0 else [])
-        inherited = {key: os.environ[key] for key in os.environ if key != TOKEN_VARIABLE}
-        environment = inherited | {
-            CONTROL_FD: str(theirs.fileno()),
-            PARENT_PID: str(os.getpid()),
-            "OPENCV_LOG_LEVEL": "OFF",  # OpenCV prints URLs with their passwords
-            "OPENCV_FFMPEG_LOGLEVEL": "-8",
-        }
         self.stage = stage
         self.role = role
         # A child is born with SIGINT and SIGTERM held back, until it has its handlers set; SIGHUP
@@ -118,7 +118,8 @@ class Child:
                 stdout=sys.stderr.fileno() if output is None else output,
                 stderr=output,
                 pass_fds=keep,
-                env=environment,
+                env=environment()
+                | {CONTROL_FD: str(theirs.fileno()), PARENT_PID: str(os.getpid())},
             )
         except OSError:
             ours.close()

@@ -15,6 +15,8 @@ from framefan.secret import Secret, SourceText
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 TOKEN_VARIABLE = "FRAMEFAN_TOKEN"  # noqa: S105 - its name, not its value
 """The environment may hold the token; no child inherits it."""
+SOURCES_VARIABLE = "FRAMEFAN_SOURCES"
+"""Nor this one: addresses of cameras, with their passwords."""
 Mode = Literal["live", "every"]
 
 

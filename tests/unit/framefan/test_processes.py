@@ -21,6 +21,7 @@ SECRET = "hunter2"
 STAGE = Stage("capture", "play_child", sees_sources=True)
 PLAY = """
 import os, signal, sys
+born_with = dict(os.environ)
 held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 from framefan.messages import FromSupervisor, Progress, Stop
 from framefan.processes import Parent
@@ -32,6 +33,8 @@ facts = sum(1 << i for i, held_back in enumerate([
     parent.inherited_fd < 0 or os.read(parent.inherited_fd, 3) == b"abc",
     not any("hunter2" in value for value in os.environ.values()),
     "FRAMEFAN_CONTROL_FD" not in os.environ,
+    not {"FRAMEFAN_TOKEN", "FRAMEFAN_SOURCES"} & set(born_with),
+    not any("hunter2" in value for value in born_with.values()),
 ]) if held_back)
 parent.link.send(Progress(facts))
 stop = list(parent.early)
@@ -46,6 +49,7 @@ def _play(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "play_child.py").write_text(PLAY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("FRAMEFAN_TOKEN", SECRET)
+    monkeypatch.setenv("FRAMEFAN_SOURCES", f"rtsp://u:{SECRET}@h/x")
 
 
 def start(inherited_fd: int = -1) -> Child:
@@ -59,7 +63,7 @@ def test_what_a_child_knows_and_what_others_can_see_of_it() -> None:
     child = start(read)
     os.close(read)
     os.close(write)
-    assert child.link.receive(block=True) == [Progress(0b11111)]
+    assert child.link.receive(block=True) == [Progress(0b1111111)]
     cmdline = Path(f"/proc/{child.pid}/cmdline").read_bytes()
     assert SECRET.encode() not in cmdline
     assert b"framefan capture front" in cmdline
