@@ -1,4 +1,4 @@
-"""Captures for tests, and FFmpeg's options as they were.
+"""Captures and cameras for tests, and FFmpeg's options as they were.
 
 The options travel in the environment of the process: each test leaves it as it was.
 """
@@ -7,16 +7,23 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_pool import FakePool
+from played_camera import Played
 
+from framefan.secret import SourceText
+from framefan.settings import CameraSettings
+from framefan_capture.network import NetworkSource
 from framefan_capture.opencv import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from network_words import Open
 
     Start = Callable[..., FakePool]
 
@@ -43,3 +50,36 @@ def start() -> Iterator[Start]:
         pool.__exit__()
         assert pool.reused == []
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Opens network cameras; all are closed at the end."""
+    made: list[NetworkSource] = []
+
+    def open_one(url: str, **options: Any) -> NetworkSource:
+        made.append(NetworkSource(CameraSettings(name="cam1", source=SourceText(url), **options)))
+        made[-1].open()
+        return made[-1]
+
+    yield open_one
+    for source in made:
+        source.close()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., str]:
+    """Writes the user's file and answers the source that names `it` in that file."""
+
+    def write(code: str, name: str = "own.py") -> str:
+        (tmp_path / name).write_text("import numpy as np\n" + textwrap.dedent(code))
+        return f"py:{tmp_path / name}:it"
+
+    return write
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    one = Played(tmp_path, monkeypatch)
+    yield one
+    one.close()

@@ -135,3 +135,12 @@ class Played:
         self.feed.close()
         self._link.close()
         self._listener.close()
+
+
+def noise(number: int) -> Any:
+    return np.full((24, 32, 3), number % 256, np.uint8)
+
+
+def counters(played: Played) -> tuple[int, int, int, int]:
+    counted = played.feed.counters
+    return counted.captured, counted.max_fps, counted.no_slot, counted.bad

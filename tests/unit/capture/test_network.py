@@ -1,30 +1,17 @@
-"""Network cameras: what comes out of them, and what is said when nothing does."""
+"""Opening network cameras: the reason why one does not open, and what a failed try leaves."""
 
 from __future__ import annotations
 
-import itertools
 import os
-import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
-import fake_rtsp
-import numpy as np
 import pytest
-from fake_camera import (
-    Close,
-    FakeCamera,
-    Frames,
-    Garbage,
-    HalfAnswer,
-    Redirect,
-    Stall,
-    Status,
-)
-from fakes_sources import MjpegServer, RtspServer
+from fake_camera import Close, FakeCamera, Frames, Garbage, HalfAnswer, Redirect, Stall, Status
+from network_words import SECRET, SILENCE_S, both, numbers, refusal
 from waiting import SCALE
 
 from framefan import clock
@@ -32,190 +19,19 @@ from framefan.errors import SourceError, UsageError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_capture.network import NetworkSource, ffmpeg_options
-from framefan_capture.scene import Scene, read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from fake_camera import Step
-
-    Open = Callable[..., NetworkSource]
-
-SCENE = Scene(640, 360)
-SECRET = "s3cr3t"
-SILENCE_S = 0.4 * SCALE
-
-both = pytest.mark.parametrize("protocol", ["rtsp", "http"])
+    from network_words import Open
 
 
-@pytest.fixture
-def opened() -> Iterator[Open]:
-    """Opens network cameras; all are closed at the end."""
-    made: list[NetworkSource] = []
-
-    def open_one(url: str, **options: Any) -> NetworkSource:
-        made.append(NetworkSource(CameraSettings(name="cam1", source=SourceText(url), **options)))
-        made[-1].open()
-        return made[-1]
-
-    yield open_one
-    for source in made:
-        source.close()
-
-
-def numbers(source: NetworkSource, frames: int) -> list[int | None]:
-    return [read_number(source.retrieve(None)) for frame in range(frames) if source.grab(frame)]
-
-
-def refusal(url: str, **options: Any) -> SourceError:
-    source = NetworkSource(CameraSettings(name="cam1", source=SourceText(url), **options))
-    with pytest.raises(SourceError) as caught:
-        source.open()
-    return told_well(caught.value)
-
-
-def told_well(error: SourceError) -> SourceError:
-    """What, why and what to do, without a secret."""
-    texts = (error.what, error.why, error.fix, *map(str, [error, error.__cause__]))
-    assert all(SECRET not in text for text in texts)
-    assert all((error.what, error.why, error.fix))
-    return error
-
-
-def grab_until_it_fails(source: NetworkSource) -> SourceError:
-    deadline = clock.now() + 20 * SCALE
-    while clock.now() < deadline:
-        try:
-            source.grab(0)
-        except SourceError as error:
-            return told_well(error)
-    raise AssertionError("the source went on")
-
-
-def is_run_on(seen: list[int | None]) -> bool:
-    known = [number for number in seen if number is not None]
-    return known == list(range(known[0], known[0] + len(known)))
-
-
-# ---- pictures ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("protocol", "transport"), [("rtsp", "tcp"), ("rtsp", "udp"), ("http", "tcp")]
-)
-def test_pictures_come_in_order_into_the_slot_and_at_once(
-    protocol: str, transport: str, opened: Open
-):
-    with FakeCamera(protocol, (640, 360 + 8 - 360 % 8)) as camera:
-        before = clock.now()
-        source = opened(camera.url, transport=transport)
-        view = np.zeros((camera.size[1], camera.size[0], 3), np.uint8)
-        assert source.grab(0)
-        assert clock.now() - before < 0.6 * SCALE
-        seen = []
-        for frame in range(20):
-            assert source.grab(frame)
-            assert not source.stale
-            assert source.retrieve(view) is view
-            seen.append(read_number(view))
-            assert camera.frames - seen[-1] <= 8
-        assert seen[0] is not None
-        assert is_run_on(seen)
-        assert list(camera.transports) == ([transport] if protocol == "rtsp" else [])
-
-
-@both
-def test_the_time_on_the_cameras_own_clock(protocol: str, opened: Open):
-    """A pause of the camera is in it; multipart JPEG has none, and FFmpeg's guess is no clock."""
-    with FakeCamera(protocol) as camera:
-        camera.play(Frames(12, fps=20), Stall(0.3), Frames(fps=20))
-        source = opened(camera.url)
-        times = [source.pts for frame in range(20) if source.grab(frame)]
-        if protocol == "http":
-            assert times == [None] * 20
-        else:
-            steps = [after - before for before, after in itertools.pairwise(times)]
-            assert 0.25 < max(steps) < 0.25 + 0.2 * SCALE
-            assert 0.045 < sorted(steps)[10] < 0.055
-
-
-@both
-@pytest.mark.parametrize("kind", ["cut", "noise"])
-def test_a_damaged_picture_is_skipped_and_the_stream_goes_on(
-    protocol: str, kind: str, opened: Open
-):
-    """Counted where OpenCV lets it be seen: RTSP leaves it out, HTTP shows what came of it."""
-    with FakeCamera(protocol) as camera:
-        camera.play(Frames(6), Frames(1, kind=kind), Frames())
-        source = opened(camera.url, read_timeout_s=SILENCE_S)
-        seen, skipped = [], 0
-        for frame in range(12):
-            assert source.grab(frame)
-            skipped += source.skipped
-            seen.append(read_number(source.retrieve(None)))
-        assert 6 not in seen
-        assert 11 in seen
-        assert skipped == (protocol == "http" and kind == "noise")
-
-
-def test_a_packet_lost_over_udp_costs_its_picture_only(
-    opened: Open, monkeypatch: pytest.MonkeyPatch
-):
-    whole = fake_rtsp._Rtp.packets
-
-    def packets(self: Any, picture: bytes, at_s: float) -> list[bytes]:
-        sent = list(whole(self, picture, at_s))
-        return sent[:3] + sent[4:] if camera.frames == 11 else sent
-
-    monkeypatch.setattr(fake_rtsp._Rtp, "packets", packets)
-    with FakeCamera("rtsp", (640, 480)) as camera:
-        source = opened(camera.url, transport="udp", read_timeout_s=2 * SCALE)
-        seen, late = [], []
-        for frame in range(20):
-            assert source.grab(frame)
-            seen.append(read_number(source.retrieve(None)))
-            late.append(camera.frames - (seen[-1] or camera.frames))
-        assert 20 in seen
-        assert set(range(1, 21)) - set(seen) <= {9, 10, 11}
-        assert max(late) <= 10
-
-
-# ---- streams that go wrong -----------------------------------------------------------------------
-
-
-def test_a_stream_without_one_good_picture_did_not_close(opened: Open):
-    """OpenCV opens it, and then tells its end: the camera is still sending."""
-    with FakeCamera("http") as camera:
-        camera.play(Frames(kind="noise"))
-        source = opened(camera.url, open_timeout_s=SILENCE_S, read_timeout_s=SILENCE_S)
-        assert grab_until_it_fails(source).reason == "unreadable"
-
-
-@both
-@pytest.mark.parametrize(
-    ("script", "reason"),
-    [
-        ((Frames(6), Stall()), "timeout"),
-        ((Frames(6),), "closed"),
-        ((Frames(6), Close()), "closed"),
-        ((Frames(1), Frames(fps=0.1)), "timeout"),
-    ],
-    ids=repr,
-)
-def test_a_stream_that_stops(protocol: str, script: tuple[Step, ...], reason: str, opened: Open):
-    with FakeCamera(protocol) as camera:
-        camera.play(*script)
-        source = opened(camera.url.replace("//", f"//user:{SECRET}@"), read_timeout_s=SILENCE_S)
-        before = clock.now()
-        assert grab_until_it_fails(source).reason == reason
-        assert clock.now() - before < 2 * SILENCE_S + 2 * SCALE
-
-
-def test_a_stream_of_nothing_but_damage_is_corrupt(opened: Open):
-    with FakeCamera("http") as camera:
-        camera.play(Frames(6), Frames(kind="noise"))
-        source = opened(camera.url, read_timeout_s=1.5 * SCALE)
-        assert grab_until_it_fails(source).reason == "corrupt"
+def test_options_of_ffmpeg_name_the_transport_and_forbid_files():
+    assert "rtsp_transport;udp" in ffmpeg_options("rtsp", "udp")
+    assert "rtsp_transport;tcp" in ffmpeg_options("rtsp", "tcp")
+    for kind in ("rtsp", "http"):
+        whitelist = ffmpeg_options(kind, "tcp").partition("protocol_whitelist;")[2].split(",")
+        assert "tcp" in whitelist
+        assert not {"file", "concat", "subfile", "data", "pipe"} & set(whitelist)
 
 
 # ---- cameras that do not open --------------------------------------------------------------------
@@ -368,73 +184,3 @@ def test_failed_tries_leave_nothing():
         assert memory < 2 << 20
         assert files == 0
         assert threads <= 1  # a lookup may still be ending
-
-
-# ---- real servers --------------------------------------------------------------------------------
-
-
-def test_a_standard_http_server(opened: Open):
-    with MjpegServer(SCENE, account=f"user:{SECRET}") as camera:
-        seen = numbers(opened(camera.url), 10)
-        assert seen == sorted(set(seen))  # a slow machine leaves some out
-        camera.status = 500
-        assert refusal(camera.url).reason == "unreadable"
-
-
-@pytest.fixture(scope="module")
-def rtsp() -> Iterator[RtspServer]:
-    with RtspServer(SCENE, frames=90, account=f"user:{SECRET}") as server:
-        yield server
-
-
-@pytest.mark.gstreamer
-def test_h264_comes_without_a_backlog(rtsp: RtspServer, opened: Open):
-    before = clock.now()
-    source = opened(rtsp.url)
-    assert clock.now() - before < 5
-    view = np.zeros((360, 640, 3), np.uint8)
-    seen, times = [], []
-    started = clock.now()
-    for frame in range(60):
-        assert source.grab(frame)
-        assert source.retrieve(view) is view
-        seen.append(read_number(view))
-        times.append(source.pts)
-    assert is_run_on(seen)
-    assert seen.count(None) <= 1  # a picture before the first whole one
-    # Pictures that had piled up would come faster than the camera makes them.
-    assert clock.now() - started > 59 / 30 - 0.25
-    assert times[0] is None, "OpenCV does not say it of the first one"
-    assert times[-1] - times[1] == pytest.approx(58 / 30, abs=0.01)
-
-
-@pytest.mark.gstreamer
-def test_an_rtsp_server_that_refuses_says_why(rtsp: RtspServer):
-    assert refusal(rtsp.url.replace("user", "other")).reason == "unauthorised"
-    assert refusal(rtsp.url.replace("/cam", "/nowhere")).reason == "not_found"
-
-
-@pytest.mark.gstreamer
-def test_an_rtsp_server_that_freezes_and_one_that_dies(opened: Open):
-    with RtspServer(SCENE, frames=30) as server:
-        source = opened(server.url, read_timeout_s=1.5)
-        assert source.grab(0)
-        os.kill(server.pid, signal.SIGSTOP)
-        before = clock.now()
-        assert grab_until_it_fails(source).reason == "timeout"
-        assert clock.now() - before < 7.5
-        os.kill(server.pid, signal.SIGCONT)
-        source.close()
-        source = opened(server.url)
-        assert source.grab(0)
-        server.kill()
-        assert grab_until_it_fails(source).reason == "closed"
-
-
-def test_options_of_ffmpeg_name_the_transport_and_forbid_files():
-    assert "rtsp_transport;udp" in ffmpeg_options("rtsp", "udp")
-    assert "rtsp_transport;tcp" in ffmpeg_options("rtsp", "tcp")
-    for kind in ("rtsp", "http"):
-        whitelist = ffmpeg_options(kind, "tcp").partition("protocol_whitelist;")[2].split(",")
-        assert "tcp" in whitelist
-        assert not {"file", "concat", "subfile", "data", "pipe"} & set(whitelist)
