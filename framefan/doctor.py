@@ -1,7 +1,6 @@
 """`framefan doctor`: what would keep a run from working, one line each, with what cures it.
 
-Whatever may crash, print or hang while it is imported (OpenCV, a predictor) is tried in a process
-of its own.
+Whatever may crash, print or hang (OpenCV, a predictor, a camera) is tried in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from framefan import host, listen, predictors, rundir, sources
+from framefan import host, listen, predictors, processes, rundir, sources, trial
 from framefan.configure import configure
 from framefan.demo import parse_demo
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError
@@ -47,16 +46,6 @@ from framefan.errors import FramefanError
 from framefan_inference.predictor import load
 try:
     load(sys.argv[1])
-except FramefanError as error:
-    sys.exit("\\n".join(error.lines()))
-"""
-_CALLABLE = """
-import sys
-from pathlib import Path
-from framefan.errors import FramefanError
-from framefan_capture.calling import load
-try:
-    load(Path(sys.argv[1]), sys.argv[2])
 except FramefanError as error:
     sys.exit("\\n".join(error.lines()))
 """
@@ -109,9 +98,7 @@ def _findings(given: Sequence[str], options: Options) -> Iterator[Finding]:
     ]
     for check in checks:
         yield check(settings)
-    for camera in settings.cameras:
-        yield _source(camera)
-        yield from _doubts(camera)
+    yield from _cameras(settings.cameras)
 
 
 def _failure(subject: str, error: FramefanError) -> Finding:
@@ -173,7 +160,12 @@ def _try(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *arguments]
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=_IMPORT_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_IMPORT_S,
+            env=processes.environment(),
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 1, "", f"no answer within {_IMPORT_S:g} s")
@@ -259,33 +251,17 @@ def _refusal(tried: subprocess.CompletedProcess[str]) -> str:
     return ""
 
 
-def _source(camera: CameraSettings) -> Finding:
-    """Files were opened while the arguments were read; the network is left to the run."""
-    spec = sources.parse(camera.source.reveal())
-    shown = str(camera.source)
-    if spec.kind in ("file", "pattern"):
-        return Finding(Level.OK, camera.name, f"{shown} can be read")
-    if spec.kind == "callable":
-        return _callable(camera)
-    if spec.kind == "webcam" and not os.access(f"/dev/video{spec.value}", os.R_OK | os.W_OK):
-        return Finding(
-            Level.PROBLEM,
-            camera.name,
-            f"no webcam /dev/video{spec.value}, or not for this user",
-            "check the number with: ls /dev/video*; sudo usermod -aG video $USER",
-        )
-    return Finding(Level.OK, camera.name, shown)
+def _cameras(cameras: Sequence[CameraSettings]) -> Iterator[Finding]:
+    for camera, seen in zip(cameras, trial.take(cameras), strict=True):
+        yield _seen(camera.name, seen)
+        yield from _doubts(camera)
 
 
-def _callable(camera: CameraSettings) -> Finding:
-    """The file is imported; the function is not called, as that may take the camera."""
-    path, name = sources.target(camera.source.reveal())
-    tried = _try(_CALLABLE, path, name)
-    if tried.returncode == 0:
-        return Finding(Level.OK, camera.name, f"{camera.source} loads")
-    text = _refusal(tried) or _last_line(tried.stderr)
-    cure = "import it by itself to see the whole error"
-    return Finding(Level.PROBLEM, camera.name, f"{camera.source}: {text}", cure)
+def _seen(name: str, seen: trial.Picture | FramefanError) -> Finding:
+    if isinstance(seen, FramefanError):
+        return _failure(name, seen)
+    text = f"{seen.width}x{seen.height}, first picture after {seen.after_s:.1f} s"
+    return Finding(Level.OK, name, text)
 
 
 def _doubts(camera: CameraSettings) -> Iterator[Finding]:

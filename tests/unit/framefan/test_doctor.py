@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -88,17 +89,6 @@ def test_a_predictor_that_loads(tmp_path) -> None:
     assert doctor._predictor(settings(predictor="my.py:predict")).level is Level.OK
 
 
-def test_sources(tmp_path) -> None:
-    (tmp_path / "a.mp4").touch()
-    (camera,) = settings("a.mp4").cameras
-    assert doctor._source(camera).level is Level.OK
-    webcam = doctor._source(CameraSettings(name="w", source=SourceText("97")))
-    assert webcam.level is Level.PROBLEM
-    assert "/dev/video97" in webcam.text
-    rtsp = doctor._source(CameraSettings(name="r", source=SourceText("rtsp://u:hunter2@h/x")))
-    assert "hunter2" not in rtsp.line()
-
-
 def test_a_missing_source_is_the_doctors_problem_not_its_end(capsys) -> None:
     assert doctor.examine(["nix.mp4"], Options()) == 1
     assert "nix.mp4" in capsys.readouterr().out
@@ -109,23 +99,15 @@ def test_a_run_folder_that_cannot_be_used(tmp_path) -> None:
     assert doctor._folder(settings()).level is Level.PROBLEM
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("def frames(): yield 1", "loads"),
-        ("def other(): yield 1", 'has no "frames"'),
-        ("import nowhere_to_be_found", "nowhere_to_be_found"),
-        ("import os; os._exit(3)", "without a word"),
-        ("def frames(where): yield 1", "without arguments"),
-        ("import sys; sys.exit(0)", "does not import"),
-    ],
-)
-def test_functions_of_the_users(tmp_path, text: str, words: str) -> None:
-    (tmp_path / "my.py").write_text(text)
-    (camera,) = settings("py:my.py:frames").cameras
-    finding = doctor._source(camera)
-    assert words in finding.text
-    assert finding.level is (Level.OK if words == "loads" else Level.PROBLEM)
+def test_each_camera_is_tried_and_one_that_fails_is_a_problem(tmp_path, capsys) -> None:
+    (tmp_path / "garb.mp4").write_bytes(b"no video" * 100)
+    assert doctor.examine(["demo?size=320x240", "bad=garb.mp4"], Options(port=0)) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(
+        re.fullmatch(r"ok +demo +320x240, first picture after \d\.\d s", line) for line in lines
+    )
+    (problem,) = [line for line in lines if line.startswith("problem")]
+    assert re.match(r"problem +bad +garb\.mp4 cannot be played as a video: .+  ->  ", problem)
 
 
 def test_settings_that_are_hardly_meant() -> None:
