@@ -219,5 +219,14 @@ def _debugs(tokens: Sequence[str]) -> bool:
     return "--log-level debug" in flags or os.environ.get("FRAMEFAN_LOG_LEVEL") == "debug"
 
 
+def _hide_addresses() -> None:
+    """An argv with a password in it is for all to read: it is gone before anything else is done."""
+    if any("://" in each for each in sys.argv):
+        import setproctitle
+
+        setproctitle.setproctitle("framefan")
+
+
 def main() -> None:
+    _hide_addresses()
     sys.exit(execute(sys.argv[1:]))

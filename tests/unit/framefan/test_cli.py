@@ -128,6 +128,21 @@ def test_help_and_version_load_nothing_heavy() -> None:
     assert "LOADED set()" in done.stdout
 
 
+@pytest.mark.parametrize("command", ["run", "doctor", "once", "status"])
+def test_no_command_shows_an_address_in_the_process_list(command: str) -> None:
+    look = (
+        "import psutil; from framefan import cli;"
+        "cli.execute = lambda tokens: print(psutil.Process().cmdline(), tokens[0]);"
+        "cli.main()"
+    )
+    said = subprocess.check_output(
+        [sys.executable, "-c", look, command, "front=rtsp://u:hunter2@h/x"], text=True
+    )
+    assert command in said, "the command itself is given the same arguments"
+    assert "framefan" in said
+    assert "hunter2" not in said
+
+
 def test_version_and_predictors() -> None:
     assert framefan("--version").stdout.startswith("framefan 0.")
     assert "motion" in framefan("predictors").stdout
