@@ -18,11 +18,15 @@ from framefan import clock, processes, status
 from framefan.configure import configure
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
 from framefan.options import Options
-from framefan.states import FLOWING
+from framefan.states import FLOWING, LASTING, REMEDIES
 
 _LOOK_S = 0.25
 _GRACE_S = 15.0
 _LINES = 20
+_LASTS_S = 3.0
+"""So long a camera may fail for a reason that hardly goes away; it is tried again meanwhile."""
+_FACTS = ("state", "reason", "message")
+_LONGER = "try --timeout with more seconds, or `framefan doctor` with the same arguments"
 _NOT_OURS = ("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY")
 """What a person set for runs that others connect to."""
 
@@ -43,19 +47,61 @@ def first_result(source: str, predictor: str, timeout_s: float, compact: bool) -
     with tempfile.TemporaryFile("w+") as log:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
         try:
-            message = _receive(run, name, clock.now() + timeout_s)
+            began = clock.now()
+            trouble = _Trouble()
+            message = _receive(run, name, began + timeout_s, trouble)
+            waited_s = clock.now() - began
             # Before it is ended: its table says what became of the camera.
-            why = "" if message else _reason(name)
+            reason = ("", "") if message else trouble.reason or _reason(name)
         finally:
             _end(run)
         if message is None:
-            return _explain(run, log, why, timeout_s)
+            said = "after" if trouble.is_lasting else "within"
+            return _explain(run, log, f"{said} {min(waited_s, timeout_s):.3g} s", *reason)
     sys.stdout.write(json.dumps(message, indent=None if compact else 2) + "\n")
     return EXIT_OK if message["type"] == "result" else EXIT_FAILED
 
 
-def _receive(run: subprocess.Popen[bytes], name: str, deadline: float) -> dict[str, Any] | None:
-    """The first result or error message; None when the run or the time ended before it came."""
+class _Trouble:
+    """The failure that the camera was last told to be in, and how long that has gone on."""
+
+    def __init__(self) -> None:
+        self.reason: tuple[str, str] | None = None
+        """Why there is no picture, and what to do."""
+        self._since: float | None = None
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether to wait longer is of no use."""
+        return self._since is not None and clock.now() - self._since > _LASTS_S
+
+    def hear(self, status: dict[str, Any]) -> None:
+        """Take in a status message; `connecting` is but the next try of the same camera."""
+        if status.get("subject") != "camera" or status.get("state") == "connecting":
+            return
+        if status.get("reason") not in REMEDIES:
+            self.reason = self._since = None
+            return
+        self.reason = _told(status["camera"], *(status.get(key, "") for key in _FACTS))
+        if status["reason"] not in LASTING:
+            self._since = None
+        elif self._since is None:
+            self._since = clock.now()
+
+
+def _told(camera: str, state: str, reason: str, message: str) -> tuple[str, str]:
+    shown = f"{state} ({reason})" if reason else state
+    why = f"the camera {camera} is {shown}" + (f": {message}" if message else "")
+    return why, REMEDIES.get(reason, _LONGER)
+
+
+def _receive(
+    run: subprocess.Popen[bytes], name: str, deadline: float, trouble: _Trouble
+) -> dict[str, Any] | None:
+    """The first result or error message; None when the run or the time ended before it came.
+
+    Nor is it waited for when the camera is in a trouble that lasts.
+    """
     from websockets.exceptions import WebSocketException
     from websockets.sync.client import connect
 
@@ -63,20 +109,24 @@ def _receive(run: subprocess.Popen[bytes], name: str, deadline: float) -> dict[s
     while url and run.poll() is None and (left := deadline - clock.now()) > 0:
         try:
             with connect(url, open_timeout=left, proxy=None) as client:
-                return _first(run, client, deadline)
+                return _first(run, client, deadline, trouble)
         except (OSError, WebSocketException):  # the gateway is restarting, or the run ends
             continue
     return None
 
 
-def _first(run: subprocess.Popen[bytes], client: Any, deadline: float) -> dict[str, Any] | None:
-    while run.poll() is None and clock.now() < deadline:
+def _first(
+    run: subprocess.Popen[bytes], client: Any, deadline: float, trouble: _Trouble
+) -> dict[str, Any] | None:
+    while run.poll() is None and clock.now() < deadline and not trouble.is_lasting:
         try:
             message: dict[str, Any] = json.loads(client.recv(timeout=_LOOK_S))
         except TimeoutError:
             continue
         if message.get("type") in ("result", "error"):
             return message
+        if message.get("type") == "status":
+            trouble.hear(message)
     return None
 
 
@@ -106,33 +156,27 @@ def _end(run: subprocess.Popen[bytes]) -> None:
         run.wait()
 
 
-def _reason(name: str) -> str:
-    """Why there is no result, as the run's own table has it; empty when it cannot be asked."""
+def _reason(name: str) -> tuple[str, str]:
+    """Why there is no result, as the run's own table has it, and what to do."""
     try:
         state = status.fetch(name, _LOOK_S)
     except RunError:
-        return ""
+        return "", _LONGER
     for camera, facts in state.cameras.items():
         if facts.state not in FLOWING:
-            shown = f"{facts.state} ({facts.reason})" if facts.reason else facts.state
-            return f"the camera {camera} is {shown}" + (
-                f": {facts.message}" if facts.message else ""
-            )
+            return _told(camera, facts.state, facts.reason, facts.message)
     if not any(worker.state in ("ready", "busy") for worker in state.workers):
-        return "the predictor is not ready: its set-up takes longer"
-    return "frames come, but predict has not returned"
+        return "the predictor is not ready: its set-up takes longer", _LONGER
+    return "frames come, but predict has not returned", _LONGER
 
 
-def _explain(run: subprocess.Popen[bytes], log: IO[str], why: str, timeout_s: float) -> int:
+def _explain(run: subprocess.Popen[bytes], log: IO[str], when: str, why: str, do: str) -> int:
     """Pass on what the run said and, when it failed by itself, what it exited with."""
     log.seek(0)
     said = log.read().splitlines(keepends=True)[-_LINES:]
     sys.stderr.write("".join(said))
     if run.returncode > 0:
         return run.returncode
-    error: FramefanError = RunError(
-        f"no result within {timeout_s:g} s",
-        why or ("see the lines above" if said else "it was still starting"),
-        "try --timeout with more seconds, or `framefan doctor` with the same arguments",
-    )
+    why = why or ("see the lines above" if said else "it was still starting")
+    error: FramefanError = RunError(f"no result {when}", why, do or _LONGER)
     raise error

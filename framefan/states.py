@@ -75,3 +75,35 @@ REASONS = {
     "unplayable": "what it names cannot be played at all; the message says why",
     "removed": "the configuration does not hold it any more",
 }
+
+REMEDIES = {
+    "refused": "check the port, and that the camera's service is on",
+    "unauthorised": "check the user name and password; write special characters of them as %XX",
+    "not_found": "check the path in the address, the file's name or the webcam's number",
+    "dns": "check the name, or use the camera's IP address",
+    "timeout": "check that the camera is on and reachable from here",
+    "closed": "see whether others use the camera: many serve only a few at a time",
+    "corrupt": "check the network on the way; ffprobe shows what the camera sends",
+    "unreadable": "check the scheme, the port and the path; ffprobe shows what is there",
+    "unsupported": "let the camera send pictures of 8 bits in colour or grey",
+    "too_large": "set the camera to a smaller picture, or give max_size in a file with --config",
+    "source_failed": "mend that line of your function",
+    "decoder_died": "see the lines above; let the camera send another format, such as H.264",
+    "no_progress": "look for what its source waits for; no_progress_s in a file allows more time",
+    "unknown": "`framefan doctor` with the same source looks further",
+    "crash_loop": "see the lines above; `framefan doctor` with the same source looks further",
+    "unplayable": "check that it is what you meant; `framefan doctor` looks further",
+}
+"""What a person can do, for each reason of backoff and failed."""
+
+LASTING = (
+    "refused",
+    "unauthorised",
+    "not_found",
+    "dns",
+    "unreadable",
+    "unsupported",
+    "too_large",
+    "source_failed",
+)
+"""Reasons that hardly go away by themselves within seconds."""

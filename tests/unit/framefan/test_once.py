@@ -8,20 +8,55 @@ from pathlib import Path
 import pytest
 from runs import framefan
 
+from framefan import clock, once
+from framefan.states import REMEDIES
+
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     return {"XDG_RUNTIME_DIR": str(tmp_path)}
 
 
-def test_a_dead_camera_says_its_state_reason_and_message(env) -> None:
+def test_a_dead_camera_says_its_state_reason_and_message_and_ends_early(env) -> None:
     source = "rtsp://admin:hunter2@127.0.0.1:1/live"
-    done = framefan("once", source, "--timeout", "6", env=env)
+    began = time.monotonic()
+    done = framefan("once", source, "--timeout", "60", env=env, seconds=50)
+    assert time.monotonic() - began < 40, "it need not wait for the time limit"
     assert done.returncode == 1
-    assert "framefan: no result within 6 s" in done.stderr
+    assert "framefan: no result after " in done.stderr
     assert "why: the camera cam1 is backoff (refused): " in done.stderr
+    assert "do:  check the port" in done.stderr
     assert "hunter2" not in done.stderr
     assert done.stdout == ""
+
+
+def test_the_time_limit_ends_it_too(env) -> None:
+    done = framefan("once", "rtsp://127.0.0.1:1/live", "--timeout", "2", env=env)
+    assert done.returncode == 1
+    assert "framefan: no result within 2 s" in done.stderr
+
+
+def test_which_trouble_is_not_waited_for(monkeypatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(clock, "now", lambda: now)
+    trouble = once._Trouble()
+
+    def hear(state: str, reason: str = "", subject: str = "camera") -> bool:
+        """Whether it lasts by now."""
+        told = {"subject": subject, "camera": "c", "state": state, "reason": reason}
+        trouble.hear(told | {"message": "m"})
+        return trouble.is_lasting
+
+    assert not hear("backoff", "unauthorised")
+    now = 3.5
+    assert hear("connecting"), "that is but the next try"
+    assert hear("backoff", "no_answer", subject="pool")
+    assert trouble.reason == ("the camera c is backoff (unauthorised): m", REMEDIES["unauthorised"])
+    assert not hear("backoff", "timeout"), "it may be on again in a moment"
+    now = 10.0
+    assert not hear("backoff", "refused")
+    assert not hear("live")
+    assert trouble.reason is None
 
 
 def test_a_run_that_fails_at_once_passes_its_error_on(env, tmp_path) -> None:
