@@ -133,6 +133,13 @@ def test_where_opencv_has_no_timeouts_they_limit_nothing(source: str) -> None:
 # ---- sources -----------------------------------------------------------------------------------
 
 
+def test_what_is_played_fast_is_played_whole_unless_it_is_to_be_live() -> None:
+    assert camera("demo", fast=True).mode == "every"
+    assert camera("demo", fast=True, mode="live").mode == "live"
+    assert camera("demo").mode == "live"
+    assert camera(fast=True).mode == "live", "a stream does not wait"
+
+
 def test_a_webcam_may_be_written_as_a_number() -> None:
     assert camera(0).source.reveal() == "0"
 
