@@ -80,6 +80,8 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
         )
     camera = _record(name, table)
     spec = _parsed(camera.source.reveal())
+    if camera.fast and spec.can_wait and "mode" not in table:
+        camera = msgspec.structs.replace(camera, mode="every")
     if camera.mode == "every" and not spec.can_wait:
         raise UsageError(
             f"--mode every does not go with {camera.source}",

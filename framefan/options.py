@@ -78,7 +78,10 @@ class Options:
         ),
     ] = None
     fast: Annotated[
-        bool | None, _flag("Play files as fast as they are worked off, not at their speed.", _WHAT)
+        bool | None,
+        _flag(
+            "Play files as fast as frames are worked off, each of them unless mode is live.", _WHAT
+        ),
     ] = None
     loop: Annotated[
         bool | None,

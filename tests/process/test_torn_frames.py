@@ -202,7 +202,7 @@ def test_no_frame_is_torn_while_capture_pool_and_workers_die(tmp_path: Path) -> 
     """The real capture process, playing a file of such frames as fast as it can, over and over."""
     video = _video(tmp_path / "plain.mkv")
     quick = limits(**QUICK, restarts=100, state_every_s=0.2, bus_hwm=1_000_000)
-    source = (f"cam={video}", "--fast", "--loop", "-p", PREDICTOR)
+    source = (f"cam={video}", "--mode", "live", "--fast", "--loop", "-p", PREDICTOR)
     with Run(*source, env=quick) as run, contextlib.closing(run.results("cam")) as outcomes:
         for stage in ("capture", "worker", "pool", "capture", "worker", "pool"):
             epoch = outcomes.read()[-1].epoch if outcomes.all else ""
