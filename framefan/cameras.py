@@ -131,7 +131,7 @@ def _source(name: str, value: Any) -> SourceText:
             f"a source is {sources.KNOWN}",
             'write it in quotes: source = "rtsp://..."',
         )
-    return SourceText(value)
+    return SourceText(value.strip())
 
 
 def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:

@@ -128,9 +128,21 @@ def from_environment(environment: Mapping[str, str]) -> Choices:
             continue
         _known(key, _TYPES, f"the variable {variable}", lambda near: _variable("", near))
         if key in _LISTS:
-            value = shlex.split(text)
+            value = _words(variable, text)
         choices.values[key] = converted(variable, value, _TYPES[key], strict=False)
     return choices
+
+
+def _words(variable: str, text: str) -> list[str]:
+    """As a shell parts them. Raises UsageError, which repeats nothing of the text."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{variable} cannot be parted into words",
+            " ".join(str(error).lower().split()),
+            "close each quote in it",
+        ) from error
 
 
 def _variable(group: str, key: str) -> str:

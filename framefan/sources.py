@@ -17,7 +17,11 @@ _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 _MOST_PIXELS = 65535
 _NETWORK: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
 _WORD = re.compile(r"\S+")
+_CALLABLE = re.compile(r"py:", re.IGNORECASE)
 _TARGET = re.compile(r"(.+\.py):([^:]+)", re.DOTALL)
+_STARTS_AS_ONE = re.compile(r"\W*(rtsp|http)", re.IGNORECASE)
+_WRITE_IT = "write it as {}://host:port/path, with user:password@ before the host"
+"""In words that no redaction takes for a real address with a password."""
 KNOWN = (
     "demo, a number (webcam), a file, an image pattern, rtsp://, rtsps://, http://, https:// or "
     "py:file.py:name"
@@ -41,6 +45,7 @@ class SourceSpec(Struct, frozen=True):
 
 def parse(text: str) -> SourceSpec:
     """Raises UsageError for a scheme that framefan does not open."""
+    text = text.strip()
     if text == "demo" or text.startswith("demo?"):
         return SourceSpec("demo", text)
     if text.isdecimal():
@@ -53,11 +58,13 @@ def parse(text: str) -> SourceSpec:
             return SourceSpec(_NETWORK[scheme], text)
         if scheme == "py":
             return SourceSpec("callable", ":".join(target(text)))
+        _check_whole(text)
         raise UsageError(
             f'framefan does not open "{scheme}:" sources',
             f"a source is {KNOWN}",
             "check the spelling; a local file is given by its plain path",
         )
+    _check_whole(text)
     if not text:
         raise UsageError("an empty source", f"a source is {KNOWN}", "name one, or leave it out")
     if re.search(r"%0?\d*d", text) or "*" in text:
@@ -72,8 +79,29 @@ def _check_slashes(scheme: str, text: str) -> None:
     raise UsageError(
         f'a source begins with "{scheme}:" and is no complete address',
         f'"{scheme}:" is followed by two slashes',
-        f"write it as {scheme}://user:password@host:port/path",
+        _WRITE_IT.format(scheme),
     )
+
+
+def _check_whole(text: str) -> None:
+    """Raises UsageError, which repeats nothing, for what an address with a password may be."""
+    if _is_garbled(text):
+        raise UsageError(
+            "a source looks like an address with a password, and is none",
+            "an address begins with its scheme, a colon and two slashes, without quotes",
+            _WRITE_IT.format("rtsp") + "; a file's path may begin with ./",
+        )
+
+
+def _is_garbled(text: str) -> bool:
+    """Whether a password may stand in it before an `@`, as no well-formed address has it."""
+    before, at, _ = text.rpartition("@")
+    if not at or (text.startswith(("/", ".", "~")) and not text.startswith("//")):
+        return False
+    scheme, separator, _ = text.partition("://")
+    if separator and _SCHEME.fullmatch(f"{scheme}:"):
+        return False
+    return ":" in before or "//" in before or bool(_STARTS_AS_ONE.match(text))
 
 
 def check_url(url: str) -> None:
@@ -86,7 +114,8 @@ def check_url(url: str) -> None:
         raise UsageError(
             f'"{mask_source(url)}" is no complete address',
             "it names no host, or no port from 1 to 65535",
-            "write it as rtsp://user:password@host:port/path, with special characters as %XX",
+            _WRITE_IT.format(url.partition("://")[0].lower())
+            + "; special characters are %XX there",
         )
 
 
@@ -95,7 +124,7 @@ def target(text: str) -> tuple[str, str]:
     found = _TARGET.fullmatch(text.partition(":")[2])
     if not found or not found[2].isidentifier():
         raise UsageError(
-            f'"{text}" names no function of a Python file',
+            f'"{mask_source(text)}" names no function of a Python file',
             "such a source is py:file.py:name, and framefan calls the function of that name",
             "for example py:my_camera.py:frames",
         )
@@ -144,6 +173,8 @@ def mask_source(text: str) -> str:
     `@` goes, whatever a strict reader of URLs would take it for. With a `?` before it, what follows
     may be the host as well as the rest of a query: nothing but the scheme is shown.
     """
+    if _is_garbled(text) and not _CALLABLE.match(text):
+        return "***"
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text

@@ -140,6 +140,11 @@ def test_what_is_played_fast_is_played_whole_unless_it_is_to_be_live() -> None:
     assert camera(fast=True).mode == "live", "a stream does not wait"
 
 
+def test_blanks_around_a_source_are_no_part_of_it() -> None:
+    assert camera(f" {RTSP}\n").source.reveal() == RTSP
+    refused(2, "looks like an address", source=f'"{RTSP}"')
+
+
 def test_a_webcam_may_be_written_as_a_number() -> None:
     assert camera(0).source.reveal() == "0"
 

@@ -284,6 +284,7 @@ def test_a_configuration_that_is_not_there_or_no_text() -> None:
         ("FRAMEFAN_WORKERS", "many", ("FRAMEFAN_WORKERS", "many")),
         ("FRAMEFAN_PORT", "tcp://10.0.0.1:80", ("FRAMEFAN_PORT",)),
         ("FRAMEFAN_PORT", "1.9", ("FRAMEFAN_PORT",)),
+        ("FRAMEFAN_SOURCES", 'a "rtsp://u:hunter2@h', ("FRAMEFAN_SOURCES", "no closing quot")),
         ("FRAMEFAN_LOOP", "perhaps", ("FRAMEFAN_LOOP",)),
     ],
 )

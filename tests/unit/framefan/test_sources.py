@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.errors import UsageError
-from framefan.sources import mask, mask_source, parse, parse_size, split_name, target
+from framefan.sources import check_url, mask, mask_source, parse, parse_size, split_name, target
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,49 @@ def test_an_address_without_its_slashes_is_refused_and_not_repeated(scheme: str,
 )
 def test_names(text: str, name: str | None, source: str) -> None:
     assert split_name(text) == (name, source)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"rtsp://admin:S3cret@host/1"',
+        "'rtsp://admin:S3cret@host/1",
+        "rtsp//admin:S3cret@host/1",
+        "//admin:S3cret@host/1",
+        "admin:S3cret@host/1",
+        "rtsp;//S3cret@host",
+        "rtspS3cret@host",
+        "admin:S3cret@rtsp://host/1",
+    ],
+)
+def test_an_address_that_is_garbled_is_not_repeated(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(text)
+    said = mask("\n".join(raised.value.lines()))
+    assert "rtsp://host:port/path" in said, "the example survives the redaction"
+    assert "S3cret" not in said
+    assert "admin" not in said
+    assert mask_source(text) == "***"
+
+
+@pytest.mark.parametrize("text", ["yard@2x.mp4", "./a:b@c.mp4", "/a//b@c.mp4", "py:a@b.py:it"])
+def test_a_path_may_hold_an_at_sign(text: str) -> None:
+    assert parse(text).kind in ("file", "callable")
+    assert mask_source(text) == text
+
+
+def test_blanks_around_a_source_mean_nothing() -> None:
+    assert parse(" rtsp://u:p@h/x\n").value == "rtsp://u:p@h/x"
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https"])
+@pytest.mark.parametrize("rest", ["://", "://u:S3cret@host:99999/x"])
+def test_what_to_write_survives_the_redaction(scheme: str, rest: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        check_url(scheme + rest)
+    said = mask("\n".join(raised.value.lines()))
+    assert f"write it as {scheme}://host:port/path, with user:password@ before" in said
+    assert "S3cret" not in said
 
 
 WORD = st.text("abcdefgh0123456789!$&()*+,;=:%-._~", min_size=1, max_size=12)
