@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -225,6 +225,13 @@ def converted(what: str, value: Any, kind: Any, strict: bool = True, shown: bool
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
         said = f": {value!r}" if shown else f" of type {type(value).__name__}"
-        raise UsageError(
-            f"{what} has a wrong value{said}", str(error), "give it a value of that kind"
-        ) from error
+        raise UsageError(f"{what} has a wrong value{said}", str(error), _may_be(kind)) from error
+
+
+def _may_be(kind: Any) -> str:
+    words = [word for each in (kind, *get_args(kind)) for word in _literal(each)]
+    return f"it may be {' or '.join(words)}" if words else "give it a value of that kind"
+
+
+def _literal(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()

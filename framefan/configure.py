@@ -198,10 +198,11 @@ def _table(path: str, name: str, value: Any) -> dict[str, Any]:
 def _known(key: str, valid: Iterable[str], what: str, spell: Any = str) -> None:
     if key in valid:
         return
-    near = difflib.get_close_matches(key, list(valid), 1, 0.5)
+    usable = sorted(set(valid) - set(_LATER))
+    near = difflib.get_close_matches(key, usable, 1, 0.5)
     raise UsageError(
         f"framefan does not know {what}",
-        f"known: {', '.join(sorted(valid))}",
+        f"known: {', '.join(usable)}",
         f"did you mean {spell(near[0])}?" if near else "leave it out, or write one of those",
     )
 

@@ -89,9 +89,9 @@ def test_no_wait_at_all_is_refused(key: str) -> None:
     ("fields", "words"),
     [
         ({"max_fps": "ten"}, ("max_fps", "front", "'ten'")),
-        ({"mode": "evry"}, ("mode", "evry")),
+        ({"mode": "evry"}, ("mode", "evry", "it may be live or every")),
         ({"loop": 1}, ("loop",)),
-        ({"transport": "quic"}, ("transport", "quic")),
+        ({"transport": "quic"}, ("transport", "quic", "it may be tcp or udp")),
         ({"max_size": "large"}, ("large", "1280x720")),
         ({"max_size": "0x100"}, ("0x100",)),
         ({"max_size": 720}, ("max_size",)),

@@ -261,13 +261,21 @@ def test_token_files_without_a_token(text: str) -> None:
         ("camera = [3]", 2, ("camera",)),
         ("workers = 'three'", 2, ("workers",)),
         ("workers = true", 2, ("workers",)),
-        ("mode = 'evry'", 2, ("mode",)),
+        ("mode = 'evry'", 2, ("mode", "it may be live or every")),
         ("workers = = 3", 2, ("not TOML",)),
         ("sources = ['nix.mp4']", 3, ("nix.mp4",)),
     ],
 )
 def test_files_with_mistakes(text: str, code: int, words: tuple[str, ...]) -> None:
     refuse(code, *words, config=touch("f.toml", text))
+
+
+def test_only_what_can_be_used_is_listed_as_known() -> None:
+    with pytest.raises(UsageError) as raised:
+        settings(config=touch("f.toml", "x = 1"))
+    listed = raised.value.why.removeprefix("known: ").split(", ")
+    assert {"workers", "sources", "limits", "camera"} < set(listed)
+    assert not {"track", "device", "reload", "publish"} & set(listed)
 
 
 def test_a_configuration_that_is_not_there_or_no_text() -> None:
