@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 
 from framefan import listen, predictors
-from framefan.cameras import converted, made_of, named
+from framefan.camera_settings import converted, made_of, named
 from framefan.errors import StartError, UsageError
 from framefan.options import Options
 from framefan.secret import Secret

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from framefan.cameras import _RANGES, made_of
+from framefan.camera_settings import _RANGES, made_of
 from framefan.errors import FramefanError, StartError, UsageError
 from framefan.settings import CameraSettings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from framefan.cameras import COMMANDS
+from framefan.camera_settings import COMMANDS
 from framefan.configure import configure
 from framefan.errors import FramefanError, StartError, UsageError
 from framefan.options import Options
