@@ -99,6 +99,7 @@ class PoolLink:
         self._link: links.Link[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
+        self._comes_back = True
         self.gone_at = clock.now()
         """Since when there is no pool, on clock.now; inf while there is one."""
         self._connect()
@@ -130,7 +131,14 @@ class PoolLink:
 
     def _lost(self) -> None:
         self._drop()
-        self._retry = self._loop.call_later(_RETRY_S, self._connect)
+        if self._comes_back:
+            self._retry = self._loop.call_later(_RETRY_S, self._connect)
+
+    def is_last(self) -> None:
+        """After this pool there is none. (The socket for the next one still takes connections.)"""
+        self._comes_back = False
+        if self._retry is not None:
+            self._retry.cancel()
 
     def _drop(self) -> None:
         if self._link is not None:
@@ -197,6 +205,7 @@ class Gateway:
         It may wait for frames in hand for half of the grace; clients that get every result have a
         second more, to take what lies ready for them.
         """
+        self._pool.is_last()
         until = clock.now() + self._parent.settings.limits.grace_s / 2 + _LAST_S
         while clock.now() < until and not self._has_heard_all:
             self._bus.read()
@@ -208,7 +217,9 @@ class Gateway:
     @property
     def _has_heard_all(self) -> bool:
         state = self._intake.state
-        return bool(state and state.last) or clock.now() - self._pool.gone_at > _SILENCE_S
+        if state is None or state.last:  # without any, the pool had not begun, or is over already
+            return True
+        return clock.now() - self._pool.gone_at > _SILENCE_S
 
     async def _end(self) -> None:
         self._bus.close()

@@ -192,6 +192,7 @@ def test_stop_says_1001_to_clients_and_exits_0(around: Surroundings, how: str) -
 
 def test_when_the_run_ends_clients_get_the_pools_last_words(around: Surroundings) -> None:
     with around.connect() as client:
+        around.publish("state/", state())  # as a pool does for each new subscriber
         around.result(0)
         assert read(client)["seq"] == 0
         client.send('{"subscribe": {"delivery": "every"}}')
