@@ -96,10 +96,12 @@ def limits(**values: float) -> dict[str, str]:
 def sabotage(folder: Path, module: str, code: str) -> dict[str, str]:
     """The environment in which `code` runs first in every process started as `-m MODULE`.
 
-    It replaces a guard by nothing, to show that the test of that guard can fail.
+    It replaces a guard by nothing, to show that the test of that guard can fail. One folder serves
+    for several modules.
     """
     lines = [f"    {line}" for line in code.strip().splitlines()]
     head = ["import sys", f"if {module!r} in sys.orig_argv:"]
-    (folder / "sitecustomize.py").write_text("\n".join([*head, *lines, ""]))
+    with (folder / "sitecustomize.py").open("a") as file:
+        file.write("\n".join([*head, *lines, ""]))
     path = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": f"{folder}{os.pathsep}{path}" if path else str(folder)}

@@ -37,6 +37,7 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
     "freezes": (Frames(15, fps=15), Frames(seconds=2.5, fps=15, kind="frozen"), Frames(fps=15)),
     "pauses": (Frames(15, fps=15), Stall(1.5), Frames(fps=15)),
     "one-bad": (Frames(15, fps=15), Frames(1, kind="noise"), Frames(fps=15)),
+    "turns-grey": (Frames(15, fps=15), Frames(15, fps=15, kind="grey"), Frames(fps=15)),
     "slow": (Frames(fps=0.8),),
     "slow-and-known": (Frames(fps=0.8),),
     "grows-rtsp": (Frames(50, fps=25, size=SMALL), Frames(fps=25, size=LARGE)),
@@ -52,18 +53,22 @@ KEYS: dict[str, dict[str, Any]] = {
 }
 
 
+def start(folder: Path, ends: contextlib.ExitStack, env: dict[str, str]) -> CameraRun:
+    """A run of all those cameras, until the stack ends."""
+    tables = {}
+    for name, script in SCRIPTS.items():
+        protocol = "rtsp" if name in ("pauses", "grows-rtsp") else "http"
+        camera = ends.enter_context(FakeCamera(protocol, SMALL))
+        camera.next(*script)
+        camera.play(script[-1])
+        tables[name] = SOON | {"source": camera.url} | KEYS.get(name, {})
+    return ends.enter_context(CameraRun(folder, tables, env=limits(state_every_s=0.1) | env))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CameraRun]:
     with contextlib.ExitStack() as ends:
-        tables = {}
-        for name, script in SCRIPTS.items():
-            protocol = "rtsp" if name in ("pauses", "grows-rtsp") else "http"
-            camera = ends.enter_context(FakeCamera(protocol, SMALL))
-            camera.next(*script)
-            camera.play(script[-1])
-            tables[name] = SOON | {"source": camera.url} | KEYS.get(name, {})
-        folder = tmp_path_factory.mktemp("cameras")
-        yield ends.enter_context(CameraRun(folder, tables, env=limits(state_every_s=0.1)))
+        yield start(tmp_path_factory.mktemp("cameras"), ends, {})
 
 
 def wait_for_end(run: CameraRun, name: str, *story: tuple[str, str]) -> list[StatusRecord]:
@@ -94,6 +99,15 @@ def test_one_damaged_picture_is_counted_and_the_stream_goes_on(run: CameraRun) -
     assert run.camera("one-bad").bad == 1
     assert {each.state for each in run.statuses("one-bad")} <= {"connecting", "live"}
     assert frames_rise(run.outcomes("one-bad"))
+    run.assert_good_is_unharmed()
+
+
+def test_pictures_that_turn_grey_and_back_are_pictures(run: CameraRun) -> None:
+    run.wait_for_results("turns-grey", 40)
+    facts = run.camera("turns-grey")
+    assert (facts.bad, facts.restarts) == (0, 0)
+    assert {each.state for each in run.statuses("turns-grey")} <= {"connecting", "live"}
+    assert frames_rise(run.outcomes("turns-grey"))
     run.assert_good_is_unharmed()
 
 

@@ -17,6 +17,7 @@ from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 STANDSTILL_S = 2.5
 WAITS = {
@@ -38,22 +39,26 @@ OWN = """
 CRASHES = {"decoder-1": signal.SIGSEGV, "decoder-2": signal.SIGABRT}
 
 
+def start(folder: Path, ends: contextlib.ExitStack, env: dict[str, str]) -> CameraRun:
+    """A run of cameras that can be broken, until the stack ends."""
+    tables = {}
+    for name in ("decoder-1", "decoder-2", "stopped"):
+        camera = ends.enter_context(FakeCamera("rtsp", (160, 120)))
+        camera.play(Frames(fps=10))
+        tables[name] = SOON | {"source": camera.url, "no_progress_s": STANDSTILL_S}
+    for name, wait in WAITS.items():
+        code = OWN.format(flag=str(folder / name), wait=wait)
+        (folder / f"{name}.py").write_text(textwrap.dedent(code))
+        source = f"py:{folder / name}.py:it"
+        tables[name] = SOON | {"source": source, "no_progress_s": STANDSTILL_S}
+    quick = limits(state_every_s=0.1, restart_first_s=0.2)
+    return ends.enter_context(CameraRun(folder, tables, env=quick | env))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CameraRun]:
-    folder = tmp_path_factory.mktemp("cameras")
     with contextlib.ExitStack() as ends:
-        tables = {}
-        for name in ("decoder-1", "decoder-2", "stopped"):
-            camera = ends.enter_context(FakeCamera("rtsp", (160, 120)))
-            camera.play(Frames(fps=10))
-            tables[name] = SOON | {"source": camera.url, "no_progress_s": STANDSTILL_S}
-        for name, wait in WAITS.items():
-            code = OWN.format(flag=str(folder / name), wait=wait)
-            (folder / f"{name}.py").write_text(textwrap.dedent(code))
-            source = f"py:{folder / name}.py:it"
-            tables[name] = SOON | {"source": source, "no_progress_s": STANDSTILL_S}
-        quick = limits(state_every_s=0.1, restart_first_s=0.2)
-        yield ends.enter_context(CameraRun(folder, tables, env=quick))
+        yield start(tmp_path_factory.mktemp("cameras"), ends, {})
 
 
 def test_a_crash_of_the_decoder_is_its_cameras_own(run: CameraRun) -> None:

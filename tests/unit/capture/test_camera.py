@@ -122,6 +122,23 @@ def test_the_sources_own_time_travels_with_the_frame(played: Played):
 # ---- stale pictures ------------------------------------------------------------------------------
 
 
+def test_the_stamp_is_of_the_grab_however_long_decoding_takes(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+):
+    played.begin()
+    played.step(2)
+    retrieve = played.source.retrieve
+
+    def slowly(view: Any) -> Any:
+        played.now += 0.4
+        return retrieve(view)
+
+    monkeypatch.setattr(played.source, "retrieve", slowly)
+    grabbed_at = played.now
+    played.step()
+    assert played.ready[-1].captured_at == grabbed_at < played.now
+
+
 def test_a_stale_picture_is_counted_and_neither_decoded_nor_shown(played: Played):
     played.begin()
     played.step(2)  # opens, and takes the first one
