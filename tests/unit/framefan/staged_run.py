@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,14 +19,21 @@ FAKE = Path(__file__).parents[2] / "fake_stage.py"
 DEADLINE_S = 20.0
 
 
+def _short(link: Path) -> Path:
+    """The folder that runs of one test share; sockets want a path shorter than the test's own."""
+    if not link.is_symlink():
+        link.symlink_to(tempfile.mkdtemp(prefix="ff-"))
+        atexit.register(shutil.rmtree, link.resolve(), ignore_errors=True)
+    return link.resolve()
+
+
 class Run:
     def __init__(self, tmp: Path, file: str = "", **plan: object) -> None:
         self.folder = tmp / "notes"
         self.folder.mkdir(exist_ok=True)
         if file:
             self.configure(file)
-        self.runtime = tmp / "runtime"
-        self.runtime.mkdir(mode=0o700, exist_ok=True)
+        self.runtime = _short(tmp / "runtime")
         environment = os.environ | {
             "XDG_RUNTIME_DIR": str(self.runtime),
             "PYTHONPATH": os.pathsep.join([str(FAKE.parent), os.environ.get("PYTHONPATH", "")]),
