@@ -184,3 +184,47 @@ def test_failed_tries_leave_nothing():
         assert memory < 2 << 20
         assert files == 0
         assert threads <= 1  # a lookup may still be ending
+
+
+FLAPS = """
+import os, sys
+from framefan.errors import SourceError
+from framefan.secret import SourceText
+from framefan.settings import CameraSettings
+from framefan_capture.network import NetworkSource
+
+sources = [NetworkSource(CameraSettings(name="c", source=SourceText(url))) for url in sys.argv[1:]]
+
+def flap(times):
+    for _ in range(times):
+        for source in sources:
+            source.open()
+            while True:
+                try:
+                    source.grab(0)
+                    source.retrieve(None)
+                except SourceError:
+                    break
+            source.close()
+
+def held():
+    pages = int(open("/proc/self/statm").read().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))
+
+flap(15)
+before = held()
+flap(40)
+print(*[b - a for a, b in zip(before, held())])
+"""
+
+
+def test_streams_that_come_and_go_leave_nothing():
+    with FakeCamera("http") as one, FakeCamera("rtsp") as other:
+        for camera in (one, other):
+            camera.play(Frames(2, fps=100), Close())
+        command = [sys.executable, "-c", FLAPS, one.url, other.url]
+        quiet = os.environ | {"OPENCV_LOG_LEVEL": "OFF", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+        said = subprocess.run(command, env=quiet, stdout=subprocess.PIPE, timeout=100, check=True)
+        memory, files = map(int, said.stdout.split())
+        assert memory < 2 << 20
+        assert files == 0
