@@ -205,8 +205,7 @@ class Captures:
     def collect(self) -> None:
         """Let go of retired rings in which no frame stands, here and in the workers."""
         for camera, ring in self.rings.collect(self._pool.ledger.schedule.uses):
-            for worker in self._pool.workers.values():
-                worker.detach(camera, ring)
+            self._pool.crew.detach(camera, ring)
 
 
 def _frame(message: Ready) -> Frame:

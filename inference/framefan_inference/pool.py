@@ -5,7 +5,7 @@ gateways and workers, and both ZeroMQ sockets. Each round: take in what arrived,
 the frames that wait, publish the seqs that may leave, then whatever is due by the clock.
 
 The decisions are made in ledger.py, without I/O: who gets which frame, and what becomes of a seq.
-Here they are carried out.
+Here they are carried out: for the captures by captures.py, for the workers by crew.py.
 """
 
 from __future__ import annotations
@@ -19,31 +19,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from framefan import clock, links, logs
-from framefan.errors import LinkClosed, LinkError
+from framefan.errors import LinkError
 from framefan.messages import (
     Cameras,
     Children,
-    Fatal,
     GatewayReport,
     HelloCapture,
     HelloGateway,
-    Notice,
     Progress,
-    Returned,
     Stop,
     Table,
     ToPool,
-    WorkerFailed,
-    WorkerReady,
 )
 from framefan.records import StatusRecord
-from framefan_inference import sequencer as sequencing
 from framefan_inference.captures import Captures
+from framefan_inference.crew import Crew
 from framefan_inference.ledger import Ledger
 from framefan_inference.loop import Loop
 from framefan_inference.publisher import OutcomeReader, Publisher
 from framefan_inference.table import Tables
-from framefan_inference.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,8 +50,6 @@ _ROUND_S = 0.25
 """How often deadlines of workers are looked at; they are seconds long."""
 _AUDIENCE_S = 5.0
 """How long a new pool waits for the first subscriber to results, where each of them counts."""
-_HANGS = "no answer within the predict deadline"
-_SLOW_START = "not ready within the start deadline"
 
 
 class Pool:
@@ -71,14 +63,13 @@ class Pool:
             settings.limits.order_wait_s,
             first_lease=int.from_bytes(os.urandom(5), "little") + 1,
         )
-        self.workers = {n: Worker(n, settings) for n in range(1, settings.workers + 1)}
         self.publisher = Publisher(settings, epoch)
         self.outcomes = OutcomeReader(settings)
-        self._been_ready = False
         self._born_at = clock.now()
         self._has_begun = False
         self._stop_by: float | None = None
         self.captures = Captures(self)
+        self.crew = Crew(self)
         self.tables = Tables(self)
         self._listener = socket.socket(fileno=parent.inherited_fd)
         self._listener.setblocking(False)
@@ -95,8 +86,7 @@ class Pool:
 
     def run(self) -> None:
         """Until told to stop and the workers are gone; raises LinkClosed with the supervisor."""
-        for worker in self.workers.values():
-            self._start(worker)
+        self.crew.start()
         for message in self._parent.early:
             self._obey(message)
         now = clock.now()
@@ -119,7 +109,7 @@ class Pool:
         if self._parent.stop_asked:
             self._stop()
         self._greet_subscribers()
-        self._tend_workers(now)
+        self.crew.tend(now)
         self.tables.tick(now)
 
     # ---- the supervisor ---------------------------------------------------------------------
@@ -144,11 +134,7 @@ class Pool:
         """Lease nothing more; workers may finish the frame in hand, but not for ever."""
         if self._stop_by is None:
             self._stop_by = clock.now() + self.settings.limits.grace_s / 2
-            for worker in self.workers.values():
-                starting = worker.facts.state == "starting"
-                worker.stop()
-                if starting:  # it hears nothing before its predictor is set up, and has no frame
-                    self._bury(worker, "killed at stop")
+            self.crew.stop()
 
     @property
     def stopping(self) -> bool:
@@ -160,15 +146,11 @@ class Pool:
         if clock.now() >= self._stop_by:
             return True
         # What a worker published just before it ended may still be on its way.
-        return self.ledger.next_due() == math.inf and not any(
-            w.child for w in self.workers.values()
-        )
+        return self.ledger.next_due() == math.inf and not self.crew.is_alive
 
     def _finish(self) -> None:
         """Every seq is settled and told before the pool ends."""
-        for worker in self.workers.values():
-            if worker.child:
-                self._bury(worker, "killed at stop")
+        self.crew.kill()
         self._take_outcomes()
         self._publish(self.ledger.stop(clock.now()), clock.now())
         self.tables.publish(clock.now(), last=True)
@@ -223,9 +205,7 @@ class Pool:
         if self.stopping or not self._may_begin:
             return
         for grant in self.ledger.assign():
-            ring = self.captures.rings[grant.camera, grant.frame.ring]
-            with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-                self.workers[grant.worker].lease(grant, ring)
+            self.crew.lease(grant, self.captures.rings[grant.camera, grant.frame.ring])
 
     @property
     def _may_begin(self) -> bool:
@@ -242,84 +222,11 @@ class Pool:
             grant = self.ledger.outcome(outcome, now)
             if grant:
                 seconds = outcome.finished_at - outcome.started_at
-                self.workers[grant.worker].predicted(outcome.kind, seconds)
+                self.crew[grant.worker].predicted(outcome.kind, seconds)
 
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
-            self.publisher.outcome(entry, self.workers[entry.grant.worker].facts.model, now)
-
-    # ---- workers ----------------------------------------------------------------------------
-
-    def _start(self, worker: Worker) -> None:
-        try:
-            child = worker.start()
-        except OSError as error:
-            worker.not_born(error)
-            return
-        self.loop.watch(child.link.fileno(), partial(self._from_worker, worker))
-
-    def _from_worker(self, worker: Worker) -> None:
-        assert worker.child is not None
-        try:
-            for message in worker.child.link.receive():
-                self._hear(worker, message)
-        except LinkError:
-            self._bury(worker)
-
-    def _hear(self, worker: Worker, message: Any) -> None:
-        match message:
-            case Returned(lease):
-                self._returned(worker, lease)
-            case WorkerReady(model, stateful):
-                self._worker_ready(worker, model, stateful)
-            case WorkerFailed(code, what, why, fix):
-                worker.failure = f"{what}: {why}"
-                if not self._been_ready:
-                    self._parent.link.send(Fatal(code, what, why, fix))
-            case Notice(kind, text):
-                self.status(worker.status("notice", kind, text))
-
-    def _returned(self, worker: Worker, lease: int) -> None:
-        freed = self.ledger.returned(worker.number, lease, clock.now())
-        if freed:
-            worker.returned()
-            self.captures.free([freed])
-            self.captures.collect()
-
-    def _worker_ready(self, worker: Worker, model: str, stateful: bool) -> None:
-        worker.ready(model)
-        logs.info("worker ready", worker=worker.number, predictor=model)
-        self.ledger.schedule.stateful = stateful
-        if not self.stopping:
-            self.ledger.schedule.worker_up(worker.number)
-        if worker.facts.restarts:
-            self.status(worker.status("ready", "restarted"))
-        self._been_ready = True
-        self.tables.due = clock.now()
-
-    def _bury(self, worker: Worker, reason: str = "") -> None:
-        """A worker is dead or must be: kill, wait, then take back what it had."""
-        assert worker.child is not None
-        self.loop.forget(worker.child.link.fileno())
-        ending = worker.bury(reason)
-        cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
-        self.captures.free(self.ledger.worker_down(worker.number, cause, clock.now()))
-        self.captures.collect()
-        if not self.stopping:
-            self.status(worker.status(worker.facts.state, "died", ending))
-
-    def _tend_workers(self, now: float) -> None:
-        for worker in self.workers.values():
-            if worker.deadline is None or now < worker.deadline:
-                continue
-            if worker.child is None:
-                if not self.stopping:
-                    self._start(worker)
-                else:
-                    worker.deadline = None
-            elif worker.hangs(now):
-                slow = worker.facts.state == "starting"
-                self._bury(worker, _SLOW_START if slow else _HANGS)
+            self.publisher.outcome(entry, self.crew[entry.grant.worker].facts.model, now)
 
     # ---- telling ----------------------------------------------------------------------------
 
@@ -334,6 +241,10 @@ class Pool:
                 _log(record)
             self.publisher.status(record)
             self.tables.due = clock.now()
+
+    def send_supervisor(self, message: Any) -> None:
+        """Raises LinkClosed with the supervisor."""
+        self._parent.link.send(message)
 
     def tell_supervisor(self, state: Any, all_ended: bool) -> None:
         """The table is its proof of progress too: it comes out of the loop that does the work."""

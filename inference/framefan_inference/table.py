@@ -60,7 +60,7 @@ class Tables:
             supervisor=Pid(self.children.supervisor_pid),
             pool=Pid(os.getpid(), self._restarts()),
             gateways=self._gateways(),
-            workers=[worker.measure(now) for worker in pool.workers.values()],
+            workers=pool.crew.measure(now),
             cameras=pool.captures.measure(),
             foreign=pool.outcomes.foreign,
             stale=pool.ledger.stale,

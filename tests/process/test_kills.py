@@ -147,9 +147,9 @@ import framefan_inference.sequencer as m
 m.SILENCE_S = 1e9
 """,
     "a dead worker is started again": """
-import framefan_inference.pool as m
-start = m.Pool._start
-m.Pool._start = lambda self, worker: worker.facts.restarts or start(self, worker)
+import framefan_inference.crew as m
+start = m.Crew._start
+m.Crew._start = lambda self, worker: worker.facts.restarts or start(self, worker)
 """,
 }
 

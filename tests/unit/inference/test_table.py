@@ -35,7 +35,7 @@ class FakePool:
         self.ledger = Ledger(SETTINGS.cameras, 0.5)
         self.captures = Captures(self)  # type: ignore[arg-type]
         self.cameras = self.captures.cameras
-        self.workers = {1: SimpleNamespace(measure=lambda now: WorkerFacts(id=1))}
+        self.crew = SimpleNamespace(measure=lambda now: [WorkerFacts(id=1)])
         self.outcomes = SimpleNamespace(foreign=4)
         self.published: list[StateRecord] = []
         self.publisher = SimpleNamespace(epoch="k3f9", n=7, state=self.published.append)
