@@ -12,6 +12,9 @@ from framefan.errors import UsageError
 
 BUILTIN = {
     "motion": "boxes around whatever moves; learns the background of each camera by itself",
+    "qr": "QR codes, each labelled with the text in it",
+    "aruco": "ArUco markers of 4x4 cells, each labelled with its number",
+    "health": "whether a camera is out of focus, too dark, too bright or has been moved",
 }
 """Name and description; framefan_inference.builtin.NAME holds the predictor."""
 
