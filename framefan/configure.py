@@ -41,7 +41,6 @@ _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
 _LATER = {
     "track": "tracking",
     "reload": "reloading the predictor",
-    "device": "choosing a device",
     "publish": "publishing at a second endpoint",
 }
 """Options that are understood and not there yet: refused, never ignored."""
@@ -236,6 +235,7 @@ def _settings(choices: Choices) -> Settings:
         cameras=made_of(_tables(choices)),
         workers=_within("workers", values.get("workers", defaults.workers), 1, 256),
         predictor=predictor,
+        device=values.get("device", ""),
         host=host,
         port=int(_within("port", values.get("port", defaults.port), 0, 65535)),
         token=token,
@@ -280,11 +280,9 @@ def _limits(values: dict[str, Any]) -> Limits:
 def _check_predictor(text: str) -> None:
     reference = predictors.parse(text)
     if reference.kind == "onnx":
-        raise UsageError(
-            "ONNX models are not there yet",
-            "they come in a later version",
-            "load the model in a file of your own: --predictor path/to/file.py:Name",
-        )
+        model = predictors.onnx_options(reference.target)
+        _readable("the model", model.path)
+        _readable("the labels", model.labels)
     if reference.kind == "file":
         _readable("the predictor", reference.target)
 

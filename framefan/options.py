@@ -90,7 +90,7 @@ class Options:
     track: Annotated[bool | None, _flag("Give detections a track_id.", _WHAT, show=False)] = None
     device: Annotated[
         str | None,
-        _flag("Where the predictor computes, as it names it: cpu, cuda:0.", _WHAT, show=False),
+        _flag("Where the predictor computes, as it names it: cpu, cuda:0.", _WHAT),
     ] = None
     host: Annotated[
         str | None,

@@ -3,6 +3,7 @@
     motion                     a name from framefan_inference/builtin/
     package.module:Name        importable from here
     path/to/file.py:Name       a file of the user's
+    onnx:PATH[?OPTIONS]        a detector in an ONNX file
 
 Name is a function `predict(image)` or a class with `predict`, and optionally `setup`, `close`,
 `stateful`, `labels` and a second parameter `frame`.
@@ -20,6 +21,7 @@ from msgspec import Struct
 
 from framefan import userfile
 from framefan.errors import StartError, UsageError
+from framefan.predictors import onnx_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +66,16 @@ class Predictor:
                 return labels
         return ()
 
-    def setup(self) -> None:
-        """Raises whatever the user's setup raises."""
+    def setup(self, device: str = "") -> bool:
+        """Whether it has a use for the device. Raises whatever the user's setup raises."""
         setup = getattr(self.target, "setup", None)
-        if callable(setup) and not inspect.isfunction(self.target):
-            setup()
+        if not callable(setup) or inspect.isfunction(self.target):
+            return False
+        if _has_parameter(setup, "device"):
+            setup(device=device)
+            return True
+        setup()
+        return False
 
     def predict(self, image: Any, frame: Frame) -> Any:
         """Raises whatever the user's predict raises."""
@@ -100,14 +107,20 @@ def _entry(target: Any) -> tuple[Callable[..., Any], bool]:
 
 
 def _has_frame_parameter(call: Callable[..., Any]) -> bool:
+    return _has_parameter(call, "frame")
+
+
+def _has_parameter(call: Callable[..., Any], name: str) -> bool:
     try:
-        return "frame" in inspect.signature(call).parameters
+        return name in inspect.signature(call).parameters
     except (TypeError, ValueError):  # a C function without a signature
         return False
 
 
 def load(reference: str) -> Predictor:
     """Import what `reference` names. Raises UsageError when malformed, StartError otherwise."""
+    if reference.startswith("onnx:"):
+        return _onnx(reference.removeprefix("onnx:"))
     module_name, colon, name = reference.rpartition(":")
     if not colon:
         module_name, name = f"framefan_inference.builtin.{reference}", "Predictor"
@@ -134,6 +147,19 @@ def load(reference: str) -> Predictor:
             f"use --predictor {module_name}:NAME with one of these names",
         ) from None
     return Predictor(name, _instance(reference, target))
+
+
+def _onnx(target: str) -> Predictor:
+    from framefan_inference.onnx_models.detector import OnnxDetector  # loads OpenCV
+
+    options = onnx_options(target)
+    if not Path(options.path).is_file():
+        raise StartError(
+            f"the model {options.path} does not exist",
+            f"looked in {Path.cwd()}",
+            "check the path given to --predictor",
+        )
+    return Predictor(Path(options.path).stem, OnnxDetector(options))
 
 
 def _is_candidate(name: str, value: Any) -> bool:

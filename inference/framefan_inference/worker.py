@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ from framefan.messages import (
 from framefan.processes import Parent, settle
 from framefan.ring import RingReader
 from framefan_inference import predictor as predictors
-from framefan_inference import results
+from framefan_inference import results, threads
 from framefan_inference.predictor import Frame
 
 if TYPE_CHECKING:
@@ -158,27 +157,12 @@ class Outcomes:
         bus.context().term()
 
 
-def _limit_threads(settings: Settings) -> None:
-    """N workers that each start a thread per core would only fight for the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = str(max(1, (cores or 1) // settings.workers))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
-
-
-def _limit_opencv(settings: Settings) -> None:
-    """The same for OpenCV, which reads no variable; only where the predictor has loaded it."""
-    cv2 = sys.modules.get("cv2")
-    if cv2 is not None:
-        cv2.setNumThreads(max(1, (os.cpu_count() or 1) // settings.workers))
-
-
 def _set_up(parent: Parent) -> Predictor:
     """Load the predictor and have it set itself up. Raises FramefanError."""
     reference = parent.settings.predictor
     predictor = predictors.load(reference)
     try:
-        predictor.setup()
+        uses_device = predictor.setup(parent.settings.device)
     except FramefanError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
@@ -187,6 +171,10 @@ def _set_up(parent: Parent) -> Predictor:
             f"{type(error).__name__}: {userfile.told(error)}",
             "mend its setup()",
         ) from error
+    if parent.settings.device and not uses_device:
+        text = f"{reference} has no use for --device: its setup has no parameter of that name"
+        logs.warning(text)
+        parent.link.send(Notice("device_unused", text))
     return predictor
 
 
@@ -196,7 +184,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a lone SIGTERM ends it; the pool starts anew
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
-    _limit_threads(parent.settings)
+    threads.limit(parent.settings.workers)
     outcomes = Outcomes(parent.settings)
     try:
         predictor = _set_up(parent)
@@ -204,7 +192,7 @@ def main() -> None:
         code = error.exit_code if error.exit_code > 1 else EXIT_START
         parent.link.send(WorkerFailed(code, error.what, error.why, error.fix))
         raise SystemExit(code) from None
-    _limit_opencv(parent.settings)
+    threads.limit_opencv()
     settle()
     if not outcomes.wait_for_subscriber(parent.settings.limits.worker_start_s):
         raise SystemExit("the pool never subscribed to this worker's outcomes")

@@ -1,0 +1,1 @@
+"""Detectors in ONNX files, for predictor references that begin with `onnx:`."""

@@ -1,0 +1,106 @@
+"""A detector in an ONNX file as a predictor: letterbox, run, decode, boxes of the frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from framefan import logs
+from framefan.errors import StartError
+from framefan_inference.onnx_models import backends, file, heads, letterbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from framefan.predictors import OnnxOptions
+
+MOST = 8
+_USUAL_SIZE = (640, 640)
+
+
+class OnnxDetector:
+    def __init__(self, options: OnnxOptions) -> None:
+        self._options = options
+        self.labels: dict[int, str] = {}
+        self.max_batch = 1
+
+    def setup(self, device: str) -> None:
+        """Load, and predict once on an empty picture. Raises StartError."""
+        options = self._options
+        said = file.read(options.path)
+        self.labels = _labels(options.labels) if options.labels else said.names
+        self._size = _size(options, said)
+        self._backend = backends.load(options.path, device)
+        if len(said.shape) == 4 and said.shape[0] is None:
+            self.max_batch = MOST
+        blank = np.zeros((self._size[1], self._size[0], 3), np.uint8)
+        output = self._outputs([blank])
+        self._kind = heads.kind_of(output.shape, len(self.labels))
+        logs.info(
+            f"model {Path(options.path).name}",
+            runs_on=self._backend.name,
+            input="{}x{}".format(*self._size),
+            classes=len(self.labels) or "unnamed",
+        )
+
+    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Rows x1, y1, x2, y2, confidence, class `float32[n, 6]`, in pixels of the frame."""
+        return self.predict_batch([image])[0]
+
+    def predict_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        canvases, fits = zip(*(letterbox.fit(image, self._size) for image in images), strict=True)
+        outputs = self._outputs(canvases)
+        return [
+            self._rows(output, fit, image.shape)
+            for output, fit, image in zip(outputs, fits, images, strict=True)
+        ]
+
+    def _outputs(self, canvases: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
+        return self._backend.run(
+            np.asarray(cv2.dnn.blobFromImages(list(canvases), 1 / 255, swapRB=True), np.float32)
+        )
+
+    def _rows(
+        self, output: NDArray[Any], fit: letterbox.Fit, shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        rows = heads.decode(output, self._kind, self._options.conf, self._options.iou)
+        rows[:, :4] = fit.back(rows[:, :4], shape[1], shape[0])
+        return rows
+
+
+def _size(options: OnnxOptions, said: file.OnnxFile) -> tuple[int, int]:
+    """Width and height of the model's input."""
+    if len(said.shape) != 4 or said.shape[1] not in (3, None):
+        text = "x".join(str(side or "?") for side in said.shape)
+        raise StartError(
+            f"{options.path} takes an input of shape {text}",
+            "framefan gives 1x3xHEIGHTxWIDTH, RGB from 0 to 1",
+            "export it with such an input, or run it in a predictor of your own",
+        )
+    height, width = said.shape[2:]
+    if options.size is None:
+        return (width or _USUAL_SIZE[0], height or _USUAL_SIZE[1])
+    fixed = (width or options.size[0], height or options.size[1])
+    if fixed != options.size:
+        raise StartError(
+            "{} takes pictures of {}x{} only".format(options.path, *fixed),
+            "size={}x{} was asked for".format(*options.size),
+            "leave size= out, or export the model with free sides",
+        )
+    return options.size
+
+
+def _labels(path: str) -> dict[int, str]:
+    """One name a line. Raises StartError."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise StartError(
+            f"cannot read the labels {path}", str(error), "it is a text with one name a line"
+        ) from error
+    return dict(enumerate(line.strip() for line in lines if line.strip()))

@@ -1,0 +1,130 @@
+"""What an ONNX file says of itself: its input's shape and its metadata, without a runtime.
+
+An ONNX file is one Protocol Buffers message (onnx.proto of the ONNX project). Of it only the fields
+below are read, and everything else, the weights above all, is stepped over.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from framefan.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GRAPH, _METADATA = 7, 14  # of ModelProto
+_INITIALIZER, _INPUT = 5, 11  # of GraphProto
+_TENSOR_NAME = 8  # of TensorProto
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_LONGEST_NAMES = 1 << 16
+_LARGEST_SIDE = 1 << 16
+
+
+class OnnxFile(Struct, frozen=True):
+    shape: tuple[int | None, ...]
+    """Of the first input; None where it is free."""
+    names: dict[int, str]
+    """Of classes, by number; empty where the file has none."""
+
+
+def read(path: str) -> OnnxFile:
+    """Raises StartError for what is no ONNX file, and OSError for what cannot be read."""
+    data = memoryview(Path(path).read_bytes())
+    try:
+        inputs: dict[str, tuple[int | None, ...]] = {}
+        weights: set[str] = set()
+        metadata: dict[str, str] = {}
+        for number, value in _fields(data):
+            if number == _METADATA:
+                key, text = _strings(value, 1, 2)
+                metadata[key] = text
+            elif number == _GRAPH:
+                _read_graph(value, inputs, weights)
+        shape = next(shape for name, shape in inputs.items() if name not in weights)
+    except (ValueError, IndexError, StopIteration) as error:
+        raise StartError(
+            f"{path} is no ONNX model",
+            "it does not have the form of one",
+            "check the path, or export the model once more",
+        ) from error
+    return OnnxFile(shape, _names(metadata.get("names", "")))
+
+
+def _read_graph(
+    graph: memoryview, inputs: dict[str, tuple[int | None, ...]], weights: set[str]
+) -> None:
+    for number, value in _fields(graph):
+        if number == _INITIALIZER:  # older files list their weights as inputs, too
+            weights.add(_strings(value, _TENSOR_NAME)[0])
+        elif number == _INPUT:
+            (name,) = _strings(value, 1)
+            inputs[name] = tuple(_dimensions(value))
+
+
+def _dimensions(value_info: memoryview) -> Iterator[int | None]:
+    """ValueInfoProto.type.tensor_type.shape.dim[].dim_value; a dim_param is a free one."""
+    (kind,) = _messages(value_info, 2)
+    (tensor,) = _messages(kind, 1)
+    (shape,) = _messages(tensor, 2)
+    for dimension in _messages(shape, 1):
+        values = [_varint(value, 0)[0] for value in _messages(dimension, 1)]
+        yield values[0] if values and 0 < values[0] < _LARGEST_SIDE else None
+
+
+def _messages(data: memoryview, wanted: int) -> list[memoryview]:
+    return [value for number, value in _fields(data) if number == wanted]
+
+
+def _strings(data: memoryview, *wanted: int) -> list[str]:
+    found = {number: value for number, value in _fields(data) if number in wanted}
+    return [bytes(found.get(number, b"")).decode("utf-8") for number in wanted]
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and bytes of each field. Raises ValueError for what is no message."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            size = _varint(data, at)[1] - at
+        elif kind == _BYTES:
+            size, at = _varint(data, at)
+        elif kind in (_FIXED32, _FIXED64):
+            size = 4 if kind == _FIXED32 else 8
+        else:
+            raise ValueError(kind)
+        if number == 0 or at + size > len(data):
+            raise ValueError(number)
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError(shift)
+
+
+def _names(text: str) -> dict[int, str]:
+    """As Ultralytics writes them: `{0: 'person', 1: 'car'}`; a list does as well."""
+    if not text or len(text) > _LONGEST_NAMES:
+        return {}
+    try:
+        names = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return {}
+    pairs = names.items() if isinstance(names, dict) else enumerate(names or ())
+    return {int(number): str(name) for number, name in pairs if str(number).isdecimal()}
