@@ -2,7 +2,8 @@
 
 `onnx:PATH[?conf=0.25&iou=0.45&labels=FILE&size=WIDTHxHEIGHT]` names a detector in an ONNX file: the
 least confidence, the overlap beyond which two boxes of a class are one, a text with a name for each
-class where the file has none, and the input's size where the file leaves it free.
+class where the file has none, and the input's size where the file leaves it free. `backend=cv2` or
+`backend=onnxruntime` says what runs it; otherwise that is onnxruntime where it is installed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ BUILTIN = {
 """Name and description; framefan_inference.builtin.NAME holds the predictor."""
 
 FORMS = "a built-in name, package.module:Name, path/to/file.py:Name or onnx:PATH"
-_OPTIONS = ("conf", "iou", "labels", "size")
+_OPTIONS = ("conf", "iou", "labels", "size", "backend")
+_BACKENDS = ("cv2", "onnxruntime")
 _NAME = r"[A-Za-z_]\w*"
 _MODULE = re.compile(rf"({_NAME}(?:\.{_NAME})*):({_NAME})")
 _FILE = re.compile(rf"(.+\.py):({_NAME})")
@@ -49,6 +51,7 @@ class OnnxOptions(Struct, frozen=True):
     labels: str = ""
     size: tuple[int, int] | None = None
     """Width and height of the input."""
+    backend: str = ""
 
 
 def onnx_options(target: str) -> OnnxOptions:
@@ -70,6 +73,10 @@ def onnx_options(target: str) -> OnnxOptions:
 def _option(key: str, value: str) -> Any:
     if key == "labels":
         return value
+    if key == "backend":
+        if value in _BACKENDS:
+            return value
+        raise _bad_option(key, value, f"there are {' and '.join(_BACKENDS)}", "backend=cv2")
     if key == "size":
         try:
             return parse_size(value)

@@ -22,11 +22,19 @@ class Backend(Protocol):
         """The first output for `float32[N, 3, H, W]`."""
 
 
-def load(path: str, device: str) -> Backend:
+def load(path: str, device: str, name: str = "") -> Backend:
     """`device`: cpu, cuda or cuda:N; empty for the backend's own choice. Raises StartError."""
-    ort = importlib.util.find_spec("onnxruntime") is not None
+    has_runtime = importlib.util.find_spec("onnxruntime") is not None
+    if name == "onnxruntime" and not has_runtime:
+        raise StartError(
+            "onnxruntime is not installed",
+            "backend=onnxruntime asks for it",
+            "pip install onnxruntime, or leave backend= out",
+        )
     try:
-        return OnnxRuntime(path, device) if ort else OpenCV(path, device)
+        if name == "cv2" or not has_runtime:
+            return OpenCV(path, device)
+        return OnnxRuntime(path, device)
     except StartError:
         raise
     except Exception as error:  # a runtime's own classes, none of them documented

@@ -35,7 +35,7 @@ class OnnxDetector:
         said = file.read(options.path)
         self.labels = _labels(options.labels) if options.labels else said.names
         self._size = _size(options, said)
-        self._backend = backends.load(options.path, device)
+        self._backend = backends.load(options.path, device, options.backend)
         if len(said.shape) == 4 and said.shape[0] is None:
             self.max_batch = MOST
         blank = np.zeros((self._size[1], self._size[0], 3), np.uint8)

@@ -126,5 +126,7 @@ def _names(text: str) -> dict[int, str]:
         names = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return {}
-    pairs = names.items() if isinstance(names, dict) else enumerate(names or ())
+    if isinstance(names, list | tuple):
+        names = dict(enumerate(names))
+    pairs = names.items() if isinstance(names, dict) else ()
     return {int(number): str(name) for number, name in pairs if str(number).isdecimal()}

@@ -1,0 +1,245 @@
+"""`onnx:` on the model of the demo's shapes, with both backends, and on what is no such model."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from framefan.errors import StartError, UsageError
+from framefan.predictors import OnnxOptions, onnx_options, parse
+from framefan_capture.scene import Scene
+from framefan_inference.onnx_models import backends, file, heads, letterbox
+from framefan_inference.predictor import Frame, Predictor, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+SHAPES = Path(__file__).parents[3] / "examples" / "shapes" / "shapes.onnx"
+FRAME = Frame("cam", 0, 0.0, 0)
+KINDS = ["circle", "square", "triangle", "star", "qr", "aruco"]
+
+
+@pytest.fixture(params=["onnxruntime", "cv2.dnn"])
+def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    if request.param == "cv2.dnn":
+        monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    def make(target: str, device: str = "") -> Predictor:
+        predictor = load(f"onnx:{target}")
+        assert predictor.setup(device)
+        assert predictor.target._backend.name == request.param
+        return predictor
+
+    return make
+
+
+def picture(seed: int, width: int = 1280, height: int = 720) -> tuple[Any, list[Any]]:
+    scene = Scene(width, height, seed)
+    image = np.empty((height, width, 3), np.uint8)
+    scene.draw(seed, image)
+    image.flags.writeable = False
+    return image, scene.truth(seed)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (640, 480), (720, 1280)])
+def test_every_shape_is_found_where_it_is(made: Callable[..., Any], size: tuple[int, int]) -> None:
+    predictor = made(str(SHAPES))
+    if size == (720, 1280):
+        image, truth = np.zeros((1280, 720, 3), np.uint8), []
+    else:
+        image, truth = picture(8, *size)
+    rows = predictor.predict(image, FRAME)
+    assert rows.dtype == np.float32
+    found = {predictor.labels[int(row[5])]: row for row in rows}
+    assert len(found) == len(rows)
+    assert sorted(found) == sorted(shape.kind for shape in truth)
+    for shape in truth:
+        assert found[shape.kind][:4] == pytest.approx(shape.box, abs=0.08 * size[0] / 10)
+        assert found[shape.kind][4] > 0.5
+
+
+def test_confidence_and_labels_are_options(made: Callable[..., Any], tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("one\ntwo\nthree\nfour\nfive\nsix\n")
+    predictor = made(f"{SHAPES}?conf=0.999&labels={labels}")
+    assert len(predictor.predict(picture(8)[0], FRAME)) < len(KINDS)
+    assert predictor.labels[0] == "one"
+
+
+def test_both_backends_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas, _ = letterbox.fit(picture(5)[0], (320, 192))
+    outputs = []
+    for backend in (backends.OnnxRuntime(str(SHAPES), ""), backends.OpenCV(str(SHAPES), "cpu")):
+        blob = np.asarray(canvas[None, ..., ::-1].transpose(0, 3, 1, 2) / 255, np.float32)
+        outputs.append(backend.run(blob))
+    assert np.abs(outputs[0] - outputs[1]).max() < 1e-3
+
+
+# ---- what is wrong with it -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("onnx:a.onnx?confi=1", "did you mean conf=?"),
+        ("onnx:a.onnx?conf=2", "between 0 and 1"),
+        ("onnx:a.onnx?iou=x", "between 0 and 1"),
+        ("onnx:a.onnx?size=640", "WIDTHxHEIGHT"),
+        ("onnx:a.onnx?backend=tensorrt", "cv2 and onnxruntime"),
+        ("onnx:", "is no predictor"),
+    ],
+)
+def test_options_that_make_no_sense_are_usage_errors(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(text)
+    assert words in "\n".join(raised.value.lines())
+
+
+def test_options_are_read() -> None:
+    assert onnx_options("a/b.onnx?conf=0.5&iou=0.6&labels=l.txt&size=320x192") == OnnxOptions(
+        "a/b.onnx", 0.5, 0.6, "l.txt", (320, 192)
+    )
+
+
+def test_what_is_not_there_or_no_model(made: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="does not exist"):
+        load(f"onnx:{tmp_path}/no.onnx")
+    for junk in (b"", b"this is no model", bytes(range(256)) * 9, SHAPES.read_bytes()[:5000]):
+        (tmp_path / "junk.onnx").write_bytes(junk)
+        with pytest.raises(StartError) as raised:
+            made(f"{tmp_path}/junk.onnx")
+        assert "junk.onnx" in raised.value.what
+
+
+def test_another_size_than_the_models_is_refused(made: Callable[..., Any]) -> None:
+    with pytest.raises(StartError, match="320x192 only"):
+        made(f"{SHAPES}?size=640x640")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "tpu"])
+def test_a_device_that_is_not_there_names_those_that_are(
+    made: Callable[..., Any], device: str
+) -> None:
+    with pytest.raises(StartError) as raised:
+        made(str(SHAPES), device)
+    assert device in raised.value.what
+    assert "cpu" in raised.value.why
+
+
+def test_the_backend_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = load(f"onnx:{SHAPES}?backend=cv2")
+    predictor.setup("")
+    assert predictor.target._backend.name == "cv2.dnn"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(StartError, match="not installed"):
+        load(f"onnx:{SHAPES}?backend=onnxruntime").setup("")
+
+
+# ---- the file ------------------------------------------------------------------------------------
+
+
+def test_the_file_says_its_shape_and_names() -> None:
+    said = file.read(str(SHAPES))
+    assert said.shape == (1, 3, 192, 320)
+    assert said.names == dict(enumerate(KINDS))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("{0: 'a', 1: 'b'}", {0: "a", 1: "b"}),
+        ("['a', 'b']", {0: "a", 1: "b"}),
+        ("__import__('os').system('true')", {}),
+        ("{", {}),
+        ("7", {}),
+        ("[" * 5000, {}),
+        ("", {}),
+    ],
+)
+def test_names_are_read_and_never_run(text: str, names: dict[int, str]) -> None:
+    assert file._names(text) == names
+
+
+# ---- heads ---------------------------------------------------------------------------------------
+
+BOXES = [((100.0, 80.0, 40.0, 20.0), 0, 0.9), ((101.0, 80.0, 40.0, 20.0), 0, 0.8)]
+"""Centre and size, class, score: two that overlap; the third lies elsewhere, of another class."""
+BOXES += [((300.0, 200.0, 10.0, 30.0), 2, 0.7), ((300.0, 200.0, 10.0, 30.0), 1, 0.1)]
+EXPECTED = [[80, 70, 120, 90, 0.9, 0], [295, 185, 305, 215, 0.7, 2]]
+
+
+def raw(kind: str) -> NDArray[np.float32]:
+    wide = {"scores": 7, "objectness": 8, "end_to_end": 6}[kind]
+    rows = np.zeros((50, wide), np.float32)
+    for index, ((x, y, w, h), number, score) in enumerate(BOXES):
+        rows[index, :4] = x, y, w, h
+        if kind == "end_to_end":
+            rows[index] = x - w / 2, y - h / 2, x + w / 2, y + h / 2, score, number
+        elif kind == "scores":
+            rows[index, 4 + number] = score
+        else:
+            rows[index, 4], rows[index, 5 + number] = 0.95, score / 0.95
+    if kind == "end_to_end":
+        rows[1, 4] = 0  # such a model has sorted that out itself
+    return rows.T if kind == "scores" else rows
+
+
+@pytest.mark.parametrize("kind", ["scores", "objectness", "end_to_end"])
+def test_each_head_gives_the_same_boxes(kind: Any) -> None:
+    output = raw(kind)
+    assert heads.kind_of((1, *output.shape), 3) == kind
+    found = heads.decode(output, kind, conf=0.25, iou=0.45)
+    assert found.tolist() == [pytest.approx(each, abs=1e-3) for each in EXPECTED]
+    assert len(heads.decode(output, kind, conf=0.95, iou=0.45)) == 0
+
+
+def test_without_suppression_what_overlaps_is_seen_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_suppressed", lambda rows, *_: np.arange(len(rows)))
+    with pytest.raises(AssertionError):
+        test_each_head_gives_the_same_boxes("scores")
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "kind"),
+    [
+        ((1, 84, 8400), 80, "scores"),
+        ((1, 84, 8400), 0, "scores"),
+        ((1, 25200, 85), 80, "objectness"),
+        ((1, 25200, 85), 0, "objectness"),
+        ((1, 300, 6), 80, "end_to_end"),
+        ((1, 25200, 6), 1, "objectness"),
+        ((1, 5, 8400), 1, "scores"),
+    ],
+)
+def test_heads_are_told_apart(shape: tuple[int, ...], classes: int, kind: str) -> None:
+    assert heads.kind_of(shape, classes) == kind
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((1, 1000), 0), ((1, 3, 9, 9), 0), ((1, 9, 80), 7)])
+def test_other_outputs_are_named(shape: tuple[int, ...], classes: int) -> None:
+    with pytest.raises(StartError) as raised:
+        heads.kind_of(shape, classes)
+    assert "x".join(map(str, shape)) in raised.value.what
+
+
+# ---- letterbox -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(720, 1280), (1280, 720), (10, 3000), (1, 1), (192, 320)])
+def test_what_goes_in_comes_back_at_its_place(shape: tuple[int, int]) -> None:
+    height, width = shape
+    canvas, fit = letterbox.fit(np.zeros((height, width, 3), np.uint8), (320, 192))
+    assert canvas.shape == (192, 320, 3)
+    inside = np.argwhere(canvas[..., 0] == 0)
+    (top, left), (bottom, right) = inside.min(0), inside.max(0) + 1
+    whole = np.array([[left, top, right, bottom]], np.float32)
+    slack = 1.01 / fit.scale
+    assert fit.back(whole, width, height)[0] == pytest.approx((0, 0, width, height), abs=slack)
+    beyond = np.array([[-50, -50, 900, 900]], np.float32)
+    assert fit.back(beyond, width, height)[0] == pytest.approx((0, 0, width, height), abs=slack)
