@@ -6,16 +6,21 @@ is told with the line of theirs that it comes from, and none of ours.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import inspect
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 _OURS = ("framefan_inference", "framefan_capture", "importlib", __file__)
+_LIBRARY = sysconfig.get_path("stdlib")
 
 
 def load(path: Path) -> ModuleType:
@@ -53,11 +58,37 @@ def told(error: BaseException) -> str:
 
 
 def where(error: BaseException) -> str:
-    """` (file.py, line 12, in predict)`: the innermost line that is not framefan's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if not any(ours in frame.filename for ours in _OURS):
-            return f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
+    """` (file.py, line 12, in predict)`: the innermost line of the user's.
+
+    A library's line is named only where none of the user's led to it: theirs is what they can mend.
+    """
+    frames = [
+        frame
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if not any(ours in frame.filename for ours in _OURS)
+    ]
+    for frame in [each for each in frames if not _is_installed(each.filename)] or frames[:1]:
+        return f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
+    return ""
+
+
+def _is_installed(filename: str) -> bool:
+    """Python's own code, or a package's; `<frozen ...>` and `<string>` are no file to open."""
+    return filename.startswith(("<", _LIBRARY)) or bool(
+        {"site-packages", "dist-packages"} & set(Path(filename).parts)
+    )
+
+
+def place(call: object) -> str:
+    """` (file.py, line 12, in predict)`: where a function or method begins; empty when unknown."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    for each in (call, vars(type(call)).get("__call__")):
+        code = getattr(inspect.unwrap(each), "__code__", None) if callable(each) else None
+        if isinstance(code, CodeType):
+            return (
+                f" ({Path(code.co_filename).name}, line {code.co_firstlineno}, in {code.co_name})"
+            )
     return ""
 
 

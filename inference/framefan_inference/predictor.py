@@ -50,7 +50,10 @@ class Predictor:
         self.target = target
         self.stateful = bool(getattr(target, "stateful", False))
         self._call, several = _entry(target)
+        self.place = userfile.place(self._call)
+        """Where the user's predict is, ` (file.py, line 12, in predict)`; empty when unknown."""
         self._wants_frame = _has_frame_parameter(self._call)
+        _check_call(self._call, several, self._wants_frame, self.place)
         if several:
             batch = self._call
             self._call = lambda image, **more: batch(
@@ -115,6 +118,45 @@ def _has_parameter(call: Callable[..., Any], name: str) -> bool:
         return name in inspect.signature(call).parameters
     except (TypeError, ValueError):  # a C function without a signature
         return False
+
+
+def _check_call(call: Callable[..., Any], several: bool, frame: bool, place: str) -> None:
+    """Refuse at the start what could only fail with every frame. Raises StartError."""
+    name = getattr(call, "__name__", type(call).__name__)
+    argument = "images" if several else "image"
+    ours = f"{name}({argument}, frame)" if frame else f"{name}({argument})"
+    if _is_of_kind(call, inspect.iscoroutinefunction, inspect.isasyncgenfunction):
+        raise StartError(
+            f"the predictor {name} is `async def`{place}",
+            f"framefan calls {ours} in a process of its own and takes what it returns: "
+            "nothing there awaits it",
+            "write `def` in place of `async def`; asyncio.run(...) inside it may call async code",
+        )
+    if _is_of_kind(call, inspect.isgeneratorfunction):
+        raise StartError(
+            f"the predictor {name} is a generator{place}",
+            f"framefan calls {ours} once per frame and takes what it returns, not what it yields",
+            "write `return` in place of `yield`; a list holds several detections",
+        )
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # a C function without a signature
+        return
+    try:
+        signature.bind(None, **({"frame": None} if frame else {}))
+    except TypeError as problem:
+        raise StartError(
+            f"the predictor {name}{signature} cannot be called with a frame's {argument}{place}",
+            f"framefan calls {ours}: {problem}",
+            f"let it take one parameter for the {argument}, and `frame` if it wants that; "
+            "give others a default",
+        ) from None
+
+
+def _is_of_kind(call: Any, *kinds: Callable[[Any], bool]) -> bool:
+    """Of a function, a method or an object with `__call__`."""
+    own = vars(type(call)).get("__call__")
+    return any(kind(each) for kind in kinds for each in (call, own))
 
 
 def load(reference: str) -> Predictor:

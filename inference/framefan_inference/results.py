@@ -14,6 +14,7 @@ What is neither is a ResultError whose `kind` a client sees.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -174,7 +175,7 @@ def _checked(detection: Detection) -> Detection:
     if len(box) != 4:
         raise ResultError("bad_detection", f"a box is x1, y1, x2, y2; this one has {len(box)}")
     if not all(map(math.isfinite, box)) or not math.isfinite(confidence):
-        raise ResultError("not_finite", "a box or confidence is NaN or infinite")
+        raise ResultError("not_finite", "a box or confidence is NaN or infinite; JSON has neither")
     x1, y1, x2, y2 = (round(value, 2) for value in box)
     return Detection(
         label=str(detection.label),
@@ -240,11 +241,23 @@ def _plain_container(value: Any, room: _Room, depth: int) -> Any:
         value = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         room.take(len(value))
-        return {_key(key): _plain(each, room, depth + 1) for key, each in value.items()}
+        whole = {_key(key): _plain(each, room, depth + 1) for key, each in value.items()}
+        _keep_keys(whole, value)
+        return whole
     if isinstance(value, list | tuple | AbstractSet):
         room.take(len(value))
         return [_plain(each, room, depth + 1) for each in value]
-    raise ResultError("unsupported", f"predict returned {_name(value)}, which JSON cannot say")
+    if inspect.iscoroutine(value) or inspect.isgenerator(value):
+        value.close()
+        raise ResultError(
+            "unsupported",
+            f"predict returned a {_name(value)}, which nobody runs; return what it would give",
+        )
+    raise ResultError(
+        "unsupported",
+        f"the result holds a {_name(value)}, which JSON cannot say; return numbers, text, lists, "
+        "dicts or detections",
+    )
 
 
 def _plain_array(value: Any, room: _Room, depth: int) -> Any:
@@ -254,13 +267,19 @@ def _plain_array(value: Any, room: _Room, depth: int) -> Any:
         return _plain(value.tolist(), room, depth + 1)
     room.take(value.size)
     if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise ResultError("not_finite", "the result contains NaN or infinity")
+        raise ResultError(
+            "not_finite",
+            "the result contains NaN or infinity, which JSON has not; None may stand for it",
+        )
     return value.tolist()
 
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise ResultError("not_finite", "the result contains NaN or infinity")
+        raise ResultError(
+            "not_finite",
+            "the result contains NaN or infinity, which JSON has not; None may stand for it",
+        )
     return float(value)
 
 
@@ -270,6 +289,11 @@ def _key(key: Any) -> str:
     if isinstance(key, bool | int | float | np.integer):
         return str(key)
     raise ResultError("unsupported", f"a key is {_name(key)}; JSON wants text")
+
+
+def _keep_keys(whole: Mapping[str, Any], value: Mapping[Any, Any]) -> None:
+    if len(whole) < len(value):
+        raise ResultError("unsupported", "two keys of a dict become the same text, as 1 and '1'")
 
 
 def _name(value: Any) -> str:

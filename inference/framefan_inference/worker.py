@@ -113,7 +113,7 @@ class Worker:
             returned = self._predictor.predict(image, frame)
             return results.convert(returned, self._predictor.labels, self._limit)
         except results.ResultError as error:
-            return "error", results.error(error.kind, error.message)
+            return "error", results.error(error.kind, error.message + self._predictor.place)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
             text = userfile.told(error)
             logs.debug("predict raised", camera=lease.camera, seq=lease.seq, error=text)

@@ -72,7 +72,7 @@ def test_the_line_of_a_file_is_its_own_whatever_it_called(tmp_path: Path) -> Non
     path = written(tmp_path, "import json\n\njson.loads('{')\n")
     error = raised(path)
     assert userfile.line(error, path) == 3
-    assert "decoder.py" in userfile.where(error)
+    assert userfile.where(error) == " (own.py, line 3, in <module>)"
     assert userfile.line(error, tmp_path / "other.py") is None
 
 
