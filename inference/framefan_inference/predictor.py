@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from framefan import userfile
+from framefan import logs, userfile
 from framefan.errors import StartError, UsageError
 from framefan.predictors import onnx_options
 
@@ -88,8 +88,13 @@ class Predictor:
 
     def close(self) -> None:
         close = getattr(self.target, "close", None)
-        if callable(close) and not inspect.isfunction(self.target):
+        if not callable(close) or inspect.isfunction(self.target):
+            return
+        try:
             close()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's may raise anything
+            why = f"{type(error).__name__}: {userfile.told(error)}"
+            logs.warning(f"the predictor {self.model} failed in close: {why}")
 
 
 def _entry(target: Any) -> tuple[Callable[..., Any], bool]:

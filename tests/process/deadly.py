@@ -100,9 +100,12 @@ class Keeper:
 
 
 class Lingers:
-    """Leaves a thread behind that never ends."""
+    """Leaves a thread behind that never ends, and fails in close."""
 
     def predict(self, image: Any) -> Any:
         if threading.active_count() < 3:
             threading.Thread(target=threading.Event().wait).start()
         return "lingers"
+
+    def close(self) -> None:
+        raise RuntimeError("cannot close")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,9 @@ def test_without_counting_references_what_it_keeps_would_change(tmp_path: Path) 
         assert any(value["changed"] for value in values[1])
 
 
-def test_a_thread_left_behind_does_not_hold_up_the_end() -> None:
+def test_neither_a_thread_left_behind_nor_a_failing_close_holds_up_the_end() -> None:
     with Run("cam=demo?size=160x120&fps=10", "-p", f"{FILE}:Lingers", env=limits(grace_s=1)) as run:
         assert any(message.get("result") == "lingers" for message in _read(run))
+    assert re.search(
+        r"failed in close: RuntimeError: cannot close \(deadly.py, line \d+", run.log()
+    )
