@@ -27,7 +27,7 @@ class Fit(Struct, frozen=True):
         origin = np.array([self.left, self.top, self.left, self.top], np.float32)
         there = (boxes - origin) / self.scale
         most = np.array([width, height, width, height], np.float32)
-        return np.minimum(np.maximum(there, np.float32(0)), most)
+        return np.asarray(np.clip(there, 0, most), np.float32)
 
 
 def fit(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], Fit]:
