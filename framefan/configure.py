@@ -39,7 +39,6 @@ _CAMERA = tuple(CameraSettings.__struct_fields__)
 _LIMITS = tuple(Limits.__struct_fields__)
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
 _LATER = {
-    "track": "tracking",
     "reload": "reloading the predictor",
     "publish": "publishing at a second endpoint",
 }
@@ -236,6 +235,7 @@ def _settings(choices: Choices) -> Settings:
         workers=_within("workers", values.get("workers", defaults.workers), 1, 256),
         predictor=predictor,
         device=values.get("device", ""),
+        track=values.get("track", False),
         host=host,
         port=int(_within("port", values.get("port", defaults.port), 0, 65535)),
         token=token,

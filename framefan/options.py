@@ -87,7 +87,7 @@ class Options:
         bool | None,
         Parameter(help="Start a file again when it ends.", group=_WHAT, show_default=False),
     ] = None
-    track: Annotated[bool | None, _flag("Give detections a track_id.", _WHAT, show=False)] = None
+    track: Annotated[bool | None, _flag("Give detections a track_id.", _WHAT)] = None
     device: Annotated[
         str | None,
         _flag("Where the predictor computes, as it names it: cpu, cuda:0.", _WHAT),

@@ -153,7 +153,7 @@ class Captures:
 
     def _let_go(self, name: str) -> None:
         self._leaving.remove(name)
-        self._pool.publisher.forget(name)
+        self._pool.forget(name)
         self._parked[name] = Parked(self.cameras.pop(name), self._pool.ledger.park(name))
         if len(self._parked) > PARKED:
             del self._parked[next(iter(self._parked))]

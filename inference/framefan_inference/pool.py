@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from framefan.links import Link
     from framefan.processes import Parent
     from framefan_inference.sequencer import Entry
+    from framefan_inference.tracker import Tracking
 
 _ROUND_S = 0.25
 """How often deadlines of workers are looked at; they are seconds long."""
@@ -65,6 +66,7 @@ class Pool:
         )
         self.publisher = Publisher(settings, epoch)
         self.outcomes = OutcomeReader(settings)
+        self.tracking = _tracking() if settings.track else None
         self._born_at = clock.now()
         self._has_begun = False
         self._stop_by: float | None = None
@@ -226,7 +228,16 @@ class Pool:
 
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
-            self.publisher.outcome(entry, self.crew[entry.grant.worker].facts.model, now)
+            model = self.crew[entry.grant.worker].facts.model
+            if self.tracking:
+                entry.outcome = self.tracking.outcome(entry.grant, model, entry.outcome)
+            self.publisher.outcome(entry, model, now)
+
+    def forget(self, camera: str) -> None:
+        """The camera has left."""
+        self.publisher.forget(camera)
+        if self.tracking:
+            self.tracking.forget(camera)
 
     # ---- telling ----------------------------------------------------------------------------
 
@@ -250,6 +261,12 @@ class Pool:
         """The table is its proof of progress too: it comes out of the loop that does the work."""
         self._parent.link.offer(Table(state, all_ended))
         self._parent.link.offer(Progress(self.publisher.n))
+
+
+def _tracking() -> Tracking:
+    from framefan_inference.tracker import Tracking  # numpy, only where it is used
+
+    return Tracking()
 
 
 def _log(record: StatusRecord) -> None:
