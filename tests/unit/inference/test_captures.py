@@ -180,7 +180,8 @@ def pool() -> Any:
         stopping=False,
         workers={},
         loop=Loop(),
-        publisher=SimpleNamespace(epoch="k3f9", forget=lambda name: None),
+        publisher=SimpleNamespace(epoch="k3f9"),
+        forget=lambda name: None,
         tables=SimpleNamespace(publish=lambda now: None, due=0.0),
     )
     made.drop = lambda link: link.close()
