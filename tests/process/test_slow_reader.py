@@ -12,10 +12,9 @@ import base64
 import json
 import os
 import socket
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import websockets
 from clients import collect
 from runs import Run
@@ -90,37 +89,31 @@ def busy(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("receive_buffer", [None, 4096])
-def test_a_slow_reader_reads_nothing_old(tmp_path: Path, receive_buffer: int | None) -> None:
-    ages: list[float] = []
+async def use_slowly(url: str, seconds: float) -> list[float]:
+    """The same with a client library of default settings, which reads ahead of its user."""
+    ages = []
+    async with websockets.connect(url) as ws:
+        end = now() + seconds
+        while now() < end:
+            text = await ws.recv()
+            ages.append(wall() - json.loads(text)["ts"])
+            await asyncio.to_thread(pause, len(text) / BYTES_PER_S)
+    return ages
+
+
+def test_slow_readers_read_nothing_old(tmp_path: Path) -> None:
+    """With the kernel's usual buffers, with small ones, and behind a library; all at once."""
     with Run("demo?size=320x240&fps=200", "-p", f"{busy(tmp_path)}:predict") as run:
-        slow = threading.Thread(
-            target=lambda: ages.extend(read_slowly(run.port, 12, receive_buffer))
-        )
-        slow.start()
-        fast = asyncio.run(collect(run.ws, 11))
-        slow.join()
-    assert len(ages) > 50
-    print(f"oldest {max(ages):.2f} s of {len(ages)}")
-    assert max(ages) <= OLDEST_S * SCALE
+        with ThreadPoolExecutor() as threads:
+            slow = {
+                "usual": threads.submit(read_slowly, run.port, 12, None),
+                "small": threads.submit(read_slowly, run.port, 12, 4096),
+                "library": threads.submit(asyncio.run, use_slowly(run.ws, 12)),
+            }
+            fast = asyncio.run(collect(run.ws, 11))
+        for name, reader in slow.items():
+            ages = reader.result()
+            assert len(ages) > 50, name
+            assert max(ages) <= OLDEST_S * SCALE, name
     assert len(fast) >= 11 * 100
     assert sum(message["missed"] for message in fast) == 0
-
-
-def test_a_slow_application_reads_nothing_old(tmp_path: Path) -> None:
-    """The same with a client library of default settings, which reads ahead of its user."""
-    ages: list[float] = []
-
-    async def read(url: str, seconds: float) -> None:
-        async with websockets.connect(url) as ws:
-            end = now() + seconds
-            while now() < end:
-                text = await ws.recv()
-                ages.append(wall() - json.loads(text)["ts"])
-                await asyncio.to_thread(pause, len(text) / BYTES_PER_S)
-
-    with Run("demo?size=320x240&fps=200", "-p", f"{busy(tmp_path)}:predict") as run:
-        asyncio.run(read(run.ws, 10))
-    assert len(ages) > 50
-    print(f"oldest {max(ages):.2f} s of {len(ages)}")
-    assert max(ages) <= OLDEST_S * SCALE
