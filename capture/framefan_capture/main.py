@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 PULSE_S = 1.0
 SOON_S = 0.05
+LOOK_S = 0.002
+"""While there is work, links are looked at no more often: that would be a tenth of the cost of a
+small frame."""
 STOP_S = 1.0
 """How long a stop waits for the loop to come round before the process ends without it."""
 
@@ -47,6 +50,7 @@ class Capture:
         self._camera: Camera | None = None
         self._turns = 0
         self._pulse_at = 0.0
+        self._look_at = 0.0
         self._stop_heard = any(isinstance(message, Stop) for message in parent.early)
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
@@ -98,6 +102,9 @@ class Capture:
         """
         assert self._camera is not None
         until = min(self._camera.due, self._pulse_at)
+        if until <= now < self._look_at and not self._feed.is_low:
+            return
+        self._look_at = now + LOOK_S
         watched = [self._control.fileno(), self._woken]
         link = self._feed.link
         listens = link is not None and (until - now > SOON_S or not self._feed.has_room)
