@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Open = Callable[..., NetworkSource]
 
 SECRET = "s3cr3t"
-SILENCE_S = 0.4 * SCALE
+SILENCE_S = 0.8 * SCALE
 
 both = pytest.mark.parametrize("protocol", ["rtsp", "http"])
 

@@ -271,7 +271,7 @@ def test_a_removed_camera_does_not_keep_a_run_from_its_end(sees: str) -> None:
         assert not run.last_table().all_ended
         run.reload(row("e1", "every", stalled_s=2.0))
         run.until(lambda: any(each.all_ended for each in run.heard(Table)))
-        assert run.told()[-1] == REMOVAL
+        run.until(lambda: run.told()[-1] == REMOVAL)  # the bus may be later than the link
 
 
 def test_a_new_process_learns_that_the_end_was_reached(sees: str) -> None:
