@@ -257,9 +257,17 @@ class Lease(_Link):
     pts: float | None = None
 
 
+class Leases(_Link):
+    """Several at once: one call of the predictor, one deadline; each is returned by itself."""
+
+    leases: list[Lease]
+
+
 class WorkerReady(_Link):
     model: str
     stateful: bool
+    most: int = 1
+    """Frames that one call of the predictor takes."""
 
 
 class WorkerFailed(_Link):
@@ -282,7 +290,7 @@ class Notice(_Link):
     message: str
 
 
-ToWorker = Start | Stop | Attach | Detach | Lease
+ToWorker = Start | Stop | Attach | Detach | Lease | Leases
 FromWorker = WorkerReady | WorkerFailed | Returned | Notice | Progress
 
 

@@ -139,6 +139,9 @@ class CameraFacts(Struct, kw_only=True):
     been_live: bool = False
     slots: int = 0
     slots_out: int = 0
+    circuit: str = "closed"
+    """open: its frames killed workers and are left out; half_open: one of them is tried."""
+    circuit_message: str = ""
 
 
 class Pid(Struct):

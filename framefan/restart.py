@@ -19,7 +19,7 @@ class RestartPolicy:
     `restarts_within_s`, with up to a quarter of jitter taken off so that children which died
     together do not start together. After `restarts` deaths inside the window it is `failed`: the
     answer then is a whole window, after which one more try is made; also when its last words were
-    that it is `hopeless`.
+    that it is `hopeless`. A death that is `excused` is not its own fault: it starts at once.
     """
 
     def __init__(self, limits: Limits, jitter: Callable[[], float] = random.random) -> None:
@@ -28,12 +28,14 @@ class RestartPolicy:
         self._deaths: deque[float] = deque()
         self.restarts = 0
 
-    def died(self, now: float, hopeless: bool = False) -> float:
+    def died(self, now: float, hopeless: bool = False, excused: bool = False) -> float:
         limits = self._limits
         while self._deaths and now - self._deaths[0] > limits.restarts_within_s:
             self._deaths.popleft()
-        self._deaths.append(now)
         self.restarts += 1
+        if excused:
+            return 0.0
+        self._deaths.append(now)
         if hopeless or self.failed:
             return limits.restarts_within_s
         wait: float = min(

@@ -53,6 +53,14 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order_wait_s: float = 0.5
     worker_start_s: float = 120.0
     predict_s: float = 10.0
+    batch_wait_ms: float = 10.0
+    """A frame waits no longer than this for others to share a call with; 0: not at all."""
+    circuit_deaths: int = 3
+    """Workers that end with frames of one camera in hand, before it is left out; 0: it never is,
+    and such deaths count on the worker."""
+    circuit_within_s: float = 60.0
+    circuit_retry_s: float = 60.0
+    """How long it is left out before one frame is tried."""
     no_progress_s: float = 15.0
     """A gateway or pool without progress for this long is killed."""
     restarts: int = 5

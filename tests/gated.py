@@ -78,11 +78,11 @@ def _put_points_into(main: Any) -> None:
     """Points around the steps of the worker that has loaded this file."""
     serve, send = main.Worker._serve, main.Outcomes.send
 
-    def gated_serve(self: Any, lease: Any) -> None:
+    def gated_serve(self: Any, lease: Any, since: float | None = None) -> None:
         global _lease  # noqa: PLW0603 - one lease at a time in this process
         _lease = lease
         point("leased")
-        serve(self, lease)
+        serve(self, lease, since)
         point("returned")
 
     def gated_send(self: Any, outcome: Any) -> None:
@@ -105,4 +105,14 @@ class Gated:
 
     def predict(self, image: Any, frame: Any) -> dict[str, int]:
         point("predict")
+        point(f"predict_{frame.camera}")
         return {"pid": os.getpid(), "seq": frame.seq, "frame": frame.frame}
+
+
+class GatedBatch(Gated):
+    """The same for several frames a call."""
+
+    def predict_batch(self, images: Any, frame: Any) -> list[dict[str, int]]:
+        point("predict_batch")
+        pid, size = os.getpid(), len(images)
+        return [{"pid": pid, "seq": f.seq, "frame": f.frame, "size": size} for f in frame]

@@ -275,6 +275,7 @@ class Camera:
         facts.lost = sequencer.left["lost"]
         facts.lost_by = dict(sequencer.lost_by)
         facts.running = sequencer.running
+        facts.circuit, facts.circuit_message = ledger.circuits.state(name)
         facts.next_frame = self.next_frame
         facts.next_try_s = self._next_try_s()
         facts.slots = slots

@@ -96,7 +96,7 @@ class Captures:
                 case Ready(ring):
                     if not self.rings.is_current(name, ring):
                         raise LinkGarbled(f"a frame stands in ring {ring}, which was never made")
-                    self.free(self._pool.ledger.ready(name, _frame(message)))
+                    self.free(self._pool.ledger.ready(name, _frame(message), clock.now()))
                     self._pool.status(camera.ready(message))
                 case SourceStatus():
                     self._pool.status(camera.source_status(message))

@@ -17,6 +17,8 @@ from framefan_inference import sequencer as sequencing
 from framefan_inference.workers import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from framefan.records import WorkerFacts
     from framefan_inference.pool import Pool
     from framefan_inference.rings import Ring
@@ -71,10 +73,12 @@ class Crew:
         """A worker is dead or must be: kill, wait, then take back what it had."""
         assert worker.child is not None
         self._pool.loop.forget(worker.child.link.fileno())
-        ending = worker.bury(reason)
+        ledger, captures = self._pool.ledger, self._pool.captures
+        in_hand = () if self._pool.stopping else ledger.schedule.in_hand(worker.number)
+        ending = worker.bury(reason, excused=bool(in_hand) and ledger.circuits.counts)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
-        captures = self._pool.captures
-        captures.free(self._pool.ledger.worker_down(worker.number, cause, clock.now()))
+        captures.free(ledger.worker_down(worker.number, cause, clock.now()))
+        self._pool.blame(in_hand, clock.now())
         captures.collect()
         if not self._pool.stopping:
             self._pool.status(worker.status(worker.facts.state, "died", ending))
@@ -110,8 +114,8 @@ class Crew:
         match message:
             case Returned(lease):
                 self._returned(worker, lease)
-            case WorkerReady(model, stateful):
-                self._ready(worker, model, stateful)
+            case WorkerReady(model, stateful, most):
+                self._ready(worker, model, stateful, most)
             case WorkerFailed(code, what, why, fix):
                 worker.failure = f"{what}: {why}"
                 if not self._been_ready:
@@ -126,13 +130,13 @@ class Crew:
             self._pool.captures.free([freed])
             self._pool.captures.collect()
 
-    def _ready(self, worker: Worker, model: str, stateful: bool) -> None:
+    def _ready(self, worker: Worker, model: str, stateful: bool, most: int) -> None:
         worker.ready(model)
         logs.info("worker ready", worker=worker.number, predictor=model)
         schedule = self._pool.ledger.schedule
         schedule.stateful = stateful
         if not self._pool.stopping:
-            schedule.worker_up(worker.number)
+            schedule.worker_up(worker.number, most)
         if worker.facts.restarts:
             self._pool.status(worker.status("ready", "restarted"))
         self._been_ready = True
@@ -140,9 +144,10 @@ class Crew:
 
     # ---- what they are told -----------------------------------------------------------------
 
-    def lease(self, grant: Grant, ring: Ring) -> None:
+    def lease(self, number: int, grants: Sequence[tuple[Grant, Ring]]) -> None:
+        """The frames of one call."""
         with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-            self._workers[grant.worker].lease(grant, ring)
+            self._workers[number].lease(*grants)
 
     def detach(self, camera: str, ring: int) -> None:
         """No lease on this ring will follow."""

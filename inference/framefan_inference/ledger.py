@@ -11,11 +11,12 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_inference.schedule import CameraQueue, Freed, Grant, Schedule
+from framefan_inference.circuit import Circuits
+from framefan_inference.schedule import CIRCUIT, CameraQueue, Freed, Grant, Schedule
 from framefan_inference.sequencer import Entry, Sequencer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from framefan.messages import WorkerOutcome
     from framefan.settings import CameraSettings, Mode
@@ -36,11 +37,20 @@ class Ledger:
     """Frames by camera, from ready to left."""
 
     def __init__(
-        self, cameras: Iterable[CameraSettings], order_wait_s: float, first_lease: int = 1
+        self,
+        cameras: Iterable[CameraSettings],
+        order_wait_s: float,
+        first_lease: int = 1,
+        batch_wait_s: float = 0.0,
+        circuits: Circuits | None = None,
     ) -> None:
-        """`first_lease` differs from pool to pool, so that no lease of an earlier one fits."""
+        """`first_lease` differs from pool to pool, so that no lease of an earlier one fits.
+
+        Without `circuits` no camera is ever left out.
+        """
         rows = [(camera.name, camera.mode) for camera in cameras]
-        self.schedule = Schedule(rows, first_lease)
+        self.schedule = Schedule(rows, first_lease, batch_wait_s)
+        self.circuits = circuits or Circuits(0, 0.0, 0.0)
         self.sequencers = {name: Sequencer(mode, order_wait_s) for name, mode in rows}
         self.stale = 0
         """Outcomes and returns of leases that are settled already, or never were."""
@@ -71,6 +81,7 @@ class Ledger:
 
     def remove(self, camera: str) -> list[Freed]:
         """No frame of it comes any more; answers the slots of those that wait."""
+        self.circuits.drop(camera)
         return self.schedule.remove(camera)
 
     def is_settled(self, camera: str) -> bool:
@@ -83,14 +94,19 @@ class Ledger:
 
     # ---- frames, leases, outcomes -----------------------------------------------------------
 
-    def ready(self, camera: str, frame: Frame) -> list[Freed]:
-        """A frame waits; answers the slots of those it supersedes."""
-        return self.schedule.ready(camera, frame)
+    def ready(self, camera: str, frame: Frame, now: float = 0.0) -> list[Freed]:
+        """A frame waits, unless its camera's circuit is open; answers the slots that are free."""
+        queue = self.schedule.cameras[camera]
+        in_line = bool(queue.waiting) and queue.mode == "every"
+        if not self.circuits.admits(camera, now, in_line):
+            return [self.schedule.refuse(camera, frame, CIRCUIT)]
+        return self.schedule.ready(camera, frame, now)
 
-    def assign(self) -> list[Grant]:
-        """Every lease that can be given now."""
-        grants = self.schedule.assign()
+    def assign(self, now: float = 0.0) -> list[Grant]:
+        """Every lease that can be given now; those of one worker are one call."""
+        grants = self.schedule.assign(now, self.circuits.alone(now))
         for grant in grants:
+            self.circuits.leased(grant.camera, grant.lease)
             self._leases[grant.lease] = grant
             self.sequencers[grant.camera].leased(grant)
         return grants
@@ -101,7 +117,9 @@ class Ledger:
         if grant is None or not self.sequencers[grant.camera].outcome(grant.seq, outcome, now):
             self.stale += 1
             return None
-        self._predict_s.append(outcome.finished_at - outcome.started_at)
+        seconds = outcome.finished_at - outcome.started_at
+        self._predict_s.append(seconds)
+        self.schedule.window.took(seconds)
         self._news.add(grant.camera)
         self._expect(now)
         return grant
@@ -112,6 +130,7 @@ class Ledger:
         if grant is None:
             self.stale += 1
             return None
+        self.circuits.returned(grant.camera, lease)
         self._expect(self.sequencers[grant.camera].returned(grant.seq, now))
         return Freed(grant.camera, grant.frame.ring, grant.frame.slot)
 
@@ -125,6 +144,13 @@ class Ledger:
                 self._expect(self.sequencers[grant.camera].worker_died(grant.seq, cause, now))
         freed = self.schedule.worker_down(worker)
         return [Freed(grant.camera, grant.frame.ring, grant.frame.slot) for grant in freed]
+
+    def blame(self, cameras: Collection[str], now: float) -> list[Freed]:
+        """A worker died with frames of these cameras; answers the slots of those left out now."""
+        freed: list[Freed] = []
+        for camera in self.circuits.died(cameras, now):
+            freed += self.schedule.supersede(camera, CIRCUIT)
+        return freed
 
     def release(self, now: float) -> list[Entry]:
         """Every seq that leaves now, in order within its camera."""

@@ -16,6 +16,8 @@ import os
 import select
 import socket
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from framefan import clock, links, logs
@@ -33,6 +35,7 @@ from framefan.messages import (
 )
 from framefan.records import StatusRecord
 from framefan_inference.captures import Captures
+from framefan_inference.circuit import Circuits
 from framefan_inference.crew import Crew
 from framefan_inference.ledger import Ledger
 from framefan_inference.loop import Loop
@@ -40,7 +43,7 @@ from framefan_inference.publisher import OutcomeReader, Publisher
 from framefan_inference.table import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from framefan.links import Link
     from framefan.processes import Parent
@@ -58,11 +61,16 @@ class Pool:
 
     def __init__(self, parent: Parent, epoch: str) -> None:
         settings = self.settings = parent.settings
+        limits = settings.limits
         self._parent = parent
         self.ledger = Ledger(
             settings.cameras,
-            settings.limits.order_wait_s,
+            limits.order_wait_s,
             first_lease=int.from_bytes(os.urandom(5), "little") + 1,
+            batch_wait_s=limits.batch_wait_ms / 1000,
+            circuits=Circuits(
+                limits.circuit_deaths, limits.circuit_within_s, limits.circuit_retry_s
+            ),
         )
         self.publisher = Publisher(settings, epoch)
         self.outcomes = OutcomeReader(settings)
@@ -91,14 +99,15 @@ class Pool:
         self.crew.start()
         for message in self._parent.early:
             self._obey(message)
-        now = clock.now()
+        now, lease_due = clock.now(), math.inf
         while not self._finished():
-            due = min(self._round_due, self.tables.due, self.ledger.next_due())
+            due = min(self._round_due, self.tables.due, self.ledger.next_due(), lease_due)
             self.loop.turn(0.0 if self.outcomes.more else due - now)
             if self.outcomes.more:
                 self._take_outcomes()
-            self._assign()
             now = clock.now()
+            lease_due = self._assign(now)
+            self._tell_circuits()
             self._publish(self.ledger.release(now), now)
             self.captures.part()
             if now >= self._round_due or now >= self.tables.due:
@@ -203,11 +212,16 @@ class Pool:
 
     # ---- leases and outcomes ----------------------------------------------------------------
 
-    def _assign(self) -> None:
+    def _assign(self, now: float) -> float:
+        """Lease what can be leased; answers when a worker has waited for company long enough."""
         if self.stopping or not self._may_begin:
-            return
-        for grant in self.ledger.assign():
-            self.crew.lease(grant, self.captures.rings[grant.camera, grant.frame.ring])
+            return math.inf
+        rings = self.captures.rings
+        for worker, grants in groupby(self.ledger.assign(now), attrgetter("worker")):
+            self.crew.lease(
+                worker, [(each, rings[each.camera, each.frame.ring]) for each in grants]
+            )
+        return self.ledger.schedule.due
 
     @property
     def _may_begin(self) -> bool:
@@ -223,8 +237,8 @@ class Pool:
         for outcome in self.outcomes.drain():
             grant = self.ledger.outcome(outcome, now)
             if grant:
-                seconds = outcome.finished_at - outcome.started_at
-                self.crew[grant.worker].predicted(outcome.kind, seconds)
+                times = outcome.started_at, outcome.finished_at
+                self.crew[grant.worker].predicted(outcome.kind, *times)
 
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
@@ -238,6 +252,26 @@ class Pool:
         self.publisher.forget(camera)
         if self.tracking:
             self.tracking.forget(camera)
+
+    def blame(self, cameras: Collection[str], now: float) -> None:
+        """A worker died with frames of these cameras in hand."""
+        self.captures.free(self.ledger.blame(cameras, now))
+
+    def _tell_circuits(self) -> None:
+        changes = self.ledger.circuits.changes
+        for camera, state, message, next_try_s in changes:
+            logs.warning(f"camera {camera}: its circuit is {state}", why=message)
+            self.status(
+                StatusRecord(
+                    subject="predictor",
+                    camera=camera,
+                    state=state,
+                    reason="circuit",
+                    message=message,
+                    next_try_s=next_try_s,
+                )
+            )
+        changes.clear()
 
     # ---- telling ----------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@
     onnx:PATH[?OPTIONS]        a detector in an ONNX file
 
 Name is a function `predict(image)` or a class with `predict`, and optionally `setup`, `close`,
-`stateful`, `labels` and a second parameter `frame`.
+`stateful`, `labels` and a second parameter `frame`. With `predict_batch(images)` it takes frames of
+several cameras in one call, up to `max_batch`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,10 @@ from msgspec import Struct
 from framefan import logs, userfile
 from framefan.errors import StartError, UsageError
 from framefan.predictors import onnx_options
+from framefan_inference.results import ResultError
+
+MAX_BATCH = 8
+"""The most images that `predict_batch` gets at once, where the class does not say."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +60,28 @@ class Predictor:
         """Where the user's predict is, ` (file.py, line 12, in predict)`; empty when unknown."""
         self._wants_frame = _has_frame_parameter(self._call)
         _check_call(self._call, several, self._wants_frame, self.place)
+        self._batch: Callable[..., Any] | None = None
+        if not inspect.isfunction(target) and callable(getattr(target, "predict_batch", None)):
+            self._batch = target.predict_batch
+            self._batch_wants_frame = _has_frame_parameter(self._batch)
+            if not several:
+                _check_call(self._batch, True, self._batch_wants_frame, userfile.place(self._batch))
         if several:
-            batch = self._call
-            self._call = lambda image, **more: batch(
-                [image], **{name: [each] for name, each in more.items()}
-            )[0]
+            self.predict = self._predict_one  # type: ignore[method-assign]
+
+    @property
+    def max_batch(self) -> int:
+        """How many frames one call takes; setup may be what knows. Raises StartError."""
+        if self._batch is None:
+            return 1
+        most = getattr(self.target, "max_batch", MAX_BATCH)
+        if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+            raise StartError(
+                f"the predictor {self.model} has max_batch = {most!r}",
+                "it is the most images that predict_batch gets at once",
+                "set it to a whole number from 1 on",
+            )
+        return most
 
     @property
     def labels(self) -> Any:
@@ -86,6 +109,22 @@ class Predictor:
             return self._call(image, frame=frame)
         return self._call(image)
 
+    def _predict_one(self, image: Any, frame: Frame) -> Any:
+        """Where there is only `predict_batch`."""
+        return self.predict_batch([image], [frame])[0]
+
+    def predict_batch(self, images: Sequence[Any], frames: Sequence[Frame]) -> list[Any]:
+        """What each image's result is made of, in their order.
+
+        Raises ResultError when it is not one for each, else whatever the user's method raises.
+        """
+        assert self._batch is not None
+        if self._batch_wants_frame:
+            returned = self._batch(list(images), frame=list(frames))
+        else:
+            returned = self._batch(list(images))
+        return _one_for_each(returned, len(images))
+
     def close(self) -> None:
         close = getattr(self.target, "close", None)
         if not callable(close) or inspect.isfunction(self.target):
@@ -111,6 +150,22 @@ def _entry(target: Any) -> tuple[Callable[..., Any], bool]:
         f"the predictor {type(target).__name__} has no predict method",
         "framefan calls predict(image) once per frame",
         "add `def predict(self, image): ...` to the class",
+    )
+
+
+def _one_for_each(returned: Any, wanted: int) -> list[Any]:
+    """A list, a tuple, an array or what a generator gives. Raises ResultError."""
+    told = f"a {type(returned).__name__}"
+    is_several = isinstance(returned, Sequence | Iterator) or hasattr(returned, "shape")
+    if is_several and not isinstance(returned, str | bytes) and getattr(returned, "shape", 1) != ():
+        each = list(returned)
+        if len(each) == wanted:
+            return each
+        told = f"{len(each)} results"
+    raise ResultError(
+        "wrong_count",
+        f"predict_batch returned {told} for {wanted} images: it must return a list with one result "
+        "for each image, in their order",
     )
 
 

@@ -11,7 +11,12 @@
 4. A stateful predictor sees each camera in one worker only. A camera is pinned to the worker with
    the fewest cameras when it first needs one; it moves when its worker dies, and one at a time
    cameras move to a worker with at least two fewer, once that came up or another camera left.
-5. A removed camera gets no more grants: what waits is superseded at once. When its last lease is
+5. A worker whose predictor takes several frames a call gets what waits, up to its number: from each
+   camera one before a second of any, by the turns of rule 2. Where several such workers are idle
+   they share alike. Only the last idle one may wait for company (window.py), because who comes
+   while another is idle finds that one. A camera that must go alone gets a call of its own, and
+   nobody waits for company meanwhile. A worker is idle again when all its leases are back.
+6. A removed camera gets no more grants: what waits is superseded at once. When its last lease is
    back it is parked, out of everybody's way; if it returns, its queue goes on where it was.
 
 Slots are only numbers here. Nothing in this module reads a clock, a socket or a frame.
@@ -19,11 +24,15 @@ Slots are only numbers here. Nothing in this module reads a clock, a socket or a
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from framefan_inference.window import Window
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
     from framefan.settings import Mode
 
@@ -32,6 +41,8 @@ NO_WORKER = "no_worker"
 NO_SLOT = "no_slot"
 MAX_FPS = "max_fps"
 REMOVED = "removed"
+CIRCUIT = "circuit"
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Frame(NamedTuple):
@@ -71,6 +82,8 @@ class CameraQueue:
     def __init__(self, mode: Mode) -> None:
         self.mode = mode
         self.waiting: deque[Frame] = deque()
+        self.since = 0.0
+        """When a frame began to wait here while none did; what supersedes it waits as long."""
         self.superseded_by: Counter[str] = Counter()
         self.next_seq = 0
         self.in_flight = 0
@@ -81,28 +94,53 @@ class CameraQueue:
 class Schedule:
     """Cameras by name, workers by id. A worker that is down is not in here."""
 
-    def __init__(self, cameras: Iterable[tuple[str, Mode]], first_lease: int = 1) -> None:
+    def __init__(
+        self,
+        cameras: Iterable[tuple[str, Mode]],
+        first_lease: int = 1,
+        batch_wait_s: float = 0.0,
+    ) -> None:
         """`first_lease` differs from pool to pool, so that no lease of an earlier one fits."""
         self.cameras = {name: CameraQueue(mode) for name, mode in cameras}
         self.stateful = False
         self._idle: dict[int, None] = {}  # a set in the order in which they became idle
+        self._held: set[int] = set()
+        """Idle workers that wait for company, as the last `assign` decided."""
         self._grants: dict[int, Grant] = {}
-        self._up: set[int] = set()
+        self._up: dict[int, int] = {}
+        """By worker, the most frames that it takes in one call."""
+        self._out: Counter[int] = Counter()
+        """By worker, the leases that it has not returned."""
+        self.window = Window(batch_wait_s)
+        self.due = math.inf
+        """When `assign` may grant more without another event."""
         self._leases = first_lease - 1
         self._turns = 0
 
     # ---- events -----------------------------------------------------------------------------
 
-    def ready(self, camera: str, frame: Frame) -> list[Freed]:
-        """A frame waits; answers the slots of frames that it supersedes."""
+    def ready(self, camera: str, frame: Frame, now: float = 0.0) -> list[Freed]:
+        """A frame waits; answers the slots of frames that it supersedes.
+
+        The time matters only to workers that take several frames a call.
+        """
         queue = self.cameras[camera]
+        self.window.arrived(camera, now)
         freed: list[Freed] = []
-        if queue.mode == "live" and queue.waiting:
-            freed = self._supersede(camera, NEWER if self._up else NO_WORKER)
+        if not queue.waiting:
+            queue.since = now
+        elif queue.mode == "live":
+            freed = self.supersede(camera, NEWER if self._up else NO_WORKER)
         queue.waiting.append(frame)
         return freed
 
-    def _supersede(self, camera: str, cause: str) -> list[Freed]:
+    def refuse(self, camera: str, frame: Frame, cause: str) -> Freed:
+        """A frame that may not even wait."""
+        self.cameras[camera].superseded_by[cause] += 1
+        return Freed(camera, frame.ring, frame.slot)
+
+    def supersede(self, camera: str, cause: str) -> list[Freed]:
+        """No frame of the camera waits any more; answers the slots of those that did."""
         queue = self.cameras[camera]
         freed = [Freed(camera, old.ring, old.slot) for old in queue.waiting]
         if freed:
@@ -112,7 +150,8 @@ class Schedule:
 
     def remove(self, camera: str) -> list[Freed]:
         """No frame of the camera comes any more; answers the slots of those that wait."""
-        return self._supersede(camera, REMOVED)
+        self.window.forget(camera)
+        return self.supersede(camera, REMOVED)
 
     def park(self, camera: str) -> CameraQueue:
         """Take a removed camera out, which has nothing leased; `cameras[name] = it` undoes that."""
@@ -122,9 +161,9 @@ class Schedule:
             self._rebalance(min(self._up, key=self._pins))
         return queue
 
-    def worker_up(self, worker: int) -> None:
-        """A worker has its predictor set up and no lease."""
-        self._up.add(worker)
+    def worker_up(self, worker: int, most: int = 1) -> None:
+        """A worker has its predictor set up and no lease; it takes up to `most` frames a call."""
+        self._up[worker] = most
         self._idle[worker] = None
         if self.stateful:
             self._rebalance(worker)
@@ -134,7 +173,7 @@ class Schedule:
 
         Their slots may be freed only because its process is known to have ended.
         """
-        self._up.discard(worker)
+        self._up.pop(worker, None)
         self._idle.pop(worker, None)
         for queue in self.cameras.values():
             if queue.pinned == worker:
@@ -150,20 +189,79 @@ class Schedule:
         if grant is None or grant.worker != worker:
             return None
         self._settle(grant)
-        if worker in self._up:
+        if worker in self._up and not self._out[worker]:
             self._idle[worker] = None
         return grant
 
     # ---- decisions --------------------------------------------------------------------------
 
-    def assign(self) -> list[Grant]:
-        """Every grant that can be made now."""
+    def assign(self, now: float = 0.0, alone: AbstractSet[str] = _NOBODY) -> list[Grant]:
+        """Every grant that can be made now; those of one worker belong into one call of it.
+
+        Frames of the cameras in `alone` share no call with others.
+        """
         grants: list[Grant] = []
-        while self._idle:
+        self._held.clear()
+        self.due = math.inf
+        while len(self._idle) > len(self._held):
             found = self._next()
             if found is None:
                 break
-            grants.append(self._grant(*found))
+            name, queue, worker = found
+            if self._up[worker] == 1 or name in alone:
+                del self._idle[worker]
+                grants.append(self._grant(name, queue, worker))
+                continue
+            company = self._company(worker, alone)
+            until = self._wait(worker, company, alone, now)
+            if until > now:
+                self._held.add(worker)
+                self.due = min(self.due, until)
+            else:
+                grants += self._grant_several(worker, company)
+        return grants
+
+    def _company(self, worker: int, alone: AbstractSet[str]) -> dict[str, CameraQueue]:
+        """Cameras whose waiting frames may share a call of this idle worker."""
+        return {
+            name: queue
+            for name, queue in self.cameras.items()
+            if queue.waiting and name not in alone and self._worker_for(queue) == worker
+        }
+
+    def _wait(
+        self, worker: int, company: dict[str, CameraQueue], alone: AbstractSet[str], now: float
+    ) -> float:
+        """Until when the worker waits for more company; `now`: not at all."""
+        if len(self._idle) > 1 and not self.stateful:
+            return now
+        if any(name in alone and queue.waiting for name, queue in self.cameras.items()):
+            return now
+        others = [
+            name
+            for name, queue in self.cameras.items()
+            if not queue.waiting
+            and name not in alone
+            and (not self.stateful or queue.pinned == worker)
+        ]
+        room = self._up[worker] - sum(len(queue.waiting) for queue in company.values())
+        since = min(queue.since for queue in company.values())
+        return self.window.until(since, room, others, now)
+
+    def _grant_several(self, worker: int, company: dict[str, CameraQueue]) -> list[Grant]:
+        """One call's frames: this worker's share of those that wait, as many as it takes."""
+        sharers = 1 if self.stateful else len(self._idle)
+        waiting = sum(len(queue.waiting) for queue in company.values())
+        del self._idle[worker]
+        taken: Counter[str] = Counter()
+        grants: list[Grant] = []
+        for _ in range(min(self._up[worker], math.ceil(waiting / sharers))):
+            name = min(
+                (name for name, queue in company.items() if queue.waiting),
+                key=lambda name: (taken[name], company[name].in_flight, company[name].served),
+            )
+            taken[name] += 1
+            grants.append(self._grant(name, company[name], worker))
         return grants
 
     def _next(self) -> tuple[str, CameraQueue, int] | None:
@@ -185,7 +283,8 @@ class Schedule:
             return next(iter(self._idle))
         if queue.pinned is None:
             queue.pinned = min(self._up, key=lambda worker: (self._pins(worker), worker))
-        return queue.pinned if queue.pinned in self._idle else None
+        is_free = queue.pinned in self._idle and queue.pinned not in self._held
+        return queue.pinned if is_free else None
 
     def _grant(self, camera: str, queue: CameraQueue, worker: int) -> Grant:
         self._leases += 1
@@ -194,12 +293,13 @@ class Schedule:
         queue.next_seq += 1
         queue.in_flight += 1
         queue.served = self._turns
-        del self._idle[worker]
+        self._out[worker] += 1
         self._grants[grant.lease] = grant
         return grant
 
     def _settle(self, grant: Grant) -> None:
         del self._grants[grant.lease]
+        self._out[grant.worker] -= 1
         self.cameras[grant.camera].in_flight -= 1
 
     def _pins(self, worker: int) -> int:
@@ -228,6 +328,10 @@ class Schedule:
         return any(frame.ring == ring for frame in self.cameras[camera].waiting) or any(
             grant.camera == camera and grant.frame.ring == ring for grant in self._grants.values()
         )
+
+    def in_hand(self, worker: int) -> set[str]:
+        """Cameras of which the worker has a frame."""
+        return {grant.camera for grant in self._grants.values() if grant.worker == worker}
 
     def slots_out(self, camera: str) -> int:
         """Slots that capture has handed over and not got back."""

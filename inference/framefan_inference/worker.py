@@ -1,4 +1,4 @@
-"""A worker: one process, one predictor, one lease at a time.
+"""A worker: one process, one predictor, one call at a time.
 
 1. A lease names a slot. The worker maps the slot's ring once, read-only, and hands the predictor
    an array over the slot itself: nothing is copied.
@@ -7,6 +7,10 @@
 3. Before the lease goes back the worker makes sure that nobody still holds the image. All views of
    a frame rest on one array, so its reference count tells. A predictor that kept the image is told
    so, that frame is an error, and from then on it gets copies: slower, but safe to keep.
+
+4. Several leases that came together are one call of `predict_batch`. When it raises, and the
+   predictor keeps no state, its frames are tried one by one, so that only the guilty one is an
+   error; what there is no time for within the deadline of the call is one too.
 
 Everything the predictor raises becomes an error result: the worker lives. What kills it (a native
 crash, sys.exit in a thread, a hang) is the pool's to notice.
@@ -29,6 +33,7 @@ from framefan.messages import (
     Attach,
     Detach,
     Lease,
+    Leases,
     Notice,
     Returned,
     Stop,
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
 DUMP_SIGNAL = signal.SIGUSR2
 """The pool sends it to a worker that hangs: every thread's stack goes to stderr, from C, so that
 it works even where C code holds the interpreter's lock."""
+Answer = tuple[results.Kind, bytes]
 _UNHELD = 2  # references to an array that only this module holds: its name and getrefcount's own
 
 
@@ -60,6 +66,7 @@ class Worker:
         self._link = parent.link
         self._early = parent.early
         self._limit = parent.settings.limits.result_bytes
+        self._deadline_s = parent.settings.limits.predict_s
         self._predictor = predictor
         self._outcomes = outcomes
         self._rings: dict[tuple[str, int], RingReader] = {}
@@ -80,6 +87,8 @@ class Worker:
         match message:
             case Lease():
                 self._serve(message)
+            case Leases(leases):
+                self._serve_together(leases)
             case Attach(camera, ring, slots, slot_bytes):
                 fd = self._link.take_fd()
                 self._rings[camera, ring] = RingReader(fd, ring, slots, slot_bytes)
@@ -88,29 +97,96 @@ class Worker:
             case Stop():
                 self._stopping = True
 
-    def _serve(self, lease: Lease) -> None:
-        reader = self._rings[lease.camera, lease.ring]
-        base = reader.base(lease.slot, lease.height * lease.width * 3)
+    def _serve(self, lease: Lease, since: float | None = None) -> None:
+        """`since`: when the call began that this frame was in before."""
+        base = self._base(lease)
         started = clock.now()
         kind, payload = self._predict(lease, base)
         finished = clock.now()
         if not self._copies and self._is_held(base):
             self._copies = True
             kind, payload = "error", self._tell_held()
+        self._finish(lease, (kind, payload), started if since is None else since, finished)
+
+    def _base(self, lease: Lease) -> Any:
+        reader = self._rings[lease.camera, lease.ring]
+        return reader.base(lease.slot, lease.height * lease.width * 3)
+
+    def _finish(self, lease: Lease, answer: Answer, started: float, finished: float) -> None:
+        kind, payload = answer
         self._outcomes.send(
             WorkerOutcome(lease.lease, kind, started, finished, msgspec.Raw(payload))
         )
         self._link.send(Returned(lease.lease))
 
-    def _predict(self, lease: Lease, base: Any) -> tuple[results.Kind, bytes]:
-        """Kind and payload. No reference to the image is left when this returns, if it is ours."""
+    def _serve_together(self, leases: list[Lease]) -> None:
+        bases = [self._base(lease) for lease in leases]
+        started = clock.now()
+        answers, raised = self._predict_together(leases, bases)
+        finished = clock.now()
+        if raised and not self._predictor.stateful:
+            del bases
+            self._serve_one_by_one(leases, started, raised)
+            return
+        if not self._copies:
+            held = [self._is_held(bases[n]) for n in range(len(bases))]
+            if any(held):
+                self._copies = True
+                told: Answer = ("error", self._tell_held())
+                pairs = zip(answers, held, strict=True)
+                answers = [told if is_held else each for each, is_held in pairs]
+        for lease, answer in zip(leases, answers, strict=True):
+            self._finish(lease, answer, started, finished)
+
+    def _serve_one_by_one(self, leases: list[Lease], started: float, raised: bytes) -> None:
+        """After a call that raised; each step may take as long as the longest before it."""
+        longest = clock.now() - started
+        for lease in leases:
+            began = clock.now()
+            if began + longest > started + self._deadline_s:
+                self._finish(lease, ("error", raised), started, began)
+                continue
+            self._serve(lease, since=started)
+            longest = max(longest, clock.now() - began)
+
+    def _predict_together(
+        self, leases: list[Lease], bases: list[Any]
+    ) -> tuple[list[Answer], bytes]:
+        """An answer for each, and, when predict_batch raised, what it raised as a payload."""
+        images = [self._image(lease, base) for lease, base in zip(leases, bases, strict=True)]
+        frames = [_frame(lease) for lease in leases]
+        try:
+            returned = self._predictor.predict_batch(images, frames)
+        except results.ResultError as error:
+            told = results.error(error.kind, error.message)
+            return [("error", told)] * len(leases), b""
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+            text = userfile.told(error)
+            logs.debug("predict_batch raised", cameras=[e.camera for e in leases], error=text)
+            told = results.error(type(error).__name__, text)
+            return [("error", told)] * len(leases), told
+        return [self._converted(each) for each in returned], b""
+
+    def _converted(self, returned: Any) -> Answer:
+        try:
+            return results.convert(returned, self._predictor.labels, self._limit)
+        except results.ResultError as error:
+            return "error", results.error(error.kind, error.message)
+        except BaseException as error:  # noqa: BLE001 - the user's objects may raise anything
+            return "error", results.error(type(error).__name__, userfile.told(error))
+
+    def _image(self, lease: Lease, base: Any) -> Any:
         image = base.reshape(lease.height, lease.width, 3)
         if self._copies:
             image = image.copy()
             image.flags.writeable = False
-        frame = Frame(lease.camera, lease.frame, lease.ts, lease.seq, lease.pts)
+        return image
+
+    def _predict(self, lease: Lease, base: Any) -> Answer:
+        """Kind and payload. No reference to the image is left when this returns, if it is ours."""
+        image = self._image(lease, base)
         try:
-            returned = self._predictor.predict(image, frame)
+            returned = self._predictor.predict(image, _frame(lease))
             return results.convert(returned, self._predictor.labels, self._limit)
         except results.ResultError as error:
             return "error", results.error(error.kind, error.message + self._predictor.place)
@@ -134,6 +210,10 @@ class Worker:
         logs.warning(text)
         self._link.send(Notice("kept_image", text))
         return results.error("kept_image", text)
+
+
+def _frame(lease: Lease) -> Frame:
+    return Frame(lease.camera, lease.frame, lease.ts, lease.seq, lease.pts)
 
 
 class Outcomes:
@@ -163,6 +243,7 @@ def _set_up(parent: Parent) -> Predictor:
     predictor = predictors.load(reference)
     try:
         uses_device = predictor.setup(parent.settings.device)
+        _ = predictor.max_batch  # asked again later; here its fault ends the start
     except FramefanError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
@@ -197,7 +278,7 @@ def main() -> None:
     if not outcomes.wait_for_subscriber(parent.settings.limits.worker_start_s):
         raise SystemExit("the pool never subscribed to this worker's outcomes")
     try:
-        parent.link.send(WorkerReady(predictor.model, predictor.stateful))
+        parent.link.send(WorkerReady(predictor.model, predictor.stateful, predictor.max_batch))
         Worker(parent, predictor, outcomes).run()
         predictor.close()
     except LinkClosed:

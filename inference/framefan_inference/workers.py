@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from framefan import clock, logs, processes
 from framefan.errors import LinkClosed
-from framefan.messages import Detach, FromWorker, Lease, Stop
+from framefan.messages import Detach, FromWorker, Lease, Leases, Stop
 from framefan.records import StatusRecord, WorkerFacts
 from framefan.restart import RestartPolicy
 
@@ -50,7 +50,8 @@ class Worker:
         """Why this process could not set up its predictor, as it said itself."""
         self._dumped = False
         self._attached: set[tuple[str, int]] = set()
-        self._busy_s = 0.0
+        self._in_hand = 0
+        self._busy_s = self._busy_until = 0.0
         self._measured_at = clock.now()
 
     # ---- life -------------------------------------------------------------------------------
@@ -82,8 +83,11 @@ class Worker:
             return False
         return True
 
-    def bury(self, reason: str = "") -> str:
-        """Kill it, wait for it, and set the time of the next start; answers how it ended."""
+    def bury(self, reason: str = "", excused: bool = False) -> str:
+        """Kill it, wait for it, and set the time of the next start; answers how it ended.
+
+        `excused`: it had a frame in hand, whose camera answers for its death (circuit.py).
+        """
         assert self.child is not None
         if not reason:  # it closed its link: it is ending by itself, and how is worth knowing
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -92,15 +96,15 @@ class Worker:
         asked = self.facts.state == "stopping"
         ending = reason or self.failure or _explained(self.child.ending)
         self.child = None
-        self._died(ending, quiet=asked)
+        self._died(ending, asked, excused)
         return ending
 
     def not_born(self, error: OSError) -> None:
         """The system has no process or descriptor for it just now: that counts as a death."""
         self._died(f"could not be started: {error.strerror}", quiet=False)
 
-    def _died(self, ending: str, quiet: bool) -> None:
-        wait = self._policy.died(clock.now())
+    def _died(self, ending: str, quiet: bool, excused: bool = False) -> None:
+        wait = self._policy.died(clock.now(), excused=excused)
         self.facts.pid = 0
         self.facts.state = "failed" if self._policy.failed else "backoff"
         self.facts.reason = ending
@@ -118,25 +122,36 @@ class Worker:
 
     # ---- leases -----------------------------------------------------------------------------
 
-    def lease(self, grant: Grant, ring: Ring) -> None:
-        """Send a lease, and the ring before the first lease on it. Raises LinkClosed."""
+    def lease(self, *grants: tuple[Grant, Ring]) -> None:
+        """Send the frames of one call, and each ring before the first lease on it.
+
+        Raises LinkClosed.
+        """
         assert self.child is not None
         self._dumped = False
+        self._in_hand = len(grants)
         self.facts.state = "busy"
         self.deadline = clock.now() + self._settings.limits.predict_s  # also if it cannot be sent
-        key = (grant.camera, grant.frame.ring)
-        if key not in self._attached:
-            self.child.link.send(ring.attach, ring.fd)
-            self._attached.add(key)
-        self.child.link.send(_lease(grant))
+        for grant, ring in grants:
+            key = (grant.camera, grant.frame.ring)
+            if key not in self._attached:
+                self.child.link.send(ring.attach, ring.fd)
+                self._attached.add(key)
+        leases = [_lease(grant) for grant, _ in grants]
+        self.child.link.send(leases[0] if len(leases) == 1 else Leases(leases))
 
     def returned(self) -> None:
+        self._in_hand -= 1
+        if self._in_hand > 0:
+            return
         if self.facts.state == "busy":
             self.facts.state = "ready"
         self.deadline = None
 
-    def predicted(self, kind: str, seconds: float) -> None:
-        self._busy_s += seconds
+    def predicted(self, kind: str, started_at: float, finished_at: float) -> None:
+        """An outcome; those of one call share its time, which counts once."""
+        self._busy_s += max(0.0, finished_at - max(started_at, self._busy_until))
+        self._busy_until = max(finished_at, self._busy_until)
         if kind == "error":
             self.facts.errors += 1
         else:

@@ -57,7 +57,7 @@ def _hang(run: Run, gate: Gate, how: str) -> None:
 
 def _run_that_hangs(gate: Gate, *env: dict[str, str]) -> Run:
     # With more patience for the order than for predict, the deadline is what settles the seq.
-    merged = gate.env | OFTEN | limits(predict_s=PREDICT_S, order_wait_s=5)
+    merged = gate.env | OFTEN | limits(predict_s=PREDICT_S, order_wait_s=5, circuit_deaths=0)
     for each in env:
         merged |= each
     return Run(SOURCE, "-p", GATED, "-w", "2", env=merged)
@@ -115,7 +115,7 @@ def test_a_slow_setup_is_waited_for_and_an_endless_one_is_not(gate: Gate) -> Non
 
 def test_crashing_at_start_again_and_again_fails_alone_and_cheaply(gate: Gate) -> None:
     """One worker aborts in setup every time; the other one, the run and the processor live on."""
-    quick = limits(restart_first_s=0.1, restart_cap_s=0.4)
+    quick = limits(restart_first_s=0.1, restart_cap_s=0.4, circuit_deaths=0)
     with Run("cam=demo?size=160x120&fps=5", "-p", GATED, "-w", "2", env=gate.env | quick) as run:
         wait_until(
             lambda: all(w.state in ("ready", "busy") for w in run.fresh_state().workers),

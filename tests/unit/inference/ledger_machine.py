@@ -8,6 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 from ledger_world import (
+    BATCH_WAIT_S,
+    CIRCUIT_LIMITS,
     EPS,
     ORDER_WAIT_S,
     Ending,
@@ -22,8 +24,9 @@ from framefan.messages import WorkerOutcome
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_inference import sequencer as seqs
+from framefan_inference.circuit import Circuits
 from framefan_inference.ledger import Ledger
-from framefan_inference.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
+from framefan_inference.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
 
 MODES = st.sampled_from(["live", "live", "every"])
 KINDS = st.sampled_from(["detections", "value", "error"])
@@ -39,15 +42,19 @@ class LedgerMachine(LedgerWorld):
         ),
         workers=st.sampled_from([3, 2, 4, 1]),
         stateful=st.booleans(),
+        most=st.sampled_from([1, 3, 2, 8]),
     )
-    def begin(self, modes: list[Any], workers: int, stateful: bool) -> None:
+    def begin(self, modes: list[Any], workers: int, stateful: bool, most: int) -> None:
         names = [f"cam{n}" for n in range(len(modes))]
         rows = [
             CameraSettings(name=name, source=SourceText("demo"), mode=mode)
             for name, mode in zip(names, modes, strict=True)
         ]
-        self.ledger = Ledger(rows, ORDER_WAIT_S, first_lease=1000)
+        circuits = Circuits(*CIRCUIT_LIMITS)
+        self.ledger = Ledger(rows, ORDER_WAIT_S, 1000, BATCH_WAIT_S, circuits)
         self.ledger.schedule.stateful = stateful
+        self.ledger.schedule.window.took(1.0)  # as long as it takes to be waited for
+        self.most = most
         self.stateful = stateful
         self.workers = range(1, workers + 1)
         self.cameras = {row.name: PlayedCamera(row.name, row.mode, workers + 3) for row in rows}
@@ -74,7 +81,16 @@ class LedgerMachine(LedgerWorld):
         camera.count["captured"] += 1
         camera.frame += 1
         frame = Frame(camera.ring, slot, camera.frame, self.now, self.now, 8, 8)
-        freed = self.ledger.ready(camera.name, frame)
+        freed = self.ledger.ready(camera.name, frame, self.now)
+        state, _ = self.ledger.circuits.state(camera.name)
+        if freed == [Freed(camera.name, frame.ring, frame.slot)]:
+            assert state != "closed", "a frame was refused without a reason"
+            camera.count[CIRCUIT] += 1
+            camera.freed(frame.ring, frame.slot)
+            return
+        assert state != "open", "a frame may wait though the circuit is open"
+        if not camera.waiting:
+            camera.since = self.now
         expected = camera.waiting if camera.mode == "live" else []
         assert freed == [Freed(camera.name, each.ring, each.slot) for each in expected]
         for each in expected:
@@ -143,8 +159,15 @@ class LedgerMachine(LedgerWorld):
 
     def assign(self) -> None:
         idle = self.up - {grant.worker for grant in self.leased.values()}
-        for grant in self.ledger.assign():
-            self.check_turn(grant, idle)
+        alone = self.ledger.circuits.alone(self.now)
+        call: list[Grant] = []
+        """What the worker of the last grant has been given now."""
+        for grant in self.ledger.assign(self.now):
+            if not call or grant.worker != call[0].worker:
+                assert grant.worker in idle, "a worker has two calls, or is down"
+                idle.discard(grant.worker)
+                call = []
+            self.check_turn(grant, call, alone)
             self.check_home(grant)
             camera = self.cameras[grant.camera]
             assert grant.frame == camera.waiting.pop(0), "out of order, or not the one that waits"
@@ -153,10 +176,11 @@ class LedgerMachine(LedgerWorld):
             camera.count["leased"] += 1
             self.turns += 1
             camera.turn = self.turns
-            idle.discard(grant.worker)
+            call.append(grant)
+            assert len(call) <= self.most, "more than the predictor takes"
             self.leased[grant.lease] = self.unreported[grant.lease] = grant
             self.all_leases.append(grant)
-        self.check_nobody_starves(idle)
+        self.check_nobody_starves(idle, alone)
 
     # ---- workers ----------------------------------------------------------------------------
 
@@ -169,7 +193,7 @@ class LedgerMachine(LedgerWorld):
 
     def worker_up(self, worker: int) -> None:
         self.up.add(worker)
-        self.ledger.schedule.worker_up(worker)
+        self.ledger.schedule.worker_up(worker, self.most)
 
     @precondition(lambda self: self.up)
     @rule(
@@ -198,6 +222,25 @@ class LedgerMachine(LedgerWorld):
             self.endings.setdefault(key_of(grant), died)
             self.unreported.pop(grant.lease, None)
             self.take_back(grant)
+        self.blame({grant.camera for grant in had})
+
+    def blame(self, cameras: set[str]) -> None:
+        """Who alone was in the hands of the dead too often has no frame that waits any more."""
+        open_before = {name for name in cameras if self.is_open(name)}
+        freed = self.ledger.blame(cameras, self.now)
+        for name in cameras:
+            camera = self.cameras[name]
+            if not self.is_open(name) or name in open_before:
+                continue
+            assert len(cameras) == 1, "found guilty in company"
+            assert freed == [Freed(name, each.ring, each.slot) for each in camera.waiting]
+            camera.count[CIRCUIT] += len(camera.waiting)
+            for each in camera.waiting:
+                camera.freed(each.ring, each.slot)
+            camera.waiting = []
+
+    def is_open(self, name: str) -> bool:
+        return self.ledger.circuits.state(name)[0] == "open"
 
     @precondition(lambda self: self.unreported)
     @rule(pick=PICK, kind=KINDS, copies=st.sampled_from([0, 1, 2]), at_once=st.booleans())
@@ -249,10 +292,16 @@ class LedgerMachine(LedgerWorld):
     def predict_well(self, pick: int, kind: Any, then: float) -> None:
         """The usual course: outcome, then return; what it overtook waits for a while."""
         grant = list(self.leased.values())[-1 - pick % len(self.leased)]
+        self.answer(grant, kind)
+        if pick % 2:  # the whole call
+            for each in [each for each in self.leased.values() if each.worker == grant.worker]:
+                self.answer(each, kind)
+        self.tick(then)
+
+    def answer(self, grant: Grant, kind: Any) -> None:
         if self.unreported.pop(grant.lease, None):
             self.hear(outcome_of(grant.lease, kind, self.now))
         self.give_back(grant)
-        self.tick(then)
 
     @rule(which=st.sampled_from(["bad frame", "forged", "not leased"]), pick=PICK)
     def noise(self, which: str, pick: int) -> None:

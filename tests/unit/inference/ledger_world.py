@@ -7,6 +7,7 @@ agree on every frame, slot and seq.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -16,10 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from framefan.messages import WorkerOutcome
 from framefan_inference import sequencer as seqs
 from framefan_inference.ledger import Account, Ledger
-from framefan_inference.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
+from framefan_inference.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
 
 EPS = 1e-6
 ORDER_WAIT_S = 0.5
+BATCH_WAIT_S = 0.02
+CIRCUIT_LIMITS = (2, 1.0, 0.5)
 
 
 class Ending(NamedTuple):
@@ -37,6 +40,8 @@ class PlayedCamera:
         self.ring = 0
         self.free = set(range(slots))
         self.waiting: list[Frame] = []
+        self.since = 0.0
+        """When a frame began to wait while none did."""
         self.count: Counter[str] = Counter()
         self.frame = 0
         self.left = 0
@@ -66,6 +71,8 @@ class LedgerWorld(RuleBasedStateMachine):
         self.now = 100.0
         self.ledger: Ledger
         self.stateful = False
+        self.most = 1
+        """Frames that each worker takes in a call."""
         self.cameras: dict[str, PlayedCamera] = {}
         self.up: set[int] = set()
         self.leased: dict[int, Grant] = {}
@@ -96,31 +103,31 @@ class LedgerWorld(RuleBasedStateMachine):
 
     # ---- grants -----------------------------------------------------------------------------
 
-    def check_turn(self, grant: Grant, idle: set[int]) -> None:
-        """The worker was idle, and no camera that could have had it had fewer frames in flight."""
-        assert grant.worker in idle, "a worker has two leases, or is down"
-        chosen = self.rank(grant.camera)
+    def check_turn(self, grant: Grant, call: list[Grant], alone: frozenset[str]) -> None:
+        """No camera that could have had it had fewer frames in the call, or in flight."""
+        together = {each.camera for each in [*call, grant]}
+        assert len(call) == 0 or not together & alone, "in company, though it must go alone"
+        chosen = self.rank(grant.camera, call)
         for name, camera in self.cameras.items():
-            if camera.waiting and self.could_use(name, idle):
-                assert chosen <= self.rank(name), f"{name} was passed over"
+            if camera.waiting and self.could_use(name, grant) and not (call and name in alone):
+                assert chosen <= self.rank(name, call), f"{name} was passed over"
 
-    def rank(self, name: str) -> tuple[int, int]:
+    def rank(self, name: str, call: list[Grant]) -> tuple[int, int, int]:
         in_flight = sum(grant.camera == name for grant in self.leased.values())
-        return in_flight, self.cameras[name].turn
+        return sum(each.camera == name for each in call), in_flight, self.cameras[name].turn
 
-    def could_use(self, name: str, idle: set[int]) -> bool:
-        if not self.stateful:
-            return bool(idle)
-        return self.ledger.schedule.cameras[name].pinned in idle
+    def could_use(self, name: str, grant: Grant) -> bool:
+        return not self.stateful or self.ledger.schedule.cameras[name].pinned == grant.worker
 
     def check_home(self, grant: Grant) -> None:
         if self.stateful:
             at = {each.worker for each in self.leased.values() if each.camera == grant.camera}
             assert at <= {grant.worker}, "a stateful camera is in two workers at once"
 
-    def check_nobody_starves(self, idle: set[int]) -> None:
+    def check_nobody_starves(self, idle: set[int], alone: frozenset[str]) -> None:
+        """A frame waits only for a worker, or for company, and then not for long."""
         for name, camera in self.cameras.items():
-            if not camera.waiting:
+            if not camera.waiting or self.waits_for_company(camera, alone):
                 continue
             if self.stateful:
                 home = self.ledger.schedule.cameras[name].pinned
@@ -128,6 +135,14 @@ class LedgerWorld(RuleBasedStateMachine):
                 assert home in self.up or not idle, f"{name} has no worker to be in"
             else:
                 assert not idle, f"{name} waits though a worker is idle"
+
+    def waits_for_company(self, camera: PlayedCamera, alone: frozenset[str]) -> bool:
+        due = self.ledger.schedule.due
+        others = [each for each in self.here if not each.waiting and each.name not in alone]
+        if self.most == 1 or not others or camera.name in alone or not self.now < due < math.inf:
+            return False
+        assert due <= self.now + BATCH_WAIT_S
+        return self.now < camera.since + BATCH_WAIT_S
 
     # ---- leaving ----------------------------------------------------------------------------
 
@@ -176,7 +191,7 @@ class LedgerWorld(RuleBasedStateMachine):
             queue, sequencer = self.account(camera)
             count = camera.count
             superseded = queue.superseded_by.total() + count["no_slot"]
-            assert queue.superseded_by == keep(count, NEWER, NO_WORKER, REMOVED)
+            assert queue.superseded_by == keep(count, NEWER, NO_WORKER, REMOVED, CIRCUIT)
             assert list(queue.waiting) == camera.waiting
             waiting = len(queue.waiting)
             assert count["captured"] == queue.next_seq + superseded + count["bad"] + waiting
@@ -205,9 +220,14 @@ class LedgerWorld(RuleBasedStateMachine):
                 assert self.ledger.schedule.uses(name, ring) == in_use
 
     @invariant()
-    def a_worker_has_one_lease(self) -> None:
-        at_work = [grant.worker for grant in self.leased.values()]
-        assert len(at_work) == len(set(at_work))
+    def a_worker_has_no_more_than_it_takes(self) -> None:
+        at_work = Counter(grant.worker for grant in self.leased.values())
+        assert not at_work or max(at_work.values()) <= self.most
+
+    @invariant()
+    def what_is_open_does_not_wait(self) -> None:
+        for name, camera in self.cameras.items():
+            assert not camera.waiting or self.ledger.circuits.state(name)[0] != "open"
 
     @invariant()
     def stale_is_counted(self) -> None:

@@ -13,9 +13,11 @@ from ledger_world import outcome_of
 
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
+from framefan_inference.circuit import Circuits
 from framefan_inference.ledger import Account, Ledger
 from framefan_inference.schedule import CameraQueue, Frame, Freed, Schedule
 from framefan_inference.sequencer import LATE, WORKER_DIED, Entry, Sequencer
+from framefan_inference.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +54,9 @@ def outcome_settles_again(patch: pytest.MonkeyPatch) -> None:
 def slot_freed_before_return(patch: pytest.MonkeyPatch) -> None:
     original = Schedule.ready
 
-    def ready(self: Schedule, camera: str, frame: Frame) -> list[Freed]:
+    def ready(self: Schedule, camera: str, frame: Frame, now: float) -> list[Freed]:
         mine = [grant.frame for grant in self._grants.values() if grant.camera == camera]
-        freed = original(self, camera, frame)
+        freed = original(self, camera, frame, now)
         return freed + [Freed(camera, each.ring, each.slot) for each in mine]
 
     patch.setattr(Schedule, "ready", ready)
@@ -65,9 +67,67 @@ def slot_of_the_dead_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Schedule, "worker_down", lambda self, worker: original(self, worker)[1:])
 
 
+def rest_of_a_dead_call_lost(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule.worker_down
+    patch.setattr(Schedule, "worker_down", lambda self, worker: original(self, worker)[:1])
+
+
+def idle_before_the_whole_call_is_back(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule._settle
+
+    def _settle(self: Schedule, grant: Any) -> None:
+        original(self, grant)
+        self._out[grant.worker] = 0
+
+    patch.setattr(Schedule, "_settle", _settle)
+
+
+def calls_of_one_more(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule.worker_up
+    patch.setattr(
+        Schedule, "worker_up", lambda self, worker, most=1: original(self, worker, most + 1)
+    )
+
+
+def company_for_those_who_go_alone(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule.assign
+    patch.setattr(Schedule, "assign", lambda self, now, alone: original(self, now))
+
+
+def one_camera_fills_the_call(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule._company
+
+    def _company(self: Schedule, worker: int, alone: Any) -> Any:
+        return dict(list(original(self, worker, alone).items())[:1])
+
+    patch.setattr(Schedule, "_company", _company)
+
+
+def waits_for_company_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Window, "until", lambda self, since, room, others, now: now + 0.01)
+
+
+def left_out_but_still_waiting(patch: pytest.MonkeyPatch) -> None:
+    original = Ledger.blame
+
+    def blame(self: Ledger, cameras: Any, now: float) -> list[Freed]:
+        patch.setattr(Schedule, "supersede", lambda self, camera, cause: [])
+        return original(self, cameras, now)
+
+    patch.setattr(Ledger, "blame", blame)
+
+
+def an_open_circuit_admits(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Circuits, "admits", lambda self, camera, now, in_line: True)
+
+
 def superseded_slot_lost(patch: pytest.MonkeyPatch) -> None:
     original = Schedule.ready
-    patch.setattr(Schedule, "ready", lambda self, camera, frame: original(self, camera, frame)[1:])
+    patch.setattr(
+        Schedule,
+        "ready",
+        lambda self, camera, frame, now: original(self, camera, frame, now)[1:],
+    )
 
 
 def return_not_checked(patch: pytest.MonkeyPatch) -> None:
@@ -83,9 +143,9 @@ def return_not_checked(patch: pytest.MonkeyPatch) -> None:
 def every_supersedes(patch: pytest.MonkeyPatch) -> None:
     original = Schedule.ready
 
-    def ready(self: Schedule, camera: str, frame: Frame) -> list[Freed]:
+    def ready(self: Schedule, camera: str, frame: Frame, now: float) -> list[Freed]:
         self.cameras[camera].mode = "live"
-        return original(self, camera, frame)
+        return original(self, camera, frame, now)
 
     patch.setattr(Schedule, "ready", ready)
 
@@ -205,6 +265,14 @@ MUTANTS = [
     outcome_settles_again,
     slot_freed_before_return,
     slot_of_the_dead_lost,
+    rest_of_a_dead_call_lost,
+    idle_before_the_whole_call_is_back,
+    calls_of_one_more,
+    company_for_those_who_go_alone,
+    one_camera_fills_the_call,
+    waits_for_company_for_ever,
+    left_out_but_still_waiting,
+    an_open_circuit_admits,
     superseded_slot_lost,
     return_not_checked,
     every_supersedes,

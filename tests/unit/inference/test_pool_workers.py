@@ -139,7 +139,7 @@ def test_a_worker_that_keeps_dying_fails_and_the_rest_goes_on(written: Any) -> N
                 os.abort()
             return "fine"
     """
-    with PlayedRun(written(code), "good", "bad", restarts=2) as run:
+    with PlayedRun(written(code), "good", "bad", restarts=2, circuit_deaths=0) as run:
         good, bad = run.capture("good"), run.capture("bad")
         for round_ in (1, 2):
             run.wait_ready()
