@@ -21,6 +21,7 @@ NAMES = (
     "capture",
     "cameras",
     "gateway",
+    "inference",
     "shapes",
     "track",
 )

@@ -22,6 +22,27 @@ def sleep_100_ms(image: Any) -> list[Any]:
     return []
 
 
+def sleep_50_ms(image: Any) -> list[Any]:
+    time.sleep(0.05)
+    return []
+
+
+class Together50Ms:
+    """A call costs the same however many images are in it, as on a GPU."""
+
+    def predict_batch(self, images: list[Any]) -> list[list[Any]]:
+        time.sleep(0.05)
+        return [[] for _ in images]
+
+
+def compute_20_ms(image: Any) -> list[Any]:
+    """Of this thread's own CPU time, not of the wall clock's."""
+    until = time.thread_time() + 0.02
+    while time.thread_time() < until:
+        pass
+    return []
+
+
 def numbered(image: Any) -> dict[str, int | None]:
     """The number that the demo scene shows in the picture."""
     from framefan_capture.scene import read_number
