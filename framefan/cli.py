@@ -206,10 +206,10 @@ def _sentence(error: CycloptsError) -> str:
 
 
 def _fail(error: FramefanError, tokens: Sequence[str]) -> int:
-    if _debugs(tokens):
-        traceback.print_exc()
     from framefan import logs
 
+    if _debugs(tokens):
+        sys.stderr.write(logs.clean(traceback.format_exc()))
     sys.stderr.write(logs.clean("\n".join(error.lines())) + "\n")
     return error.exit_code
 

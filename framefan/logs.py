@@ -35,7 +35,11 @@ class _Formatter(logging.Formatter):
         if self._as_json:
             head = {"ts": round(record.created, 3), "level": record.levelname.lower()}
             whole = head | {"process": self._process, "message": message} | facts
-            return clean(json.dumps(whole, default=str))
+            # Before it is escaped: a secret in another spelling would not be known.
+            told = {
+                key: clean(each) if isinstance(each, str) else each for key, each in whole.items()
+            }
+            return clean(json.dumps(told, default=lambda each: clean(str(each))))
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         tail = "".join(f"  {key}={value}" for key, value in facts.items())
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "

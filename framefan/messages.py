@@ -177,6 +177,8 @@ class SourceStatus(_Link):
     bad: int = 0
     no_slot: int = 0
     max_fps: int = 0
+    frame: int = 0
+    """The number of its next frame: those before are counted."""
 
 
 class HelloGateway(_Link):

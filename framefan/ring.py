@@ -89,15 +89,18 @@ class RingWriter:
                 f"{available:,} bytes are available, and {SPARE_BYTES:,} must stay free",
                 "use a smaller frame size, fewer workers or fewer cameras",
             )
+        self._fd = -1
         try:
             self._fd = host.anonymous_file("framefan-ring", size)
+            self._map = mmap.mmap(self._fd, size)
         except OSError as error:
+            if self._fd >= 0:
+                os.close(self._fd)
             raise RingTooLarge(
                 f"no {size:,} bytes of shared memory to be had",
                 f"{error.strerror}; {available:,} bytes are said to be available",
                 "use a smaller frame size, fewer workers or fewer cameras",
             ) from error
-        self._map = mmap.mmap(self._fd, size)
         header = pack_header(ring, slots, self.slot_bytes)
         self._map[: len(header)] = header
         self._free = list(range(slots))
@@ -123,8 +126,11 @@ class RingWriter:
         return np.frombuffer(self._map, np.uint8, size, offset).reshape(height, width, 3)
 
     def share(self) -> int:
-        """A new read-only descriptor to hand over; the caller closes it."""
-        return host.read_only(self._fd)
+        """A new read-only descriptor to hand over; the caller closes it. Raises RingTooLarge."""
+        try:
+            return host.read_only(self._fd)
+        except OSError as error:  # no descriptor left
+            raise RingTooLarge("a ring cannot be shared", str(error), "raise ulimit -n") from error
 
     def close(self) -> None:
         os.close(self._fd)

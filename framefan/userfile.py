@@ -28,6 +28,8 @@ def load(path: Path) -> ModuleType:
 
     It may be loaded again, as a camera that fails is tried again: nothing of before is left over.
     """
+    if path.stem in sys.stdlib_module_names or hasattr(sys.modules.get(path.stem), "__path__"):
+        raise ImportError(f"{path.name} has the name of a module that Python uses: rename it")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

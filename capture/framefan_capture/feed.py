@@ -187,9 +187,9 @@ class Feed:
 
     def _make_ring(self, frame_bytes: int) -> None:
         ring = RingWriter(next(self._ring_ids), self._slots, frame_bytes)
+        fd = ring.share()
         self._drop_ring()
         self._ring = ring
-        fd = ring.share()
         try:
             self._send(RingMade(ring.ring, ring.slots, ring.slot_bytes), fd)
         finally:
@@ -245,6 +245,7 @@ class Feed:
                 bad=counters.bad,
                 no_slot=counters.no_slot,
                 max_fps=counters.max_fps,
+                frame=self.frame,
             )
         )
 

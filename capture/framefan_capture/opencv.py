@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 """The environment variable FFmpeg's options travel in: per process, so one camera per process."""
 
-_RETRIES = 3
-"""A damaged picture makes one grab fail and the next one succeed; an end makes all of them fail."""
-
 
 class OpenCvSource:
     """All but `open` and `grab`."""
+
+    retries = 3
+    """A damaged picture makes one grab fail and the next one succeed; an end makes all fail."""
 
     def __init__(self, camera: CameraSettings) -> None:
         self._camera = camera
@@ -38,7 +38,7 @@ class OpenCvSource:
 
     def _advance(self) -> bool:
         assert self._video is not None
-        for attempt in range(1 + _RETRIES):
+        for attempt in range(1 + self.retries):
             if self._video.grab():
                 self.skipped = attempt
                 return True

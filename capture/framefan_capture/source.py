@@ -192,7 +192,11 @@ class PatternSource:
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         del view  # sizes differ from image to image; the caller copies
         path = self._paths[self._next - 1]
-        image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        try:
+            # Turned upright as its camera says (EXIF), grey and 16 bits as they are.
+            image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        except (cv2.error, MemoryError):  # its header claims more than there can be
+            image = None
         if image is None:
             raise SourceError("corrupt", f"{path} is no image that OpenCV reads")
         return as_bgr(image)

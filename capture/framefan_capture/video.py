@@ -33,6 +33,9 @@ _SKIP_S = 0.2
 class FileSource(OpenCvSource):
     """A video file, at its own speed."""
 
+    retries = 1000
+    """Damage may be long, and to be sure of an end costs 2 to 13 ms once."""
+
     def __init__(self, camera: CameraSettings) -> None:
         super().__init__(camera)
         self._path = Path(camera.source.reveal())

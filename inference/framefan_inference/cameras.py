@@ -116,6 +116,7 @@ class Camera:
         if state not in STATES or reason not in STATES[state].reasons:
             raise LinkGarbled(f'a capture says that its camera is "{state}" ("{reason}")')
         self._latest = message
+        self.next_frame = max(self.next_frame, message.frame)  # also those without a Ready count
         self.facts.fps = message.fps
         if message.width:
             self.facts.width, self.facts.height = message.width, message.height

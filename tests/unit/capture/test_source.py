@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import subprocess
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -165,6 +167,46 @@ def test_a_damaged_frame_is_skipped_and_said(tmp_path: Path):
         skipped.append(video.skipped)
     assert numbers == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert skipped == [0, 0, 0, 0, 1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [4, 40])
+def test_long_damage_is_not_taken_for_the_end(tmp_path: Path, count: int):
+    path = make_video(tmp_path / "a.avi", SCENE, 60, 30, "MJPG")
+    for number in range(5, 5 + count):
+        damage(path, 5)  # those before it have lost their beginnings
+    video = opened(path)
+    numbers, skipped = [], 0
+    while video.grab(0):
+        numbers.append(read_number(video.retrieve(None)))
+        skipped += video.skipped
+    assert numbers == [*range(5), *range(5 + count, 60)]
+    assert skipped == count
+
+
+def test_an_image_that_claims_too_much_is_corrupt(tmp_path: Path):
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    body = b"IHDR" + header
+    chunk = struct.pack(">I", len(header)) + body + struct.pack(">I", zlib.crc32(body))
+    (tmp_path / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    pattern = opened(tmp_path / "*.png")
+    assert pattern.grab(0)
+    with pytest.raises(SourceError) as caught:
+        pattern.retrieve(None)
+    assert caught.value.reason == "corrupt"
+
+
+def test_an_image_is_turned_upright(tmp_path: Path):
+    encoded = cv2.imencode(".jpg", np.full((20, 40, 3), 90, np.uint8))[1].tobytes()
+    tiff = (
+        b"II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
+        + bytes(4)
+    )
+    exif = b"Exif\x00\x00" + tiff
+    marker = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    (tmp_path / "0.jpg").write_bytes(encoded[:2] + marker + encoded[2:])
+    pattern = opened(tmp_path / "*.jpg")
+    assert pattern.grab(0)
+    assert pattern.retrieve(None).shape == (40, 20, 3)
 
 
 def test_files_that_cannot_be_played(tmp_path: Path):

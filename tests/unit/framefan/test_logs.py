@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 
 from framefan import logs
-from framefan.settings import Settings
+from framefan.secret import SourceText
+from framefan.settings import CameraSettings, Settings
 
 URL = "rtsp://admin:hunter2@cam/live"
 
@@ -83,3 +85,14 @@ def test_a_fact_may_be_called_message(capsys) -> None:
     logs.configure(Settings(), "pool")
     logs.info("status", message="m")
     assert "message=m" in capsys.readouterr().err
+
+
+def test_a_password_that_json_escapes_is_no_more_seen(capsys) -> None:
+    password = 'k"\u00e4 w\\rd'
+    camera = CameraSettings(name="a", source=SourceText(f"rtsp://u:{password}@h/x"))
+    logs.configure(Settings(log_format="json", cameras=(camera,)), "capture")
+    logs.info(f"said {password}", fact=password, other=Path(password))
+    line = json.loads(capsys.readouterr().err)
+    assert password not in "".join(map(str, line.values()))
+    assert line["message"] == "said ***"
+    assert line["fact"] == line["other"] == "***"

@@ -98,3 +98,13 @@ def test_an_error_whose_text_raises_is_told_all_the_same(tmp_path: Path) -> None
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert isinstance(raised(tmp_path / "none.py"), FileNotFoundError)
+
+
+@pytest.mark.parametrize("name", ["queue", "numpy"])
+def test_a_file_takes_no_other_modules_place(tmp_path: Path, name: str) -> None:
+    import numpy as before
+
+    (tmp_path / f"{name}.py").write_text("it = 1")
+    with pytest.raises(ImportError, match="rename it"):
+        userfile.load(tmp_path / f"{name}.py")
+    assert sys.modules["numpy"] is before
