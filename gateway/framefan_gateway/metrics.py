@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from framefan_gateway.tally import Tally
 
 WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
-SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed")
+SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
 LOST = ("late", "worker_died", "predict_timeout", "no_outcome", "stopped")
 ENDS = {"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"}
 ENDS |= {"4400", "4401", "4408"}

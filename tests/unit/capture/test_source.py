@@ -172,7 +172,7 @@ def test_a_damaged_frame_is_skipped_and_said(tmp_path: Path):
 @pytest.mark.parametrize("count", [4, 40])
 def test_long_damage_is_not_taken_for_the_end(tmp_path: Path, count: int):
     path = make_video(tmp_path / "a.avi", SCENE, 60, 30, "MJPG")
-    for number in range(5, 5 + count):
+    for _ in range(5, 5 + count):
         damage(path, 5)  # those before it have lost their beginnings
     video = opened(path)
     numbers, skipped = [], 0
