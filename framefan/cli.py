@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
-from framefan.options import Options
+from framefan.options import Options, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,6 +108,36 @@ def reload(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JS
     from framefan.reload import show
 
     return show(name, json)
+
+
+@app.command
+def scale(
+    workers: Annotated[
+        int, Parameter(help="So many from now on.", metavar="N", converter=whole, negative="")
+    ],
+    /,
+    *,
+    name: Annotated[str, _NAME] = "default",
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Start or retire workers of a run; no result is lost."""
+    from framefan.changes import scale as change
+
+    return change(name, workers, json)
+
+
+@app.command
+def swap(
+    predictor: Annotated[str, Parameter(help="As for run.", metavar="REF", negative="")],
+    /,
+    *,
+    name: Annotated[str, _NAME] = "default",
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Give a run another predictor, tried on a live frame first; no result is lost."""
+    from framefan.changes import swap as change
+
+    return change(name, predictor, json)
 
 
 @app.command

@@ -39,7 +39,6 @@ _CAMERA = tuple(CameraSettings.__struct_fields__)
 _LIMITS = tuple(Limits.__struct_fields__)
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
 _LATER = {
-    "reload": "reloading the predictor",
     "publish": "publishing at a second endpoint",
 }
 """Options that are understood and not there yet: refused, never ignored."""
@@ -222,7 +221,7 @@ def _settings(choices: Choices) -> Settings:
                 f"leave --{key} out",
             )
     predictor = values.get("predictor", "motion")
-    _check_predictor(predictor)
+    check_predictor(predictor)
     host = values.get("host", "127.0.0.1")
     token = Secret(_token(values))
     _check_host(host, token)
@@ -232,10 +231,11 @@ def _settings(choices: Choices) -> Settings:
         name=name,
         run_dir=str(run_dir(name)),
         cameras=made_of(_tables(choices)),
-        workers=_within("workers", values.get("workers", defaults.workers), 1, 256),
+        workers=check_workers(values.get("workers", defaults.workers)),
         predictor=predictor,
         device=values.get("device", ""),
         track=values.get("track", False),
+        reload=bool(values.get("reload", False)),
         host=host,
         port=int(_within("port", values.get("port", defaults.port), 0, 65535)),
         token=token,
@@ -277,7 +277,13 @@ def _limits(values: dict[str, Any]) -> Limits:
     return Limits(**values)
 
 
-def _check_predictor(text: str) -> None:
+def check_workers(number: int) -> int:
+    """Raises UsageError for a number of workers that a run cannot have."""
+    return int(_within("workers", number, 1, 256))
+
+
+def check_predictor(text: str) -> None:
+    """What can be seen of it from outside. Raises UsageError or StartError."""
     reference = predictors.parse(text)
     if reference.kind == "onnx":
         model = predictors.onnx_options(reference.target)

@@ -23,7 +23,7 @@ from framefan.errors import (
     LinkGarbled,
     RunError,
 )
-from framefan.messages import FromControl, NotDone, Reload, Reloaded, ToControl
+from framefan.messages import Changed, Changing, FromControl, NotDone, Reloaded, ToControl
 from framefan.settings import run_dir
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Client:
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self.link: links.Link[ToControl] = links.Link(sock, ToControl)
         self.deadline = deadline
-        self.asked = False
+        self.request: ToControl | None = None
         self.on_close: Callable[[], None] = lambda: None
 
     def answer(self, message: FromControl) -> None:
@@ -58,6 +58,12 @@ class Client:
             with contextlib.suppress(LinkClosed):  # it did not wait for it
                 self.link.offer(message)
             self.close()
+
+    def tell(self, message: Changing) -> None:
+        """What is being done meanwhile; one that reads none of it misses steps, not the end."""
+        if self.link.fileno() >= 0:
+            with contextlib.suppress(LinkClosed):
+                self.link.offer(message)
 
     def close(self) -> None:
         self.on_close()
@@ -141,10 +147,10 @@ class Control:
         except LinkError:  # it left, or says what no command of ours does
             client.close()
             return
-        if client.asked and messages:
+        if client.request is not None and messages:
             client.close()
         elif messages:
-            client.asked = True
+            client.request = messages[0]
             client.deadline = float("inf")  # its answer is our business now
             self._on_request(client)
 
@@ -152,13 +158,22 @@ class Control:
 # ---- the command's side ------------------------------------------------------------------------
 
 
-def ask(name: str, request: Reload, deadline_s: float) -> Reloaded:
-    """The answer of the run of that name. Raises RunError, or the error it answered with."""
+def ask(
+    name: str,
+    request: ToControl,
+    deadline_s: float | None,
+    on_step: Callable[[Changing], None] | None = None,
+) -> Reloaded | Changed:
+    """The answer of the run of that name; `on_step` is called with what it does meanwhile.
+
+    `deadline_s`: None where the run itself sees to it that there is an answer. Raises RunError, or
+    the error it answered with.
+    """
     path = run_dir(name)
     if not rundir.is_running(path):
         raise rundir.not_running(name)
     try:
-        answer = _exchange(path, request, deadline_s)
+        answer = _exchange(path, request, deadline_s, on_step or (lambda _: None))
     except LinkGarbled as error:
         raise RunError(
             f'the run "{name}" gave an answer that makes no sense',
@@ -177,7 +192,12 @@ def ask(name: str, request: Reload, deadline_s: float) -> Reloaded:
     return answer
 
 
-def _exchange(path: Path, request: Reload, deadline_s: float) -> FromControl:
+def _exchange(
+    path: Path,
+    request: ToControl,
+    deadline_s: float | None,
+    on_step: Callable[[Changing], None],
+) -> Reloaded | Changed | NotDone:
     """Raises LinkError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(deadline_s)
@@ -189,4 +209,6 @@ def _exchange(path: Path, request: Reload, deadline_s: float) -> FromControl:
         link.send(request)
         while True:
             for message in link.receive(block=True):
-                return message
+                if not isinstance(message, Changing):
+                    return message
+                on_step(message)

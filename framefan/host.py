@@ -81,6 +81,17 @@ def resident_bytes(pid: int) -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE") or None  # a process that has died but is not buried
 
 
+def own_bytes(pid: int) -> int:
+    """What a process alone has in RAM: without shared memory and files. 0 if there is no such."""
+    if not LINUX:
+        return resident_bytes(pid) or 0
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+        return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
 def die_with_parent(parent: int) -> None:
     """End this process by SIGKILL when its parent ends, however it ends.
 

@@ -87,10 +87,6 @@ class Cameras(_Link):
     cameras: list[CameraSettings]
 
 
-ToSupervisor = Progress | Fatal | Table
-FromSupervisor = Start | Stop | Children | Cameras
-
-
 # ---- a command -> supervisor, over RUN_DIR/control -------------------------------------------
 
 
@@ -117,8 +113,38 @@ class NotDone(_Link):
     fix: str = ""
 
 
-ToControl = Reload
-FromControl = Reloaded | NotDone
+class Scale(_Link):
+    """Have so many workers."""
+
+    workers: int
+
+
+class Swap(_Link):
+    """Have this predictor, if it works."""
+
+    predictor: str
+
+
+class Changing(_Link):
+    """What a scale or swap is at: words for the person who waits."""
+
+    step: str
+
+
+class Changed(_Link):
+    """A scale or swap is done; `was` and `now` are numbers of workers or predictors."""
+
+    what: str
+    """workers or predictor."""
+    was: str
+    now: str
+    notes: list[str]
+
+
+ToControl = Reload | Scale | Swap
+FromControl = Reloaded | NotDone | Changing | Changed
+ToSupervisor = Progress | Fatal | Table | Changing | Changed | NotDone
+FromSupervisor = Start | Stop | Children | Cameras | Scale | Swap
 
 
 # ---- capture or gateway -> pool, over the pool's listening socket ----------------------------
@@ -265,11 +291,32 @@ class Leases(_Link):
     leases: list[Lease]
 
 
+class Try(_Link):
+    """Predict on a borrowed frame, publish nothing, and answer Tried."""
+
+    lease: Lease
+
+
+class Tried(_Link):
+    """The frame is not read any more. `error` is the kind of error it was; empty: a result."""
+
+    error: str = ""
+    message: str = ""
+
+
+class WorkerStep(_Link):
+    """What a worker that is not ready yet does now, in words."""
+
+    step: str
+
+
 class WorkerReady(_Link):
     model: str
     stateful: bool
     most: int = 1
     """Frames that one call of the predictor takes."""
+    files: list[str] = []
+    """The predictor's file and those beside it that it has loaded."""
 
 
 class WorkerFailed(_Link):
@@ -292,8 +339,8 @@ class Notice(_Link):
     message: str
 
 
-ToWorker = Start | Stop | Attach | Detach | Lease | Leases
-FromWorker = WorkerReady | WorkerFailed | Returned | Notice | Progress
+ToWorker = Start | Stop | Attach | Detach | Lease | Leases | Try
+FromWorker = WorkerReady | WorkerFailed | WorkerStep | Tried | Returned | Notice | Progress
 
 
 # ---- worker -> pool, over ZeroMQ -------------------------------------------------------------

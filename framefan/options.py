@@ -136,7 +136,7 @@ class Options:
         float | None, _flag("Stop by itself after so long.", _HOW, metavar="SECONDS")
     ] = None
     reload: Annotated[
-        bool | None, _flag("Load the predictor anew when its file changes.", _HOW, show=False)
+        bool | None, _flag("Swap the predictor for itself whenever its file changes.", _WHAT)
     ] = None
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,

@@ -206,6 +206,7 @@ class _Reading(threading.Thread):
 def show(name: str, as_json: bool) -> int:
     """Have the run of that name reload, and print what it did. Raises FramefanError."""
     done = ask(name, Reload(), _ANSWER_S)
+    assert isinstance(done, Reloaded)
     if as_json:
         facts = {key: getattr(done, key) for key in done.__struct_fields__}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts)).decode() + "\n")

@@ -61,6 +61,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     circuit_within_s: float = 60.0
     circuit_retry_s: float = 60.0
     """How long it is left out before one frame is tried."""
+    worker_memory_bytes: int = 4 << 30
+    """A worker that has more, without shared memory, is replaced; 0: none is."""
     no_progress_s: float = 15.0
     """A gateway or pool without progress for this long is killed."""
     restarts: int = 5

@@ -26,6 +26,7 @@ import msgspec
 
 from framefan import clock, listen, logs, processes
 from framefan.announce import announce
+from framefan.changes import Changes, followed
 from framefan.control import CONTROL, Control
 from framefan.errors import (
     BY_EXIT_CODE,
@@ -36,7 +37,18 @@ from framefan.errors import (
     LinkGarbled,
     RunError,
 )
-from framefan.messages import Cameras, Children, Fatal, Progress, Table
+from framefan.messages import (
+    Cameras,
+    Changed,
+    Changing,
+    Children,
+    Fatal,
+    NotDone,
+    Progress,
+    Scale,
+    Swap,
+    Table,
+)
 from framefan.posts import Tree
 from framefan.reload import STOPPING, Reloads
 from framefan.rundir import RunDir
@@ -48,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from framefan.configure import Invocation
+    from framefan.control import Client
     from framefan.posts import Post
     from framefan.records import StateRecord
     from framefan.reload import Plan
@@ -79,7 +92,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals, selectors.EVENT_READ, lambda: None)
         self._reloads = reloads(self._follow)
-        self._control = Control(settings.path(CONTROL), self._selector, self._reloads.ask)
+        self._control = Control(settings.path(CONTROL), self._selector, self._asked)
+        self._changes = Changes(self._change)
         self._code: int | None = None
         self._error: FramefanError | None = None
         self._untold = False
@@ -190,6 +204,20 @@ class Supervisor:
                 children = [post.watch.facts(now) for post in self._tree]
                 self._untold = not pool.link.offer(Children(os.getpid(), self._url, children))
 
+    # ---- what a person asks for --------------------------------------------------------------
+
+    def _asked(self, client: Client) -> None:
+        if isinstance(client.request, Scale | Swap):
+            self._changes.ask(client, client.request)
+        else:
+            self._reloads.ask(client)
+
+    def _change(self, request: Scale | Swap) -> bool:
+        pool = self._tree.pool.child
+        with contextlib.suppress(LinkClosed):  # its death is read from the link
+            return pool is not None and pool.link.offer(request)
+        return False
+
     # ---- cameras that come, change and go ----------------------------------------------------
 
     def _follow(self, plan: Plan, new: Settings) -> None:
@@ -244,6 +272,11 @@ class Supervisor:
                 if all_ended and self._code is None and self._knows_all(state):
                     logs.info("stopping: every source has ended")
                     self._code = EXIT_OK
+            case Changed():
+                self._settings = followed(self._settings, message)
+                self._changes.heard(message)
+            case Changing() | NotDone():
+                self._changes.heard(message)
             case Fatal():
                 self._fatal(post, message)
 
@@ -298,6 +331,8 @@ class Supervisor:
         if not reason:
             reason = "decoder_died" if post.stage is processes.CAPTURE else "unknown"
         ending = self._bury(post)
+        if post is self._tree.pool:
+            self._changes.pool_died()
         if post.watch.alive and self._code is None:
             wait = post.watch.died(clock.now(), reason, post.verdict)
             logs.error(f"{post.watch.title} died: {ending}; starts again in {wait:.1f} s")

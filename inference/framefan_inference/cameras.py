@@ -269,7 +269,7 @@ class Camera:
                 by[cause] = count
         facts.superseded_by = dict(by)
         facts.superseded = by.total()
-        facts.waiting = len(queue.waiting)
+        facts.waiting = queue.waits
         facts.leased = facts.next_seq = queue.next_seq
         facts.results = sequencer.left["results"]
         facts.errors = sequencer.left["errors"]

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from framefan import clock, logs
 from framefan.errors import LinkClosed, LinkError, LinkGarbled
-from framefan.messages import Attach, Free, HelloCapture, Ready, RingMade, SourceStatus, Welcome
+from framefan.messages import (
+    Attach,
+    Free,
+    HelloCapture,
+    Ready,
+    RingMade,
+    Slots,
+    SourceStatus,
+    Welcome,
+)
 from framefan_inference.cameras import Camera
 from framefan_inference.rings import Rings
 from framefan_inference.schedule import Frame
@@ -164,7 +173,7 @@ class Captures:
         """Tell which cameras stall; answers when the next one may, unless its frames come."""
         due = math.inf
         for name, camera in self.cameras.items():
-            waiting = len(self._pool.ledger.schedule.cameras[name].waiting)
+            waiting = self._pool.ledger.schedule.cameras[name].waits
             self._pool.status(camera.tick(now, waiting))
             if now < camera.stalls_at < due:
                 due = camera.stalls_at
@@ -196,6 +205,13 @@ class Captures:
             if link and self.rings.is_current(camera, ring):
                 with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                     link.send(Free(ring, [slot]))
+
+    def resize(self, slots: int) -> None:
+        """So many slots are wanted now; a camera that has more keeps them."""
+        for name, camera in self.cameras.items():
+            if camera.link and self.rings.slots(name) < slots:
+                with contextlib.suppress(LinkClosed):  # its end is read elsewhere
+                    camera.link.send(Slots(slots))
 
     def _orphan(self, camera: Camera) -> None:
         """Nobody fills the camera's rings any more."""

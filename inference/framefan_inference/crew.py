@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from framefan import clock, logs
 from framefan.errors import LinkClosed, LinkError
-from framefan.messages import Fatal, Notice, Returned, WorkerFailed, WorkerReady
+from framefan.messages import Fatal, Notice, Returned, Tried, WorkerFailed, WorkerReady, WorkerStep
 from framefan_inference import sequencer as sequencing
+from framefan_inference.changes import Changes, lowest_free
 from framefan_inference.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from framefan.records import WorkerFacts
+    from framefan.settings import Settings
     from framefan_inference.pool import Pool
     from framefan_inference.rings import Ring
     from framefan_inference.schedule import Grant
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 _HANGS = "no answer within the predict deadline"
 _SLOW_START = "not ready within the start deadline"
 _AT_STOP = "killed at stop"
+_STAYS = "did not end when it was retired"
+_DISMISSED = "not needed any more"
 
 
 class Crew:
@@ -36,38 +40,55 @@ class Crew:
         self._pool = pool
         settings = pool.settings
         self._workers = {n: Worker(n, settings) for n in range(1, settings.workers + 1)}
+        self._leased: dict[int, Worker] = {}
+        """By lease, until its seq has left: the worker may have gone by then."""
         self._been_ready = False
+        self.changes = Changes(pool, self)
 
-    def __getitem__(self, number: int) -> Worker:
-        return self._workers[number]
+    @property
+    def regular(self) -> list[Worker]:
+        """Those that fill the run's places: neither on trial nor retiring."""
+        return [each for each in self._workers.values() if not (each.on_trial or each.retires)]
+
+    def has(self, worker: Worker) -> bool:
+        return self._workers.get(worker.number) is worker
 
     # ---- life -------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start_all(self) -> None:
         for worker in self._workers.values():
-            self._start(worker)
+            self.start(worker)
 
-    def _start(self, worker: Worker) -> None:
+    def start(self, worker: Worker) -> None:
         try:
             child = worker.start()
         except OSError as error:
             worker.not_born(error)
+            if worker.on_trial:
+                self._remove(worker, worker.facts.reason)
             return
         self._pool.loop.watch(child.link.fileno(), partial(self._listen, worker))
 
     def tend(self, now: float) -> None:
         """What is due by the clock: starts, and the ends of workers that hang."""
-        for worker in self._workers.values():
+        for worker in list(self._workers.values()):
             if worker.deadline is None or now < worker.deadline:
                 continue
             if worker.child is None:
                 if not self._pool.stopping:
-                    self._start(worker)
+                    self.start(worker)
                 else:
                     worker.deadline = None
             elif worker.hangs(now):
-                slow = worker.facts.state == "starting"
-                self._bury(worker, _SLOW_START if slow else _HANGS)
+                self._bury(worker, self._overdue(worker))
+        self.changes.tick(now)
+
+    def _overdue(self, worker: Worker) -> str:
+        """What a worker that hangs is to be told of."""
+        if worker.facts.state == "starting":
+            return _SLOW_START
+        retired = worker.retires and not self._pool.ledger.schedule.has_lease(worker.number)
+        return _STAYS if retired else _HANGS
 
     def _bury(self, worker: Worker, reason: str = "") -> None:
         """A worker is dead or must be: kill, wait, then take back what it had."""
@@ -77,22 +98,72 @@ class Crew:
         in_hand = () if self._pool.stopping else ledger.schedule.in_hand(worker.number)
         ending = worker.bury(reason, excused=bool(in_hand) and ledger.circuits.counts)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
-        captures.free(ledger.worker_down(worker.number, cause, clock.now()))
-        self._pool.blame(in_hand, clock.now())
-        captures.collect()
-        if not self._pool.stopping:
+        if worker.retires and not ledger.schedule.has_lease(worker.number):
+            ledger.worker_left(worker.number)
+        else:
+            captures.free(ledger.worker_down(worker.number, cause, clock.now()))
+            self._pool.blame(in_hand, clock.now())
+            captures.collect()
+        if worker.on_trial or worker.retires:
+            self._remove(worker, ending)
+        elif not self._pool.stopping:
             self._pool.status(worker.status(worker.facts.state, "died", ending))
+
+    # ---- places -----------------------------------------------------------------------------
+
+    def hire(self, settings: Settings) -> Worker:
+        """A worker on trial, not started yet."""
+        worker = Worker(lowest_free(self._workers), settings)
+        worker.on_trial = True
+        self._workers[worker.number] = worker
+        return worker
+
+    def join(self, worker: Worker) -> None:
+        """A worker that is ready gets frames from now on."""
+        worker.on_trial = False
+        schedule = self._pool.ledger.schedule
+        schedule.stateful = worker.stateful
+        if not self._pool.stopping:
+            schedule.worker_up(worker.number, worker.most)
+
+    def withdraw(self, worker: Worker) -> None:
+        """It gets no more frames."""
+        self._pool.ledger.schedule.retire(worker.number)
+        worker.retires = True
+
+    def retire(self, worker: Worker) -> None:
+        """One that was withdrawn finishes what it has, and goes."""
+        if worker.child is None:
+            self._remove(worker, "")
+        elif worker.facts.state == "starting":  # it hears nothing before it is set up
+            self._bury(worker, _DISMISSED)
+        else:
+            worker.retire()
+
+    def dismiss(self, worker: Worker) -> None:
+        """End one that is on trial, if it is still there."""
+        if self.has(worker) and worker.child:
+            self._bury(worker, _DISMISSED)
+
+    def _remove(self, worker: Worker, ending: str) -> None:
+        if not self.has(worker):
+            return
+        del self._workers[worker.number]
+        if worker.retires and not self._pool.stopping:
+            self._pool.status(worker.status("retired", "", ending))
+        self._pool.tables.due = clock.now()
+        self.changes.ended(worker, ending)
 
     def stop(self) -> None:
         """They may finish the frame in hand."""
-        for worker in self._workers.values():
+        for worker in list(self._workers.values()):
             starting = worker.facts.state == "starting"
             worker.stop()
             if starting:  # it hears nothing before its predictor is set up, and has no frame
                 self._bury(worker, _AT_STOP)
 
     def kill(self) -> None:
-        for worker in self._workers.values():
+        for worker in list(self._workers.values()):
             if worker.child:
                 self._bury(worker, _AT_STOP)
 
@@ -114,11 +185,16 @@ class Crew:
         match message:
             case Returned(lease):
                 self._returned(worker, lease)
-            case WorkerReady(model, stateful, most):
-                self._ready(worker, model, stateful, most)
+            case WorkerReady():
+                self._ready(worker, message)
+            case WorkerStep(step):
+                worker.step = step
+                self.changes.step(worker)
+            case Tried():
+                self.changes.tried(worker, message)
             case WorkerFailed(code, what, why, fix):
-                worker.failure = f"{what}: {why}"
-                if not self._been_ready:
+                worker.failed = message
+                if not self._been_ready and not worker.on_trial:
                     self._pool.send_supervisor(Fatal(code, what, why, fix))
             case Notice(kind, text):
                 self._pool.status(worker.status("notice", kind, text))
@@ -130,13 +206,16 @@ class Crew:
             self._pool.captures.free([freed])
             self._pool.captures.collect()
 
-    def _ready(self, worker: Worker, model: str, stateful: bool, most: int) -> None:
-        worker.ready(model)
-        logs.info("worker ready", worker=worker.number, predictor=model)
-        schedule = self._pool.ledger.schedule
-        schedule.stateful = stateful
-        if not self._pool.stopping:
-            schedule.worker_up(worker.number, most)
+    def _ready(self, worker: Worker, message: WorkerReady) -> None:
+        worker.ready(message.model)
+        worker.stateful, worker.most, worker.files = message.stateful, message.most, message.files
+        logs.info("worker ready", worker=worker.number, predictor=message.model)
+        if worker.on_trial:
+            self.changes.ready(worker)
+            return
+        if not worker.retires:
+            self.join(worker)
+            self.changes.loaded(worker)
         if worker.facts.restarts:
             self._pool.status(worker.status("ready", "restarted"))
         self._been_ready = True
@@ -146,8 +225,18 @@ class Crew:
 
     def lease(self, number: int, grants: Sequence[tuple[Grant, Ring]]) -> None:
         """The frames of one call."""
+        worker = self._workers[number]
+        for grant, _ in grants:
+            self._leased[grant.lease] = worker
         with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-            self._workers[number].lease(*grants)
+            worker.lease(*grants)
+
+    def predicted(self, grant: Grant, kind: str, started_at: float, finished_at: float) -> None:
+        self._leased[grant.lease].predicted(kind, started_at, finished_at)
+
+    def model_of(self, grant: Grant) -> str:
+        """Of the worker that had the lease, whose seq leaves now."""
+        return self._leased.pop(grant.lease).facts.model
 
     def detach(self, camera: str, ring: int) -> None:
         """No lease on this ring will follow."""
@@ -155,4 +244,4 @@ class Crew:
             worker.detach(camera, ring)
 
     def measure(self, now: float) -> list[WorkerFacts]:
-        return [worker.measure(now) for worker in self._workers.values()]
+        return [worker.measure(now) for _, worker in sorted(self._workers.items())]

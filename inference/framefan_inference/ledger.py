@@ -152,6 +152,22 @@ class Ledger:
             freed += self.schedule.supersede(camera, CIRCUIT)
         return freed
 
+    def worker_left(self, worker: int) -> None:
+        """A worker that retired has ended by itself and had given back all it was leased.
+
+        What it published before is on its way, so its seqs keep the time their return gave them.
+        """
+        had = self.schedule.worker_down(worker)
+        assert not had, "it had a lease"
+
+    def borrow(self) -> tuple[str, Frame] | None:
+        """A frame to try a predictor on: it gets no seq, and counts as waiting."""
+        return self.schedule.borrow()
+
+    def give_back(self, camera: str) -> list[Freed]:
+        """Nobody reads the borrowed frame any more; answers its slot if it is superseded."""
+        return self.schedule.give_back(camera)
+
     def release(self, now: float) -> list[Entry]:
         """Every seq that leaves now, in order within its camera."""
         if now < self._due:

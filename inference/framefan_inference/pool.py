@@ -29,7 +29,9 @@ from framefan.messages import (
     HelloCapture,
     HelloGateway,
     Progress,
+    Scale,
     Stop,
+    Swap,
     Table,
     ToPool,
 )
@@ -96,7 +98,7 @@ class Pool:
 
     def run(self) -> None:
         """Until told to stop and the workers are gone; raises LinkClosed with the supervisor."""
-        self.crew.start()
+        self.crew.start_all()
         for message in self._parent.early:
             self._obey(message)
         now, lease_due = clock.now(), math.inf
@@ -137,6 +139,10 @@ class Pool:
                 self._stop()
             case Cameras(cameras):
                 self.captures.reload(cameras)
+            case Scale(workers):
+                self.crew.changes.scale(workers)
+            case Swap(predictor):
+                self.crew.changes.swap(predictor)
             case Children():
                 self.tables.children = message
                 self.captures.heard_of(message)
@@ -214,7 +220,10 @@ class Pool:
 
     def _assign(self, now: float) -> float:
         """Lease what can be leased; answers when a worker has waited for company long enough."""
-        if self.stopping or not self._may_begin:
+        if self.stopping:
+            return math.inf
+        self.crew.changes.borrow()
+        if not self._may_begin:
             return math.inf
         rings = self.captures.rings
         for worker, grants in groupby(self.ledger.assign(now), attrgetter("worker")):
@@ -238,11 +247,11 @@ class Pool:
             grant = self.ledger.outcome(outcome, now)
             if grant:
                 times = outcome.started_at, outcome.finished_at
-                self.crew[grant.worker].predicted(outcome.kind, *times)
+                self.crew.predicted(grant, outcome.kind, *times)
 
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
-            model = self.crew[entry.grant.worker].facts.model
+            model = self.crew.model_of(entry.grant)
             if self.tracking:
                 entry.outcome = self.tracking.outcome(entry.grant, model, entry.outcome)
             self.publisher.outcome(entry, model, now)

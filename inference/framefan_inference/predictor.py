@@ -264,6 +264,27 @@ def _onnx(target: str) -> Predictor:
     return Predictor(Path(options.path).stem, OnnxDetector(options))
 
 
+def files(reference: str) -> list[str]:
+    """The file that a reference names, and those of its folder and below that are loaded by now.
+
+    Nothing for a built-in, which is ours. What is installed there (site-packages) is left out.
+    """
+    module_name, colon, _ = reference.rpartition(":")
+    named = Path(module_name).stem if module_name.endswith(".py") else module_name
+    main = getattr(sys.modules.get(named), "__file__", None) if colon else None
+    if main is None:
+        return []
+    folder = Path(main).absolute().parent
+    loaded = [getattr(each, "__file__", None) for each in list(sys.modules.values())]
+    paths = {Path(each).absolute() for each in loaded if isinstance(each, str)}
+    near = {
+        str(path)
+        for path in paths
+        if path.suffix == ".py" and folder in path.parents and "site-packages" not in path.parts
+    }
+    return sorted(near)
+
+
 def _is_candidate(name: str, value: Any) -> bool:
     return not name.startswith("_") and (inspect.isfunction(value) or inspect.isclass(value))
 

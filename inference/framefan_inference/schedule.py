@@ -16,7 +16,12 @@
    they share alike. Only the last idle one may wait for company (window.py), because who comes
    while another is idle finds that one. A camera that must go alone gets a call of its own, and
    nobody waits for company meanwhile. A worker is idle again when all its leases are back.
-6. A removed camera gets no more grants: what waits is superseded at once. When its last lease is
+6. A worker that retires gets no more grants and keeps those it has. A stateful camera moves on
+   when its frame there is back, so that it is never in two workers at once.
+7. A frame can be borrowed: it is shown to a predictor on trial, gets no seq and still counts as
+   waiting. It comes back to the front, unless a newer one of its camera went first; in `every` none
+   does, as the camera stands still meanwhile.
+8. A removed camera gets no more grants: what waits is superseded at once. When its last lease is
    back it is parked, out of everybody's way; if it returns, its queue goes on where it was.
 
 Slots are only numbers here. Nothing in this module reads a clock, a socket or a frame.
@@ -89,6 +94,15 @@ class CameraQueue:
         self.in_flight = 0
         self.served = 0
         self.pinned: int | None = None
+        self.lent: Frame | None = None
+        """Borrowed from the front: it counts as waiting and cannot be granted."""
+        self.overtaken = ""
+        """Why the lent frame is superseded when it comes back; empty: it is not."""
+
+    @property
+    def waits(self) -> int:
+        """Frames that are neither leased nor superseded, the lent one included."""
+        return len(self.waiting) + (self.lent is not None)
 
 
 class Schedule:
@@ -151,6 +165,7 @@ class Schedule:
     def remove(self, camera: str) -> list[Freed]:
         """No frame of the camera comes any more; answers the slots of those that wait."""
         self.window.forget(camera)
+        self.cameras[camera].overtaken = REMOVED
         return self.supersede(camera, REMOVED)
 
     def park(self, camera: str) -> CameraQueue:
@@ -168,16 +183,20 @@ class Schedule:
         if self.stateful:
             self._rebalance(worker)
 
-    def worker_down(self, worker: int) -> list[Grant]:
-        """A worker is known to be dead, or takes no more frames. Answers the leases it still had.
-
-        Their slots may be freed only because its process is known to have ended.
-        """
+    def retire(self, worker: int) -> None:
+        """A worker gets no more grants. What it has is its own until it returns it or is down."""
         self._up.pop(worker, None)
         self._idle.pop(worker, None)
         for queue in self.cameras.values():
             if queue.pinned == worker:
                 queue.pinned = None
+
+    def worker_down(self, worker: int) -> list[Grant]:
+        """A worker is known to be dead. Answers the leases it still had.
+
+        Their slots may be freed only because its process is known to have ended.
+        """
+        self.retire(worker)
         mine = [grant for grant in self._grants.values() if grant.worker == worker]
         for grant in mine:
             self._settle(grant)
@@ -192,6 +211,31 @@ class Schedule:
         if worker in self._up and not self._out[worker]:
             self._idle[worker] = None
         return grant
+
+    def borrow(self) -> tuple[str, Frame] | None:
+        """The oldest waiting frame of a camera; of a `live` one if there is any, as it can pass on.
+
+        Until `give_back` its slot is nobody else's.
+        """
+        rows = [(queue.mode != "live", name) for name, queue in self.cameras.items()]
+        for _, name in sorted(rows):
+            queue = self.cameras[name]
+            if queue.waiting and queue.lent is None:
+                queue.lent, queue.overtaken = queue.waiting.popleft(), ""
+                return name, queue.lent
+        return None
+
+    def give_back(self, camera: str) -> list[Freed]:
+        """Nobody reads the borrowed frame any more; answers its slot if the frame is superseded."""
+        queue = self.cameras[camera]
+        frame, queue.lent = queue.lent, None
+        assert frame is not None
+        newer = NEWER if queue.mode == "live" and queue.waiting else ""
+        if cause := queue.overtaken or newer:
+            queue.superseded_by[cause] += 1
+            return [Freed(camera, frame.ring, frame.slot)]
+        queue.waiting.appendleft(frame)
+        return []
 
     # ---- decisions --------------------------------------------------------------------------
 
@@ -268,7 +312,7 @@ class Schedule:
         """The camera whose turn it is among those that have a frame and may use an idle worker."""
         best: tuple[tuple[int, int], str, CameraQueue, int] | None = None
         for name, queue in self.cameras.items():
-            if not queue.waiting:
+            if not queue.waiting or (queue.lent is not None and queue.mode == "every"):
                 continue
             rank = (queue.in_flight, queue.served)
             if best is not None and rank >= best[0]:
@@ -282,6 +326,8 @@ class Schedule:
         if not self.stateful:
             return next(iter(self._idle))
         if queue.pinned is None:
+            if queue.in_flight or not self._up:
+                return None  # its last frame is still in a worker that retires
             queue.pinned = min(self._up, key=lambda worker: (self._pins(worker), worker))
         is_free = queue.pinned in self._idle and queue.pinned not in self._held
         return queue.pinned if is_free else None
@@ -294,6 +340,8 @@ class Schedule:
         queue.in_flight += 1
         queue.served = self._turns
         self._out[worker] += 1
+        if queue.lent is not None:
+            queue.overtaken = queue.overtaken or NEWER
         self._grants[grant.lease] = grant
         return grant
 
@@ -325,7 +373,10 @@ class Schedule:
 
     def uses(self, camera: str, ring: int) -> bool:
         """Whether a waiting or leased frame still stands in this ring."""
-        return any(frame.ring == ring for frame in self.cameras[camera].waiting) or any(
+        queue = self.cameras[camera]
+        if queue.lent is not None and queue.lent.ring == ring:
+            return True
+        return any(frame.ring == ring for frame in queue.waiting) or any(
             grant.camera == camera and grant.frame.ring == ring for grant in self._grants.values()
         )
 
@@ -333,12 +384,15 @@ class Schedule:
         """Cameras of which the worker has a frame."""
         return {grant.camera for grant in self._grants.values() if grant.worker == worker}
 
+    def has_lease(self, worker: int) -> bool:
+        return any(grant.worker == worker for grant in self._grants.values())
+
     def slots_out(self, camera: str) -> int:
         """Slots that capture has handed over and not got back."""
         queue = self.cameras[camera]
-        return len(queue.waiting) + queue.in_flight
+        return queue.waits + queue.in_flight
 
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing is leased."""
-        return not self._grants and not any(queue.waiting for queue in self.cameras.values())
+        return not self._grants and not any(queue.waits for queue in self.cameras.values())

@@ -38,11 +38,15 @@ from framefan.messages import (
     Returned,
     Stop,
     ToWorker,
+    Tried,
+    Try,
     WorkerFailed,
     WorkerOutcome,
     WorkerReady,
+    WorkerStep,
 )
 from framefan.processes import Parent, settle
+from framefan.records import PredictError
 from framefan.ring import RingReader
 from framefan_inference import predictor as predictors
 from framefan_inference import results, threads
@@ -56,6 +60,9 @@ DUMP_SIGNAL = signal.SIGUSR2
 """The pool sends it to a worker that hangs: every thread's stack goes to stderr, from C, so that
 it works even where C code holds the interpreter's lock."""
 Answer = tuple[results.Kind, bytes]
+LOADING = "loading"
+WARMING_UP = "warming up"
+"""What a worker that is not ready yet says it is at: importing, or in the predictor's setup."""
 _UNHELD = 2  # references to an array that only this module holds: its name and getrefcount's own
 
 
@@ -89,6 +96,8 @@ class Worker:
                 self._serve(message)
             case Leases(leases):
                 self._serve_together(leases)
+            case Try(lease):
+                self._try(lease)
             case Attach(camera, ring, slots, slot_bytes):
                 fd = self._link.take_fd()
                 self._rings[camera, ring] = RingReader(fd, ring, slots, slot_bytes)
@@ -99,14 +108,28 @@ class Worker:
 
     def _serve(self, lease: Lease, since: float | None = None) -> None:
         """`since`: when the call began that this frame was in before."""
-        base = self._base(lease)
         started = clock.now()
+        answer, finished = self._answer(lease)
+        self._finish(lease, answer, started if since is None else since, finished)
+
+    def _try(self, lease: Lease) -> None:
+        """The self-test: as with a lease, but only the pool hears what came of it."""
+        (kind, payload), _ = self._answer(lease)
+        if kind == "error":
+            error = msgspec.msgpack.decode(payload, type=PredictError)
+            self._link.send(Tried(error.kind, error.message))
+        else:
+            self._link.send(Tried())
+
+    def _answer(self, lease: Lease) -> tuple[Answer, float]:
+        """Kind and payload, and when predict was done. Nobody reads the slot after this."""
+        base = self._base(lease)
         kind, payload = self._predict(lease, base)
         finished = clock.now()
         if not self._copies and self._is_held(base):
             self._copies = True
             kind, payload = "error", self._tell_held()
-        self._finish(lease, (kind, payload), started if since is None else since, finished)
+        return (kind, payload), finished
 
     def _base(self, lease: Lease) -> Any:
         reader = self._rings[lease.camera, lease.ring]
@@ -240,7 +263,9 @@ class Outcomes:
 def _set_up(parent: Parent) -> Predictor:
     """Load the predictor and have it set itself up. Raises FramefanError."""
     reference = parent.settings.predictor
+    parent.link.send(WorkerStep(LOADING))
     predictor = predictors.load(reference)
+    parent.link.send(WorkerStep(WARMING_UP))
     try:
         uses_device = predictor.setup(parent.settings.device)
         _ = predictor.max_batch  # asked again later; here its fault ends the start
@@ -266,6 +291,7 @@ def main() -> None:
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
     threads.limit(parent.settings.workers)
+    sys.dont_write_bytecode = True  # its times are whole seconds: an edit within one is missed
     outcomes = Outcomes(parent.settings)
     try:
         predictor = _set_up(parent)
@@ -278,7 +304,9 @@ def main() -> None:
     if not outcomes.wait_for_subscriber(parent.settings.limits.worker_start_s):
         raise SystemExit("the pool never subscribed to this worker's outcomes")
     try:
-        parent.link.send(WorkerReady(predictor.model, predictor.stateful, predictor.max_batch))
+        files = predictors.files(parent.settings.predictor)
+        facts = predictor.model, predictor.stateful, predictor.max_batch, files
+        parent.link.send(WorkerReady(*facts))
         Worker(parent, predictor, outcomes).run()
         predictor.close()
     except LinkClosed:

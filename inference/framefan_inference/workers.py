@@ -19,16 +19,18 @@ from typing import TYPE_CHECKING
 
 from framefan import clock, logs, processes
 from framefan.errors import LinkClosed
-from framefan.messages import Detach, FromWorker, Lease, Leases, Stop
+from framefan.messages import Detach, FromWorker, Lease, Leases, Stop, Try, WorkerFailed
 from framefan.records import StatusRecord, WorkerFacts
 from framefan.restart import RestartPolicy
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
     from framefan_inference.rings import Ring
-    from framefan_inference.schedule import Grant
+    from framefan_inference.schedule import Frame, Grant
 
 DUMP_SIGNAL = signal.SIGUSR2
+LEAVE_S = 5.0
+"""What a worker that retires and has no frame gets for its predictor's close()."""
 DUMP_S = 0.3
 """How long a worker that hangs gets to write its stacks before it is killed."""
 EXIT_S = 0.1
@@ -41,13 +43,22 @@ class Worker:
     def __init__(self, number: int, settings: Settings) -> None:
         self.number = number
         self.facts = WorkerFacts(id=number, predictor=settings.predictor)
-        self._settings = settings
+        self.settings = settings
         self._policy = RestartPolicy(settings.limits)
         self.child: processes.Child | None = None
         self.deadline: float | None = None
         """When it counts as hanging, or, while it has no process, when to start one."""
-        self.failure = ""
+        self.failed: WorkerFailed | None = None
         """Why this process could not set up its predictor, as it said itself."""
+        self.step = ""
+        """What it is at before it is ready, as it said itself."""
+        self.on_trial = False
+        """It is not leased to yet, and is not started again if it ends."""
+        self.retires = False
+        """It finishes what it has, and its place goes with it."""
+        self.stateful = False
+        self.most = 1
+        self.files: list[str] = []
         self._dumped = False
         self._attached: set[tuple[str, int]] = set()
         self._in_hand = 0
@@ -59,11 +70,12 @@ class Worker:
     def start(self) -> processes.Child:
         self._attached.clear()
         self._dumped = False
-        self.failure = ""
-        self.child = processes.Child(processes.WORKER, str(self.number), self._settings, FromWorker)
+        self.failed = None
+        self.step = ""
+        self.child = processes.Child(processes.WORKER, str(self.number), self.settings, FromWorker)
         self.facts.pid = self.child.pid
         self.facts.state = "starting"
-        self.deadline = clock.now() + self._settings.limits.worker_start_s
+        self.deadline = clock.now() + self.settings.limits.worker_start_s
         return self.child
 
     def ready(self, model: str) -> None:
@@ -94,7 +106,7 @@ class Worker:
                 self.child.process.wait(EXIT_S)
         self.child.kill()
         asked = self.facts.state == "stopping"
-        ending = reason or self.failure or _explained(self.child.ending)
+        ending = reason or _said(self.failed) or _explained(self.child.ending)
         self.child = None
         self._died(ending, asked, excused)
         return ending
@@ -131,14 +143,27 @@ class Worker:
         self._dumped = False
         self._in_hand = len(grants)
         self.facts.state = "busy"
-        self.deadline = clock.now() + self._settings.limits.predict_s  # also if it cannot be sent
-        for grant, ring in grants:
-            key = (grant.camera, grant.frame.ring)
-            if key not in self._attached:
-                self.child.link.send(ring.attach, ring.fd)
-                self._attached.add(key)
-        leases = [_lease(grant) for grant, _ in grants]
+        self.deadline = clock.now() + self.settings.limits.predict_s  # also if it cannot be sent
+        for _, ring in grants:
+            self._attach(ring)
+        leases = [_lease(each.lease, each.camera, each.seq, each.frame) for each, _ in grants]
         self.child.link.send(leases[0] if len(leases) == 1 else Leases(leases))
+
+    def try_on(self, camera: str, frame: Frame, ring: Ring) -> None:
+        """Have it predict on a borrowed frame. Raises LinkClosed."""
+        assert self.child is not None
+        self._dumped = False
+        self.step = "self-test"
+        self.deadline = clock.now() + self.settings.limits.predict_s
+        self._attach(ring)
+        self.child.link.send(Try(_lease(0, camera, -1, frame)))
+
+    def _attach(self, ring: Ring) -> None:
+        assert self.child is not None
+        key = (ring.attach.camera, ring.attach.ring)
+        if key not in self._attached:
+            self.child.link.send(ring.attach, ring.fd)
+            self._attached.add(key)
 
     def returned(self) -> None:
         self._in_hand -= 1
@@ -146,7 +171,20 @@ class Worker:
             return
         if self.facts.state == "busy":
             self.facts.state = "ready"
-        self.deadline = None
+        self.deadline = clock.now() + LEAVE_S if self.retires else None
+
+    def retire(self) -> None:
+        """It finishes the frame in hand, and is not started again."""
+        self.retires = True
+        if self.deadline is None:
+            self.deadline = clock.now() + LEAVE_S
+        self.stop()
+
+    def start_now(self) -> None:
+        """One that waits for its next start, or has failed, begins anew."""
+        if self.child is None:
+            self._policy = RestartPolicy(self.settings.limits)
+            self.deadline = clock.now()
 
     def predicted(self, kind: str, started_at: float, finished_at: float) -> None:
         """An outcome; those of one call share its time, which counts once."""
@@ -183,20 +221,23 @@ class Worker:
         return self.facts
 
 
+def _said(failed: WorkerFailed | None) -> str:
+    return f"{failed.what}: {failed.why}" if failed else ""
+
+
 def _explained(ending: str) -> str:
     if "SIGABRT" in ending:
         return f"{ending}: did predict call cv2.imshow, which needs a display?"
     return ending
 
 
-def _lease(grant: Grant) -> Lease:
-    frame = grant.frame
+def _lease(lease: int, camera: str, seq: int, frame: Frame) -> Lease:
     return Lease(
-        lease=grant.lease,
-        camera=grant.camera,
+        lease=lease,
+        camera=camera,
         ring=frame.ring,
         slot=frame.slot,
-        seq=grant.seq,
+        seq=seq,
         frame=frame.frame,
         captured_at=frame.captured_at,
         ts=frame.ts,

@@ -206,7 +206,7 @@ def test_predictors() -> None:
     assert settings(predictor="pkg.mod:Name").predictor == "pkg.mod:Name"
 
 
-@pytest.mark.parametrize("option", ["reload", "publish"])
+@pytest.mark.parametrize("option", ["publish"])
 def test_what_is_not_there_yet_is_refused_never_ignored(option: str) -> None:
     refuse(2, f"--{option}", "later", **{option: "x" if option == "publish" else True})
 
@@ -275,7 +275,7 @@ def test_only_what_can_be_used_is_listed_as_known() -> None:
         settings(config=touch("f.toml", "x = 1"))
     listed = raised.value.why.removeprefix("known: ").split(", ")
     assert {"workers", "sources", "limits", "camera"} < set(listed)
-    assert not {"reload", "publish"} & set(listed)
+    assert not {"publish"} & set(listed)
 
 
 def test_a_configuration_that_is_not_there_or_no_text() -> None:

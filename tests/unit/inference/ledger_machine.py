@@ -127,6 +127,7 @@ class LedgerMachine(LedgerWorld):
         for each in camera.waiting:
             camera.freed(each.ring, each.slot)
         camera.waiting = []
+        camera.overtaken = REMOVED
         camera.is_removed = True
         self.park_settled()
 
@@ -134,7 +135,7 @@ class LedgerMachine(LedgerWorld):
         for name, camera in self.cameras.items():
             if camera.is_removed and not camera.account:
                 leased = any(grant.camera == name for grant in self.leased.values())
-                settled = not leased and camera.left == camera.count["leased"]
+                settled = not leased and not camera.lent and camera.left == camera.count["leased"]
                 assert self.ledger.is_settled(name) == settled
                 if settled:
                     camera.account = self.ledger.park(name)
@@ -174,6 +175,8 @@ class LedgerMachine(LedgerWorld):
             assert grant.seq == camera.count["leased"], "a seq was skipped or given twice"
             assert grant.lease not in self.leased
             camera.count["leased"] += 1
+            assert not camera.stands, "a camera whose frame is lent was passed over it"
+            camera.overtaken = camera.overtaken or NEWER
             self.turns += 1
             camera.turn = self.turns
             call.append(grant)
@@ -181,6 +184,41 @@ class LedgerMachine(LedgerWorld):
             self.leased[grant.lease] = self.unreported[grant.lease] = grant
             self.all_leases.append(grant)
         self.check_nobody_starves(idle, alone)
+
+    # ---- frames that are borrowed -----------------------------------------------------------
+
+    @rule()
+    def borrow(self) -> None:
+        """The oldest of a camera, of a live one first; one at a time."""
+        if any(camera.lent for camera in self.cameras.values()):
+            return
+        may = [camera for camera in self.cameras.values() if camera.waiting]
+        found = self.ledger.borrow()
+        assert (found is None) == (not may)
+        if found is not None:
+            camera = self.cameras[found[0]]
+            live = any(each.mode == "live" for each in may)
+            assert (camera.mode == "live") == live
+            camera.lent, camera.overtaken = camera.waiting.pop(0), ""
+            assert found[1] == camera.lent
+
+    @rule()
+    def give_borrowed_back(self) -> None:
+        for camera in self.cameras.values():
+            if camera.lent is None:
+                continue
+            frame, camera.lent = camera.lent, None
+            newer = NEWER if camera.mode == "live" and camera.waiting else ""
+            if cause := camera.overtaken or newer:
+                assert self.ledger.give_back(camera.name) == [
+                    Freed(camera.name, frame.ring, frame.slot)
+                ]
+                camera.count[cause] += 1
+                camera.freed(frame.ring, frame.slot)
+            else:
+                assert self.ledger.give_back(camera.name) == []
+                camera.waiting.insert(0, frame)
+        self.park_settled()
 
     # ---- workers ----------------------------------------------------------------------------
 
@@ -357,6 +395,7 @@ class LedgerMachine(LedgerWorld):
     def teardown(self) -> None:
         if not self.cameras:
             return
+        self.give_borrowed_back()
         for worker in sorted(self.up):
             self.bury(worker, seqs.WORKER_DIED)
         if self.turns % 2:  # by stopping, or by nothing more than time

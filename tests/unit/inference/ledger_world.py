@@ -42,6 +42,8 @@ class PlayedCamera:
         self.waiting: list[Frame] = []
         self.since = 0.0
         """When a frame began to wait while none did."""
+        self.lent: Frame | None = None
+        self.overtaken = ""
         self.count: Counter[str] = Counter()
         self.frame = 0
         self.left = 0
@@ -50,6 +52,16 @@ class PlayedCamera:
         self.account: Account | None = None
         """Its part of the ledger while it is parked."""
         self.is_removed = False
+
+    @property
+    def holds(self) -> list[Frame]:
+        """What waits, the lent one first."""
+        return [*([self.lent] if self.lent else []), *self.waiting]
+
+    @property
+    def stands(self) -> bool:
+        """Nothing may pass the frame that is lent."""
+        return self.lent is not None and self.mode == "every"
 
     def restarts(self) -> None:
         """A new process with a new ring; what it had handed over stays in the old one."""
@@ -109,7 +121,8 @@ class LedgerWorld(RuleBasedStateMachine):
         assert len(call) == 0 or not together & alone, "in company, though it must go alone"
         chosen = self.rank(grant.camera, call)
         for name, camera in self.cameras.items():
-            if camera.waiting and self.could_use(name, grant) and not (call and name in alone):
+            usable = camera.waiting and not camera.stands and self.could_use(name, grant)
+            if usable and not (call and name in alone):
                 assert chosen <= self.rank(name, call), f"{name} was passed over"
 
     def rank(self, name: str, call: list[Grant]) -> tuple[int, int, int]:
@@ -127,7 +140,7 @@ class LedgerWorld(RuleBasedStateMachine):
     def check_nobody_starves(self, idle: set[int], alone: frozenset[str]) -> None:
         """A frame waits only for a worker, or for company, and then not for long."""
         for name, camera in self.cameras.items():
-            if not camera.waiting or self.waits_for_company(camera, alone):
+            if not camera.waiting or camera.stands or self.waits_for_company(camera, alone):
                 continue
             if self.stateful:
                 home = self.ledger.schedule.cameras[name].pinned
@@ -193,19 +206,21 @@ class LedgerWorld(RuleBasedStateMachine):
             superseded = queue.superseded_by.total() + count["no_slot"]
             assert queue.superseded_by == keep(count, NEWER, NO_WORKER, REMOVED, CIRCUIT)
             assert list(queue.waiting) == camera.waiting
-            waiting = len(queue.waiting)
+            assert queue.lent == camera.lent
+            waiting = queue.waits
+            assert waiting == len(camera.holds)
             assert count["captured"] == queue.next_seq + superseded + count["bad"] + waiting
             left = sequencer.left
             assert left == keep(count, "results", "errors", "lost")
             assert sequencer.lost_by.total() == left["lost"]
             assert queue.next_seq == left.total() + sequencer.running
-            assert not camera.is_removed or not waiting, "a removed camera's frame waits"
+            assert not camera.is_removed or not camera.waiting, "a removed camera's frame waits"
             assert not camera.account or sequencer.running == 0, f"{name} was parked too early"
 
     @invariant()
     def slots_are_in_one_place(self) -> None:
         for name, camera in self.cameras.items():
-            ours = [frame.slot for frame in camera.waiting if frame.ring == camera.ring]
+            ours = [frame.slot for frame in camera.holds if frame.ring == camera.ring]
             leased = [g for g in self.leased.values() if g.camera == name]
             lent = [g.frame.slot for g in leased if g.frame.ring == camera.ring]
             places = sorted([*camera.free, *ours, *lent])
@@ -213,9 +228,9 @@ class LedgerWorld(RuleBasedStateMachine):
             assert self.account(camera).queue.in_flight == len(leased)
             if camera.account:
                 continue
-            assert self.ledger.schedule.slots_out(name) == len(camera.waiting) + len(leased)
+            assert self.ledger.schedule.slots_out(name) == len(camera.holds) + len(leased)
             for ring in range(camera.ring + 1):
-                stands = [*camera.waiting, *(g.frame for g in leased)]
+                stands = [*camera.holds, *(g.frame for g in leased)]
                 in_use = any(frame.ring == ring for frame in stands)
                 assert self.ledger.schedule.uses(name, ring) == in_use
 

@@ -9,7 +9,7 @@ import pytest
 
 from framefan import clock
 from framefan.errors import LinkClosed
-from framefan.messages import Attach, Detach, Lease, Stop
+from framefan.messages import Attach, Detach, Lease, Stop, WorkerFailed
 from framefan.processes import describe_exit
 from framefan.settings import Limits, Settings
 from framefan_inference import workers
@@ -189,11 +189,11 @@ ENDINGS = {
 def test_its_end_is_told_in_words(worker: Worker, code: int, said: str, told: str) -> None:
     child: Any = worker.start()
     child.code = code
-    worker.failure = said
+    worker.failed = WorkerFailed(1, *said.split(": "), "") if said else None
     assert worker.bury() == told
     assert worker.facts.reason == told
     worker.start()
-    assert worker.failure == ""
+    assert worker.failed is None
 
 
 def test_stop_is_sent_to_a_process_and_survives_its_end(worker: Worker) -> None:

@@ -1,0 +1,129 @@
+"""`framefan scale N` and `framefan swap REF`: other workers while the run goes on.
+
+The command checks what it can see itself, and says which step the run is at while it waits. The
+run's pool does the work (framefan_inference/changes.py); the supervisor passes on what is said, one
+change at a time, and remembers its end, so that a pool started later has what was agreed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from framefan import predictors
+from framefan.configure import check_predictor, check_workers
+from framefan.control import ask
+from framefan.errors import EXIT_FAILED
+from framefan.messages import Changed, Changing, NotDone, Scale, Swap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framefan.control import Client
+    from framefan.settings import Settings
+
+UNDER_WAY = NotDone(
+    EXIT_FAILED,
+    "another change is under way",
+    "workers are being started or retired",
+    "wait for its answer, then try again",
+)
+_NO_POOL = NotDone(
+    EXIT_FAILED,
+    "no change was made",
+    "the pool is just being started",
+    "try again in a few seconds",
+)
+_POOL_DIED = NotDone(
+    EXIT_FAILED,
+    "the change was not finished",
+    "the pool died, and starts again as it was before",
+    "see the run's log, then try again",
+)
+
+
+class Changes:
+    """The supervisor's side. `tell_pool` answers whether there is a pool that could be told."""
+
+    def __init__(self, tell_pool: Callable[[Scale | Swap], bool]) -> None:
+        self._tell_pool = tell_pool
+        self._client: Client | None = None
+
+    def ask(self, client: Client, request: Scale | Swap) -> None:
+        if self._client is not None:
+            client.answer(UNDER_WAY)
+        elif self._tell_pool(request):
+            self._client = client
+        else:
+            client.answer(_NO_POOL)
+
+    def heard(self, message: Changing | Changed | NotDone) -> None:
+        if self._client is None:
+            return
+        if isinstance(message, Changing):
+            self._client.tell(message)
+        else:
+            client, self._client = self._client, None
+            client.answer(message)
+
+    def pool_died(self) -> None:
+        self.heard(_POOL_DIED)
+
+
+def followed(settings: Settings, done: Changed) -> Settings:
+    """What the next pool is started with."""
+    if done.what == "workers":
+        return msgspec.structs.replace(settings, workers=int(done.now))
+    return msgspec.structs.replace(settings, predictor=done.now)
+
+
+# ---- the commands ------------------------------------------------------------------------------
+
+
+def scale(name: str, workers: int, as_json: bool) -> int:
+    """Have the run of that name use so many workers. Raises FramefanError."""
+    check_workers(workers)
+    return _show(name, Scale(workers), as_json)
+
+
+def swap(name: str, reference: str, as_json: bool) -> int:
+    """Have the run of that name use another predictor. Raises FramefanError."""
+    check_predictor(reference)
+    return _show(name, Swap(absolute(reference)), as_json)
+
+
+def absolute(reference: str) -> str:
+    """The run may have been started in another folder than the command."""
+    parsed = predictors.parse(reference)
+    if parsed.kind == "file":
+        return f"{Path(parsed.target).absolute()}:{parsed.attribute}"
+    if parsed.kind == "onnx":
+        return f"onnx:{Path(parsed.target).absolute()}"
+    return reference
+
+
+def _show(name: str, request: Scale | Swap, as_json: bool) -> int:
+    done = ask(name, request, None, None if as_json else _step)
+    assert isinstance(done, Changed)
+    if as_json:
+        facts = {key: getattr(done, key) for key in done.__struct_fields__}
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts)).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(lines(done)) + "\n")
+    return 0
+
+
+def lines(done: Changed) -> list[str]:
+    """What was done, for people."""
+    said = f"{done.what:<9}  {done.was} -> {done.now}"
+    if done.what == "workers" and done.was == done.now:
+        said = "nothing changed"
+    return [said] + [f"note       {note}" for note in done.notes]
+
+
+def _step(message: Changing) -> None:
+    sys.stderr.write(f"  {message.step} ...\n")
+    sys.stderr.flush()

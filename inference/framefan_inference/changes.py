@@ -1,0 +1,350 @@
+r"""Changes while the run goes on: another number of workers, another predictor, a fresh worker.
+
+One at a time, and all by the same course. New workers are hired beside the old ones and are leased
+nothing. The first one of another predictor is tried on a frame that is borrowed from a camera;
+only when it has made a result of it are the others hired. When all are ready, all change places
+between two leases: each seq is the old ones' or the new ones', and none waits meanwhile. Then the
+old ones finish what they have and go. What fails before that ends the new ones, and only those.
+
+    hiring -> trying -> hiring the others -> retiring -> done
+       \________|______________/
+                v
+             failed: the old ones have never stopped
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from framefan import clock, host, logs, predictors
+from framefan.errors import EXIT_FAILED, LinkClosed
+from framefan.messages import Changed, Changing, NotDone, Tried
+from framefan.records import StatusRecord
+from framefan_inference.edits import Edits
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from framefan.settings import Settings
+    from framefan_inference.crew import Crew
+    from framefan_inference.pool import Pool
+    from framefan_inference.workers import Worker
+
+FRAME_S = 3.0
+"""So long the first worker of another predictor waits for a frame to be tried on."""
+_MEMORY_EVERY_S = 1.0
+_MEMORY_AGAIN_S = 60.0
+"""After a worker that was to be replaced and could not be."""
+_LOADING = "loading"
+What = Literal["workers", "predictor", "memory"]
+UNDER_WAY = NotDone(
+    EXIT_FAILED,
+    "another change is under way",
+    "workers are being started or retired",
+    "wait for its end, then try again",
+)
+
+
+def lowest_free(taken: Collection[int]) -> int:
+    """The number of a new worker."""
+    return next(number for number in range(1, len(taken) + 2) if number not in taken)
+
+
+def to_retire(workers: Iterable[Worker], count: int) -> list[Worker]:
+    """So many of them: first those that do not work just now, then the highest numbers."""
+    at_work = ("ready", "busy")
+    order = sorted(workers, key=lambda it: (it.facts.state in at_work, -it.number))
+    return order[:count]
+
+
+class _Change:
+    """One change, from its first worker to the last one that goes."""
+
+    def __init__(self, what: What, settings: Settings, reason: str) -> None:
+        self.what = what
+        self.settings = settings
+        """As they are when it is done."""
+        self.reason = reason
+        self.asked = reason in ("scale", "swap")
+        """A person waits for its end."""
+        self.was = ""
+        self.now = ""
+        self.notes: list[str] = []
+        self.new: list[Worker] = []
+        self.old: list[Worker] = []
+        self.ready: set[int] = set()
+        self.frame_by = math.inf
+        """Until then a frame is waited for; inf: none is wanted."""
+        self.lent_by = ""
+        """The camera whose frame is being tried on."""
+        self.retires = False
+
+
+class Changes:
+    """At most one change; the pool's loop, the crew and the clock tell it what happens."""
+
+    def __init__(self, pool: Pool, crew: Crew) -> None:
+        self._pool = pool
+        self._crew = crew
+        self._change: _Change | None = None
+        self._memory_due = 0.0
+        self._memory_guarded = True
+        self._edits = self._watched(pool.settings.predictor)
+
+    # ---- what is asked for ------------------------------------------------------------------
+
+    def scale(self, workers: int) -> None:
+        """Answers the supervisor when it is done."""
+        if self._change or self._pool.stopping:
+            self._pool.send_supervisor(UNDER_WAY)
+            return
+        change = self._begin("workers", workers=workers, reason="scale")
+        change.was, change.now = str(self._pool.settings.workers), str(workers)
+        there = self._crew.regular
+        for worker in there:
+            worker.start_now()  # one that has failed gets its chance
+        if workers <= len(there):
+            change.old = to_retire(there, len(there) - workers)
+            self._switch(change)
+            return
+        self._pool.captures.resize(change.settings.slots)
+        self._hire(change, workers - len(there))
+
+    def swap(self, reference: str, reason: str = "swap") -> None:
+        """Answers the supervisor when it is done, if the reason is that it asked."""
+        if self._change or self._pool.stopping:
+            self._pool.send_supervisor(UNDER_WAY)
+            return
+        change = self._begin("predictor", predictor=reference, reason=reason)
+        change.was, change.now = self._pool.settings.predictor, reference
+        self._edits = self._watched(reference) if reason == "swap" else self._edits
+        self._say("swapping", reason, f"from {change.was} to {reference}")
+        self._hire(change, 1)
+
+    def _begin(self, what: What, reason: str, **to: object) -> _Change:
+        settings = msgspec.structs.replace(self._pool.settings, **to)
+        self._change = _Change(what, settings, reason)
+        return self._change
+
+    def _hire(self, change: _Change, count: int) -> None:
+        for _ in range(count):
+            worker = self._crew.hire(change.settings)
+            change.new.append(worker)
+            self._tell(f"starting worker {worker.number}")
+            self._crew.start(worker)
+            if self._change is not change:
+                return  # it could not even be started
+
+    # ---- what the new ones do ---------------------------------------------------------------
+
+    def step(self, worker: Worker) -> None:
+        if worker.on_trial:
+            self._tell(f"worker {worker.number}: {worker.step}")
+
+    def ready(self, worker: Worker) -> None:
+        """A worker on trial has set its predictor up."""
+        change = self._change
+        if change is None or worker not in change.new or self._pool.stopping:
+            return
+        change.ready.add(worker.number)
+        if change.what == "predictor" and worker is change.new[0]:
+            self._tell(f"worker {worker.number}: waiting for a frame to try it on")
+            change.frame_by = clock.now() + FRAME_S
+        else:
+            self._look_complete(change)
+
+    def borrow(self) -> None:
+        """Before frames are leased: take one to try the new predictor on, if that is due."""
+        change = self._change
+        if change is None or change.frame_by == math.inf:
+            return
+        found = self._pool.ledger.borrow()
+        if found is None:
+            return
+        change.lent_by, frame = found
+        change.frame_by = math.inf
+        first = change.new[0]
+        self._tell(f"worker {first.number}: self-test on a frame of {change.lent_by}")
+        with contextlib.suppress(LinkClosed):  # its end is read elsewhere
+            ring = self._pool.captures.rings[change.lent_by, frame.ring]
+            first.try_on(change.lent_by, frame, ring)
+
+    def tried(self, worker: Worker, result: Tried) -> None:
+        change = self._change
+        if change is None or not change.lent_by or worker is not change.new[0]:
+            return
+        worker.deadline = None
+        self._return_frame(change)
+        if self._pool.stopping:
+            return
+        if result.error:
+            self._fail("self_test", f"its self-test gave an error: {result.error}", result.message)
+        else:
+            self._go_on(change)
+
+    def _return_frame(self, change: _Change) -> None:
+        camera, change.lent_by = change.lent_by, ""
+        if camera:
+            self._pool.captures.free(self._pool.ledger.give_back(camera))
+            self._pool.captures.collect()
+
+    def _go_on(self, change: _Change) -> None:
+        change.frame_by = math.inf
+        self._hire(change, change.settings.workers - len(change.new))
+        if self._change is change:
+            self._look_complete(change)
+
+    def _look_complete(self, change: _Change) -> None:
+        wanted = change.settings.workers if change.what == "predictor" else len(change.new)
+        if len(change.ready) < wanted:
+            return
+        if change.what == "predictor":
+            change.old = self._crew.regular
+        if change.what != "memory" or not self._is_born_large(change):
+            self._switch(change)
+
+    def ended(self, worker: Worker, ending: str) -> None:
+        """A worker on trial, or one that retired, has ended; nobody reads its frames any more."""
+        change = self._change
+        if change is None:
+            return
+        if change.retires:
+            self._look_done(change)
+        elif worker in change.new:
+            if worker is change.new[0]:
+                self._return_frame(change)
+            failed = worker.failed
+            if failed is None:
+                at = f" while {worker.step}" if worker.step else ""
+                self._fail("died", f"worker {worker.number} ended{at}", ending)
+            else:
+                code = failed.exit_code if worker.step == _LOADING else EXIT_FAILED
+                reason = "import" if worker.step == _LOADING else "setup"
+                self._fail(reason, failed.what, failed.why, failed.fix, code)
+
+    # ---- how it goes on ---------------------------------------------------------------------
+
+    def _switch(self, change: _Change) -> None:
+        """Between two leases: from here on the new ones work."""
+        self._pool.settings = change.settings
+        for worker in change.old:
+            self._crew.withdraw(worker)
+        for worker in change.new:
+            self._crew.join(worker)
+            self._say("started", change.reason, worker=worker.number)
+        for worker in self._crew.regular:
+            worker.settings = change.settings  # for its next process
+        if change.what == "predictor":
+            self._memory_guarded = True
+            self._pool.ledger.circuits.forget()  # the new one has killed nobody yet
+            self._say("swapped", change.reason, f"from {change.was} to {change.now}")
+        if change.new:
+            self._edits.watch(change.new[0].files if change.settings.reload else ())
+        change.retires = True
+        if change.old:
+            numbers = ", ".join(str(worker.number) for worker in change.old)
+            self._tell(f"retiring worker {numbers}")
+        for worker in change.old:
+            self._crew.retire(worker)
+        self._look_done(change)
+
+    def _look_done(self, change: _Change) -> None:
+        if self._change is not change or any(self._crew.has(worker) for worker in change.old):
+            return
+        self._change = None
+        logs.info(f"{change.reason}: done", was=change.was, now=change.now)
+        if change.asked and change.what != "memory":  # nobody asks for that one
+            self._pool.send_supervisor(Changed(change.what, change.was, change.now, change.notes))
+
+    def _fail(
+        self, reason: str, what: str, why: str, fix: str = "", code: int = EXIT_FAILED
+    ) -> None:
+        """The old ones have never stopped; the new ones are ended."""
+        change, self._change = self._change, None
+        assert change is not None
+        for worker in change.new:
+            self._crew.dismiss(worker)
+        if self._pool.stopping:
+            return
+        kept = f"the old predictor goes on ({change.was})" if change.what == "predictor" else ""
+        fix = fix or "see the run's log, mend it and try again"
+        logs.warning(f"{change.reason}: not done: {what}", why=why)
+        if change.what == "predictor":
+            self._say("swap_failed", reason, f"{what}: {why}")
+        if change.what == "memory":
+            self._memory_due = clock.now() + _MEMORY_AGAIN_S
+        if change.asked:
+            answer = [logs.clean(text) for text in (f"not done: {what}", why, fix)]
+            answer[2] += f"; {kept}" if kept else ""
+            self._pool.send_supervisor(NotDone(code, *answer))
+
+    # ---- by itself --------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        change = self._change
+        if change is not None and now >= change.frame_by:
+            change.notes.append("no camera had a frame: it was not tried on one")
+            self._go_on(change)
+        if self._change is None and not self._pool.stopping:
+            if self._pool.settings.reload and self._edits.look(now):
+                self.swap(self._pool.settings.predictor, "reload")
+            elif now >= self._memory_due:
+                self._memory_due = now + _MEMORY_EVERY_S
+                self._look_at_memory()
+
+    def _watched(self, reference: str) -> Edits:
+        edits = Edits()
+        parsed = predictors.parse(reference)
+        if parsed.kind == "file":
+            edits.watch([parsed.target])
+        return edits
+
+    def loaded(self, worker: Worker) -> None:
+        """A regular worker is ready, and told which files it has loaded."""
+        self._edits.watch(worker.files)
+
+    def _look_at_memory(self) -> None:
+        limit = self._pool.settings.limits.worker_memory_bytes
+        if not limit or not self._memory_guarded:
+            return
+        for worker in self._crew.regular:
+            if worker.facts.state not in ("ready", "busy"):
+                continue
+            has = host.own_bytes(worker.facts.pid)
+            if has > limit:
+                logs.warning(f"worker {worker.number} has {has:,} bytes: it is replaced")
+                change = self._begin("memory", reason="memory")
+                change.was = change.now = f"worker {worker.number}"
+                change.old = [worker]
+                self._hire(change, 1)
+                return
+
+    def _is_born_large(self, change: _Change) -> bool:
+        """What a predictor needs from the start is no leak: it would be replaced for ever."""
+        limit = self._pool.settings.limits.worker_memory_bytes
+        has = host.own_bytes(change.new[0].facts.pid)
+        if has <= limit:
+            return False
+        self._memory_guarded = False
+        why = f"a new worker has {has:,} bytes: set limits.worker_memory_bytes above that"
+        self._fail("memory", "no worker is replaced for its memory any more", why)
+        return True
+
+    # ---- telling ----------------------------------------------------------------------------
+
+    def _tell(self, step: str) -> None:
+        logs.debug(step)
+        if self._change is not None and self._change.asked:
+            self._pool.send_supervisor(Changing(step))
+
+    def _say(self, state: str, reason: str, message: str = "", worker: int | None = None) -> None:
+        subject: Literal["worker", "predictor"] = "predictor" if worker is None else "worker"
+        self._pool.status(
+            StatusRecord(
+                subject=subject, worker=worker, state=state, reason=reason, message=message
+            )
+        )
