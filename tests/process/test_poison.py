@@ -72,7 +72,7 @@ def test_poison_is_left_out_and_tried_again(tmp_path: Path) -> None:
     ("guard", "fails"),
     [
         ("circuit as m\nm.Circuits.died = lambda self, cameras, now: []", "the circuit to open"),
-        ("circuit as m\nm.Circuits.admits = lambda *_, **__: True", "circuit"),
+        ("circuit as m\nm.Circuits.admits = lambda *_, **__: True", "circuit|good"),
     ],
 )
 def test_without_the_circuit_it_kills_on(guard: str, fails: str, tmp_path: Path) -> None:

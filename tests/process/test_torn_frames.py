@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PREDICTOR = f"{Path(__file__).parent / 'torn.py'}:predict"
 HEIGHT, WIDTH = 48, 64
-QUICK: dict[str, float] = {"restart_first_s": 0.1, "restart_cap_s": 0.1}
+QUICK: dict[str, float] = {"restart_first_s": 0.1, "restart_cap_s": 0.1, "circuit_deaths": 0}
 # Beside them `bus_hwm` is high: a busy test that reads late must not lose what it counts.
 FRAMES: dict[Mode, int] = {"live": 100_000 * TIMES, "every": 10_000 * TIMES}
 """In `live` most are superseded, which is as good a way of reusing slots as any."""
