@@ -148,8 +148,8 @@ m.SILENCE_S = 1e9
 """,
     "a dead worker is started again": """
 import framefan_inference.crew as m
-start = m.Crew._start
-m.Crew._start = lambda self, worker: worker.facts.restarts or start(self, worker)
+start = m.Crew.start
+m.Crew.start = lambda self, worker: worker.facts.restarts or start(self, worker)
 """,
 }
 
