@@ -270,7 +270,8 @@ class Schedule:
         return {
             name: queue
             for name, queue in self.cameras.items()
-            if queue.waiting and name not in alone and self._worker_for(queue) == worker
+            if queue.waiting and not (queue.lent is not None and queue.mode == "every")
+            if name not in alone and self._worker_for(queue) == worker
         }
 
     def _wait(
