@@ -153,6 +153,8 @@ def every_supersedes(patch: pytest.MonkeyPatch) -> None:
 def first_camera_always_first(patch: pytest.MonkeyPatch) -> None:
     def _next(self: Schedule) -> Any:
         for name, queue in self.cameras.items():
+            if queue.lent is not None and queue.mode == "every":
+                continue
             if queue.waiting and (worker := self._worker_for(queue)) is not None:
                 return name, queue, worker
         return None
