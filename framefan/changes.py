@@ -10,12 +10,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from framefan import predictors
+from framefan import control, predictors
 from framefan.configure import check_predictor, check_workers
-from framefan.control import ask
 from framefan.errors import EXIT_FAILED
 from framefan.messages import Changed, Changing, NotDone, Scale, Swap
 
@@ -101,18 +101,19 @@ def absolute(reference: str) -> str:
     if parsed.kind == "file":
         return f"{Path(parsed.target).absolute()}:{parsed.attribute}"
     if parsed.kind == "onnx":
-        return f"onnx:{Path(parsed.target).absolute()}"
+        path, mark, query = parsed.target.partition("?")
+        pairs = [
+            (key, str(Path(value).absolute()) if key == "labels" and value else value)
+            for key, value in parse_qsl(query, keep_blank_values=True)
+        ]
+        return f"onnx:{Path(path).absolute()}{mark}{urlencode(pairs, safe='/')}"
     return reference
 
 
 def _show(name: str, request: Scale | Swap, as_json: bool) -> int:
-    done = ask(name, request, None, None if as_json else _step)
+    done = control.ask(name, request, None, None if as_json else _step)
     assert isinstance(done, Changed)
-    if as_json:
-        facts = {key: getattr(done, key) for key in done.__struct_fields__}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts)).decode() + "\n")
-    else:
-        sys.stdout.write("\n".join(lines(done)) + "\n")
+    control.show(done, lines(done), as_json)
     return 0
 
 

@@ -376,7 +376,7 @@ class connect:  # noqa: N801 - called like a function, as its namesake in websoc
         feed = self._feed = Feed(self._asked.copy())
         try:
             await feed.open()
-        except BaseException:
+        except BaseException:  # a cancellation too: nothing may stay open
             await self.__aexit__(None, None, None)
             raise
         return feed

@@ -11,8 +11,11 @@ import contextlib
 import os
 import selectors
 import socket
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from framefan import clock, links, listen, logs, rundir
 from framefan.errors import (
@@ -190,6 +193,14 @@ def ask(
         kind = BY_EXIT_CODE.get(answer.exit_code, RunError)
         raise kind(answer.what, answer.why, answer.fix)
     return answer
+
+
+def show(answer: Reloaded | Changed, lines: list[str], as_json: bool) -> None:
+    """Print what was done: all of it for programs, `lines` for people."""
+    if as_json:
+        facts = {key: getattr(answer, key) for key in answer.__struct_fields__}
+        lines = [msgspec.json.format(msgspec.json.encode(facts)).decode()]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _exchange(

@@ -9,15 +9,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from framefan import clock, logs
+from framefan import clock, control, logs
 from framefan.configure import Invocation
-from framefan.control import ask
 from framefan.errors import EXIT_FAILED, FramefanError, RunError
 from framefan.messages import NotDone, Reload, Reloaded
 from framefan.settings import Settings
@@ -205,13 +203,9 @@ class _Reading(threading.Thread):
 
 def show(name: str, as_json: bool) -> int:
     """Have the run of that name reload, and print what it did. Raises FramefanError."""
-    done = ask(name, Reload(), _ANSWER_S)
+    done = control.ask(name, Reload(), _ANSWER_S)
     assert isinstance(done, Reloaded)
-    if as_json:
-        facts = {key: getattr(done, key) for key in done.__struct_fields__}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(facts)).decode() + "\n")
-    else:
-        sys.stdout.write("\n".join(lines(done)) + "\n")
+    control.show(done, lines(done), as_json)
     return 0
 
 

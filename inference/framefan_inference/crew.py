@@ -87,7 +87,7 @@ class Crew:
         """What a worker that hangs is to be told of."""
         if worker.facts.state == "starting":
             return _SLOW_START
-        retired = worker.retires and not self._pool.ledger.schedule.has_lease(worker.number)
+        retired = worker.retires and not self._pool.ledger.schedule.in_hand(worker.number)
         return _STAYS if retired else _HANGS
 
     def _bury(self, worker: Worker, reason: str = "") -> None:
@@ -98,7 +98,7 @@ class Crew:
         in_hand = () if self._pool.stopping else ledger.schedule.in_hand(worker.number)
         ending = worker.bury(reason, excused=bool(in_hand) and ledger.circuits.counts)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
-        if worker.retires and not ledger.schedule.has_lease(worker.number):
+        if worker.retires and not ledger.schedule.in_hand(worker.number):
             ledger.worker_left(worker.number)
         else:
             captures.free(ledger.worker_down(worker.number, cause, clock.now()))

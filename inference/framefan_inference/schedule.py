@@ -104,6 +104,11 @@ class CameraQueue:
         """Frames that are neither leased nor superseded, the lent one included."""
         return len(self.waiting) + (self.lent is not None)
 
+    @property
+    def may_go(self) -> bool:
+        """A frame waits and may be leased: in `every` none overtakes the lent one."""
+        return bool(self.waiting) and (self.lent is None or self.mode == "live")
+
 
 class Schedule:
     """Cameras by name, workers by id. A worker that is down is not in here."""
@@ -270,8 +275,7 @@ class Schedule:
         return {
             name: queue
             for name, queue in self.cameras.items()
-            if queue.waiting and not (queue.lent is not None and queue.mode == "every")
-            if name not in alone and self._worker_for(queue) == worker
+            if queue.may_go and name not in alone and self._worker_for(queue) == worker
         }
 
     def _wait(
@@ -313,7 +317,7 @@ class Schedule:
         """The camera whose turn it is among those that have a frame and may use an idle worker."""
         best: tuple[tuple[int, int], str, CameraQueue, int] | None = None
         for name, queue in self.cameras.items():
-            if not queue.waiting or (queue.lent is not None and queue.mode == "every"):
+            if not queue.may_go:
                 continue
             rank = (queue.in_flight, queue.served)
             if best is not None and rank >= best[0]:
@@ -384,9 +388,6 @@ class Schedule:
     def in_hand(self, worker: int) -> set[str]:
         """Cameras of which the worker has a frame."""
         return {grant.camera for grant in self._grants.values() if grant.worker == worker}
-
-    def has_lease(self, worker: int) -> bool:
-        return any(grant.worker == worker for grant in self._grants.values())
 
     def slots_out(self, camera: str) -> int:
         """Slots that capture has handed over and not got back."""

@@ -37,7 +37,7 @@ def load(path: str, device: str, name: str = "") -> Backend:
         return OnnxRuntime(path, device)
     except StartError:
         raise
-    except Exception as error:  # a runtime's own classes, none of them documented
+    except Exception as error:  # onnxruntime's errors have no other base in common
         raise StartError(
             f"{path} cannot be loaded",
             " ".join(str(error).split())[:300],

@@ -74,13 +74,19 @@ class OnnxDetector:
 
 
 def _size(options: OnnxOptions, said: file.OnnxFile) -> tuple[int, int]:
-    """Width and height of the model's input."""
+    """Width and height of the input. Raises StartError for an input that framefan cannot fill."""
     if len(said.shape) != 4 or said.shape[1] not in (3, None):
         text = "x".join(str(side or "?") for side in said.shape)
         raise StartError(
             f"{options.path} takes an input of shape {text}",
             "framefan gives 1x3xHEIGHTxWIDTH, RGB from 0 to 1",
             "export it with such an input, or run it in a predictor of your own",
+        )
+    if said.shape[0] not in (1, None):
+        raise StartError(
+            f"{options.path} takes exactly {said.shape[0]} pictures at once",
+            "as many are seldom there: a model takes one, or any number",
+            "export it with a batch of 1, or with a free one",
         )
     height, width = said.shape[2:]
     if options.size is None:

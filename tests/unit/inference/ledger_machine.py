@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
+from ledger_loans import LedgerLoans
 from ledger_world import (
     BATCH_WAIT_S,
     CIRCUIT_LIMITS,
     EPS,
     ORDER_WAIT_S,
     Ending,
-    LedgerWorld,
     PlayedCamera,
     freed_by,
     key_of,
@@ -35,7 +35,7 @@ CAUSES = st.sampled_from([seqs.WORKER_DIED, seqs.PREDICT_TIMEOUT])
 PICK = st.integers(0, 10_000)
 
 
-class LedgerMachine(LedgerWorld):
+class LedgerMachine(LedgerLoans):
     @initialize(
         modes=st.sampled_from([3, 2, 4, 1]).flatmap(
             lambda size: st.lists(MODES, min_size=size, max_size=size)
@@ -131,15 +131,6 @@ class LedgerMachine(LedgerWorld):
         camera.is_removed = True
         self.park_settled()
 
-    def park_settled(self) -> None:
-        for name, camera in self.cameras.items():
-            if camera.is_removed and not camera.account:
-                leased = any(grant.camera == name for grant in self.leased.values())
-                settled = not leased and not camera.lent and camera.left == camera.count["leased"]
-                assert self.ledger.is_settled(name) == settled
-                if settled:
-                    camera.account = self.ledger.park(name)
-
     def add_camera(self, pick: int, mode: Any) -> None:
         """A new one, or one that was removed and may still be leaving."""
         gone = [camera for camera in self.cameras.values() if camera.is_removed]
@@ -184,41 +175,6 @@ class LedgerMachine(LedgerWorld):
             self.leased[grant.lease] = self.unreported[grant.lease] = grant
             self.all_leases.append(grant)
         self.check_nobody_starves(idle, alone)
-
-    # ---- frames that are borrowed -----------------------------------------------------------
-
-    @rule()
-    def borrow(self) -> None:
-        """The oldest of a camera, of a live one first; one at a time."""
-        if any(camera.lent for camera in self.cameras.values()):
-            return
-        may = [camera for camera in self.cameras.values() if camera.waiting]
-        found = self.ledger.borrow()
-        assert (found is None) == (not may)
-        if found is not None:
-            camera = self.cameras[found[0]]
-            live = any(each.mode == "live" for each in may)
-            assert (camera.mode == "live") == live
-            camera.lent, camera.overtaken = camera.waiting.pop(0), ""
-            assert found[1] == camera.lent
-
-    @rule()
-    def give_borrowed_back(self) -> None:
-        for camera in self.cameras.values():
-            if camera.lent is None:
-                continue
-            frame, camera.lent = camera.lent, None
-            newer = NEWER if camera.mode == "live" and camera.waiting else ""
-            if cause := camera.overtaken or newer:
-                assert self.ledger.give_back(camera.name) == [
-                    Freed(camera.name, frame.ring, frame.slot)
-                ]
-                camera.count[cause] += 1
-                camera.freed(frame.ring, frame.slot)
-            else:
-                assert self.ledger.give_back(camera.name) == []
-                camera.waiting.insert(0, frame)
-        self.park_settled()
 
     # ---- workers ----------------------------------------------------------------------------
 

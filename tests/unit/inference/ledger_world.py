@@ -113,6 +113,15 @@ class LedgerWorld(RuleBasedStateMachine):
         name = camera.name
         return Account(self.ledger.schedule.cameras[name], self.ledger.sequencers[name])
 
+    def park_settled(self) -> None:
+        for name, camera in self.cameras.items():
+            if camera.is_removed and not camera.account:
+                leased = any(grant.camera == name for grant in self.leased.values())
+                settled = not leased and not camera.lent and camera.left == camera.count["leased"]
+                assert self.ledger.is_settled(name) == settled
+                if settled:
+                    camera.account = self.ledger.park(name)
+
     # ---- grants -----------------------------------------------------------------------------
 
     def check_turn(self, grant: Grant, call: list[Grant], alone: frozenset[str]) -> None:

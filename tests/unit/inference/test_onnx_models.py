@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx_bytes
 import pytest
 
 from framefan.errors import StartError, UsageError
@@ -79,6 +80,29 @@ def test_both_backends_agree(monkeypatch: pytest.MonkeyPatch) -> None:
         blob = np.asarray(canvas[None, ..., ::-1].transpose(0, 3, 1, 2) / 255, np.float32)
         outputs.append(backend.run(blob))
     assert np.abs(outputs[0] - outputs[1]).max() < 1e-3
+
+
+def test_a_model_with_a_free_batch_takes_several_at_once(
+    made: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.onnx").write_bytes(onnx_bytes.detector(None))
+    predictor = made(f"{tmp_path}/tiny.onnx?conf=0.5")
+    assert predictor.max_batch == 8
+    rng = np.random.default_rng(3)
+    images = [rng.integers(0, 255, (h, w, 3), np.uint8) for h, w in ((32, 64), (48, 64), (99, 300))]
+    together = predictor.predict_batch(images, [FRAME] * 3)
+    for image, rows in zip(images, together, strict=True):
+        assert len(rows)
+        assert np.allclose(rows, predictor.predict(image, FRAME), atol=1e-3)
+    assert made(str(SHAPES)).max_batch == 1
+
+
+def test_a_model_that_takes_four_at_once_only_is_refused(
+    made: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "four.onnx").write_bytes(onnx_bytes.detector(4))
+    with pytest.raises(StartError, match="exactly 4 pictures"):
+        made(f"{tmp_path}/four.onnx")
 
 
 # ---- what is wrong with it -----------------------------------------------------------------------
