@@ -22,6 +22,7 @@ NAMES = (
     "cameras",
     "gateway",
     "inference",
+    "changes",
     "shapes",
     "track",
 )

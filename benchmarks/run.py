@@ -47,11 +47,11 @@ class Run:
         options: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
     ) -> None:
-        name = f"bench-{os.getpid()}-{next(_numbers)}"
+        self.name = f"bench-{os.getpid()}-{next(_numbers)}"
         self._command = [
             str(Path(sys.executable).with_name("framefan")),
             *("run", *sources, "--predictor", predictor, "--workers", str(workers)),
-            *("--port", str(port), "--name", name, "--log-format", "json", *options),
+            *("--port", str(port), "--name", self.name, "--log-format", "json", *options),
         ]
         self._environment = os.environ | (environment or {})
         self.url = f"http://127.0.0.1:{port}/" if port else ""

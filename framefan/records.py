@@ -10,6 +10,8 @@ from typing import Literal
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 BUS_VERSION = 1
+CIRCUIT = "circuit"
+"""The reason of a status of the subject `predictor` that is about a camera's circuit."""
 
 
 class Detection(Struct, omit_defaults=True):

@@ -74,8 +74,8 @@ class Hub:
             lambda: History(history_s, history_bytes)
         )
         self._trouble: dict[Subject, tuple[Notice, float]] = {}
-        """The last status of each camera that is not live, and of a pool that is silent; with the
-        moment it was told."""
+        """The last status of each camera that is not live, or whose circuit is not closed, and of a
+        pool that is silent; with the moment it was told."""
         self.observe: Callable[[OutcomeRecord, float], None] = lambda _record, _now: None
         """Told of each result and error as it is delivered."""
         self.release: Callable[[str], None] = lambda _camera: None
@@ -289,7 +289,7 @@ class Hub:
         camera = status.camera if isinstance(status.camera, str) else None
         subject: Subject = (status.subject, camera, status.worker)
         notice = Notice(status)
-        if status.subject in ("camera", "pool") and status.state != "live":
+        if wire.is_trouble(status):
             self._trouble[subject] = notice, now
         else:
             self._trouble.pop(subject, None)

@@ -24,7 +24,7 @@ import msgspec
 
 from framefan import bus
 from framefan.protocol import Status
-from framefan.records import OutcomeRecord, StateRecord, StatusRecord
+from framefan.records import CIRCUIT, OutcomeRecord, StateRecord, StatusRecord
 from framefan.settings import NAME
 from framefan.states import REASONS, STATES
 from framefan_gateway import wire
@@ -64,6 +64,8 @@ class Intake:
         """By topic of results, the camera: a topic is looked into once."""
         self._told: dict[str, tuple[str, str]] = {}
         """By camera, the state and reason that clients were last told."""
+        self._circuits: dict[str, str] = {}
+        """By camera, the state of its circuit that they were last told, unless it is closed."""
         self._leaving: dict[str, StatusRecord] = {}
         """What is to be the last word on a camera, until nothing else of it can come."""
         self._gone: dict[str, int] = {}
@@ -148,7 +150,9 @@ class Intake:
         if not self._in_epoch(record.epoch, record.n):
             return
         camera = record.camera
-        if camera is None or record.subject != "camera":
+        if camera is not None and (record.subject, record.reason) == ("predictor", CIRCUIT):
+            self._tell_circuit(camera, wire.status(record))
+        elif camera is None or record.subject != "camera":
             self._hub.tell(wire.status(record))
         elif (record.state, record.reason) != _REMOVED:
             self._leaving.pop(camera, None)
@@ -170,18 +174,28 @@ class Intake:
 
     def _look_at(self, camera: str, facts: CameraFacts) -> None:
         """Tell its state, if its status record was before our time, or the bus lost it."""
+        assert self.state is not None
+        if facts.circuit != self._circuits.get(camera, "closed"):
+            self._tell_circuit(
+                camera, wire.circuit_status(camera, facts, self._epoch, self.state.ts)
+            )
         told, state = self._told.get(camera), (facts.state, facts.reason)
         if state in (told, _REMOVED):
             return
         if told is None and facts.state == "live":
             self._told[camera] = state  # nobody is told of a camera that simply is live
             return
-        assert self.state is not None
         self._tell(camera, wire.camera_status(camera, facts, self._epoch, self.state.ts))
 
     def _tell(self, camera: str, status: Status) -> None:
         self._told[camera] = state = status.state, status.reason
         self.changes.setdefault(camera, Counter())[_counted(*state)] += 1
+        self._hub.tell(status)
+
+    def _tell_circuit(self, camera: str, status: Status) -> None:
+        self._circuits[camera] = status.state
+        if status.state == "closed":
+            del self._circuits[camera]
         self._hub.tell(status)
 
     # ---- cameras that come and go -----------------------------------------------------------
@@ -205,6 +219,7 @@ class Intake:
         self._hub.tell(Removed(camera, status))
         self._cameras.pop(f"{bus.RESULT}{camera}/".encode(), None)
         self._told.pop(camera, None)
+        self._circuits.pop(camera, None)
         self.changes.pop(camera, None)
         expected = self._next_seq.pop(camera, None)
         if expected is not None:

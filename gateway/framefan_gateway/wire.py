@@ -15,7 +15,14 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from framefan.protocol import Failure, Format, Gap, Latency, Result, Status
-from framefan.records import CameraFacts, Detection, OutcomeRecord, PredictError, StatusRecord
+from framefan.records import (
+    CIRCUIT,
+    CameraFacts,
+    Detection,
+    OutcomeRecord,
+    PredictError,
+    StatusRecord,
+)
 from framefan_gateway.accounts import NOTHING, Missed
 
 if TYPE_CHECKING:
@@ -215,6 +222,13 @@ def status(record: StatusRecord) -> Status:
     )
 
 
+def is_trouble(status: Status) -> bool:
+    """Whether a client that joins later is to know of it, until a status says that it is over."""
+    if status.subject == "predictor":
+        return status.reason == CIRCUIT and status.state != "closed"
+    return status.subject in ("camera", "pool") and status.state != "live"
+
+
 def camera_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Status:
     """The status of a camera as the state table of `ts` tells it."""
     return Status(
@@ -226,4 +240,17 @@ def camera_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Sta
         reason=facts.reason,
         message=facts.message,
         next_try_s=UNSET if facts.next_try_s is None else facts.next_try_s,
+    )
+
+
+def circuit_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Status:
+    """The status of a camera's circuit as the state table of `ts` tells it."""
+    return Status(
+        ts=round(ts, 3),
+        epoch=epoch,
+        subject="predictor",
+        camera=camera,
+        state=facts.circuit,
+        reason=CIRCUIT,
+        message=facts.circuit_message,
     )

@@ -35,7 +35,7 @@ from framefan.messages import (
     Table,
     ToPool,
 )
-from framefan.records import StatusRecord
+from framefan.records import CIRCUIT, StatusRecord
 from framefan_inference.captures import Captures
 from framefan_inference.circuit import Circuits
 from framefan_inference.crew import Crew
@@ -123,6 +123,7 @@ class Pool:
             self._stop()
         self._greet_subscribers()
         self.crew.tend(now)
+        self._tell_circuits()  # before the table that shows them
         self.tables.tick(now)
 
     # ---- the supervisor ---------------------------------------------------------------------
@@ -275,7 +276,7 @@ class Pool:
                     subject="predictor",
                     camera=camera,
                     state=state,
-                    reason="circuit",
+                    reason=CIRCUIT,
                     message=message,
                     next_try_s=next_try_s,
                 )
