@@ -6,6 +6,7 @@ predictor, in random order and one right after the other, while three `every` cl
 message: every seq once and in order, and the number that was read is that of its frame.
 
 Memory is looked at three times, each time after the same change: at a third, two thirds, the end.
+The gateway keeps the results of a few seconds only, so that what it keeps is full by then.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from websockets.sync.client import connect
 
@@ -101,21 +102,21 @@ def plan(seed: int, count: int) -> list[Scale | Swap]:
     return changes
 
 
-def memory(run: Run) -> dict[str, int]:
-    """Bytes of RSS by kind of process, the workers left out: those are new ones each time."""
-    return {
-        kind: max(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE for pid in some)
-        for kind, some in run.processes().items()
-        if kind != "worker"
-    }
+class Look(NamedTuple):
+    """By kind of process, the workers left out: those are new ones each time."""
+
+    memory: dict[str, int]
+    """Bytes of RSS; the largest, where there are several."""
+    descriptors: dict[str, int]
 
 
-def descriptors(run: Run) -> dict[str, int]:
-    return {
-        kind: sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in some)
-        for kind, some in run.processes().items()
-        if kind != "worker"
-    }
+def look(pids: dict[str, list[int]]) -> Look:
+    found = Look({}, {})
+    for kind, some in pids.items():
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in some]
+        found.memory[kind] = max(pages) * _PAGE
+        found.descriptors[kind] = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in some)
+    return found
 
 
 class Trial:
@@ -125,7 +126,7 @@ class Trial:
         self._run = run
         self.checkers = [Checker(run.websocket) for _ in range(CLIENTS)]
         self.took: list[float] = []
-        self.looks: list[tuple[dict[str, int], dict[str, int]]] = []
+        self.looks: list[Look] = []
 
     def change(self, request: Scale | Swap) -> None:
         began = clock.now()
@@ -136,8 +137,10 @@ class Trial:
         """At the memory, after the same change each time and a little rest."""
         for request in (Scale(4), Swap(REFERENCES[1])):
             control.ask(self._run.name, request, None)
+        pids = self._run.processes()
+        del pids["worker"]
         time.sleep(_SETTLE_S)
-        self.looks.append((memory(self._run), descriptors(self._run)))
+        self.looks.append(look(pids))
 
     def close(self) -> None:
         for checker in self.checkers:
@@ -149,7 +152,8 @@ def trial(seed: int, count: int) -> tuple[Trial, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         config = Path(folder) / "framefan.toml"
         config.write_text(
-            "".join(_CAMERA.format(name=name, fps=fps, mode=mode) for name, fps, mode in _CAMERAS)
+            f"[limits]\nhistory_s = {_SETTLE_S:g}\n"
+            + "".join(_CAMERA.format(name=name, fps=fps, mode=mode) for name, fps, mode in _CAMERAS)
         )
         run = stack.enter_context(
             Run(predictor=REFERENCES[1], workers=2, options=("--config", str(config)))
@@ -182,8 +186,8 @@ def measure() -> list[Row]:
     lost = Counter[str]()
     for facts in cameras.values():
         lost.update(facts["lost_by"])
-    grown = growth([mib for mib, _ in done.looks])
-    opened = growth([fds for _, fds in done.looks])
+    grown = growth([each.memory for each in done.looks])
+    opened = growth([each.descriptors for each in done.looks])
     worst = max(grown.values()) / (1 << 20)
     told = ", ".join(f"{kind} {size / (1 << 20):+.2f}" for kind, size in grown.items())
     return [
