@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +169,26 @@ def test_scaled_and_swapped_without_a_hole(tmp_path: Path) -> None:
     assert states == ["swapping", "swapped"]
     told = [each["state"] for each in reader.statuses("worker")]
     assert sorted(told) == ["retired"] * 4 + ["started"] * 3
+
+
+def test_changes_in_random_order_leave_no_hole(tmp_path: Path) -> None:
+    """A tenth of `make bench-changes`."""
+    seed = random.SystemRandom().randrange(10**6)
+    print("seed", seed)  # shown when it fails
+    dice = random.Random(seed)
+    references = [
+        write(tmp_path, WORKS.format(name=name), f"{name}.py") + f":{name}"
+        for name in ("One", "Other")
+    ]
+    asked = [
+        dice.choice([("scale", str(dice.randint(1, 8))), ("swap", dice.choice(references))])
+        for _ in range(10)
+    ]
+    with changing() as (run, reader):
+        for arguments in asked:
+            done = command(run, *arguments)
+            assert done.returncode == 0, done.stderr
+        reader.go_on()
 
 
 def test_a_predictor_that_fails_leaves_the_old_one_in_place(tmp_path: Path) -> None:
