@@ -1,7 +1,7 @@
-"""Save a picture of the demo scene with the boxes of a live result on it.
+"""Save a picture of the demo scene with a live result drawn on it.
 
-`framefan run demo?seed=1` in one terminal, `python examples/draw_boxes.py out.jpg` in another. The
-demo scene is a function of the frame number, so the picture can be drawn from the result alone.
+`framefan run "demo?seed=1"` in one terminal, `python examples/draw_boxes.py out.jpg` in another.
+The demo scene is a function of the frame number, so a result is all that is needed to draw it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,32 @@ import websockets
 from framefan_capture.scene import Scene
 
 AFTER_FRAME = 200
-"""The background model has seen enough of the scene by then."""
+"""What learns the scene has seen enough of it by then."""
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+DARK, LIGHT, BOX = (20, 20, 20), (255, 255, 255), (255, 80, 255)
+
+
+def write(image: Any, text: str, x: int, y: int) -> None:
+    """Light letters on a dark plate; to the left of `x`, where the right has no room for them."""
+    (width, height), below = cv2.getTextSize(text, FONT, 0.8, 2)
+    if x + width > image.shape[1]:
+        x, y = x - width - 14, y + height + 14
+    y = max(height + 6, y)
+    cv2.rectangle(image, (x - 6, y - height - 6), (x + width + 6, y + below), DARK, cv2.FILLED)
+    cv2.putText(image, text, (x, y), FONT, 0.8, LIGHT, 2, cv2.LINE_AA)
+
+
+def draw(result: dict[str, Any]) -> Any:
+    image = np.zeros((result["height"], result["width"], 3), np.uint8)
+    Scene(result["width"], result["height"], seed=1).draw(result["frame"], image)
+    for each in result.get("detections", ()):
+        x1, y1, x2, y2 = (round(value) for value in each["box"])
+        cv2.rectangle(image, (x1, y1), (x2, y2), BOX, 4)
+        track = f" #{each['track_id']}" if "track_id" in each else ""
+        write(image, f"{each['label']}{track} {each['confidence']:.2f}", x1, y1 - 14)
+    for line, (key, value) in enumerate(result.get("result", {}).items()):
+        write(image, f"{key}: {json.dumps(value)}", 20, 50 + 44 * line)
+    return cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
 
 
 async def main(path: str, url: str) -> None:
@@ -26,19 +52,13 @@ async def main(path: str, url: str) -> None:
             result = json.loads(await ws.recv())
             if result["type"] == "result" and result["frame"] > AFTER_FRAME:
                 break
-    image = np.zeros((result["height"], result["width"], 3), np.uint8)
-    Scene(result["width"], result["height"], seed=1).draw(result["frame"], image)
-    for each in result["detections"]:
-        x1, y1, x2, y2 = (round(value) for value in each["box"])
-        cv2.rectangle(image, (x1, y1), (x2, y2), (255, 255, 255), 3)
-        label = f"{each['label']} {each['confidence']:.2f}"
-        cv2.putText(image, label, (x1, y1 - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2)
-    cv2.imwrite(path, cv2.resize(image, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA))
+    cv2.imwrite(path, draw(result), [cv2.IMWRITE_JPEG_QUALITY, 80])
 
 
-asyncio.run(
-    main(
-        sys.argv[1] if len(sys.argv) > 1 else "boxes.jpg",
-        sys.argv[2] if len(sys.argv) > 2 else "ws://127.0.0.1:8765/ws",
+if __name__ == "__main__":
+    asyncio.run(
+        main(
+            sys.argv[1] if len(sys.argv) > 1 else "boxes.jpg",
+            sys.argv[2] if len(sys.argv) > 2 else "ws://127.0.0.1:8765/ws",
+        )
     )
-)

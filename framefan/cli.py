@@ -183,10 +183,13 @@ def watch(
 @app.command
 def predictors() -> int:
     """List the built-in predictors and the forms of a reference."""
-    from framefan.predictors import BUILTIN, FORMS
+    from framefan.predictors import BUILTIN, EXAMPLES, FORMS
 
     rows = [f"  {name:<12}{description}\n" for name, description in BUILTIN.items()]
-    sys.stdout.write("".join(["Built in:\n", *rows, f"\nA REF is {FORMS}.\n"]))
+    lines = [f"  {line}\n" for line in EXAMPLES]
+    sys.stdout.write(
+        "".join(["Built in:\n", *rows, f"\nA REF is {FORMS}.\n", "\nFor example:\n", *lines])
+    )
     return 0
 
 

@@ -24,6 +24,13 @@ BUILTIN = {
     "aruco": "ArUco markers of 4x4 cells, each labelled with its number",
     "health": "whether a camera is out of focus, too dark, too bright or has been moved",
 }
+EXAMPLES = (
+    "framefan run --predictor qr rtsp://camera/stream",
+    "framefan run --predictor model.py:predict --reload front=rtsp://camera/stream",
+    "framefan run --predictor 'onnx:yolo.onnx?conf=0.4' --track --workers 2 yard.mp4",
+    "framefan once --predictor my.package:Detector picture.jpg",
+)
+"""Command lines for `framefan predictors`."""
 """Name and description; framefan_inference.builtin.NAME holds the predictor."""
 
 FORMS = "a built-in name, package.module:Name, path/to/file.py:Name or onnx:PATH"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from clients import collect
@@ -14,9 +15,6 @@ from waiting import SCALE, wait_until
 
 from framefan.clock import now
 from framefan_capture.scene import Scene
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCENE = Scene(640, 360, seed=5)
 RATE = 24
@@ -149,6 +147,27 @@ def test_once_prints_one_result(tmp_path: Path) -> None:
     done = framefan("once", "demo?size=320x240", env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert '"camera"' in done.stdout
+
+
+SEES = {
+    "qr": lambda found: [each["label"] for each in found["detections"]] == ["framefan"],
+    "aruco": lambda found: [each["class_id"] for each in found["detections"]] == [7],
+    "health": lambda found: found["result"]["problems"] == [],
+    "onnx:examples/shapes/shapes.onnx": lambda found: (
+        {each["label"] for each in found["detections"]}
+        == {"circle", "square", "triangle", "star", "qr", "aruco"}
+    ),
+}
+
+
+@pytest.mark.parametrize("predictor", SEES)
+def test_what_comes_with_framefan_sees_the_demo_scene(
+    predictor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    done = framefan("once", "demo?size=640x360", "--predictor", predictor)
+    assert done.returncode == 0, done.stderr
+    assert SEES[predictor](json.loads(done.stdout)), done.stdout
 
 
 def test_status_shows_a_run() -> None:
