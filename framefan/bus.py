@@ -6,6 +6,7 @@
 | `status/CAMERA/` | StatusRecord  | when a camera changes state        | HWM; gaps in `n`, and |
 | `status/`        | StatusRecord  | when a worker changes state        | in `seq`, tell it     |
 | `state/`         | StateRecord   | every second and on subscription   | nothing: see the next |
+| `preview/CAMERA/PICTURE/` | PreviewRecord | behind its result, while subscribed | some, untold |
 
 Topics end in `/` because ZeroMQ matches prefixes: `result/cam1` would also receive cam10.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 RESULT = "result/"
 STATUS = "status/"
 STATE = "state/"
+PREVIEW = "preview/"
 MESSAGE_BYTES = 4 << 20
 """A larger message is not ours: ZeroMQ drops the connection that sends one."""
 

@@ -283,6 +283,8 @@ class Lease(_Link):
     width: int
     height: int
     pts: float | None = None
+    pictures: tuple[str, ...] = ()
+    """To be made of the frame, before it is returned."""
 
 
 class Leases(_Link):
@@ -354,3 +356,14 @@ class WorkerOutcome(Struct, array_like=True, frozen=True):
     started_at: float
     finished_at: float
     payload: Raw
+
+
+class WorkerPreview(Struct, array_like=True, frozen=True):
+    """The head of a picture; its JPEG is the second part of the message."""
+
+    lease: int
+    camera: str
+    seq: int
+    frame: int
+    picture: str
+    cpu_s: float

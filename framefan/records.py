@@ -10,6 +10,8 @@ from typing import Literal
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 BUS_VERSION = 1
+PICTURES = ("320", "640", "1280", "full", "boxes")
+"""What a preview may be: of that width, of the frame's own size, and that with boxes drawn."""
 CIRCUIT = "circuit"
 """The reason of a status of the subject `predictor` that is about a camera's circuit."""
 
@@ -55,6 +57,22 @@ class OutcomeRecord(Struct, kw_only=True):
     payload: Raw
     pts: float | None = None
     """Seconds on the source's own clock, where it has one."""
+
+
+class PreviewRecord(Struct, kw_only=True):
+    """Topic `preview/CAMERA/PICTURE/`: a JPEG of the frame of a result, which it follows.
+
+    Made only while somebody subscribes to exactly that topic. It has no `n`: whoever is slow may
+    lose some, and nothing tells.
+    """
+
+    v: int = BUS_VERSION
+    epoch: str
+    camera: str
+    seq: int
+    frame: int
+    picture: str
+    jpeg: bytes
 
 
 class StatusRecord(Struct, kw_only=True):
@@ -144,6 +162,10 @@ class CameraFacts(Struct, kw_only=True):
     circuit: str = "closed"
     """open: its frames killed workers and are left out; half_open: one of them is tried."""
     circuit_message: str = ""
+    previews: dict[str, int] = field(default_factory=dict)
+    """How many of each picture were made."""
+    preview_cpu_s: float = 0.0
+    """What they cost the workers, of CPU time."""
 
 
 class Pid(Struct):

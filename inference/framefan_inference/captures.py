@@ -180,10 +180,13 @@ class Captures:
         return due
 
     def measure(self) -> dict[str, CameraFacts]:
-        return {
-            name: camera.measure(self._pool.ledger, self.rings.slots(name))
-            for name, camera in self.cameras.items()
-        }
+        previews = self._pool.publisher.previews
+        found = {}
+        for name, camera in self.cameras.items():
+            facts = found[name] = camera.measure(self._pool.ledger, self.rings.slots(name))
+            facts.previews = dict(previews.made.get(name, {}))
+            facts.preview_cpu_s = round(previews.cpu_s[name], 6)
+        return found
 
     @property
     def all_ended(self) -> bool:

@@ -229,7 +229,7 @@ class Crew:
         for grant, _ in grants:
             self._leased[grant.lease] = worker
         with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-            worker.lease(*grants)
+            worker.lease(grants, self._pool.publisher.previews.of)
 
     def predicted(self, grant: Grant, kind: str, started_at: float, finished_at: float) -> None:
         self._leased[grant.lease].predicted(kind, started_at, finished_at)

@@ -197,6 +197,10 @@ class Ledger:
         self._expect(now)
         return self.release(now)
 
+    def is_open(self, lease: int) -> bool:
+        """Whether its seq has not left yet."""
+        return lease in self._leases
+
     def next_due(self) -> float:
         """Before this, `release` has nothing without another event; inf when it never will."""
         return self._due

@@ -249,6 +249,10 @@ class Pool:
             if grant:
                 times = outcome.started_at, outcome.finished_at
                 self.crew.predicted(grant, outcome.kind, *times)
+        for preview in self.outcomes.previews:
+            is_open = self.ledger.is_open(preview.head.lease)
+            for each in self.publisher.previews.arrived(preview, is_open):
+                self.publisher.preview(each)
 
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
@@ -256,6 +260,9 @@ class Pool:
             if self.tracking:
                 entry.outcome = self.tracking.outcome(entry.grant, model, entry.outcome)
             self.publisher.outcome(entry, model, now)
+            lost = entry.outcome is None
+            for preview in self.publisher.previews.left(entry.grant.lease, lost):
+                self.publisher.preview(preview)
 
     def forget(self, camera: str) -> None:
         """The camera has left."""

@@ -8,8 +8,9 @@ import msgspec
 import zmq
 
 from framefan import bus, clock
-from framefan.messages import WorkerOutcome
-from framefan.records import OutcomeRecord, StateRecord, StatusRecord
+from framefan.messages import WorkerOutcome, WorkerPreview
+from framefan.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
+from framefan_inference.previews import Preview, Previews
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
 _AT_ONCE = 256
 """A flood of outcomes must not keep the pool from everything else."""
-_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+_EVENTS, _POLLIN, _RCVMORE = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.RCVMORE)
 
 
 class _Topics(dict[str, bytes]):
@@ -39,6 +40,7 @@ class Publisher:
         self.n = 0
         self.has_readers = False
         """Somebody has subscribed to results since the start."""
+        self.previews = Previews()
         self._encoder = msgspec.msgpack.Encoder()
         self._topics = _Topics()
         self.socket = bus.publisher(settings.limits)
@@ -75,9 +77,23 @@ class Publisher:
             ),
         )
 
+    def preview(self, preview: Preview) -> None:
+        head = preview.head
+        record = PreviewRecord(
+            epoch=self.epoch,
+            camera=head.camera,
+            seq=head.seq,
+            frame=head.frame,
+            picture=head.picture,
+            jpeg=preview.jpeg,
+        )
+        self.socket.send(f"{bus.PREVIEW}{head.camera}/{head.picture}/".encode(), _SNDMORE)
+        self.socket.send(self._encoder.encode(record), 0)
+
     def forget(self, camera: str) -> None:
         """The camera has left."""
         self._topics.pop(camera, None)
+        self.previews.forget(camera)
 
     def status(self, record: StatusRecord) -> None:
         topic = f"{bus.STATUS}{record.camera}/" if record.camera else bus.STATUS
@@ -97,25 +113,25 @@ class Publisher:
         self.socket.send(self._encoder.encode(record), 0)
 
     def new_subscriptions(self) -> bool:
-        """Whether somebody has subscribed since the last call."""
+        """Whether somebody has subscribed since the last call, to anything but previews."""
         found = False
         while True:
             try:
                 said = self.socket.recv(_NOBLOCK)
             except zmq.Again:
                 return found
-            if said.startswith(b"\x01"):
+            starts, topic = said[:1] == b"\x01", said[1:].decode(errors="replace")
+            if not self.previews.watched(topic, starts) and starts:
                 found = True
-                self.has_readers |= _covers_results(said[1:])
+                self.has_readers |= _covers_results(topic)
 
     def close(self) -> None:
         """Give subscribers a moment to take what was sent."""
         self.socket.close(linger=500)
 
 
-def _covers_results(topic: bytes) -> bool:
-    results = bus.RESULT.encode()
-    return topic.startswith(results) or results.startswith(topic)
+def _covers_results(topic: str) -> bool:
+    return topic.startswith(bus.RESULT) or bus.RESULT.startswith(topic)
 
 
 class OutcomeReader:
@@ -124,7 +140,10 @@ class OutcomeReader:
     def __init__(self, settings: Settings) -> None:
         self.foreign = 0
         self.more = False
+        self.previews: list[Preview] = []
+        """Those that came with the last drain."""
         self._decoder = msgspec.msgpack.Decoder(WorkerOutcome)
+        self._heads = msgspec.msgpack.Decoder(WorkerPreview)
         self.socket = bus.subscriber(settings.limits, b"")
         self.socket.bind(settings.outcomes_endpoint)
 
@@ -135,16 +154,30 @@ class OutcomeReader:
     def drain(self) -> list[WorkerOutcome]:
         """The outcomes that have arrived; `more` says whether some were left for another time."""
         outcomes: list[WorkerOutcome] = []
+        self.previews = []
         for _ in range(_AT_ONCE):
             self.more = bool(int(self.socket.getsockopt(_EVENTS)) & _POLLIN)
             if not self.more:  # asking is far cheaper than an Again
                 break
             data = self.socket.recv(_NOBLOCK)
             try:
-                outcomes.append(self._decoder.decode(data))
+                if self.socket.getsockopt(_RCVMORE):
+                    self.previews.append(self._preview(data))
+                else:
+                    outcomes.append(self._decoder.decode(data))
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 self.foreign += 1
         return outcomes
+
+    def _preview(self, head: bytes) -> Preview:
+        """One that came in two parts. Raises msgspec.MsgspecError when it is none of ours."""
+        parts = []
+        while self.socket.getsockopt(_RCVMORE):  # the parts of a message come all together
+            parts.append(self.socket.recv(_NOBLOCK))
+        found = self._heads.decode(head)
+        if len(parts) != 1 or found.picture not in PICTURES:
+            raise msgspec.ValidationError(found.picture)
+        return Preview(found, parts[0])
 
     def close(self) -> None:
         self.socket.close(linger=0)

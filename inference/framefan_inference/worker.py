@@ -3,7 +3,8 @@
 1. A lease names a slot. The worker maps the slot's ring once, read-only, and hands the predictor
    an array over the slot itself: nothing is copied.
 2. The outcome goes out on ZeroMQ, then the lease goes back. Between the two the pool may hear of
-   them in either order; it settles the seq by the outcome and frees the slot by the return.
+   them in either order; it settles the seq by the outcome and frees the slot by the return. What
+   people watch is encoded from the slot between the two: no result waits for a picture.
 3. Before the lease goes back the worker makes sure that nobody still holds the image. All views of
    a frame rest on one array, so its reference count tells. A predictor that kept the image is told
    so, that frame is an error, and from then on it gets copies: slower, but safe to keep.
@@ -22,6 +23,7 @@ import faulthandler
 import gc
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -42,6 +44,7 @@ from framefan.messages import (
     Try,
     WorkerFailed,
     WorkerOutcome,
+    WorkerPreview,
     WorkerReady,
     WorkerStep,
 )
@@ -136,11 +139,30 @@ class Worker:
         return reader.base(lease.slot, lease.height * lease.width * 3)
 
     def _finish(self, lease: Lease, answer: Answer, started: float, finished: float) -> None:
+        self._tell(lease, answer, started, finished)
+        self._give_back(lease, answer)
+
+    def _tell(self, lease: Lease, answer: Answer, started: float, finished: float) -> None:
         kind, payload = answer
         self._outcomes.send(
             WorkerOutcome(lease.lease, kind, started, finished, msgspec.Raw(payload))
         )
+
+    def _give_back(self, lease: Lease, answer: Answer) -> None:
+        for picture in lease.pictures:
+            self._show(lease, answer, picture)
         self._link.send(Returned(lease.lease))
+
+    def _show(self, lease: Lease, answer: Answer, picture: str) -> None:
+        from framefan_inference import pictures  # OpenCV, which not every predictor loads
+
+        kind, payload = answer
+        began = time.thread_time()
+        image = self._base(lease).reshape(lease.height, lease.width, 3)
+        jpeg = pictures.encode(image, picture, payload if kind == "detections" else None)
+        cost_s = time.thread_time() - began
+        facts = lease.lease, lease.camera, lease.seq, lease.frame, picture, cost_s
+        self._outcomes.send_preview(WorkerPreview(*facts), jpeg)
 
     def _serve_together(self, leases: list[Lease]) -> None:
         bases = [self._base(lease) for lease in leases]
@@ -159,7 +181,9 @@ class Worker:
                 pairs = zip(answers, held, strict=True)
                 answers = [told if is_held else each for each, is_held in pairs]
         for lease, answer in zip(leases, answers, strict=True):
-            self._finish(lease, answer, started, finished)
+            self._tell(lease, answer, started, finished)
+        for lease, answer in zip(leases, answers, strict=True):
+            self._give_back(lease, answer)
 
     def _serve_one_by_one(self, leases: list[Lease], started: float, raised: bytes) -> None:
         """After a call that raised; each step may take as long as the longest before it."""
@@ -253,6 +277,10 @@ class Outcomes:
 
     def send(self, outcome: WorkerOutcome) -> None:
         self._socket.send(self._encoder.encode(outcome))
+
+    def send_preview(self, head: WorkerPreview, jpeg: bytes) -> None:
+        self._socket.send(self._encoder.encode(head), zmq.SNDMORE)
+        self._socket.send(jpeg)
 
     def close(self) -> None:
         """Give what was sent a moment to leave."""

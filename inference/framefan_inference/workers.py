@@ -24,6 +24,8 @@ from framefan.records import StatusRecord, WorkerFacts
 from framefan.restart import RestartPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from framefan.settings import Settings
     from framefan_inference.rings import Ring
     from framefan_inference.schedule import Frame, Grant
@@ -134,10 +136,14 @@ class Worker:
 
     # ---- leases -----------------------------------------------------------------------------
 
-    def lease(self, *grants: tuple[Grant, Ring]) -> None:
+    def lease(
+        self,
+        grants: Sequence[tuple[Grant, Ring]],
+        pictures: Callable[[str], tuple[str, ...]] = lambda _camera: (),
+    ) -> None:
         """Send the frames of one call, and each ring before the first lease on it.
 
-        Raises LinkClosed.
+        `pictures`: what is to be made of a camera's frame for those who watch. Raises LinkClosed.
         """
         assert self.child is not None
         self._dumped = False
@@ -146,7 +152,10 @@ class Worker:
         self.deadline = clock.now() + self.settings.limits.predict_s  # also if it cannot be sent
         for _, ring in grants:
             self._attach(ring)
-        leases = [_lease(each.lease, each.camera, each.seq, each.frame) for each, _ in grants]
+        leases = [
+            _lease(each.lease, each.camera, each.seq, each.frame, pictures(each.camera))
+            for each, _ in grants
+        ]
         self.child.link.send(leases[0] if len(leases) == 1 else Leases(leases))
 
     def try_on(self, camera: str, frame: Frame, ring: Ring) -> None:
@@ -231,7 +240,9 @@ def _explained(ending: str) -> str:
     return ending
 
 
-def _lease(lease: int, camera: str, seq: int, frame: Frame) -> Lease:
+def _lease(
+    lease: int, camera: str, seq: int, frame: Frame, pictures: tuple[str, ...] = ()
+) -> Lease:
     return Lease(
         lease=lease,
         camera=camera,
@@ -244,4 +255,5 @@ def _lease(lease: int, camera: str, seq: int, frame: Frame) -> Lease:
         width=frame.width,
         height=frame.height,
         pts=frame.pts,
+        pictures=pictures,
     )

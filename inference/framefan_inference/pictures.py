@@ -1,0 +1,71 @@
+"""Pictures of a frame for people: encoded in the worker, from the slot that is still under lease.
+
+320, 640 and 1280 are widths: a wider frame is scaled down (pixels are averaged over areas, so
+that nothing flickers), a narrower one is left as it is. `full` has the frame's own size, and
+`boxes` too, with what was detected drawn on it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import msgspec
+import numpy as np
+
+from framefan.records import Detection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_QUALITY, _FINE = 70, 90
+"""JPEG's 0 to 100: for what changes all the time, and for what is looked at alone."""
+_FONT, _DARK = cv2.FONT_HERSHEY_SIMPLEX, (24, 24, 24)
+_detections = msgspec.msgpack.Decoder(list[Detection])
+
+
+def encode(image: NDArray[np.uint8], picture: str, detections: bytes | None) -> bytes:
+    """A JPEG of `image`, `uint8[height, width, 3]` BGR, which is only read.
+
+    `detections`: a MessagePack list of Detection, to be drawn where `picture` is `boxes`.
+    """
+    if picture == "boxes":
+        image = image.copy()
+        for seen in _detections.decode(detections) if detections else ():
+            _draw(image, seen)
+    elif picture != "full":
+        image = _scaled(image, int(picture))
+    quality = _QUALITY if picture.isdecimal() else _FINE
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+def _scaled(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    height, whole = image.shape[:2]
+    if whole <= width:
+        return image
+    size = (width, max(1, round(height * width / whole)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _draw(image: NDArray[np.uint8], seen: Detection) -> None:
+    height, width = image.shape[:2]
+    unit = max(width / 960, 0.5)
+    x1, y1, x2, y2 = (int(min(max(value, -width), 2 * width)) for value in seen.box)
+    colour = _colour(seen.label)
+    cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(2, round(2 * unit)), cv2.LINE_AA)
+    text = f"{seen.label[:64]} {seen.confidence:.2f}".encode("ascii", "replace").decode()
+    scale, thick = 0.5 * unit, max(1, round(unit))
+    (across, up), below = cv2.getTextSize(text, _FONT, scale, thick)
+    x = min(max(x1, 0), max(width - across - 4, 0))
+    y = min(max(y1 - below - 2, up + 2), height - below)
+    cv2.rectangle(image, (x, y - up - 2), (x + across + 4, y + below), _DARK, cv2.FILLED)
+    cv2.putText(image, text, (x + 2, y), _FONT, scale, colour, thick, cv2.LINE_AA)
+
+
+def _colour(label: str) -> tuple[Any, ...]:
+    """A light colour that a label always has."""
+    hue = zlib.crc32(label.encode(errors="replace")) % 180
+    pixel = np.array([[[hue, 150, 255]]], np.uint8)
+    return tuple(cv2.cvtColor(pixel, cv2.COLOR_HSV2BGR)[0, 0].tolist())

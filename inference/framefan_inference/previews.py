@@ -1,0 +1,73 @@
+"""Previews in the pool: which pictures somebody watches, and that each follows its result.
+
+1. Who subscribes to `preview/CAMERA/PICTURE/` watches it; the bus says when the first comes and
+   when the last has gone. A subscription to less than a whole topic asks for nothing.
+2. A lease says which pictures its worker is to make. Nobody watches: no worker makes any.
+3. The worker sends them behind the outcome, so no result waits for a picture. A picture whose
+   result still waits for its turn waits with it; of a seq that is lost none is sent.
+
+Pure: topics and messages come in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from framefan import bus
+from framefan.records import PICTURES
+from framefan.settings import NAME
+
+if TYPE_CHECKING:
+    from framefan.messages import WorkerPreview
+
+
+class Preview(NamedTuple):
+    head: WorkerPreview
+    jpeg: bytes
+
+
+class Previews:
+    def __init__(self) -> None:
+        self._wanted: dict[str, tuple[str, ...]] = {}
+        self._held: dict[int, list[Preview]] = {}
+        self.made: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """By camera, how many of each picture."""
+        self.cpu_s: defaultdict[str, float] = defaultdict(float)
+        """By camera, the workers' CPU time for them."""
+
+    def watched(self, topic: str, starts: bool) -> bool:
+        """A subscription begins or ends; answers whether it was one to previews."""
+        if not topic.startswith(bus.PREVIEW):
+            return False
+        camera, _, picture = topic[len(bus.PREVIEW) : -1].partition("/")
+        if topic.endswith("/") and NAME.fullmatch(camera) and picture in PICTURES:
+            others = tuple(each for each in self.of(camera) if each != picture)
+            self._wanted[camera] = (*others, picture) if starts else others
+            if not self._wanted[camera]:
+                del self._wanted[camera]
+        return True
+
+    def of(self, camera: str) -> tuple[str, ...]:
+        """The pictures that the next lease of this camera asks for."""
+        return self._wanted.get(camera, ())
+
+    def arrived(self, preview: Preview, is_open: bool) -> list[Preview]:
+        """What may be sent now. `is_open`: its seq has not left yet."""
+        head = preview.head
+        self.made[head.camera][head.picture] += 1
+        self.cpu_s[head.camera] += head.cpu_s
+        if not is_open:
+            return [preview]
+        self._held.setdefault(head.lease, []).append(preview)
+        return []
+
+    def left(self, lease: int, is_lost: bool) -> list[Preview]:
+        """A seq has left: what was made of its frame may follow."""
+        held = self._held.pop(lease, [])
+        return [] if is_lost else held
+
+    def forget(self, camera: str) -> None:
+        """The camera has left; who watches it may see it come back."""
+        self.made.pop(camera, None)
+        self.cpu_s.pop(camera, None)
