@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +19,13 @@ if not IN_CI:  # there Hypothesis has a profile of its own, which does the same
     hypothesis.settings.register_profile("here", deadline=None)
     hypothesis.settings.load_profile("here")
 _THERE = {group.marker: functools.cache(group.there) for group in GROUPS}
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In pytest's place: a short path, since sockets have room for 107 bytes of it."""
+    with tempfile.TemporaryDirectory(prefix="ff-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

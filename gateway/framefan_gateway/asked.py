@@ -26,6 +26,8 @@ BAD_VALUE = 103
 UNKNOWN_OPTION = 104
 UNAUTHORIZED = 105
 
+PREVIEWS = (320, 640, 1280)
+"""Widths of pictures, in pixels."""
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_HISTORY = 1_000_000
 _LARGEST_SEQ = 1 << 53
@@ -132,9 +134,9 @@ def _plain(name: str, text: str) -> Any:
     if name == "nonempty":
         found = {"1": True, "true": True, "0": False, "false": False}.get(text.lower())
         return text if found is None else found
-    if name in ("max_fps", "min_confidence", "history"):
+    if name in ("max_fps", "min_confidence", "history", "preview"):
         try:
-            return int(text) if name == "history" else float(text)
+            return int(text) if name in ("history", "preview") else float(text)
         except ValueError:
             return text
     return text
@@ -181,6 +183,17 @@ def _history(name: str, value: Any) -> int:
     return int(value)
 
 
+def _preview(name: str, value: Any) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, bool) or value not in (0, *PREVIEWS):
+        widths = ", ".join(map(str, PREVIEWS))
+        raise Refusal(
+            BAD_VALUE, f"{name} is one of the widths {widths}, or 0, not {shown(value)!r}"
+        )
+    return int(value)
+
+
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise Refusal(BAD_VALUE, f"{name} is true or false, not {shown(value)!r}")
@@ -217,4 +230,5 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "history": _history,
     "since": _since,
     "format": _choice("json", "msgpack"),
+    "preview": _preview,
 }

@@ -35,6 +35,8 @@ class Contract(Struct, frozen=True):
     min_confidence: float = 0.0
     nonempty: bool = False
     """Only results in which something was seen; errors come all the same."""
+    preview: int = 0
+    """The width of the pictures that come with the results, in pixels; 0: none come."""
 
     def covers(self, camera: str | None) -> bool:
         """Whether news of this camera is for this client; None is news about no single camera."""
@@ -57,6 +59,7 @@ class Contract(Struct, frozen=True):
             "labels": None if self.labels is None else sorted(self.labels),
             "min_confidence": self.min_confidence,
             "nonempty": self.nonempty,
+            "preview": self.preview or None,
         }
 
 

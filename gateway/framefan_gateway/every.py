@@ -92,6 +92,8 @@ class EveryFeed(Feed):
         missed = self._trailing.pop(camera, NOTHING)
         data = outcome.frame(self.format, missed, now, self.picks)
         self._append(Entry(data, outcome, missed))
+        if self.contract.preview:
+            self._show(outcome, missed, now)
 
     def loss(self, loss: Loss) -> None:
         self.lines[loss.camera].loss(loss)

@@ -13,8 +13,8 @@ the next one, so that what a message calls missed is always the hole in `seq` be
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from framefan_gateway.accounts import Cause, Loss, Mark, Missed, Totals
 from framefan_gateway.selection import Selection
@@ -23,9 +23,19 @@ from framefan_gateway.wire import Outcome
 if TYPE_CHECKING:
     from framefan_gateway.contract import Contract
     from framefan_gateway.history import History
-    from framefan_gateway.wire import Notice
+    from framefan_gateway.wire import Notice, Picture
 
 START = Mark()
+_SHOWN = 16
+"""A picture comes a millisecond behind its result; more so where a worker has several frames."""
+
+
+class _Shown(NamedTuple):
+    """A result that was due, with its message."""
+
+    epoch: str
+    seq: int
+    data: bytes
 
 
 class CameraLine:
@@ -84,6 +94,8 @@ class Feed:
         self._losses = Totals()
         self._sent = 0
         self.sent_bytes = 0
+        self._shown: defaultdict[str, deque[_Shown]] = defaultdict(lambda: deque(maxlen=_SHOWN))
+        """By camera, the last results that were due, oldest first, where pictures are to follow."""
         self._batch: list[bytes] = []
         self.batch_bytes = 0
 
@@ -119,8 +131,28 @@ class Feed:
         """
         raise NotImplementedError
 
+    def picture(self, picture: Picture) -> None:
+        """A picture of a result's frame, for the clients in step: whoever is behind has no room
+        for it. None is due for a result that was not.
+        """
+        shown = self._shown[picture.camera]
+        while shown:
+            last = shown.popleft()  # pictures come in order, too: those before it never will
+            if (last.epoch, last.seq) == (picture.epoch, picture.seq):
+                self._due(picture.frame(last.data))
+                return
+            if last.epoch == picture.epoch and last.seq > picture.seq:
+                shown.appendleft(last)
+                return
+
+    def _show(self, outcome: Outcome, missed: Missed, now: float) -> None:
+        """A picture of this outcome may follow. (Each contract with pictures has them of all.)"""
+        data = outcome.frame("json", missed, now, self.picks)
+        self._shown[outcome.camera].append(_Shown(outcome.epoch, outcome.seq, data))
+
     def _drop(self, camera: str) -> None:
         self.lines.pop(camera, None)
+        self._shown.pop(camera, None)
         self._selection.forget(camera)
 
     def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:

@@ -24,10 +24,10 @@ from framefan_gateway.history import History, select
 from framefan_gateway.latest import LatestFeed, LatestOutbox
 from framefan_gateway.outbox import resumed
 from framefan_gateway.selection import Selection
-from framefan_gateway.wire import Notice, Outcome
+from framefan_gateway.wire import Notice, Outcome, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from framefan.records import OutcomeRecord
     from framefan_gateway.contract import Contract, Since
@@ -52,7 +52,7 @@ class Removed(NamedTuple):
     status: protocol.Status
 
 
-News = Outcome | Loss | protocol.Status | NewEpoch | Removed
+News = Outcome | Picture | Loss | protocol.Status | NewEpoch | Removed
 
 
 class Hub:
@@ -82,6 +82,8 @@ class Hub:
         """Told of each camera that is gone, after all else of it."""
         self.removal: Callable[[str], protocol.Status | None] = lambda _camera: None
         """What there is to say of a camera that is not there."""
+        self.regrouped: Callable[[], None] = lambda: None
+        """Told when there is a contract that nobody had, or nobody has any more."""
         self.left = Totals()
         """The sum of the accounts of clients that are gone."""
 
@@ -128,8 +130,7 @@ class Hub:
         rest = client.outbox.leave_off(now)
         own = client.outbox.account()
         old.move(client, Place.GONE)
-        if not old.clients:
-            del self._groups[old.feed.contract]
+        self._close(old)
         group = client.group = self._group(contract)
         client.outbox = self._outbox(group, own)
         client.outbox.take_over(rest)
@@ -146,7 +147,19 @@ class Hub:
         group = self._groups.get(contract)
         if group is None:
             group = self._groups[contract] = Group(self._new_feed(contract))
+            self.regrouped()
         return group
+
+    def _close(self, group: Group) -> None:
+        """If nobody is left in it."""
+        if not group.clients:
+            del self._groups[group.feed.contract]
+            self.regrouped()
+
+    @property
+    def contracts(self) -> Iterable[Contract]:
+        """What the clients have asked for, each once."""
+        return self._groups
 
     def _outbox(self, group: Group, own: Totals) -> LatestOutbox | EveryOutbox:
         if isinstance(group.feed, EveryFeed):
@@ -201,8 +214,7 @@ class Hub:
         self.left = self.left.plus(client.outbox.account())
         group = client.group
         group.move(client, Place.GONE)
-        if not group.clients:
-            del self._groups[client.contract]
+        self._close(group)
 
     def line_full(self, client: Client) -> None:
         if client.place is not Place.GONE:
@@ -245,6 +257,8 @@ class Hub:
             match item:
                 case Outcome():
                     self._outcome(item, now, superseded=item in old)
+                case Picture():
+                    self._picture(item, now)
                 case Loss():
                     self._loss(item, now)
                 case protocol.Status():
@@ -279,6 +293,12 @@ class Hub:
         # A line that fills takes the rest of its write with it, so a write must not be large.
         for group in much:
             self._deliver(group, now)
+
+    def _picture(self, picture: Picture, now: float) -> None:
+        for contract, group in tuple(self._groups.items()):
+            if str(contract.preview) == picture.picture and contract.covers(picture.camera):
+                group.feed.picture(picture)
+                self._deliver(group, now)
 
     def _loss(self, loss: Loss, now: float) -> None:
         self._histories[loss.camera].loss(loss, now)

@@ -24,7 +24,7 @@ import msgspec
 
 from framefan import bus
 from framefan.protocol import Status
-from framefan.records import CIRCUIT, OutcomeRecord, StateRecord, StatusRecord
+from framefan.records import CIRCUIT, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan.settings import NAME
 from framefan.states import REASONS, STATES
 from framefan_gateway import wire
@@ -32,6 +32,8 @@ from framefan_gateway.accounts import Loss
 from framefan_gateway.hub import NewEpoch, Removed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from framefan.records import CameraFacts
     from framefan_gateway.hub import Hub
 
@@ -47,6 +49,7 @@ _UNKNOWN = "there is no camera of this name: it was removed before, or the name 
 _outcome = msgspec.msgpack.Decoder(OutcomeRecord)
 _status = msgspec.msgpack.Decoder(StatusRecord)
 _state = msgspec.msgpack.Decoder(StateRecord)
+_preview = msgspec.msgpack.Decoder(PreviewRecord)
 
 
 class Intake:
@@ -72,6 +75,8 @@ class Intake:
         """By camera that was removed, the seq that would come next; the oldest first."""
         self.changes: dict[str, Counter[tuple[str, str]]] = {}
         """By camera, how often it came into a state for a reason."""
+        self.pictured: Callable[[PreviewRecord], None] = lambda _record: None
+        """Told of each picture."""
         self._silent = False
         self.state: StateRecord | None = None
         self.state_at = -math.inf
@@ -95,6 +100,8 @@ class Intake:
                 camera = _camera_of(name)
                 self._take_outcome(_outcome.decode(body), camera)
                 self._cameras[topic] = camera
+            elif name.startswith(bus.PREVIEW):
+                self._take_preview(_preview.decode(body), name)
             elif name.startswith(bus.STATUS):
                 self._take_status(_status.decode(body))
             else:
@@ -144,6 +151,12 @@ class Intake:
         if seq > expected:
             self._hub.tell(Loss(camera, record.epoch, expected, seq - 1, "bus"))
         self._hub.tell(outcome or Loss(camera, record.epoch, seq, seq, "lost"))
+
+    def _take_preview(self, record: PreviewRecord, topic: str) -> None:
+        if topic != f"{bus.PREVIEW}{record.camera}/{record.picture}/":
+            raise ValueError(topic)
+        if record.epoch == self._epoch:  # else it is of no result that anybody had
+            self.pictured(record)
 
     def _take_status(self, record: StatusRecord) -> None:
         _check(record.n, record.ts, record.next_try_s or 0)

@@ -56,6 +56,8 @@ class LatestFeed(Feed):
         mark = self.told[camera] = line.latest_mark
         missed = NOTHING if nothing else told.missed_until(mark)
         self._due(outcome.frame(self.format, missed, now, self.picks), results=1)
+        if self.contract.preview:
+            self._show(outcome, missed, now)
 
     def loss(self, loss: Loss) -> None:
         self.lines[loss.camera].loss(loss)

@@ -58,8 +58,18 @@ class Subscription:
         self._socket.connect(settings.results_endpoint)
         self._fd = int(self._socket.getsockopt(zmq.FD))
         self._again: asyncio.Handle | None = None
+        self._previews: set[str] = set()
+        server.previews.follow = self._follow
         self._loop.add_reader(self._fd, self.read)
         self.read()
+
+    def _follow(self, topics: set[str]) -> None:
+        """Subscribe to just these previews."""
+        for topic in self._previews - topics:
+            self._socket.unsubscribe(topic)
+        for topic in topics - self._previews:
+            self._socket.subscribe(topic)
+        self._previews = set(topics)
 
     def read(self) -> None:
         """Read what is there. The descriptor tells of changes only, so read until it is empty."""
@@ -84,6 +94,7 @@ class Subscription:
         self._server.news()
 
     def close(self) -> None:
+        self._server.previews.follow = lambda _topics: None
         self._loop.remove_reader(self._fd)
         if self._again is not None:
             self._again.cancel()
@@ -256,6 +267,7 @@ class Gateway:
         # After a standstill of this process what is new was read only in part: look next time.
         if clock.now() - beaten < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
+        self._server.previews.look()  # cameras come and go
         self._pool.report(self.facts())
 
     def facts(self) -> records.GatewayFacts:

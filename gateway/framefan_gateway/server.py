@@ -20,8 +20,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from framefan import clock, logs
-from framefan_gateway import listing, web
+from framefan_gateway import listing, replies, web
 from framefan_gateway.connection import ClientConnection
+from framefan_gateway.previews import Previews
 from framefan_gateway.session import Session
 from framefan_gateway.tally import Tally
 
@@ -68,7 +69,11 @@ class Server:
         hub.observe = self.tally.stages.observe
         hub.release = self.tally.stages.release
         self._intake = intake
-        self._web = web.Web(settings, gateway, hub, intake, self.tally, self._facts)
+        self.previews = Previews(hub, self.cameras)
+        intake.pictured = self.previews.arrived
+        self._web = web.Web(
+            settings, gateway, hub, intake, self.tally, self._facts, self.previews.snapshot
+        )
         self._connections: set[ClientConnection] = set()
         self._full: set[ClientConnection] = set()
         """Whose line was full when it was last looked at, or since."""
@@ -267,4 +272,4 @@ def _code(connection: ClientConnection) -> str:
 
 def _busy(request: Request, message: str) -> Response:
     body = msgspec.json.encode({"error": message})
-    return web.reply(request, 503, body, "application/json", **{"Retry-After": "1"})
+    return replies.reply(request, 503, body, "application/json", **{"Retry-After": "1"})

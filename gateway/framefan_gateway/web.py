@@ -12,9 +12,7 @@ What takes more than a few milliseconds to write is written in slices, between w
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import hmac
-import http
 import importlib
 import ipaddress
 import re
@@ -27,7 +25,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from framefan import clock, protocol
-from framefan_gateway import listing
+from framefan_gateway import listing, snapshots
+from framefan_gateway.replies import JSON, pack, reply
+from framefan_gateway.snapshots import Snapshots
 from framefan_gateway.tally import Tally
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 SOCKET_PATH = "/ws"
 SCHEMA_PATH = "/schema/result.v1.json"
-_JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _FILES = {
@@ -58,13 +57,6 @@ _OPEN = (*_FILES, "/healthz", "/readyz")
 """Answered without a token: the page, and what watches over processes."""
 _QUERY_TOKENS = {"token", "access_token"}
 _READY_WORKERS = ("ready", "busy")
-_ALWAYS = {
-    "Content-Security-Policy": "default-src 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Connection": "close",
-}
 
 
 class Web:
@@ -78,14 +70,18 @@ class Web:
         intake: Intake,
         tally: Tally | None = None,
         clients: Callable[[], Iterable[ClientFacts]] = tuple,
+        snapshot: Callable[[str, str, float], Awaitable[bytes]] | None = None,
     ) -> None:
-        """`clients` makes the facts of each as they are asked for, one after the other."""
+        """`clients` makes the facts of each as they are asked for, one after the other; `snapshot`
+        has a picture of a camera made, within so many seconds.
+        """
         self._settings = settings
         self._gateway = gateway
         self._hub = hub
         self._intake = intake
         self._tally = tally or Tally(gateway, hub, intake)
         self._clients = clients
+        self._snapshots = Snapshots(snapshot, intake)
         self._metrics: Metrics | None = None
         self._schema = b""
         self._services: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
@@ -119,6 +115,8 @@ class Web:
         if path in self._files:
             body, kind = self._files[path]
             return reply(request, 200, body, kind)
+        if path.startswith(snapshots.PREFIX):
+            return self._snapshots.answer(request)
         served = self._services.get(path)
         if served is None:
             return self._error(request, 404, f"nothing is served at {path[:200]}")
@@ -129,16 +127,16 @@ class Web:
 
     def _readyz(self, request: Request) -> Response:
         ready, body = self.readiness()
-        return reply(request, 200 if ready else 503, _pack(body), _JSON)
+        return reply(request, 200 if ready else 503, pack(body), JSON)
 
     def _status(self, request: Request) -> Response:
         status = self.status()
         if status is None:
             return self._error(request, 503, "no state from the pool yet; try again soon")
-        return reply(request, 200, _pack(status), _JSON)
+        return reply(request, 200, pack(status), JSON)
 
     def _show_schema(self, request: Request) -> Response:
-        self._schema = self._schema or _pack(protocol.schema())
+        self._schema = self._schema or pack(protocol.schema())
         return reply(request, 200, self._schema, "application/schema+json")
 
     def _socket(self, request: Request) -> Response:
@@ -148,7 +146,7 @@ class Web:
     def _error(self, request: Request, code: int, message: str, **headers: str) -> Response:
         body = {"error": message}
         whole = body | {"paths": ["/", *self._services]} if code == 404 else body
-        return reply(request, code, _pack(whole), _JSON, **headers)
+        return reply(request, code, pack(whole), JSON, **headers)
 
     # ---- answers in slices ------------------------------------------------------------------
 
@@ -157,7 +155,7 @@ class Web:
         for part in listing.parts(self._clients()):
             slices.append(part)
             await asyncio.sleep(0)
-        return reply(request, 200, b"".join(slices), _JSON)
+        return reply(request, 200, b"".join(slices), JSON)
 
     async def _show_metrics(self, request: Request) -> Response:
         if self._metrics is None:
@@ -283,17 +281,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _pack(value: Any) -> bytes:
-    return msgspec.json.encode(value)
-
-
-def reply(request: Request, code: int, body: bytes, kind: str, **headers: str) -> Response:
-    """A whole response; HEAD gets the same head and no body."""
-    head = Headers(
-        {"Date": email.utils.formatdate(usegmt=True), "Content-Type": kind} | _ALWAYS | headers
-    )
-    head["Content-Length"] = str(len(body))
-    shown = b"" if request.method == "HEAD" else body
-    return Response(code, http.HTTPStatus(code).phrase, head, shown)

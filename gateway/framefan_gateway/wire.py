@@ -21,6 +21,7 @@ from framefan.records import (
     Detection,
     OutcomeRecord,
     PredictError,
+    PreviewRecord,
     StatusRecord,
 )
 from framefan_gateway.accounts import NOTHING, Missed
@@ -32,6 +33,7 @@ _TEXT, _BINARY = 0x81, 0x82
 """The first byte of a whole message's only frame."""
 _MEDIUM = struct.Struct("!BBH")
 _LARGE = struct.Struct("!BBQ")
+_LENGTH = struct.Struct("!I")
 
 _PLAIN = (NOTHING, None)
 _EMPTY: tuple[Any, ...] = ([], {}, "", None)
@@ -69,6 +71,12 @@ def _framed(head: int, data: bytes) -> bytes:
     return _LARGE.pack(head, 127, size) + data
 
 
+def _unframed(data: bytes) -> bytes:
+    """What `_framed` was given."""
+    size = data[1]
+    return data[2 if size < 126 else 2 + (2 if size == 126 else 8) :]
+
+
 class Notice:
     """A status or gap: the same bytes for every client of a format."""
 
@@ -89,6 +97,27 @@ class Notice:
             return self.frame(fmt)
         left = max(round(wait - elapsed_s, 2), 0.0)
         return frame(msgspec.structs.replace(self.message, next_try_s=left), fmt)
+
+
+class Picture:
+    """A JPEG of the frame of a result that has come before."""
+
+    __slots__ = ("camera", "epoch", "jpeg", "picture", "seq")
+
+    def __init__(self, record: PreviewRecord) -> None:
+        self.camera = record.camera
+        self.epoch = record.epoch
+        self.seq = record.seq
+        self.picture = record.picture
+        self.jpeg = record.jpeg
+
+    def frame(self, message: bytes) -> bytes:
+        """One whole binary frame: the length of `message` in four bytes, `message`, the JPEG.
+
+        `message`: the frame in which the result was sent.
+        """
+        text = _unframed(message)
+        return _framed(_BINARY, b"".join((_LENGTH.pack(len(text)), text, self.jpeg)))
 
 
 class Outcome:

@@ -22,6 +22,7 @@ CONTRACT = {
     "labels": None,
     "min_confidence": 0.0,
     "nonempty": False,
+    "preview": None,
 }
 
 

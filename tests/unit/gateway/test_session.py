@@ -25,6 +25,7 @@ WHOLE = {
     "labels": None,
     "min_confidence": 0.0,
     "nonempty": False,
+    "preview": None,
 }
 
 

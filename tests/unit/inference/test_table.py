@@ -14,6 +14,7 @@ from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_inference.captures import Captures
 from framefan_inference.ledger import Ledger
+from framefan_inference.previews import Previews
 from framefan_inference.schedule import Frame
 from framefan_inference.table import Tables
 
@@ -38,7 +39,9 @@ class FakePool:
         self.crew = SimpleNamespace(measure=lambda now: [WorkerFacts(id=1)])
         self.outcomes = SimpleNamespace(foreign=4)
         self.published: list[StateRecord] = []
-        self.publisher = SimpleNamespace(epoch="k3f9", n=7, state=self.published.append)
+        self.publisher = SimpleNamespace(
+            epoch="k3f9", n=7, state=self.published.append, previews=Previews()
+        )
         self.told: list[tuple[StateRecord, bool]] = []
         self.statuses: list[Any] = []
 

@@ -104,7 +104,7 @@ def test_it_starts_is_ready_and_has_no_deadline_while_idle(worker: Worker) -> No
 
 def test_a_lease_goes_out_whole_after_its_ring(worker: Worker) -> None:
     child = started(worker)
-    worker.lease((grant(), ring()))
+    worker.lease([(grant(), ring())])
     attach, lease = child.link.sent
     assert attach == Attach("cam", 1, 4, 4096)
     assert lease == Lease(9, "cam", 1, 2, 5, 40, 7.5, 1.25, 640, 480)
@@ -116,23 +116,23 @@ def test_a_lease_goes_out_whole_after_its_ring(worker: Worker) -> None:
 def test_a_ring_is_attached_once_and_detached_once(worker: Worker) -> None:
     child = started(worker)
     for number in (1, 1, 2):
-        worker.lease((grant(number), ring(number)))
+        worker.lease([(grant(number), ring(number))])
     worker.detach("cam", 1)
     worker.detach("cam", 1)
     worker.detach("other", 2)
     kinds = [type(message) for message in child.link.sent]
     assert kinds == [Attach, Lease, Lease, Attach, Lease, Detach]
-    worker.lease((grant(1), ring(1)))
+    worker.lease([(grant(1), ring(1))])
     assert type(child.link.sent[-2]) is Attach
 
 
 def test_a_new_process_knows_no_rings(worker: Worker) -> None:
     started(worker)
-    worker.lease((grant(), ring()))
+    worker.lease([(grant(), ring())])
     worker.bury()
     child = started(worker)
     worker.detach("cam", 1)
-    worker.lease((grant(), ring()))
+    worker.lease([(grant(), ring())])
     assert [type(message) for message in child.link.sent] == [Attach, Lease]
 
 
@@ -141,7 +141,7 @@ def test_a_lease_that_cannot_be_sent_has_its_deadline_all_the_same(worker: Worke
     child = started(worker)
     child.link.closed = True
     with pytest.raises(LinkClosed):
-        worker.lease((grant(), ring()))
+        worker.lease([(grant(), ring())])
     assert (worker.facts.state, worker.deadline) == ("busy", 110.0)
 
 
@@ -149,7 +149,7 @@ def test_one_that_hangs_writes_its_stacks_before_it_is_given_up(
     worker: Worker, signals: Any
 ) -> None:
     started(worker)
-    worker.lease((grant(), ring()))
+    worker.lease([(grant(), ring())])
     assert not worker.hangs(110.0)
     assert signals == [(4711, DUMP_SIGNAL)]
     assert worker.deadline == 110.0 + DUMP_S

@@ -1,0 +1,83 @@
+"""Previews: which pictures of which cameras this gateway's clients watch, and snapshots.
+
+The gateway subscribes on the bus to just what somebody here watches, so that the workers make
+nothing else. A snapshot is a picture that somebody watches until the first one comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from framefan import bus
+from framefan_gateway.wire import Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from framefan.records import PreviewRecord
+    from framefan_gateway.hub import Hub
+
+MOST_SNAPSHOTS = 32
+"""So many different pictures are waited for at once."""
+
+
+class Busy(Exception):
+    """More snapshots are waited for than there may be."""
+
+
+class Previews:
+    def __init__(self, hub: Hub, cameras: Callable[[], Collection[str]]) -> None:
+        """`cameras`: the names of all there are; call `look` when they change."""
+        self._hub = hub
+        self._cameras = cameras
+        self._waiting: defaultdict[str, set[asyncio.Future[bytes]]] = defaultdict(set)
+        """By topic, the snapshots that wait for it."""
+        self._topics: set[str] = set()
+        self.follow: Callable[[set[str]], None] = lambda _topics: None
+        """Told of all topics to be subscribed to, when they change."""
+        hub.regrouped = self.look
+
+    def look(self) -> None:
+        """What is watched may have changed."""
+        topics = set(self._waiting)
+        for contract in self._hub.contracts:
+            if contract.preview:
+                covered = filter(contract.covers, self._cameras())
+                topics.update(_topic(camera, str(contract.preview)) for camera in covered)
+        if topics != self._topics:
+            self._topics = topics
+            self.follow(topics)
+
+    def arrived(self, record: PreviewRecord) -> None:
+        """A picture came; its result has come before."""
+        waiting = self._waiting.pop(_topic(record.camera, record.picture), None)
+        if waiting:
+            for future in waiting:
+                if not future.done():
+                    future.set_result(record.jpeg)
+            self.look()
+        self._hub.tell(Picture(record))
+
+    async def snapshot(self, camera: str, picture: str, seconds: float) -> bytes:
+        """The next picture of a camera. Raises Busy, and TimeoutError when none comes in time."""
+        topic = _topic(camera, picture)
+        if topic not in self._waiting and len(self._waiting) >= MOST_SNAPSHOTS:
+            raise Busy
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[topic].add(future)
+        self.look()
+        try:
+            return await asyncio.wait_for(future, seconds)
+        finally:
+            waiting = self._waiting.get(topic)
+            if waiting is not None:
+                waiting.discard(future)
+                if not waiting:
+                    del self._waiting[topic]
+                    self.look()
+
+
+def _topic(camera: str, picture: str) -> str:
+    return f"{bus.PREVIEW}{camera}/{picture}/"

@@ -1,0 +1,37 @@
+"""Whole answers to HTTP requests, with the headers that all of them have."""
+
+from __future__ import annotations
+
+import email.utils
+import http
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request
+
+JSON = "application/json"
+_ALWAYS = {
+    "Content-Security-Policy": "default-src 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Connection": "close",
+}
+
+
+def pack(value: Any) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def reply(request: Request, code: int, body: bytes, kind: str, **headers: str) -> Response:
+    """A whole response; HEAD gets the same head and no body."""
+    head = Headers(
+        {"Date": email.utils.formatdate(usegmt=True), "Content-Type": kind} | _ALWAYS | headers
+    )
+    head["Content-Length"] = str(len(body))
+    shown = b"" if request.method == "HEAD" else body
+    return Response(code, http.HTTPStatus(code).phrase, head, shown)

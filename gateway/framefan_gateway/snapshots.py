@@ -1,0 +1,81 @@
+"""`/snapshot/CAMERA.jpg`: the next frame of a camera that a worker predicts, made on demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from framefan.settings import NAME
+from framefan_gateway.previews import Busy
+from framefan_gateway.replies import JSON, pack, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from websockets.http11 import Request, Response
+
+    from framefan.records import CameraFacts
+    from framefan_gateway.intake import Intake
+
+PREFIX = "/snapshot/"
+_SUFFIX = ".jpg"
+_WAIT_S = 2.0
+_FLAGS = {"1": "boxes", "true": "boxes", "0": "full", "false": "full"}
+
+
+class Snapshots:
+    def __init__(
+        self, take: Callable[[str, str, float], Awaitable[bytes]] | None, intake: Intake
+    ) -> None:
+        """`take` has the picture of a camera made, within so many seconds: previews.py."""
+        self._take = take
+        self._intake = intake
+
+    def answer(self, request: Request) -> Response | Awaitable[Response]:
+        address = urlsplit(request.path)
+        camera = address.path.removeprefix(PREFIX).removesuffix(_SUFFIX)
+        state = self._intake.state
+        known = {} if state is None else state.cameras
+        if not address.path.endswith(_SUFFIX) or not NAME.fullmatch(camera):
+            return _no(request, 404, f"a snapshot is at {PREFIX}CAMERA{_SUFFIX}", known)
+        if state is not None and camera not in known:
+            return _no(request, 404, f'there is no camera "{camera}"', known)
+        picture = "full"
+        for key, value in parse_qsl(address.query, keep_blank_values=True):
+            if key != "boxes" or value.lower() not in _FLAGS:
+                return _no(request, 400, "the only option is boxes=1")
+            picture = _FLAGS[value.lower()]
+        return self._wait(request, camera, picture)
+
+    async def _wait(self, request: Request, camera: str, picture: str) -> Response:
+        if self._take is None or not self._intake.fresh:
+            return _no(request, 503, "there is no news from the pool; try again soon")
+        try:
+            jpeg = await self._take(camera, picture, _WAIT_S)
+        except Busy:
+            return _no(request, 503, "too many snapshots are being waited for; try again soon")
+        except TimeoutError:
+            state = self._intake.state
+            facts = None if state is None else state.cameras.get(camera)
+            return _no(request, 503, f"{_why(camera, facts)} within {_WAIT_S:g} s")
+        return reply(request, 200, jpeg, "image/jpeg")
+
+
+def _why(camera: str, facts: CameraFacts | None) -> str:
+    if facts is None:
+        return f'the camera "{camera}" was removed, and no frame was predicted'
+    if facts.state != "live":
+        said = ": ".join(filter(None, (facts.state, facts.message or facts.reason)))
+        return f'the camera "{camera}" is {said}; no frame of it was predicted'
+    if facts.circuit != "closed":
+        return f'frames of "{camera}" are left out, {facts.circuit_message}; none was predicted'
+    return f'no frame of "{camera}" was predicted'
+
+
+def _no(
+    request: Request, code: int, why: str, known: dict[str, CameraFacts] | None = None
+) -> Response:
+    body: dict[str, object] = {"error": why}
+    if known is not None:
+        body["cameras"] = sorted(known)
+    return reply(request, code, pack(body), JSON)
