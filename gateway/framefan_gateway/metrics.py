@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from framefan import clock, host
 from framefan.protocol import CAUSES
-from framefan.records import GatewayFacts
+from framefan.records import PICTURES, GatewayFacts
 from framefan.states import STATES
 from framefan_gateway import families
 
@@ -97,6 +97,7 @@ class _Run(Collector):
             )
             yield from _frames(state.cameras)
             yield from _outcomes(state.cameras)
+            yield from _previews(state.cameras)
             yield from _states(state.cameras, state.workers)
         yield _changes(self._intake.changes)
         yield from _deliveries(gateways)
@@ -185,6 +186,21 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
         "Frames given to workers that have no result",
         _per_cause(cameras, "lost_by", LOST),
         ("camera", "cause"),
+    )
+
+
+def _previews(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
+    yield families.counter(
+        "previews",
+        "Pictures made for those who watch",
+        _per_cause(cameras, "previews", PICTURES),
+        ("camera", "picture"),
+    )
+    yield families.counter(
+        "preview_cpu_seconds",
+        "CPU time of workers for them",
+        _per_camera(cameras, "preview_cpu_s"),
+        ("camera",),
     )
 
 
