@@ -23,7 +23,7 @@ TWO := -n 2 --dist loadfile
 CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$$ARGS" ] || exit $$code; }
 SETUP := pyproject.toml .ci/setup.py
 
-.PHONY: help install run test test-opencv4 check format coverage bench clean
+.PHONY: help install run test test-opencv4 check format coverage screenshots bench clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -66,6 +66,10 @@ coverage: .venv/.installed-test ## tests with branch coverage of every process
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+screenshots: .venv/.installed-test ## take the pictures of the page in docs/pictures anew
+	SCREENSHOTS=docs/pictures SCREENSHOTS_AFTER_S=20 \
+		$(BIN)/python -m pytest -q tests/browser/test_screenshots.py
 
 bench: .venv/.installed-bench ## all benchmarks; one of them: make bench-NAME
 	$(BIN)/python -m benchmarks

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
 from gateway_fakes import parts, state, status
@@ -18,9 +18,6 @@ from gateway_server import Gateway
 
 from framefan import clock
 from framefan.records import CameraFacts
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 pytestmark = pytest.mark.chromium
 
@@ -68,14 +65,12 @@ def feeder() -> Iterator[Feeder]:
 
 
 @pytest.fixture
-def page(feeder: Feeder) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        opened = browser.new_page(viewport={"width": 1000, "height": 700})
-        opened.goto(f"http://127.0.0.1:{feeder.gateway.port}/")
-        opened.wait_for_selector("#connection[data-state=live]")
-        yield opened
-        browser.close()
+def page(feeder: Feeder, chromium: Browser) -> Iterator[Page]:
+    opened = chromium.new_page(viewport={"width": 1000, "height": 700})
+    opened.goto(f"http://127.0.0.1:{feeder.gateway.port}/")
+    opened.wait_for_selector("#connection[data-state=live]")
+    yield opened
+    opened.close()
 
 
 def test_a_camera_that_is_not_live_says_why_and_when_it_is_tried_next(

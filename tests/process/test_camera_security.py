@@ -81,7 +81,7 @@ def sources(folder: Path, ends: contextlib.ExitStack) -> dict[str, str]:
 
 def seen(run: Run) -> Iterator[tuple[str, str]]:
     """Every place where people or programs look, and the text they find there."""
-    for path in ("/", "/app.js", "/api/status", "/metrics", "/healthz"):
+    for path in ("/", "/main.js", "/api/status", "/metrics", "/healthz"):
         yield path, str(run.get(path)[1])
     env = {"XDG_RUNTIME_DIR": str(run.runtime)}
     for flags in ([], ["--json"]):

@@ -67,6 +67,6 @@ def test_changes_of_state_are_counted_by_reason() -> None:
 
 
 def test_the_page_has_the_reasons_of_the_table_in_words(site: Site) -> None:
-    script = site.get("/app.js").body.decode()
+    script = site.get("/words.js").body.decode()
     table = script.partition("const REASONS = {")[2].partition("};")[0]
     assert dict(re.findall(r'(\w+): "(.*?)",\n', table)) == REASONS

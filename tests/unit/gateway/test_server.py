@@ -286,7 +286,7 @@ async def fetch(gateway: Gateway, request: str) -> tuple[bytes, bytes]:
     return head, body
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/healthz", "/readyz", "/api/status"])
+@pytest.mark.parametrize("path", ["/", "/main.js", "/healthz", "/readyz", "/api/status"])
 async def test_http_on_the_same_port(gateway: Gateway, path: str) -> None:
     record = state()
     gateway.intake.take(parts("state/", record), clock.now(), clock.wall())

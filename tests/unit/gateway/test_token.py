@@ -57,7 +57,7 @@ def test_with_the_token_it_is_answered(token: str, scheme: str) -> None:
     assert site.get("/nothing", Authorization=shown).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/icon.svg", "/healthz"])
+@pytest.mark.parametrize("path", ["/", "/main.js", "/style.css", "/icon.svg", "/healthz"])
 def test_the_page_and_the_probes_need_none(site: Site, path: str) -> None:
     assert site.get(path).status_code == 200
     assert site.get("/readyz").status_code == 503

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import uuid
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from framefan import protocol
 from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
 from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_gateway import listing
+from framefan_gateway import listing, web
 from framefan_gateway.contract import DEFAULT, Contract
 from framefan_gateway.group import Line
 from framefan_gateway.hub import Hub
@@ -80,7 +81,7 @@ def site() -> Site:
     return Site()
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/icon.svg"])
+@pytest.mark.parametrize("path", ["/", "/main.js", "/style.css", "/icon.svg"])
 def test_the_page_and_its_files(site: Site, path: str) -> None:
     response = site.get(path)
     assert response.status_code == 200
@@ -92,11 +93,15 @@ def test_the_page_and_its_files(site: Site, path: str) -> None:
 
 
 def test_the_page_asks_nobody_else_and_writes_no_markup(site: Site) -> None:
-    html, script = site.get("/").body.decode(), site.get("/app.js").body.decode()
+    html = site.get("/").body.decode()
     assert "//" not in html.replace("<!--", "")
     assert "style=" not in html
-    assert "innerHTML" not in script
-    assert "http:" not in script
+    for name in web._SCRIPTS:
+        script = site.get(f"/{name}.js").body.decode()
+        for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "http:"):
+            assert word not in script
+        for imported in re.findall(r'from "\./(\w+)\.js"', script):
+            assert imported in web._SCRIPTS
 
 
 def test_a_websocket_upgrade_is_let_through(site: Site) -> None:

@@ -1,0 +1,134 @@
+// The connection to the gateway: what comes over it, what is asked for, and what to do without it.
+
+const RETRY_FIRST_MS = 500;
+const RETRY_CAP_MS = 10000;
+const NORMAL = 1001;
+const UNAUTHORISED = 4401;
+const KEY = "framefan-token";
+
+const text = new TextDecoder();
+
+// A token comes in the fragment, which is never sent anywhere, or by the form; it stays in this tab.
+export function token() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given !== null) {
+    sessionStorage.setItem(KEY, given);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return sessionStorage.getItem(KEY) || "";
+}
+
+export function keepToken(value) {
+  if (value) sessionStorage.setItem(KEY, value);
+  else sessionStorage.removeItem(KEY);
+}
+
+// GET beside this page, with the token where there is one.
+export function get(path, options = {}) {
+  const shown = token();
+  const headers = shown ? { Authorization: `Bearer ${shown}` } : {};
+  return fetch(path, { ...options, headers });
+}
+
+async function needsToken() {
+  try {
+    return (await get("api/status", { method: "HEAD" })).status === 401;
+  } catch {
+    return false;
+  }
+}
+
+// A result and the picture of its frame: a length, the result's JSON, a JPEG.
+export function parsePicture(data) {
+  const length = new DataView(data).getUint32(0);
+  const message = JSON.parse(text.decode(new Uint8Array(data, 4, length)));
+  return { message, jpeg: new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" }) };
+}
+
+export class Feed {
+  // handlers: message(m), picture(m, jpeg), state(name, words, waits), opened(), door(why)
+  constructor(handlers) {
+    this.handlers = handlers;
+    this.wanted = { cameras: null, preview: 0 };
+    this.retryMs = RETRY_FIRST_MS;
+    this.commands = 0;
+    this.socket = null;
+    this.tryAt = 0;
+    this.why = "";
+    setInterval(() => this.countDown(), 250);
+  }
+
+  // What is to come from here on. Nothing is said twice.
+  ask(wanted) {
+    const before = JSON.stringify(this.wanted);
+    this.wanted = { ...this.wanted, ...wanted };
+    if (JSON.stringify(this.wanted) === before || !this.open) return;
+    const { cameras, preview } = this.wanted;
+    this.commands += 1;
+    this.socket.send(JSON.stringify({
+      id: this.commands, subscribe: { cameras, preview: preview || null },
+    }));
+  }
+
+  get open() {
+    return this.socket?.readyState === WebSocket.OPEN;
+  }
+
+  connect() {
+    this.tryAt = 0;
+    this.handlers.state("connecting", "connecting");
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const { cameras, preview } = this.wanted;
+    const query = new URLSearchParams();
+    if (preview) query.set("preview", preview);
+    if (cameras) query.set("camera", cameras.join(","));
+    const socket = new WebSocket(`${scheme}//${location.host}/ws?${query}`);
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    this.asked = JSON.stringify(this.wanted);
+    let opened = false;
+    socket.addEventListener("open", () => {
+      opened = true;
+      this.retryMs = RETRY_FIRST_MS;
+      if (token()) socket.send(JSON.stringify({ id: 0, auth: { token: token() } }));
+      this.handlers.opened();
+      this.handlers.state("live", "live");
+      const wanted = this.wanted;
+      this.wanted = JSON.parse(this.asked);
+      this.ask(wanted);  // it may have changed meanwhile
+    });
+    socket.addEventListener("message", ({ data }) => this.take(data));
+    socket.addEventListener("close", (event) => this.lost(opened, event));
+  }
+
+  take(data) {
+    if (typeof data === "string") {
+      this.handlers.message(JSON.parse(data));
+    } else {
+      const { message, jpeg } = parsePicture(data);
+      this.handlers.picture(message, jpeg);
+    }
+  }
+
+  async lost(opened, event) {
+    const refused = event.code === UNAUTHORISED;
+    if (refused || (!opened && await needsToken())) {
+      const had = Boolean(token());
+      keepToken("");
+      this.handlers.state("lost", "a token is needed");
+      this.handlers.door(had ? "That was not the token." : "");
+      return;
+    }
+    if (!opened) this.retryMs = Math.min(this.retryMs * 2, RETRY_CAP_MS);
+    this.why = event.code === NORMAL ? "the server was stopped" : "connection lost";
+    this.tryAt = performance.now() + this.retryMs * (0.5 + Math.random() / 2);
+    this.countDown();
+  }
+
+  countDown() {
+    if (!this.tryAt) return;
+    const left = this.tryAt - performance.now();
+    if (left <= 0) this.connect();
+    else this.handlers.state("lost", `${this.why}, trying again in ${Math.ceil(left / 1000)} s`, true);
+  }
+}

@@ -1,0 +1,112 @@
+// What is behind the results: cameras, workers and clients, as the server counts them.
+
+import { get } from "./feed.js";
+import { row } from "./tile.js";
+
+const CLIENTS_SHOWN = 50;
+const MANY_CLIENTS = 500;
+
+const workers = document.querySelector("#workers tbody");
+const clients = document.getElementById("clients");
+const summary = document.getElementById("summary");
+
+function counted(count, what) {
+  return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+}
+
+function byCause(before, now, seconds) {
+  return Object.entries(now)
+    .map(([cause, count]) => [cause, (count - (before?.[cause] || 0)) / seconds])
+    .filter(([, rate]) => rate > 0.05)
+    .map(([cause, rate]) => `${cause} ${rate.toFixed(1)}`);
+}
+
+export class Health {
+  // handlers: camera(name, facts, flow)
+  constructor(handlers) {
+    this.handlers = handlers;
+    this.before = null;
+    this.turn = 0;
+    clients.addEventListener("toggle", () => this.listClients());
+  }
+
+  async look() {
+    let state;
+    try {
+      const answer = await get("api/status");
+      if (!answer.ok) return;
+      state = await answer.json();
+    } catch {
+      return;  // the connection's own words say so
+    }
+    const before = this.before?.state.epoch === state.epoch ? this.before : null;
+    const seconds = before ? state.ts - before.state.ts : 0;
+    for (const [name, facts] of Object.entries(state.cameras)) {
+      const flow = seconds > 0 ? this.flow(before.state.cameras[name], facts, seconds) : null;
+      this.handlers.camera(name, facts, flow);
+    }
+    if (!before || seconds > 0) this.before = { state };
+    this.showWorkers(state.workers);
+    this.sum(state);
+    this.turn += 1;
+    const count = state.gateways.reduce((sum, each) => sum + each.clients, 0);
+    clients.querySelector(".count").textContent = count.toLocaleString("en");
+    if (count < MANY_CLIENTS || this.turn % 10 === 0) this.listClients();
+  }
+
+  flow(before, facts, seconds) {
+    if (!before) return null;
+    const rate = (name) => (facts[name] - before[name]) / seconds;
+    const dropped = [
+      ...byCause(before.superseded_by, facts.superseded_by, seconds),
+      ...byCause(before.lost_by, facts.lost_by, seconds).map((each) => `lost ${each}`),
+      ...(rate("bad") > 0.05 ? [`bad ${rate("bad").toFixed(1)}`] : []),
+      ...(rate("errors") > 0.05 ? [`errors ${rate("errors").toFixed(1)}`] : []),
+    ];
+    const out = rate("results") + rate("errors");
+    return `in ${rate("captured").toFixed(1)} fps · out ${out.toFixed(1)} fps · ` +
+      (dropped.length ? `dropped: ${dropped.join(", ")}` : "nothing dropped");
+  }
+
+  sum(state) {
+    const cameras = Object.values(state.cameras);
+    const live = cameras.filter((each) => each.state === "live").length;
+    const ready = state.workers.filter((each) => ["ready", "busy"].includes(each.state)).length;
+    summary.textContent = `${live} of ${counted(cameras.length, "camera")} live · ` +
+      `${ready} of ${counted(state.workers.length, "worker")} ready · framefan ${state.version}`;
+  }
+
+  showWorkers(all) {
+    workers.replaceChildren(...all.map((each) => row([
+      each.id, each.reason ? `${each.state}: ${each.reason}` : each.state, each.model || each.predictor,
+      `${Math.round(each.busy * 100)} %`, each.results.toLocaleString("en"),
+      each.errors.toLocaleString("en"), each.restarts,
+    ], { 1: ["backoff", "failed"].includes(each.state) ? "bad" : "", 5: each.errors ? "bad" : "" })));
+  }
+
+  async listClients() {
+    if (!clients.open) return;
+    try {
+      const answer = await get("api/clients");
+      if (answer.ok) this.showClients((await answer.json()).clients);
+    } catch {
+      // as above
+    }
+  }
+
+  showClients(all) {
+    const shown = [...all].sort((a, b) => b.lag_s - a.lag_s).slice(0, CLIENTS_SHOWN);
+    clients.querySelector("tbody").replaceChildren(...shown.map((each) => {
+      const { cameras, delivery, format, preview } = each.contract;
+      const gets = [cameras ? cameras.join(", ") : "all cameras", delivery, format];
+      if (preview) gets.push(`pictures ${preview}`);
+      const causes = Object.entries(each.missed_by).map(([cause, n]) => `${cause} ${n}`).join(", ");
+      return row([
+        each.remote, gets.join(" · "), each.sent.toLocaleString("en"),
+        causes || "0", each.lag_s ? `${each.lag_s.toFixed(1)} s` : "–",
+      ], { 4: each.lag_s > 1 ? "bad" : "" });
+    }));
+    clients.querySelector(".more").textContent =
+      all.length > shown.length ? `and ${all.length - shown.length} more` : "";
+  }
+}

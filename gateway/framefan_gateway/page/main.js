@@ -1,0 +1,212 @@
+// The page: it gives what the feed brings to the tile of its camera, and asks for no more than is
+// shown. A person's wishes (one camera large, a pause, a token) come in here.
+
+import { Feed, get, keepToken, token } from "./feed.js";
+import { Health } from "./health.js";
+import { showSnippets } from "./snippets.js";
+import { Tile } from "./tile.js";
+import { Width } from "./width.js";
+
+const JUDGE_EVERY_MS = 3000;
+const LOOK_EVERY_MS = 2000;
+
+const by = (id) => document.getElementById(id);
+const cameras = by("cameras");
+const tiles = new Map();
+const width = new Width(performance.now());
+let large = "";
+let paused = false;
+
+// ---- tiles --------------------------------------------------------------------------------------
+
+function tileOf(camera) {
+  return tiles.get(camera) || addTile(camera);
+}
+
+function addTile(camera) {
+  const tile = new Tile(camera);
+  const after = [...tiles.keys()].filter((name) => name > camera).sort()[0];
+  cameras.insertBefore(tile.root, after ? tiles.get(after).root : null);
+  tiles.set(camera, tile);
+  tile.part("open").addEventListener("click", () => enlarge(large === camera ? "" : camera));
+  tile.canvas.addEventListener("click", () => enlarge(large === camera ? "" : camera));
+  tile.part("snapshot").addEventListener("click", () => snapshot(camera));
+  if (paused) tile.pause(true);
+  if (large === camera) enlarge(camera);
+  by("empty").hidden = true;
+  return tile;
+}
+
+function removeTile(camera) {
+  tiles.get(camera)?.root.remove();
+  tiles.delete(camera);
+  by("empty").hidden = tiles.size > 0;
+  if (large === camera) enlarge("");
+}
+
+// ---- what comes ---------------------------------------------------------------------------------
+
+function onMessage(message) {
+  if (message.type === "result" || message.type === "error") {
+    width.result(message);
+    tileOf(message.camera).result(message);
+  } else if (message.type === "status") {
+    onStatus(message);
+  }
+}
+
+function onStatus(message) {
+  const { subject, camera, state, reason } = message;
+  if (subject === "camera" && reason === "removed") removeTile(camera);
+  else if (subject === "camera") tileOf(camera).showState(state === "live" ? null : message);
+  else if (subject === "predictor" && camera) {
+    tileOf(camera).showCircuit(state === "closed" ? null : message.message);
+  } else if (subject === "predictor") say(`predictor ${state}: ${message.message}`);
+  else if (subject === "pool") {
+    showConnection(state === "live" ? "live" : "lost",
+      state === "live" ? "live" : "connected, but no news from the pool");
+  }
+}
+
+function showConnection(state, words, waits = false) {
+  by("connection").dataset.state = state;
+  if (by("connection").textContent !== words) by("connection").textContent = words;
+  by("again").hidden = !waits;
+  document.body.classList.toggle("stale", state === "lost");
+}
+
+function onOpened() {
+  by("door").hidden = true;
+  const kept = large;
+  for (const camera of [...tiles.keys()]) removeTile(camera);  // those there still are are told
+  large = kept;  // it is enlarged again when it comes
+  health.before = null;
+  health.look();
+}
+
+function onCamera(name, facts, flow) {
+  if (large && name !== large && !tiles.has(name)) return;
+  const tile = tileOf(name);
+  if (flow) tile.showFlow(flow);
+  // Statuses tell each change at once; this is for a camera that has not been heard of yet.
+  if (!tile.newest && !tile.status && facts.state !== "live") tile.showState(facts);
+}
+
+const feed = new Feed({
+  message: onMessage,
+  picture: (message, jpeg) => tileOf(message.camera).picture(message, jpeg),
+  state: showConnection,
+  opened: onOpened,
+  door: askForToken,
+});
+const health = new Health({ camera: onCamera });
+
+// ---- what is asked for --------------------------------------------------------------------------
+
+function wish() {
+  const shown = large ? tiles.get(large) : tiles.values().next().value;
+  const pixels = (shown?.canvas.clientWidth || 400) * Math.min(devicePixelRatio, 2);
+  width.show(pixels, performance.now());
+  const cameras = large ? [large] : null;
+  feed.ask({ cameras, preview: document.hidden || paused ? 0 : width.width });
+}
+
+function enlarge(camera) {
+  if (large) tiles.get(large)?.large(false);
+  large = tiles.has(camera) ? camera : "";
+  if (large) tiles.get(large).large(true);
+  cameras.toggleAttribute("data-large", Boolean(large));
+  by("back").hidden = !large;
+  history.replaceState(null, "", large ? `#camera=${large}` : location.pathname + location.search);
+  wish();
+}
+
+function pause(now) {
+  paused = now;
+  by("pause").setAttribute("aria-pressed", String(paused));
+  by("pause").textContent = paused ? "Go on" : "Pause";
+  for (const tile of tiles.values()) tile.pause(paused);
+  wish();
+}
+
+// ---- a person's wishes --------------------------------------------------------------------------
+
+function say(words) {
+  by("said").textContent = words;
+}
+
+function keep(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+async function snapshot(camera) {
+  say(`taking a snapshot of ${camera} …`);
+  try {
+    const answer = await get(`snapshot/${camera}.jpg?boxes=1`);
+    if (!answer.ok) throw new Error((await answer.json()).error);
+    const time = new Date().toISOString().replaceAll(":", "-").slice(0, 19);
+    keep(await answer.blob(), `${camera}-${time}.jpg`);
+    say(`snapshot of ${camera} saved`);
+  } catch (error) {
+    say(`no snapshot: ${error.message}`);
+  }
+}
+
+function askForToken(refused) {
+  by("refused").textContent = refused;
+  by("door").hidden = false;
+  by("token").focus();
+}
+
+by("door").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keepToken(by("token").value.trim());
+  by("token").value = "";
+  by("door").hidden = true;
+  feed.connect();
+});
+by("again").addEventListener("click", () => feed.connect());
+by("back").addEventListener("click", () => enlarge(""));
+by("pause").addEventListener("click", () => pause(!paused));
+document.addEventListener("visibilitychange", wish);
+window.addEventListener("resize", wish);
+document.addEventListener("keydown", (event) => {
+  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape" && large && !document.fullscreenElement) enlarge("");
+  if (event.key === "p") pause(!paused);
+});
+// A link cannot show a token.
+document.querySelector(".links").addEventListener("click", async (event) => {
+  if (!token() || !event.target.matches("a")) return;
+  event.preventDefault();
+  const answer = await get(event.target.getAttribute("href"));
+  window.open(URL.createObjectURL(await answer.blob()));
+});
+
+// ---- what is due by the clock -------------------------------------------------------------------
+
+setInterval(() => {
+  width.judge(performance.now());
+  wish();
+}, JUDGE_EVERY_MS);
+setInterval(() => {
+  if (feed.open && !document.hidden) health.look();
+}, LOOK_EVERY_MS);
+setInterval(() => {
+  const now = performance.now();
+  for (const tile of tiles.values()) {
+    if (tile.tryAt) tile.countDown();
+    if (!paused && feed.open) tile.words(now);
+  }
+}, 500);
+
+token();  // before the fragment is read for anything else
+const wanted = new URLSearchParams(location.hash.slice(1)).get("camera");
+if (wanted) large = wanted;
+showSnippets();
+feed.wanted = { cameras: null, preview: width.width };
+feed.connect();
