@@ -25,6 +25,7 @@ NAMES = (
     "changes",
     "shapes",
     "track",
+    "page",
 )
 
 

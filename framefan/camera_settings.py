@@ -31,7 +31,18 @@ _RANGES = {
     "backoff_cap_s": (0.05, 3600.0, "a time in seconds"),
 }
 """What a number may be, and what it is; trying again without any wait would burn a core."""
-COMMANDS = ("run", "doctor", "once", "status", "reload", "scale", "swap", "watch", "predictors")
+COMMANDS = (
+    "run",
+    "doctor",
+    "once",
+    "status",
+    "reload",
+    "scale",
+    "swap",
+    "top",
+    "watch",
+    "predictors",
+)
 """Of the command line: one that was misspelt looks like a file that is not there."""
 
 

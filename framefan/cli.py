@@ -181,6 +181,36 @@ def watch(
 
 
 @app.command
+def top(
+    url: Annotated[
+        str | None,
+        Parameter(help="ws://, http:// or HOST:PORT.  [where the run is]", show_default=False),
+    ] = None,
+    *,
+    name: Annotated[str | None, _NAME] = None,
+    token_file: Annotated[
+        str | None,
+        Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE"),
+    ] = None,
+    tls_ca: Annotated[
+        str | None, Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
+    ] = None,
+    duration: Annotated[
+        float | None, Parameter(help="Stop after so long.", metavar="SECONDS")
+    ] = None,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Show cameras, workers and where the milliseconds go, until Ctrl-C."""
+    try:
+        from framefan.top import top as show
+        from framefan.viewer import Wanted
+
+        return show(Wanted(url, name, (), None, token_file, tls_ca, duration, json))
+    except KeyboardInterrupt:  # before there was anything to see
+        return 0
+
+
+@app.command
 def predictors() -> int:
     """List the built-in predictors and the forms of a reference."""
     from framefan.predictors import BUILTIN, EXAMPLES, FORMS

@@ -23,7 +23,7 @@ from framefan.client import Feed, connect
 from framefan.errors import EXIT_OK, RunError, StartError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from framefan.board import Row
 
@@ -47,28 +47,37 @@ class Wanted(msgspec.Struct, frozen=True):
 def watch(wanted: Wanted) -> int:
     """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
     processes.name_this("watch")
-    feed = _connect(wanted)
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_until_over(feed, wanted))
-    except BrokenPipeError:  # `| head` has seen enough, and nobody is to be told
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    feed, _, _ = connection(wanted)
+    with contextlib.suppress(KeyboardInterrupt), piped():
+        asyncio.run(_until_over(feed, wanted))
     return EXIT_OK
 
 
-def _connect(wanted: Wanted) -> connect:
+@contextlib.contextmanager
+def piped() -> Iterator[None]:
+    """`| head` has seen enough, and nobody is to be told."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def connection(wanted: Wanted) -> tuple[connect, str | None, ssl.SSLContext | None]:
+    """What was asked for, with the token and the trust it rests on. Raises FramefanError."""
     if wanted.url and wanted.name:
         raise UsageError("both an address and --name", "either says where to look", "leave one out")
     url = wanted.url or _url_of_run(wanted.name)
     cameras = [name for each in wanted.cameras for name in each.split(",") if name]
-    return connect(
+    token, trust = _token(wanted.token_file), _trust(wanted.tls_ca)
+    asked = connect(
         url,
         cameras=cameras or None,
         max_fps=wanted.max_fps,
-        token=_token(wanted.token_file),
-        ssl=_trust(wanted.tls_ca),
+        token=token,
+        ssl=trust,
         connect_s=0,
     )
+    return asked, token, trust
 
 
 def _url_of_run(name: str | None) -> str:

@@ -42,6 +42,32 @@ def test_json_is_a_message_a_line(run: Run) -> None:
     assert seqs == sorted(set(seqs))
 
 
+def test_top_shows_rates_and_stages(run: Run) -> None:
+    env = {"XDG_RUNTIME_DIR": str(run.runtime), "COLUMNS": "160"}
+    done = framefan("top", "--name", run.name, "--duration", "4", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
+    for name in ("front", "back"):
+        _, state, captured, predicted, dropped, *stages = rows[name]
+        assert (state, dropped) == ("live", "-")
+        assert float(captured) > 20
+        assert float(predicted) > 20
+        wait, predict, deliver, p50, p95, p99 = map(float, stages)
+        assert min(wait, predict, deliver) > 0
+        assert p50 <= p95 <= p99
+    done = framefan("top", run.url, "--json", "--duration", "3")
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert set(last["cameras"]) == {"front", "back"}
+    assert last["cameras"]["front"]["per_s"]["captured"] > 20
+    assert [worker["id"] for worker in last["workers"]] == [1, 2]
+
+
+def test_top_says_when_nobody_is_there() -> None:
+    done = framefan("top", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert "no connection to ws://127.0.0.1:1/ws" in done.stderr
+
+
 def test_it_finds_the_run_by_name_and_sums_up(run: Run) -> None:
     env = {"XDG_RUNTIME_DIR": str(run.runtime), "COLUMNS": "120"}
     done = framefan("watch", "--name", run.name, "--duration", "4", env=env)

@@ -26,7 +26,8 @@ export function paint(canvas, message, bitmap, width) {
     pen.fillStyle = "#0b0d0f";
     pen.fillRect(0, 0, across, down);
   }
-  drawBoxes(pen, message, across, Math.min(Math.max(across / (canvas.clientWidth || across), 0.5), 4));
+  const shown = Math.min(canvas.clientWidth, canvas.clientHeight * across / down) || across;
+  drawBoxes(pen, message, across, Math.min(Math.max(across / shown, 0.5), 4));
 }
 
 // `unit`: pixels of the canvas to one of the page.

@@ -1,0 +1,244 @@
+"""`framefan top`: a run at a glance in a terminal, with the figures of its page.
+
+It is a client like any other: the server's table comes over HTTP, latencies with the results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from framefan import clock, processes, viewer
+from framefan.board import clean, in_words
+from framefan.errors import EXIT_OK
+from framefan.figures import Flow, Minute, Stages, flow
+from framefan.protocol import Failure, Result
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from framefan.client import Feed
+    from framefan.viewer import Wanted
+
+EVERY_S = 1.0
+_ANSWER_S = 5.0
+_CAMERAS = ("camera", "state", "in", "out", "dropped a second")
+_LATENCY = ("wait", "predict", "deliver", "p50", "p95", "p99")
+_WORKERS = ("worker", "state", "model", "busy", "results", "errors", "restarts")
+
+
+class Glance:
+    """What is known of a run: the newest table, the one before it, and the last minute."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, Any] | None = None
+        self._before: dict[str, Any] | None = None
+        self._minutes: dict[str, Minute] = {}
+        self.trouble = ""
+
+    def take(self, message: Any, now: float) -> None:
+        if isinstance(message, Result | Failure):
+            minute = self._minutes.setdefault(message.camera, Minute())
+            minute.add(message.latency_ms, now)
+
+    def look(self, table: dict[str, Any]) -> None:
+        """A table of `/api/status`; one that is shown already changes nothing."""
+        if self.table and self.table["epoch"] == table["epoch"]:
+            if table["ts"] <= self.table["ts"]:
+                return
+            self._before = self.table
+        else:
+            self._before = None
+        self.table = table
+        self._minutes = {n: each for n, each in self._minutes.items() if n in table["cameras"]}
+
+    def flow(self, camera: str) -> Flow | None:
+        if not self.table or not self._before or camera not in self._before["cameras"]:
+            return None
+        seconds = self.table["ts"] - self._before["ts"]
+        return flow(self._before["cameras"][camera], self.table["cameras"][camera], seconds)
+
+    def stages(self, camera: str, now: float) -> Stages | None:
+        minute = self._minutes.get(camera)
+        return minute.stages(now) if minute else None
+
+    def told(self, now: float) -> dict[str, Any]:
+        """All of it, for `--json`."""
+        table = self.table or {"cameras": {}, "workers": [], "gateways": []}
+        cameras = {}
+        for name, facts in table["cameras"].items():
+            frames, stages = self.flow(name), self.stages(name, now)
+            cameras[name] = {
+                "state": facts["state"],
+                "reason": facts["reason"],
+                "next_try_s": facts["next_try_s"],
+                "per_s": frames and frames._asdict(),
+                "latency_ms": stages
+                and {key: round(ms, 2) for key, ms in zip(stages._fields, stages, strict=True)},
+            }
+        clients = sum(each["clients"] for each in table["gateways"])
+        return {"cameras": cameras, "workers": table["workers"], "clients": clients}
+
+
+def top(wanted: Wanted) -> int:
+    """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
+    processes.name_this("top")
+    asked, token, trust = viewer.connection(wanted)
+    with contextlib.suppress(KeyboardInterrupt), viewer.piped():
+        asyncio.run(_until_over(asked, token, trust, wanted))
+    return EXIT_OK
+
+
+async def _until_over(asked: Any, token: str | None, trust: Any, wanted: Wanted) -> None:
+    async with asked as feed:
+        glance = Glance()
+        ask = _asking(feed.url, token, trust)
+        tasks = [
+            asyncio.ensure_future(each)
+            for each in (_read(feed, glance), _show(feed, glance, ask, wanted.json))
+        ]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, tasks[0].cancel)
+        try:
+            await asyncio.wait(
+                tasks, timeout=wanted.duration_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception):
+                    raise result
+
+
+async def _read(feed: Feed, glance: Glance) -> None:
+    async for message in feed.messages():
+        glance.take(message, clock.now())
+
+
+def _asking(
+    url: str, token: str | None, trust: ssl.SSLContext | None
+) -> Callable[[], dict[str, Any] | str]:
+    """A function that has the server's table, or says why not."""
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme == "wss" else "http"
+    path = parts.path.rpartition("/")[0]
+    where = urlunsplit((scheme, parts.netloc, f"{path}/api/status", "", ""))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def ask() -> dict[str, Any] | str:
+        request = urllib.request.Request(where, headers=headers)  # noqa: S310 - http or https
+        try:
+            with urllib.request.urlopen(  # noqa: S310 - as above
+                request, timeout=_ANSWER_S, context=trust
+            ) as answer:
+                found: dict[str, Any] = json.loads(answer.read())
+                return found
+        except urllib.error.HTTPError as error:
+            return f"{where} answered {error.code}"
+        except (OSError, ValueError) as error:
+            return str(error)
+
+    return ask
+
+
+async def _show(
+    feed: Feed, glance: Glance, ask: Callable[[], dict[str, Any] | str], as_json: bool
+) -> None:
+    """Over and over in a terminal, a line each time as JSON; elsewhere once, at the end."""
+    console = Console()
+    live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
+    paints = console.is_terminal and not as_json
+    try:
+        with live if paints else contextlib.nullcontext():
+            while True:
+                answer = await asyncio.to_thread(ask)
+                if isinstance(answer, str):
+                    glance.trouble = answer
+                else:
+                    glance.trouble = ""
+                    glance.look(answer)
+                if as_json:
+                    text = msgspec.json.encode(glance.told(clock.now())).decode()
+                    sys.stdout.write(text + "\n")
+                    sys.stdout.flush()
+                elif paints:
+                    live.update(picture(feed, glance, clock.now()), refresh=True)
+                await asyncio.sleep(EVERY_S)
+    finally:
+        if not console.is_terminal and not as_json:
+            console.print(picture(feed, glance, clock.now()))
+
+
+def picture(feed: Feed, glance: Glance, now: float) -> Group:
+    table = glance.table
+    trouble = glance.trouble or ("" if feed.connected else feed.trouble)
+    head = f"framefan top  {feed.url}"
+    lines = [Text(f"{head}  {clean(trouble)}" if trouble else head)]
+    if table is None:
+        return Group(*lines)
+    clients = sum(each["clients"] for each in table["gateways"])
+    ready = sum(each["state"] in ("ready", "busy") for each in table["workers"])
+    summary = (
+        f"{clean(table['name'])}  {len(table['cameras'])} cameras  "
+        f"{ready} of {len(table['workers'])} workers ready  {clients} clients"
+    )
+    return Group(
+        *lines,
+        Text(summary),
+        Text(),
+        _cameras(glance, table, now),
+        Text(),
+        _workers(table),
+    )
+
+
+def _cameras(glance: Glance, table: dict[str, Any], now: float) -> Table:
+    made = Table(box=None, pad_edge=False)
+    for index, name in enumerate((*_CAMERAS, *_LATENCY)):
+        numbers = name in ("in", "out") or name in _LATENCY
+        made.add_column(
+            name if name not in _LATENCY else f"{name} ms",
+            justify="right" if numbers else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=8 if index == 0 else None,
+        )
+    for name, facts in table["cameras"].items():
+        frames, stages = glance.flow(name), glance.stages(name, now)
+        counted = ("-", "-", "-")
+        if frames:
+            counted = (f"{frames.captured:.1f}", f"{frames.predicted:.1f}", frames.told())
+        times = [f"{ms:.1f}" for ms in stages] if stages else ["-"] * len(_LATENCY)
+        state = in_words(facts["state"], facts["reason"], facts["next_try_s"])
+        made.add_row(*map(Text, (clean(name), state, *counted, *times)))
+    return made
+
+
+def _workers(table: dict[str, Any]) -> Table:
+    made = Table(box=None, pad_edge=False)
+    for index, name in enumerate(_WORKERS):
+        made.add_column(name, justify="left" if index < 3 else "right", no_wrap=index < 2)
+    for facts in table["workers"]:
+        row = (
+            str(facts["id"]),
+            in_words(facts["state"], facts["reason"]),
+            facts["model"] or facts["predictor"],
+            f"{facts['busy']:.0%}",
+            *(str(facts[name]) for name in ("results", "errors", "restarts")),
+        )
+        made.add_row(*(Text(clean(each)) for each in row))
+    return made

@@ -1,0 +1,81 @@
+"""What `framefan top` makes of tables and results."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console
+
+from framefan.protocol import Latency, Result
+from framefan.top import Glance, picture
+
+CAMERA: dict[str, Any] = {
+    "state": "live", "reason": "", "next_try_s": None, "captured": 0, "results": 0, "errors": 0,
+    "bad": 0, "superseded_by": {}, "lost_by": {},
+}  # fmt: skip
+WORKER = {
+    "id": 1, "state": "failed", "reason": "exit \x1b[31m code 1", "model": "",
+    "predictor": "m.py:P", "busy": 0.25, "results": 5, "errors": 1, "restarts": 2,
+}  # fmt: skip
+FEED: Any = SimpleNamespace(url="ws://h/ws", connected=True, trouble="")
+
+
+def table(ts: float, epoch: str = "a", **cameras: Any) -> dict[str, Any]:
+    return {
+        "ts": ts, "epoch": epoch, "name": "default", "workers": [WORKER],
+        "gateways": [{"clients": 3}, {"clients": 4}],
+        "cameras": {name: CAMERA | facts for name, facts in cameras.items()},
+    }  # fmt: skip
+
+
+def result(camera: str) -> Result:
+    return Result(
+        camera=camera, seq=1, epoch="a", frame=1, ts=1.0, width=1, height=1, model="m", worker=1,
+        missed=0, latency_ms=Latency(1, 2, 3, 6), detections=[],
+    )  # fmt: skip
+
+
+def shown(glance: Glance, feed: Any = FEED) -> str:
+    text = io.StringIO()
+    Console(file=text, width=200).print(picture(feed, glance, 1.0))
+    return text.getvalue()
+
+
+def test_two_tables_and_results_make_rates_and_stages() -> None:
+    glance = Glance()
+    glance.look(table(1.0, front={"captured": 10}))
+    assert glance.flow("front") is None
+    glance.look(table(3.0, front={"captured": 70, "results": 20, "superseded_by": {"newer": 40}}))
+    glance.look(table(3.0, front={"captured": 70}))  # the same table once more
+    glance.take(result("front"), 1.0)
+    text = shown(glance)
+    for words in ("7 clients", "0 of 1 workers ready", "30.0  10.0  newer 20.0", "25%"):
+        assert words in text, text
+    assert "\x1b[31m" not in text
+    told = glance.told(1.0)
+    assert told["clients"] == 7
+    assert told["cameras"]["front"]["per_s"]["dropped"] == {"newer": 20.0}
+    assert told["cameras"]["front"]["latency_ms"]["p99"] == 6
+
+
+def test_a_new_epoch_and_a_new_camera_have_no_rates_yet() -> None:
+    glance = Glance()
+    glance.look(table(1.0, front={"captured": 10}))
+    glance.look(table(2.0, front={"captured": 40}, new={"captured": 5}))
+    assert glance.flow("front") is not None
+    assert glance.flow("new") is None
+    glance.look(table(3.0, epoch="b", front={}))
+    assert glance.flow("front") is None
+    assert set(glance.told(1.0)["cameras"]) == {"front"}
+
+
+def test_before_there_is_a_table_it_says_why() -> None:
+    glance = Glance()
+    glance.trouble = "http://h/api/status answered 503"
+    assert "answered 503" in shown(glance)
+    gone = SimpleNamespace(url="ws://h/ws", connected=False, trouble="connection refused")
+    glance.trouble = ""
+    assert "connection refused" in shown(glance, gone)
+    assert glance.told(1.0) == {"cameras": {}, "workers": [], "clients": 0}
