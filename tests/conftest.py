@@ -18,6 +18,15 @@ if not IN_CI:  # there Hypothesis has a profile of its own, which does the same
     # A busy machine is no reason to fail: examples have no deadline, tests do.
     hypothesis.settings.register_profile("here", deadline=None)
     hypothesis.settings.load_profile("here")
+OPENCV = {
+    f"test_{name}"
+    for name in (
+        *("network", "network_cameras", "network_pictures", "network_servers", "probe", "source"),
+        *("size_changes", "video", "whitelists", "scene", "stillness", "shrink", "camera"),
+        *("codes", "health", "motion", "onnx_models", "previews", "worker", "predictor_calls"),
+    )
+}
+"""Files of unit tests whose subject calls OpenCV, whose lines differ."""
 _THERE = {group.marker: functools.cache(group.there) for group in GROUPS}
 
 
@@ -29,10 +38,9 @@ def tmp_path() -> Iterator[Path]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Unit tests of the packages that call OpenCV are part of the smaller set."""
+    """Unit tests of what calls OpenCV are part of the smaller set."""
     for item in items:
-        parts = item.path.relative_to(HERE).parts
-        if parts[:2] in (("unit", "capture"), ("unit", "inference")):
+        if item.path.parent.parent.name == "unit" and item.path.stem in OPENCV:
             item.add_marker(pytest.mark.smoke)
 
 
