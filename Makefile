@@ -18,7 +18,9 @@ define NEED_PYTHON
 endef
 
 BIN := .venv/bin
+# Tests wait more than they compute: several at a time, but for those that assert rates.
 TWO := -n 2 --dist loadfile
+THREE := -n 3 --dist worksteal
 # pytest's exit code 5, no test in this part, is no failure where ARGS= chose some.
 CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$$ARGS" ] || exit $$code; }
 SETUP := pyproject.toml .ci/setup.py
@@ -38,18 +40,18 @@ run: install ## set up, then run: SOURCE= WORKERS= PREDICTOR= PORT= ARGS=
 	@set -f; exec $(BIN)/framefan run $${WORKERS:+--workers "$$WORKERS"} \
 		$${PREDICTOR:+--predictor "$$PREDICTOR"} $${PORT:+--port "$$PORT"} $$ARGS $${SOURCE:+-- $$SOURCE}
 
-# Unit tests wait more than they compute, so two at a time; runs of the whole want the machine alone.
 test: .venv/.installed-test ## set up, then run all tests: ARGS="-k ring"
 	@$(BIN)/python tests/system_packages.py
-	$(BIN)/python -m pytest tests/process tests/browser $(ARGS) || $(CHOSEN)
-	$(BIN)/python -m pytest tests/unit $(TWO) $(ARGS) || $(CHOSEN)
+	$(BIN)/python -m pytest tests/process tests/browser -m alone $(ARGS) || $(CHOSEN)
+	$(BIN)/python -m pytest tests/process tests/browser -m "not alone" $(TWO) $(ARGS) || $(CHOSEN)
+	$(BIN)/python -m pytest tests/unit $(THREE) $(ARGS) || $(CHOSEN)
 ifeq ($(CI),true)
 	@$(MAKE) test-opencv4
 endif
 
 test-opencv4: .venv-opencv4/.installed ## a smaller set of the tests on the other OpenCV line
 	@.venv-opencv4/bin/python -c 'import cv2; print("OpenCV", cv2.__version__)'
-	.venv-opencv4/bin/python -m pytest $(TWO) -m smoke
+	.venv-opencv4/bin/python -m pytest $(THREE) -m smoke
 
 check: .venv/.installed-test ## lint, formatting, types, layers
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ from waiting import SCALE, wait_until
 from framefan.clock import now
 from framefan_capture.scene import Scene
 
+pytestmark = pytest.mark.alone
+
 SCENE = Scene(640, 360, seed=5)
 RATE = 24
 """Results a second that every plain client is promised from a camera of 30."""

@@ -15,6 +15,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import websockets
 from clients import collect
 from runs import Run
@@ -24,6 +25,8 @@ from framefan.clock import now, wall
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.alone
 
 BYTES_PER_S = 20 * 1024
 STEP_S = 0.05

@@ -22,7 +22,6 @@ CONTRACT = {
     "labels": None,
     "min_confidence": 0.0,
     "nonempty": False,
-    "preview": None,
 }
 
 
