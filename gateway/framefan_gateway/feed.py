@@ -33,8 +33,8 @@ _SHOWN = 16
 class _Shown(NamedTuple):
     """A result that was due, with its message."""
 
-    epoch: str
-    seq: int
+    of: tuple[str, int, int]
+    """Epoch, seq and frame."""
     data: bytes
 
 
@@ -135,20 +135,17 @@ class Feed:
         """A picture of a result's frame, for the clients in step: whoever is behind has no room
         for it. None is due for a result that was not.
         """
-        shown = self._shown[picture.camera]
-        while shown:
-            last = shown.popleft()  # pictures come in order, too: those before it never will
-            if (last.epoch, last.seq) == (picture.epoch, picture.seq):
+        for last in self._shown[picture.camera]:
+            if last.of == picture.of:
+                self._shown[picture.camera].remove(last)
                 self._due(picture.frame(last.data))
-                return
-            if last.epoch == picture.epoch and last.seq > picture.seq:
-                shown.appendleft(last)
                 return
 
     def _show(self, outcome: Outcome, missed: Missed, now: float) -> None:
         """A picture of this outcome may follow. (Each contract with pictures has them of all.)"""
         data = outcome.frame("json", missed, now, self.picks)
-        self._shown[outcome.camera].append(_Shown(outcome.epoch, outcome.seq, data))
+        of = outcome.epoch, outcome.seq, outcome.record.frame
+        self._shown[outcome.camera].append(_Shown(of, data))
 
     def _drop(self, camera: str) -> None:
         self.lines.pop(camera, None)

@@ -130,15 +130,16 @@ class Hub:
         rest = client.outbox.leave_off(now)
         own = client.outbox.account()
         old.move(client, Place.GONE)
-        self._close(old)
         group = client.group = self._group(contract)
         client.outbox = self._outbox(group, own)
         client.outbox.take_over(rest)
         client.outbox.greet(reply)
+        self._greet(client, now, besides=old.feed.contract)
         kept = {camera: missed for camera, missed in rest.untold.items() if contract.covers(camera)}
         since = {camera: was for camera, was in rest.awaited.items() if contract.covers(camera)}
         self._open(client, opening._replace(since=since | dict(opening.since)), kept, now)
         group.admit(client)
+        self._close(old)  # not before: pictures that both want go on
         if full:
             group.move(client, Place.FULL)
         group.advance(client, now)
@@ -166,9 +167,10 @@ class Hub:
             return EveryOutbox(group.feed, own)
         return LatestOutbox(group.feed, own)
 
-    def _greet(self, client: Client, now: float) -> None:
+    def _greet(self, client: Client, now: float, besides: Contract | None = None) -> None:
+        """`besides`: what it asked for before, and so was told."""
         for (_, camera, _), (notice, told_at) in self._trouble.items():
-            if client.contract.covers(camera):
+            if client.contract.covers(camera) and not (besides and besides.covers(camera)):
                 client.outbox.greet(notice.later(client.contract.format, now - told_at))
 
     def _open(self, client: Client, opening: Opening, kept: dict[str, Missed], now: float) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from framefan_gateway.hub import Hub
 
 MOST_SNAPSHOTS = 32
-"""So many different pictures are waited for at once."""
+"""So many are waited for at once: each is a request that holds a place among the handshakes."""
 
 
 class Busy(Exception):
@@ -63,7 +63,7 @@ class Previews:
     async def snapshot(self, camera: str, picture: str, seconds: float) -> bytes:
         """The next picture of a camera. Raises Busy, and TimeoutError when none comes in time."""
         topic = _topic(camera, picture)
-        if topic not in self._waiting and len(self._waiting) >= MOST_SNAPSHOTS:
+        if sum(map(len, self._waiting.values())) >= MOST_SNAPSHOTS:
             raise Busy
         future = asyncio.get_running_loop().create_future()
         self._waiting[topic].add(future)

@@ -102,12 +102,11 @@ class Notice:
 class Picture:
     """A JPEG of the frame of a result that has come before."""
 
-    __slots__ = ("camera", "epoch", "jpeg", "picture", "seq")
+    __slots__ = ("camera", "jpeg", "of", "picture")
 
     def __init__(self, record: PreviewRecord) -> None:
         self.camera = record.camera
-        self.epoch = record.epoch
-        self.seq = record.seq
+        self.of = record.epoch, record.seq, record.frame
         self.picture = record.picture
         self.jpeg = record.jpeg
 

@@ -185,7 +185,7 @@ class Captures:
         for name, camera in self.cameras.items():
             facts = found[name] = camera.measure(self._pool.ledger, self.rings.slots(name))
             facts.previews = dict(previews.made.get(name, {}))
-            facts.preview_cpu_s = round(previews.cpu_s[name], 6)
+            facts.preview_cpu_s = round(previews.cpu_s.get(name, 0.0), 6)
         return found
 
     @property

@@ -14,6 +14,7 @@ import cv2
 import msgspec
 import numpy as np
 
+from framefan import bus
 from framefan.records import Detection
 
 if TYPE_CHECKING:
@@ -21,14 +22,18 @@ if TYPE_CHECKING:
 
 _QUALITY, _FINE = 70, 90
 """JPEG's 0 to 100: for what changes all the time, and for what is looked at alone."""
+MOST_BYTES = bus.MESSAGE_BYTES - 4096
+"""Of a picture: its record goes through the bus as one message, and a larger one would end it."""
+_TRIES = 4
 _FONT, _DARK = cv2.FONT_HERSHEY_SIMPLEX, (24, 24, 24)
 _detections = msgspec.msgpack.Decoder(list[Detection])
 
 
 def encode(image: NDArray[np.uint8], picture: str, detections: bytes | None) -> bytes:
-    """A JPEG of `image`, `uint8[height, width, 3]` BGR, which is only read.
+    """A JPEG of `image`, `uint8[height, width, 3]` BGR, which is only read; b"" if there is none.
 
     `detections`: a MessagePack list of Detection, to be drawn where `picture` is `boxes`.
+    One that the bus would not carry is made smaller.
     """
     if picture == "boxes":
         image = image.copy()
@@ -37,8 +42,13 @@ def encode(image: NDArray[np.uint8], picture: str, detections: bytes | None) -> 
     elif picture != "full":
         image = _scaled(image, int(picture))
     quality = _QUALITY if picture.isdecimal() else _FINE
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data.tobytes()
+    for _ in range(_TRIES):
+        made, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if made and data.size <= MOST_BYTES:
+            return data.tobytes()
+        quality = _QUALITY
+        image = _scaled(image, max(image.shape[1] // 2, 1))
+    return b""
 
 
 def _scaled(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
@@ -52,7 +62,8 @@ def _scaled(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
 def _draw(image: NDArray[np.uint8], seen: Detection) -> None:
     height, width = image.shape[:2]
     unit = max(width / 960, 0.5)
-    x1, y1, x2, y2 = (int(min(max(value, -width), 2 * width)) for value in seen.box)
+    far = 2 * max(width, height)
+    x1, y1, x2, y2 = (int(min(max(value, -far), far)) for value in seen.box)
     colour = _colour(seen.label)
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(2, round(2 * unit)), cv2.LINE_AA)
     text = f"{seen.label[:64]} {seen.confidence:.2f}".encode("ascii", "replace").decode()

@@ -3,15 +3,16 @@
 1. Who subscribes to `preview/CAMERA/PICTURE/` watches it; the bus says when the first comes and
    when the last has gone. A subscription to less than a whole topic asks for nothing.
 2. A lease says which pictures its worker is to make. Nobody watches: no worker makes any.
-3. The worker sends them behind the outcome, so no result waits for a picture. A picture whose
-   result still waits for its turn waits with it; of a seq that is lost none is sent.
+3. The worker sends them behind the outcome, so its result does not wait for a picture. A picture
+   whose result still waits for its turn waits with it, so long as few do; of a seq that is lost,
+   or of no lease of ours, none is sent.
 
 Pure: topics and messages come in.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan import bus
@@ -20,6 +21,11 @@ from framefan.settings import NAME
 
 if TYPE_CHECKING:
     from framefan.messages import WorkerPreview
+
+
+_REMEMBERED = 256
+_HELD = 32
+"""Leases: pictures are large, and behind a worker that hangs results may wait for long."""
 
 
 class Preview(NamedTuple):
@@ -31,6 +37,9 @@ class Previews:
     def __init__(self) -> None:
         self._wanted: dict[str, tuple[str, ...]] = {}
         self._held: dict[int, list[Preview]] = {}
+        """By lease, those whose result has not left yet; the oldest first."""
+        self._told: deque[int] = deque(maxlen=_REMEMBERED)
+        """The leases whose results left last."""
         self.made: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """By camera, how many of each picture."""
         self.cpu_s: defaultdict[str, float] = defaultdict(float)
@@ -58,14 +67,19 @@ class Previews:
         self.made[head.camera][head.picture] += 1
         self.cpu_s[head.camera] += head.cpu_s
         if not is_open:
-            return [preview]
+            return [preview] if head.lease in self._told else []
         self._held.setdefault(head.lease, []).append(preview)
+        while len(self._held) > _HELD:
+            del self._held[next(iter(self._held))]
         return []
 
     def left(self, lease: int, is_lost: bool) -> list[Preview]:
         """A seq has left: what was made of its frame may follow."""
         held = self._held.pop(lease, [])
-        return [] if is_lost else held
+        if is_lost:
+            return []
+        self._told.append(lease)
+        return held
 
     def forget(self, camera: str) -> None:
         """The camera has left; who watches it may see it come back."""

@@ -56,6 +56,8 @@ from framefan_inference import results, threads
 from framefan_inference.predictor import Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from framefan.settings import Settings
     from framefan_inference.predictor import Predictor
 
@@ -81,6 +83,7 @@ class Worker:
         self._outcomes = outcomes
         self._rings: dict[tuple[str, int], RingReader] = {}
         self._copies = False
+        self._encode: Callable[[Any, str, bytes | None], bytes] | None = None
         self._stopping = False
 
     def run(self) -> None:
@@ -154,15 +157,26 @@ class Worker:
         self._link.send(Returned(lease.lease))
 
     def _show(self, lease: Lease, answer: Answer, picture: str) -> None:
+        kind, payload = answer
+        began = time.process_time()
+        image = self._base(lease).reshape(lease.height, lease.width, 3)
+        try:
+            encode = self._encode or self._load_encoder()
+            jpeg = encode(image, picture, payload if kind == "detections" else None)
+        except Exception:  # noqa: BLE001 - nobody's frame is lost because somebody watches
+            logs.exception("no picture could be made")
+            jpeg = b""
+        cost_s = time.process_time() - began
+        facts = lease.lease, lease.camera, lease.seq, lease.frame, picture, cost_s
+        if jpeg:
+            self._outcomes.send_preview(WorkerPreview(*facts), jpeg)
+
+    def _load_encoder(self) -> Callable[[Any, str, bytes | None], bytes]:
         from framefan_inference import pictures  # OpenCV, which not every predictor loads
 
-        kind, payload = answer
-        began = time.thread_time()
-        image = self._base(lease).reshape(lease.height, lease.width, 3)
-        jpeg = pictures.encode(image, picture, payload if kind == "detections" else None)
-        cost_s = time.thread_time() - began
-        facts = lease.lease, lease.camera, lease.seq, lease.frame, picture, cost_s
-        self._outcomes.send_preview(WorkerPreview(*facts), jpeg)
+        threads.limit_opencv()
+        self._encode = pictures.encode
+        return pictures.encode
 
     def _serve_together(self, leases: list[Lease]) -> None:
         bases = [self._base(lease) for lease in leases]

@@ -65,6 +65,8 @@ def test_other_topics_are_others(topic: str) -> None:
 
 def test_a_picture_leaves_behind_its_result_and_not_of_a_lost_one() -> None:
     previews = Previews()
+    assert previews.arrived(preview(1), is_open=False) == []  # a lease of an earlier pool, or lost
+    assert previews.left(1, is_lost=False) == []
     assert previews.arrived(preview(1), is_open=False) == [preview(1)]
     assert previews.arrived(preview(2), is_open=True) == []
     assert previews.arrived(preview(2, picture="320"), is_open=True) == []
@@ -72,8 +74,16 @@ def test_a_picture_leaves_behind_its_result_and_not_of_a_lost_one() -> None:
     assert previews.left(2, is_lost=False) == [preview(2), preview(2, picture="320")]
     assert previews.left(3, is_lost=True) == []
     assert previews.left(2, is_lost=False) == previews.left(9, is_lost=False) == []
-    assert previews.made["cam"] == {"640": 3, "320": 1}
-    assert previews.cpu_s["cam"] == pytest.approx(0.004)
+    assert previews.made["cam"] == {"640": 4, "320": 1}
+    assert previews.cpu_s["cam"] == pytest.approx(0.005)
+
+
+def test_behind_a_worker_that_hangs_few_are_kept() -> None:
+    previews = Previews()
+    for lease in range(1000):
+        assert previews.arrived(preview(lease), is_open=True) == []
+    assert len(previews._held) == 32
+    assert previews.left(999, is_lost=False) == [preview(999)]
 
 
 @pytest.mark.parametrize("width", [320, 640, 1280])
