@@ -127,3 +127,52 @@ def test_a_camera_that_was_removed_while_the_page_was_away_leaves_it(
     page.wait_for_selector("#connection[data-state=live]")
     page.wait_for_selector(".tile[data-camera=gone]", state="detached")
     page.wait_for_selector(".tile[data-camera=here]")
+
+
+def test_a_camera_that_is_asked_for_and_is_not_there_hides_no_other(
+    feeder: Feeder, chromium: Browser
+) -> None:
+    feeder.take("state/", state({"cam": CameraFacts(state="live")}))
+    page = chromium.new_page()
+    page.goto(f"http://127.0.0.1:{feeder.gateway.port}/#camera=gone")
+    page.wait_for_selector(".tile[data-camera=cam]")
+    feeder.do(feeder.gateway.publish)
+    page.wait_for_selector(".tile[data-camera=cam][data-frame]")
+    page.click("#pause")  # it is asked for nothing that is refused
+    page.wait_for_function("() => document.getElementById('said').textContent === ''")
+    contract = next(iter(feeder.gateway.hub.contracts))
+    assert (contract.cameras, contract.preview) == (None, 0)
+    page.close()
+
+
+def test_what_happened_meanwhile_is_told_when_all_cameras_are_shown_again(
+    feeder: Feeder, page: Page
+) -> None:
+    live, down = CameraFacts(state="live"), CameraFacts(state="backoff", reason="dns")
+    feeder.take("state/", state({"cam": live, "other": live, "third": live}))
+    for name in ("cam", "other", "third"):
+        feeder.do(feeder.gateway.publish, name)
+    page.wait_for_selector(".tile[data-camera=third]")
+    page.click(".tile[data-camera=cam] .open")
+    page.wait_for_selector(".tile.large")
+    feeder.take("status/other/", status("backoff", "other", reason="dns", ts=clock.wall()))
+    feeder.take("state/", state({"cam": live, "other": down}, ts=clock.wall() + 60))
+    page.click("#back")
+    page.wait_for_selector(".tile[data-camera=other][data-state=backoff]")
+    page.wait_for_selector(".tile[data-camera=third]", state="detached", timeout=15_000)
+    feeder.take("state/", state({"cam": live, "other": live}, ts=clock.wall() + 61))
+    page.wait_for_selector(".tile[data-camera=other][data-state=live]")
+
+
+def test_a_circuit_and_a_pause_share_a_place(feeder: Feeder, page: Page) -> None:
+    feeder.do(feeder.gateway.publish)
+    page.wait_for_selector(".tile[data-camera=cam]")
+    told = {"subject": "predictor", "reason": "circuit", "message": "three workers died"}
+    feeder.take("status/cam/", status("open", ts=clock.wall(), **told))
+    page.wait_for_function("() => /Left out/.test(document.querySelector('.cover').innerText)")
+    page.click("#pause")
+    assert page.inner_text(".cover") == "Paused · Left out: three workers died"
+    page.click("#pause")
+    assert page.inner_text(".cover") == "Left out: three workers died"
+    feeder.take("status/cam/", status("closed", ts=clock.wall(), **told))
+    page.wait_for_selector(".cover", state="hidden")

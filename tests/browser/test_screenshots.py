@@ -45,7 +45,9 @@ def test_screenshots(opened: Callable[..., Watched], folder: Path) -> None:
             page = watched.page
             page.goto(run.url)
             for camera in ("front", "gate", "yard"):
-                page.wait_for_selector(f".tile[data-camera={camera}][data-frame]")
+                page.wait_for_selector(
+                    f".tile[data-camera={camera}][data-picture]:not([data-picture='0'])"
+                )
             page.wait_for_function("() => /of 2 workers/.test(document.body.innerText)")
             if name == "page-large":
                 page.click(".tile[data-camera=front] .open")

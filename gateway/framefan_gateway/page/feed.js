@@ -3,6 +3,7 @@
 const RETRY_FIRST_MS = 500;
 const RETRY_CAP_MS = 10000;
 const NORMAL = 1001;
+const BAD_REQUEST = 4400;
 const UNAUTHORISED = 4401;
 const KEY = "framefan-token";
 
@@ -10,10 +11,12 @@ const text = new TextDecoder();
 
 // A token comes in the fragment, which is never sent anywhere, or by the form; it stays in this tab.
 export function token() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given !== null) {
-    sessionStorage.setItem(KEY, given);
-    history.replaceState(null, "", location.pathname + location.search);
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  if (fragment.has("token")) {
+    sessionStorage.setItem(KEY, fragment.get("token"));
+    fragment.delete("token");
+    const rest = fragment.size ? `#${fragment}` : location.pathname + location.search;
+    history.replaceState(null, "", rest);
   }
   return sessionStorage.getItem(KEY) || "";
 }
@@ -46,7 +49,8 @@ export function parsePicture(data) {
 }
 
 export class Feed {
-  // handlers: message(m), picture(m, jpeg), state(name, words, waits), opened(), door(why)
+  // handlers: message(m), picture(m, jpeg), state(name, words, seconds), opened(), refused(why),
+  // door(why); `seconds`: until the next try, where there is one
   constructor(handlers) {
     this.handlers = handlers;
     this.wanted = { cameras: null, preview: 0 };
@@ -86,40 +90,58 @@ export class Feed {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.asked = JSON.stringify(this.wanted);
-    let opened = false;
     socket.addEventListener("open", () => {
-      opened = true;
-      this.retryMs = RETRY_FIRST_MS;
       if (token()) socket.send(JSON.stringify({ id: 0, auth: { token: token() } }));
+      else this.check(socket);
       this.handlers.opened();
-      this.handlers.state("live", "live");
       const wanted = this.wanted;
       this.wanted = JSON.parse(this.asked);
       this.ask(wanted);  // it may have changed meanwhile
     });
-    socket.addEventListener("message", ({ data }) => this.take(data));
-    socket.addEventListener("close", (event) => this.lost(opened, event));
+    socket.addEventListener("message", ({ data }) => {
+      this.retryMs = RETRY_FIRST_MS;
+      this.take(data);
+    });
+    socket.addEventListener("close", (event) => this.lost(event));
+  }
+
+  // Without a token the server lets a page connect, and waits for one.
+  async check(socket) {
+    if (!await needsToken()) {
+      if (socket.readyState === WebSocket.OPEN) this.handlers.state("live", "live");
+    } else if (socket.readyState === WebSocket.OPEN) {
+      socket.close();
+    }
   }
 
   take(data) {
     if (typeof data === "string") {
-      this.handlers.message(JSON.parse(data));
+      const message = JSON.parse(data);
+      if (message.type !== "reply") this.handlers.message(message);
+      else if (message.auth) this.handlers.state("live", "live");
+      else if (message.error && message.id) this.refused(message.error.message);
     } else {
       const { message, jpeg } = parsePicture(data);
       this.handlers.picture(message, jpeg);
     }
   }
 
-  async lost(opened, event) {
-    const refused = event.code === UNAUTHORISED;
-    if (refused || (!opened && await needsToken())) {
+  // What was asked for cannot be had; all cameras always can.
+  refused(why) {
+    this.wanted = { ...this.wanted, cameras: null };
+    this.handlers.refused(why);
+  }
+
+  async lost(event) {
+    if (event.code === BAD_REQUEST) this.refused(event.reason);
+    if (event.code === UNAUTHORISED || await needsToken()) {
       const had = Boolean(token());
       keepToken("");
       this.handlers.state("lost", "a token is needed");
       this.handlers.door(had ? "That was not the token." : "");
       return;
     }
-    if (!opened) this.retryMs = Math.min(this.retryMs * 2, RETRY_CAP_MS);
+    this.retryMs = Math.min(this.retryMs * 2, RETRY_CAP_MS);
     this.why = event.code === NORMAL ? "the server was stopped" : "connection lost";
     this.tryAt = performance.now() + this.retryMs * (0.5 + Math.random() / 2);
     this.countDown();
@@ -129,6 +151,6 @@ export class Feed {
     if (!this.tryAt) return;
     const left = this.tryAt - performance.now();
     if (left <= 0) this.connect();
-    else this.handlers.state("lost", `${this.why}, trying again in ${Math.ceil(left / 1000)} s`, true);
+    else this.handlers.state("lost", `${this.why}, trying again in`, Math.ceil(left / 1000));
   }
 }

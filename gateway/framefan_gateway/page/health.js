@@ -5,6 +5,7 @@ import { row } from "./tile.js";
 
 const CLIENTS_SHOWN = 50;
 const MANY_CLIENTS = 500;
+const PATIENCE_MS = 10000;
 
 const workers = document.querySelector("#workers tbody");
 const clients = document.getElementById("clients");
@@ -22,29 +23,36 @@ function byCause(before, now, seconds) {
 }
 
 export class Health {
-  // handlers: camera(name, facts, flow)
+  // handlers: cameras(state, flows)
   constructor(handlers) {
     this.handlers = handlers;
     this.before = null;
     this.turn = 0;
+    this.looking = false;
     clients.addEventListener("toggle", () => this.listClients());
   }
 
   async look() {
-    let state;
+    if (this.looking) return;
+    this.looking = true;
     try {
-      const answer = await get("api/status");
-      if (!answer.ok) return;
-      state = await answer.json();
+      const answer = await get("api/status", { signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (answer.ok) this.show(await answer.json());
     } catch {
-      return;  // the connection's own words say so
+      // the connection's own words say so
+    } finally {
+      this.looking = false;
     }
+  }
+
+  show(state) {
     const before = this.before?.state.epoch === state.epoch ? this.before : null;
     const seconds = before ? state.ts - before.state.ts : 0;
+    const flows = new Map();
     for (const [name, facts] of Object.entries(state.cameras)) {
-      const flow = seconds > 0 ? this.flow(before.state.cameras[name], facts, seconds) : null;
-      this.handlers.camera(name, facts, flow);
+      if (seconds > 0) flows.set(name, this.flow(before.state.cameras[name], facts, seconds));
     }
+    this.handlers.cameras(state, flows);
     if (!before || seconds > 0) this.before = { state };
     this.showWorkers(state.workers);
     this.sum(state);
@@ -87,7 +95,7 @@ export class Health {
   async listClients() {
     if (!clients.open) return;
     try {
-      const answer = await get("api/clients");
+      const answer = await get("api/clients", { signal: AbortSignal.timeout(PATIENCE_MS) });
       if (answer.ok) this.showClients((await answer.json()).clients);
     } catch {
       // as above

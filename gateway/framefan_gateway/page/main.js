@@ -9,6 +9,7 @@ import { Width } from "./width.js";
 
 const JUDGE_EVERY_MS = 3000;
 const LOOK_EVERY_MS = 2000;
+const YOUNG_S = 5;
 
 const by = (id) => document.getElementById(id);
 const cameras = by("cameras");
@@ -60,7 +61,7 @@ function onStatus(message) {
   if (subject === "camera" && reason === "removed") removeTile(camera);
   else if (subject === "camera") tileOf(camera).showState(state === "live" ? null : message);
   else if (subject === "predictor" && camera) {
-    tileOf(camera).showCircuit(state === "closed" ? null : message.message);
+    tileOf(camera).showCircuit(state === "closed" ? "" : message.message);
   } else if (subject === "predictor") say(`predictor ${state}: ${message.message}`);
   else if (subject === "pool") {
     showConnection(state === "live" ? "live" : "lost",
@@ -68,15 +69,16 @@ function onStatus(message) {
   }
 }
 
-function showConnection(state, words, waits = false) {
+function showConnection(state, words, seconds) {
   by("connection").dataset.state = state;
   if (by("connection").textContent !== words) by("connection").textContent = words;
-  by("again").hidden = !waits;
+  by("countdown").textContent = seconds === undefined ? "" : `${seconds} s`;
+  by("again").hidden = seconds === undefined;
+  if (state === "live") by("door").hidden = true;
   document.body.classList.toggle("stale", state === "lost");
 }
 
 function onOpened() {
-  by("door").hidden = true;
   const kept = large;
   for (const camera of [...tiles.keys()]) removeTile(camera);  // those there still are are told
   large = kept;  // it is enlarged again when it comes
@@ -84,12 +86,20 @@ function onOpened() {
   health.look();
 }
 
-function onCamera(name, facts, flow) {
-  if (large && name !== large && !tiles.has(name)) return;
-  const tile = tileOf(name);
-  if (flow) tile.showFlow(flow);
-  // Statuses tell each change at once; this is for a camera that has not been heard of yet.
-  if (!tile.newest && !tile.status && facts.state !== "live") tile.showState(facts);
+function onCameras(state, flows) {
+  for (const [name, facts] of Object.entries(state.cameras)) {
+    const tile = tileOf(name);
+    if (flows.get(name)) tile.showFlow(flows.get(name));
+    tile.reconcile(facts, state.ts);
+  }
+  for (const [name, tile] of [...tiles]) {
+    if (!(name in state.cameras) && state.ts > tile.bornAt + YOUNG_S) removeTile(name);
+  }
+}
+
+function onRefused(why) {
+  say(`not to be had: ${why}`);
+  if (!tiles.has(large)) large = "";
 }
 
 const feed = new Feed({
@@ -97,9 +107,10 @@ const feed = new Feed({
   picture: (message, jpeg) => tileOf(message.camera).picture(message, jpeg),
   state: showConnection,
   opened: onOpened,
+  refused: onRefused,
   door: askForToken,
 });
-const health = new Health({ camera: onCamera });
+const health = new Health({ cameras: onCameras });
 
 // ---- what is asked for --------------------------------------------------------------------------
 
@@ -107,16 +118,18 @@ function wish() {
   const shown = large ? tiles.get(large) : tiles.values().next().value;
   const pixels = (shown?.canvas.clientWidth || 400) * Math.min(devicePixelRatio, 2);
   width.show(pixels, performance.now());
-  const cameras = large ? [large] : null;
+  const cameras = tiles.has(large) ? [large] : null;
   feed.ask({ cameras, preview: document.hidden || paused ? 0 : width.width });
 }
 
 function enlarge(camera) {
-  if (large) tiles.get(large)?.large(false);
+  const before = tiles.get(large);
+  before?.large(false);
   large = tiles.has(camera) ? camera : "";
   if (large) tiles.get(large).large(true);
   cameras.toggleAttribute("data-large", Boolean(large));
   by("back").hidden = !large;
+  if (before && !large) before.part("open").focus();
   history.replaceState(null, "", large ? `#camera=${large}` : location.pathname + location.search);
   wish();
 }
@@ -175,16 +188,16 @@ by("pause").addEventListener("click", () => pause(!paused));
 document.addEventListener("visibilitychange", wish);
 window.addEventListener("resize", wish);
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape" && large && !document.fullscreenElement) enlarge("");
-  if (event.key === "p") pause(!paused);
 });
 // A link cannot show a token.
 document.querySelector(".links").addEventListener("click", async (event) => {
   if (!token() || !event.target.matches("a")) return;
   event.preventDefault();
   const answer = await get(event.target.getAttribute("href"));
-  window.open(URL.createObjectURL(await answer.blob()));
+  const shown = URL.createObjectURL(await answer.blob());
+  window.open(shown);
+  setTimeout(() => URL.revokeObjectURL(shown), 60000);
 });
 
 // ---- what is due by the clock -------------------------------------------------------------------

@@ -15,11 +15,16 @@ export class Strip {
     if (!last || last.second !== second) {
       last = { second, count: 0, wait: 0, predict: 0, deliver: 0, totals: [] };
       this.seconds.push(last);
-      while (this.seconds[0].second <= second - SECONDS) this.seconds.shift();
+      this.prune(now);
     }
     last.count += 1;
     for (const stage of STAGES) last[stage] += latency[stage];
     last.totals.push(latency.total);
+  }
+
+  prune(now) {
+    const oldest = Math.floor(now / 1000) - SECONDS;
+    while (this.seconds.length && this.seconds[0].second <= oldest) this.seconds.shift();
   }
 
   // Of all results of the minute, in milliseconds; null without any.
@@ -33,6 +38,7 @@ export class Strip {
   // One column a second, the mean of each stage stacked; the newest at the right edge. `colours`:
   // by stage, and of the words.
   draw(canvas, now, colours) {
+    this.prune(now);
     fit(canvas);
     const pen = canvas.getContext("2d");
     const { width, height } = canvas;

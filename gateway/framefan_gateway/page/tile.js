@@ -45,6 +45,8 @@ export class Tile {
     this.status = null;
     this.tryAt = 0;
     this.paused = false;
+    this.circuit = "";
+    this.bornAt = Date.now() / 1000;
     this.part("name").textContent = camera;
     this.part("snapshot").setAttribute("aria-label", `Snapshot of ${camera}`);
     this.part("full").setAttribute("aria-label", `${camera} on the full screen`);
@@ -60,7 +62,6 @@ export class Tile {
     this.newest = message;
     this.missed += message.missed;
     this.arrivals.push(now);
-    while (this.arrivals[0] < now - RATE_WINDOW_MS) this.arrivals.shift();
     this.strip.add(message.latency_ms, now);
     // A frame grabbed after its status shows that frames come again; a frozen one has them anyway.
     if (this.status && this.status.state !== "frozen" && message.ts > this.status.ts) {
@@ -85,6 +86,7 @@ export class Tile {
       const bitmap = next.jpeg && await createImageBitmap(next.jpeg).catch(() => null);
       await nextFrame();
       paint(this.canvas, next.message, bitmap, this.canvas.clientWidth);
+      this.root.dataset.picture = bitmap ? bitmap.width : 0;
       bitmap?.close();
       this.root.dataset.frame = next.message.frame;
       this.canvas.dispatchEvent(new CustomEvent("drawn", { detail: next.message }));
@@ -99,6 +101,7 @@ export class Tile {
     const message = this.newest;
     if (!message || now - this.wordsAt < WORDS_EVERY_MS) return;
     this.wordsAt = now;
+    while (this.arrivals[0] < now - RATE_WINDOW_MS) this.arrivals.shift();
     const span = (this.arrivals.at(-1) - this.arrivals[0]) / 1000;
     const fps = span > 0 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps · ` : "";
     this.part("numbers").textContent = `${fps}seq ${message.seq}, frame ${message.frame}`;
@@ -160,6 +163,16 @@ export class Tile {
 
   // ---- state -------------------------------------------------------------------------------
 
+  // What the server's table says of it at the time `ts`: statuses may have been for other eyes.
+  reconcile(facts, ts) {
+    this.showCircuit(facts.circuit === "closed" ? "" : facts.circuit_message);
+    const told = this.status;
+    if (told && told.ts > ts) return;
+    if (facts.state === "live" && told) this.showState(null);
+    const same = told && told.state === facts.state && told.reason === facts.reason;
+    if (facts.state !== "live" && !same) this.showState({ ...facts, ts });
+  }
+
   // null: it is live.
   showState(status) {
     this.status = status;
@@ -177,24 +190,28 @@ export class Tile {
     this.part("state").textContent = status ? [status.state, why, next].filter(Boolean).join(" · ") : "";
   }
 
-  // Its frames kill workers: null when they do no more.
+  // Its frames kill workers: empty when they do no more.
   showCircuit(message) {
-    this.cover(message ? `Left out: ${message}` : "");
-  }
-
-  cover(text) {
-    this.part("cover").hidden = !text;
-    this.part("cover").textContent = text;
+    this.circuit = message;
+    this.cover();
   }
 
   pause(paused) {
     this.paused = paused;
-    this.cover(paused ? "Paused" : "");
+    this.cover();
+  }
+
+  cover() {
+    const left = this.circuit && `Left out: ${this.circuit}`;
+    const text = [this.paused ? "Paused" : "", left].filter(Boolean).join(" · ");
+    this.part("cover").hidden = !text;
+    if (this.part("cover").textContent !== text) this.part("cover").textContent = text;
   }
 
   large(is) {
     this.root.classList.toggle("large", is);
     this.part("detail").hidden = !is;
+    this.part("open").setAttribute("aria-expanded", String(is));
     this.wordsAt = -Infinity;
   }
 
