@@ -146,6 +146,18 @@ def test_no_result_waits_for_a_picture(tmp_path: Path, code: str, waits: bool) -
         assert any(late[1:]) is waits
 
 
+def test_a_picture_that_cannot_be_made_hurts_nobody(tmp_path: Path) -> None:
+    code = "import framefan_inference.pictures as m\nm.encode = lambda *a: 1 / 0"
+    env = OFTEN | sabotage(tmp_path, "framefan_inference.worker", code)
+    with Run(SOURCE, env=env) as run, connect(f"{run.ws}?preview=320", proxy=None) as client:
+        for _ in range(40):
+            assert isinstance(client.recv(timeout=10), str)
+        state = run.fresh_state()
+        assert [worker.restarts for worker in state.workers] == [0, 0]
+        assert_balanced(state)
+        assert "no picture could be made" in run.log()
+
+
 @pytest.mark.smoke
 def test_a_snapshot_is_a_frame_in_its_own_size(tmp_path: Path) -> None:
     token = tmp_path / "token"

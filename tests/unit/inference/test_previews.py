@@ -112,3 +112,15 @@ def test_boxes_are_drawn_on_a_copy(image: Any) -> None:
     assert np.array_equal(image, before)
     assert np.abs(drawn[100, 120:280].astype(int) - plain[100, 120:280]).mean() > 20
     assert np.abs(drawn[400:, 640:].astype(int) - plain[400:, 640:]).mean() < 2
+
+
+def test_one_that_the_bus_would_not_carry_is_made_smaller(
+    image: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = len(pictures.encode(image, "full", None))
+    monkeypatch.setattr(pictures, "MOST_BYTES", whole // 8)
+    smaller = pictures.encode(image, "full", None)
+    assert 0 < len(smaller) <= whole // 8
+    assert decoded(smaller).shape[1] < 1280
+    monkeypatch.setattr(pictures, "MOST_BYTES", 10)
+    assert pictures.encode(image, "full", None) == b""
