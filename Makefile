@@ -25,7 +25,7 @@ THREE := -n 3 --dist worksteal
 CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$$ARGS" ] || exit $$code; }
 SETUP := pyproject.toml .ci/setup.py
 
-.PHONY: help install run test test-opencv4 check format coverage screenshots bench clean
+.PHONY: help install run test test-opencv4 check format coverage chaos screenshots bench clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -68,6 +68,10 @@ coverage: .venv/.installed-test ## tests with branch coverage of every process
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+chaos: .venv/.installed-test ## the whole system under random faults: SECONDS=1800 SEED=7
+	PYTHONPATH=tests $(BIN)/python -m chaos --report build/chaos \
+		$${SECONDS:+--seconds "$$SECONDS"} $${SEED:+--seed "$$SEED"}
 
 screenshots: .venv/.installed-test ## take the pictures of the page in docs/pictures anew
 	SCREENSHOTS=docs/pictures SCREENSHOTS_AFTER_S=20 \

@@ -143,6 +143,7 @@ def assert_waits_are_diced(run: CameraRun) -> None:
     assert len(diced) > len(waits()) / 4, waits()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_camera_says_why_and_when_and_is_back_when_it_is_well(bench: Bench, name: str) -> None:
     run, fault = bench.run, FAULTS[name]

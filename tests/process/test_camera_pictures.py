@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from framefan.records import StatusRecord
 
+pytestmark = pytest.mark.alone
+
 SMALL, LARGE = (320, 240), (640, 480)
 FRESH_MS = 3 * 1.5 * 1000 / 30
 """Three times what is promised: one and a half intervals of a camera of 30 pictures a second."""

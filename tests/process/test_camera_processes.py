@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.alone
+
 STANDSTILL_S = 2.5
 WAITS = {
     "in-python": "threading.Event().wait()",

@@ -113,6 +113,7 @@ def assert_kept_inside(places: dict[str, str]) -> None:
     assert not leaks, leaks
 
 
+@pytest.mark.alone
 def test_a_password_is_seen_nowhere_whatever_fails(tmp_path: Path) -> None:
     with contextlib.ExitStack() as ends:
         cameras = sources(tmp_path, ends)

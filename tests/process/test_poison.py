@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from framefan.records import StatusRecord
 
+pytestmark = pytest.mark.alone
+
 POISON = """
 import os, pathlib
 FLAG = pathlib.Path({flag!r})

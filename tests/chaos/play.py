@@ -1,0 +1,228 @@
+"""One play: a run, its cameras and clients, faults in random order, and what came of each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import statistics
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fake_camera import FakeCamera, Frames
+from faults import limits
+from runs import Run, assert_balanced
+from waiting import SCALE, pause
+
+from chaos.clients import CONTRACTS, SLOW, Crowd
+from chaos.faults import FAULTS, PREDICT_S, Fault, Scene, resident
+from framefan.clock import now
+
+WORKERS = 3
+CAMERAS = ("demo-a", "demo-b", "rtsp", "http")
+GROWTH_BYTES = 2 << 20
+PREDICTOR = Path(__file__).with_name("predictor.py")
+_SETTLE_S = 3.0
+_LIMITS = limits(
+    state_every_s=0.2,
+    predict_s=PREDICT_S,
+    restart_first_s=0.2,
+    restarts=1_000_000,
+    circuit_deaths=0,
+    history_s=5,
+)
+"""Small ones, so that faults come as often as they can; what they test is not the waiting."""
+
+
+@dataclass
+class Told:
+    """One fault that was injected."""
+
+    name: str
+    recovery_s: float
+    limit_s: float
+    p99_ms: float
+    """Of results at a plain client, from the fault until it was over."""
+
+
+@dataclass
+class Report:
+    seed: int
+    seconds: float
+    faults: list[Told] = field(default_factory=list)
+    results: int = 0
+    wrong: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    quiet_p99_ms: float = 0.0
+    growth: dict[str, int] = field(default_factory=dict)
+    """Bytes of RSS, by kind of process, from a third to the end."""
+    descriptors: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, int] = field(default_factory=dict)
+    """How clients' connections ended, by close code."""
+
+    @property
+    def passed(self) -> bool:
+        grown = any(size > GROWTH_BYTES for size in self.growth.values())
+        return not (self.wrong or self.late or grown or any(self.descriptors.values()))
+
+
+def play(seconds: float, seed: int, tell: Any = lambda _: None) -> Report:
+    """Faults for so long; the ledger is balanced and all well again after each."""
+    report = Report(seed, seconds)
+    dice = random.Random(seed)
+    with _stage(dice) as scene:
+        crowd = Crowd(scene.run.ws)
+        try:
+            _play(scene, crowd, report, tell)
+        finally:
+            crowd.close()
+        report.wrong += crowd.seen.wrong
+        report.results, report.ends = crowd.seen.results, dict(crowd.seen.ends)
+    return report
+
+
+@contextlib.contextmanager
+def _stage(dice: random.Random) -> Iterator[Scene]:
+    soon = "open_timeout_s = 1\nread_timeout_s = 1\nbackoff_first_s = 0.1\nbackoff_cap_s = 0.5\n"
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ff-")))
+        asked = folder / "asked"
+        asked.mkdir()
+        cameras = {kind: stack.enter_context(FakeCamera(kind)) for kind in ("rtsp", "http")}
+        for camera in cameras.values():
+            camera.play(Frames(fps=10))
+        sources = {
+            "demo-a": "demo?size=320x240&fps=20",
+            "demo-b": "demo?size=160x120&fps=10&seed=2",
+        }
+        sources |= {kind: camera.url for kind, camera in cameras.items()}
+        config = folder / "framefan.toml"
+        config.write_text(
+            "".join(
+                f'[[camera]]\nname = "{name}"\nsource = "{source}"\n'
+                + ("" if name.startswith("demo") else soon)
+                for name, source in sources.items()
+            )
+        )
+        env = _LIMITS | {"CHAOS_FOLDER": str(asked)}
+        arguments = ("--config", str(config), "-p", f"{PREDICTOR}:Predictor", "-w", str(WORKERS))
+        run = stack.enter_context(Run(*arguments, env=env))
+        yield Scene(run, asked, dice, cameras)
+
+
+def _play(scene: Scene, crowd: Crowd, report: Report, tell: Any) -> None:
+    _wait_well(scene, crowd, now(), 20.0)
+    began = now()
+    order: list[Fault] = []
+    looks = []
+    pause(_SETTLE_S)
+    report.quiet_p99_ms = _p99_ms(crowd, began)
+    while now() - began < report.seconds:
+        if not order:
+            order = list(FAULTS)
+            scene.dice.shuffle(order)
+        fault = order.pop()
+        _inject(scene, crowd, fault, report)
+        tell(report)
+        if not looks and now() - began > report.seconds / 3:
+            looks.append(_look(scene))
+        pause(scene.dice.uniform(0.2, 1.5))
+    pause(_SETTLE_S)
+    looks.append(_look(scene))
+    for index, into in enumerate((report.growth, report.descriptors)):
+        for kind, value in looks[-1][index].items():
+            into[kind] = value - looks[0][index][kind]
+
+
+def _inject(scene: Scene, crowd: Crowd, fault: Fault, report: Report) -> None:
+    at = now()
+    fault.do(scene)
+    done = now()
+    took = _wait_well(scene, crowd, done, 4 * fault.limit_s + 10)
+    recovery = done - at + took if "stopped for" in fault.name else took
+    if recovery > fault.limit_s * SCALE:
+        report.late.append(f"{fault.name}: well after {recovery:.1f} s, bar {fault.limit_s:g} s")
+    assert_balanced(scene.run.fresh_state())
+    report.faults.append(Told(fault.name, recovery, fault.limit_s, _p99_ms(crowd, at)))
+
+
+def _wait_well(scene: Scene, crowd: Crowd, since: float, most_s: float) -> float:
+    """Until every camera has brought a client a result since then, and all is in order."""
+    deadline = now() + most_s * SCALE
+    while not (_seen_all(crowd, since) and _in_order(scene)):
+        if now() > deadline:
+            raise AssertionError(f"not well after {most_s:g} s:\n{_how(scene, crowd, since)}")
+        pause()
+    return now() - since
+
+
+def _seen_all(crowd: Crowd, since: float) -> bool:
+    return all(crowd.seen.last.get(name, 0.0) > since for name in CAMERAS)
+
+
+def _in_order(scene: Scene) -> bool:
+    state = scene.run.state()
+    assert state is not None
+    workers = [each for each in state.workers if each.state in ("ready", "busy")]
+    asked = any(scene.folder.iterdir())  # what the predictor is still to do
+    live = all(facts.state == "live" for facts in state.cameras.values())
+    return len(workers) == WORKERS and live and not asked
+
+
+def _how(scene: Scene, crowd: Crowd, since: float) -> str:
+    state = scene.run.fresh_state()
+    cameras = {
+        name: (facts.state, facts.reason, round(crowd.seen.last.get(name, 0.0) - since, 1))
+        for name, facts in state.cameras.items()
+    }
+    return f"{cameras}\n{[(each.id, each.state, each.reason) for each in state.workers]}"
+
+
+def _p99_ms(crowd: Crowd, since: float) -> float:
+    ages = [age for at, age in tuple(crowd.seen.latency) if at >= since]
+    if len(ages) < 2:
+        return 1000 * max(ages, default=0.0)
+    return 1000 * statistics.quantiles(ages, n=100, method="inclusive")[98]
+
+
+def _look(scene: Scene) -> tuple[dict[str, int], dict[str, int]]:
+    """Memory and descriptors of those that no fault has killed lately, at rest: by kind."""
+    state = scene.run.fresh_state()
+    pids = {
+        "supervisor": scene.run.process.pid,
+        "pool": state.pool.pid,
+        "gateway": state.gateways[0].pid,
+    }
+    opened = {kind: len(os.listdir(f"/proc/{pid}/fd")) for kind, pid in pids.items()}
+    return {kind: resident(pid) for kind, pid in pids.items()}, {"supervisor": opened["supervisor"]}
+
+
+def described(report: Report) -> str:
+    """The report as Markdown."""
+    lines = [
+        f"# Chaos, seed {report.seed}: {'passed' if report.passed else 'FAILED'}",
+        "",
+        f"{len(report.faults)} faults in {report.seconds:g} s; {len(CAMERAS)} cameras, {WORKERS} "
+        f"workers, {len(CONTRACTS) + len(SLOW) + 1} clients, {report.results:,} results checked. "
+        f"After each fault the ledger was exact. p99 at rest {report.quiet_p99_ms:.0f} ms.",
+        "",
+        "| fault | times | well again after, longest | bar | p99 meanwhile, worst |",
+        "|---|---|---|---|---|",
+    ]
+    for fault in FAULTS:
+        told = [each for each in report.faults if each.name == fault.name]
+        if told:
+            longest = max(each.recovery_s for each in told)
+            worst = max(each.p99_ms for each in told)
+            lines.append(
+                f"| {fault.name} | {len(told)} | {longest:.2f} s | {fault.limit_s:g} s "
+                f"| {worst:.0f} ms |"
+            )
+    grown = ", ".join(f"{kind} {size / (1 << 20):+.2f} MiB" for kind, size in report.growth.items())
+    lines += ["", f"Memory from a third to the end: {grown}. Ends of connections: {report.ends}."]
+    lines += [f"- LATE: {each}" for each in report.late]
+    lines += [f"- WRONG: {each}" for each in report.wrong]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,18 @@
+"""A tenth of `make chaos`: the whole system under random faults."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from chaos.play import described, play
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(300)
+def test_random_faults_hurt_nobody_for_long() -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print("seed", seed)  # shown when it fails
+    report = play(20.0, seed)
+    assert report.passed, described(report)
+    assert report.results > 1000
