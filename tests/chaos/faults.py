@@ -36,6 +36,12 @@ class Fault(NamedTuple):
     limit_s: float
     """By then every camera brings results to a client again, and every worker is ready."""
     do: Callable[[Scene], None]
+    dies: str = ""
+    """What is there anew after it, if anything is: worker, pool, gateway or capture, or `camera`:
+    connections to those.
+    """
+    times: int = 1
+    """So many of them at least, until it is over."""
 
 
 def _workers(scene: Scene) -> list[int]:
@@ -125,21 +131,25 @@ def _no_descriptors(scene: Scene) -> None:
 
 
 FAULTS = (
-    Fault("worker killed", 2.0, lambda s: _kill(_workers(s), s)),
-    Fault("gateway killed", 3.0, lambda s: os.kill(s.run.pid_of("gateway"), signal.SIGKILL)),
-    Fault("pool killed", 3.0, lambda s: os.kill(s.run.pid_of("pool"), signal.SIGKILL)),
-    Fault("capture killed", 3.0, lambda s: _kill(_capture(s), s)),
-    Fault("worker stopped", PREDICT_S + 4, lambda s: _kill(_workers(s), s, signal.SIGSTOP)),
+    Fault("worker killed", 2.0, lambda s: _kill(_workers(s), s), "worker"),
+    Fault(
+        "gateway killed", 3.0, lambda s: os.kill(s.run.pid_of("gateway"), signal.SIGKILL), "gateway"
+    ),
+    Fault("pool killed", 3.0, lambda s: os.kill(s.run.pid_of("pool"), signal.SIGKILL), "pool"),
+    Fault("capture killed", 3.0, lambda s: _kill(_capture(s), s), "capture"),
+    Fault(
+        "worker stopped", PREDICT_S + 4, lambda s: _kill(_workers(s), s, signal.SIGSTOP), "worker"
+    ),
     Fault("gateway stopped for 2 s", 5.0, lambda s: _stop_for(s.run.pid_of("gateway"), 2.0)),
     Fault("capture stopped for 1 s", 5.0, lambda s: _stop_for(s.dice.choice(_capture(s)), 1.0)),
     Fault("predict raises", 2.0, lambda s: _ask(s, "raise", 10)),
-    Fault("predict hangs", PREDICT_S + 4, lambda s: _ask(s, "hang")),
-    Fault("predict ends its process", 3.0, lambda s: _ask(s, "exit")),
-    Fault("a frame that kills its worker", 3.0, _poison),
-    Fault("camera drops the connection", 5.0, lambda s: _camera(s, Close())),
-    Fault("camera stalls", 8.0, lambda s: _camera(s, Frames(5), Stall(3.0))),
-    Fault("camera answers 404", 8.0, lambda s: _camera(s, Status(404), times=2)),
-    Fault("camera sends garbage", 8.0, lambda s: _camera(s, Garbage())),
+    Fault("predict hangs", PREDICT_S + 4, lambda s: _ask(s, "hang"), "worker"),
+    Fault("predict ends its process", 3.0, lambda s: _ask(s, "exit"), "worker"),
+    Fault("a frame that kills its worker", 3.0, _poison, "worker"),
+    Fault("camera drops the connection", 5.0, lambda s: _camera(s, Close()), "camera", 2),
+    Fault("camera stalls", 8.0, lambda s: _camera(s, Frames(5), Stall(3.0)), "camera", 2),
+    Fault("camera answers 404", 8.0, lambda s: _camera(s, Status(404), times=2), "camera", 3),
+    Fault("camera sends garbage", 8.0, lambda s: _camera(s, Garbage()), "camera", 2),
     Fault("hostile clients", 3.0, _hostile),
     Fault("300 connections that say nothing", 8.0, _no_descriptors),
 )

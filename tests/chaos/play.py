@@ -24,6 +24,10 @@ from framefan.clock import now
 WORKERS = 3
 CAMERAS = ("demo-a", "demo-b", "rtsp", "http")
 GROWTH_BYTES = 2 << 20
+JUDGED_S = 300.0
+"""A shorter play has no memory to judge: what was killed last is still warming up."""
+REST_S = 20.0
+"""Without a fault, before memory is looked at: the two looks are at processes of like ages."""
 PREDICTOR = Path(__file__).with_name("predictor.py")
 _SETTLE_S = 3.0
 _LIMITS = limits(
@@ -65,7 +69,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        grown = any(size > GROWTH_BYTES for size in self.growth.values())
+        judged = self.seconds >= JUDGED_S
+        grown = judged and any(size > GROWTH_BYTES for size in self.growth.values())
         return not (self.wrong or self.late or grown or any(self.descriptors.values()))
 
 
@@ -128,9 +133,10 @@ def _play(scene: Scene, crowd: Crowd, report: Report, tell: Any) -> None:
         _inject(scene, crowd, fault, report)
         tell(report)
         if not looks and now() - began > report.seconds / 3:
+            pause(REST_S if report.seconds >= JUDGED_S else 0.0)
             looks.append(_look(scene))
         pause(scene.dice.uniform(0.2, 1.5))
-    pause(_SETTLE_S)
+    pause(REST_S if report.seconds >= JUDGED_S else _SETTLE_S)
     looks.append(_look(scene))
     for index, into in enumerate((report.growth, report.descriptors)):
         for kind, value in looks[-1][index].items():
@@ -138,10 +144,11 @@ def _play(scene: Scene, crowd: Crowd, report: Report, tell: Any) -> None:
 
 
 def _inject(scene: Scene, crowd: Crowd, fault: Fault, report: Report) -> None:
+    reach = _restarts(scene).get(fault.dies, 0) + fault.times
     at = now()
     fault.do(scene)
     done = now()
-    took = _wait_well(scene, crowd, done, 4 * fault.limit_s + 10)
+    took = _wait_well(scene, crowd, done, 4 * fault.limit_s + 10, fault.dies, reach)
     recovery = done - at + took if "stopped for" in fault.name else took
     if recovery > fault.limit_s * SCALE:
         report.late.append(f"{fault.name}: well after {recovery:.1f} s, bar {fault.limit_s:g} s")
@@ -149,10 +156,30 @@ def _inject(scene: Scene, crowd: Crowd, fault: Fault, report: Report) -> None:
     report.faults.append(Told(fault.name, recovery, fault.limit_s, _p99_ms(crowd, at)))
 
 
-def _wait_well(scene: Scene, crowd: Crowd, since: float, most_s: float) -> float:
-    """Until every camera has brought a client a result since then, and all is in order."""
+def _restarts(scene: Scene) -> dict[str, int]:
+    """How often what was started anew, by kind of process."""
+    state = scene.run.state()
+    assert state is not None
+    return {
+        "worker": sum(each.restarts for each in state.workers),
+        "pool": state.pool.restarts,
+        "gateway": sum(each.restarts for each in state.gateways),
+        "capture": sum(each.restarts for each in state.cameras.values()),
+        "camera": sum(camera.connections for camera in scene.cameras.values()),
+    }
+
+
+def _wait_well(
+    scene: Scene, crowd: Crowd, since: float, most_s: float, dies: str = "", reach: int = 0
+) -> float:
+    """Until so many of what dies are there anew, every camera has brought a client a result since
+    then, and all is in order.
+    """
     deadline = now() + most_s * SCALE
-    while not (_seen_all(crowd, since) and _in_order(scene)):
+    died, after = not dies, since
+    while not (died and _seen_all(crowd, after) and _in_order(scene)):
+        if not died and _restarts(scene)[dies] >= reach:
+            died, after = True, now()
         if now() > deadline:
             raise AssertionError(f"not well after {most_s:g} s:\n{_how(scene, crowd, since)}")
         pause()
