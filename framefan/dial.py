@@ -38,6 +38,8 @@ _FAREWELL_S = 2.0
 _log = logging.getLogger("framefan.client")
 _json = msgspec.json.Decoder(Message)
 _msgpack = msgspec.msgpack.Decoder(Message)
+_PICTURE = b"\0"
+"""The first byte of its length; no map in MessagePack begins with it."""
 
 
 class Asked(Struct):
@@ -176,7 +178,11 @@ class _Typed(Struct):
 
 
 def decode(data: str | bytes) -> Message | None:
-    """The message; None for one of a kind that is not known here. Raises Refused for no message."""
+    """The message; None for one of a kind that is not known here, or a picture, which repeats a
+    result. Raises Refused for no message.
+    """
+    if isinstance(data, bytes) and data.startswith(_PICTURE):
+        return None
     try:
         found: Message = _json.decode(data) if isinstance(data, str) else _msgpack.decode(data)
         return found

@@ -97,6 +97,18 @@ async def test_binary_messages_are_message_pack() -> None:
         assert gateway.lines[0].query == {"delivery": "latest", "format": "msgpack"}
 
 
+async def test_pictures_are_left_aside() -> None:
+    """They come where an address asks for them; each repeats a result."""
+
+    async def part(line: Line) -> None:
+        for seq in (7, 8):
+            await line.connection.send(msgspec.msgpack.encode(result(seq)))
+            await line.connection.send(b"\x00\x00\x00\x02{}\xff\xd8")
+
+    async with ScriptedGateway(part) as gateway, connect(f"{gateway.url}?preview=640") as feed:
+        assert seqs(await take(feed, 2)) == [("e1", 7), ("e1", 8)]
+
+
 async def test_what_is_asked_for_stands_in_the_address_and_the_token_does_not() -> None:
     async with ScriptedGateway(sends()) as gateway:
         asked = connect(
