@@ -183,7 +183,7 @@ def on_port(served: Served, text: str) -> str:
 def run_python(served: Served, text: str, tmp_path: Path) -> None:
     program = tmp_path / "client.py"
     program.write_text(on_port(served, text))
-    assert_results(printed([sys.executable, str(program)]))
+    assert_results(printed([sys.executable, str(program)], cwd=tmp_path))
 
 
 def run_node(served: Served, text: str, tmp_path: Path, node: Path) -> None:
@@ -216,7 +216,7 @@ def run_watch(served: Served, text: str) -> None:
 
 def test_every_snippet_is_run_here() -> None:
     languages = [language for language, _ in re.findall(r"^```(\w+)\n(.)", DOCUMENT, re.MULTILINE)]
-    tested = ["python"] * len(PYTHON) + ["html", "javascript", "sh", "sh", "javascript"]
+    tested = ["python"] * (len(PYTHON) + 1) + ["html", "javascript", "sh", "sh", "javascript"]
     assert languages == tested
     assert DOCUMENT.count("```") == 2 * len(tested)
     assert len(tokens()) == 7
@@ -225,6 +225,11 @@ def test_every_snippet_is_run_here() -> None:
 @pytest.mark.parametrize("heading", PYTHON)
 def test_python(served: Served, heading: str, tmp_path: Path) -> None:
     run_python(served, snippet(heading), tmp_path)
+
+
+def test_pictures(served: Served, tmp_path: Path) -> None:
+    run_python(served, snippet("Pictures"), tmp_path)
+    assert (tmp_path / "front.jpg").read_bytes().startswith(b"\xff\xd8")
 
 
 @pytest.mark.parametrize(
