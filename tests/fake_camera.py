@@ -175,6 +175,8 @@ class FakeCamera:
         """No stream sends a picture; connections stand."""
         self.connections = 0
         """Taken since the beginning."""
+        self.scripts = 0
+        """Begun since the beginning: connections that asked for something."""
         self.frames = 0
         """Pictures sent, or about to be."""
         self.requests: Counter[str] = Counter()
@@ -280,6 +282,7 @@ class FakeCamera:
 
     def take_script(self) -> tuple[Step, ...]:
         with self._lock:
+            self.scripts += 1
             return self._next.pop(0) if self._next else self._always
 
     def count(self, counter: Counter[str], key: str) -> None:

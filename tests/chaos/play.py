@@ -165,7 +165,7 @@ def _restarts(scene: Scene) -> dict[str, int]:
         "pool": state.pool.restarts,
         "gateway": sum(each.restarts for each in state.gateways),
         "capture": sum(each.restarts for each in state.cameras.values()),
-        "camera": sum(camera.connections for camera in scene.cameras.values()),
+        "camera": sum(camera.scripts for camera in scene.cameras.values()),
     }
 
 
