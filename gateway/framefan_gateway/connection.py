@@ -357,10 +357,11 @@ class ClientConnection(ServerConnection):
         client = self._client
         if client is not None and self._pace.recovers(client.outbox.account().conflated, now):
             client.line = self._line()
+            client.group.write_by(client, client.line.offer)  # it may be in step with the old one
         self._free_line(now)
 
     def _free_line(self, now: float) -> None:
         """The line takes more, unless the transport or the client still has to get through some."""
-        waits = self.paused or (self._pace.lagging and self._pace.waited(now) > 0)
+        waits = self.paused or (self._pace.lagging and self._pace.waits)
         if self._client is not None and not waits:
             self._owner.hub.line_free(self._client, now)

@@ -116,6 +116,11 @@ class Pace:
     def lagging(self) -> bool:
         return self._calm_since is not None
 
+    @property
+    def waits(self) -> bool:
+        """Whether a ping is on its way, whenever it was sent."""
+        return self._waiting != 0
+
     def waited(self, now: float) -> float:
         """For how long the newest ping has been unanswered, in seconds."""
         return now - self._sent_at if self._waiting else 0.0

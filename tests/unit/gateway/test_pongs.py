@@ -7,11 +7,14 @@ import struct
 from functools import partial
 
 import pytest
-from gateway_server import running, until
+from gateway_server import pace, running, until
 from hypothesis import given
 from hypothesis import strategies as st
+from talk import talking
 from test_floods import only
 
+from framefan import clock
+from framefan_gateway import pace as pacing
 from framefan_gateway.group import Place
 from framefan_gateway.pace import ping, pong_in, whole
 
@@ -107,3 +110,24 @@ async def test_a_ping_rides_behind_the_next_result_in_one_write() -> None:
         assert data[-14:].startswith(b"\x89\x0cpace")
         assert connection._pace.waited(1e12) > 0
         await client.close()
+
+
+async def test_a_client_that_recovers_at_a_change_of_contract_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer is written as to one that lags; its pong says that all is well again."""
+    monkeypatch.setattr(pacing, "CALM_S", 0.3)
+    async with running() as gateway, talking(gateway) as talk:
+        gateway.publish()
+        await talk.results(1)
+        (connection,) = gateway.server._connections
+        assert connection.client is not None
+        connection._pace._lag(0, clock.now())
+        connection._lag(connection.client)
+        await until(lambda: not connection._pace.waits)
+        await pace(0.4)
+        await talk.ask("subscribe", max_fps=0)
+        await until(lambda: not connection._pace.lagging)
+        for _ in range(3):
+            gateway.publish()
+            await talk.results(1)
