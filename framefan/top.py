@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http
 import http.client
 import json
 import signal
@@ -24,7 +25,7 @@ from rich.text import Text
 
 from framefan import clock, processes, viewer
 from framefan.board import clean, in_words
-from framefan.errors import EXIT_OK
+from framefan.errors import EXIT_OK, RunError
 from framefan.figures import Flow, Minute, Stages, flow
 from framefan.protocol import Failure, Result
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 1.0
 _ANSWER_S = 5.0
-_CAMERAS = ("camera", "state", "in", "out", "dropped a second")
+_CAMERAS = ("camera", "state", "in", "out", "dropped")
 _LATENCY = ("wait", "predict", "deliver", "p50", "p95", "p99")
 _WORKERS = ("worker", "state", "model", "busy", "results", "errors", "restarts")
 
@@ -151,6 +152,12 @@ def _asking(
                 found: dict[str, Any] = json.loads(answer.read())
                 return found
         except urllib.error.HTTPError as error:
+            if error.code == http.HTTPStatus.UNAUTHORIZED:
+                raise RunError(
+                    f"{url} shows nothing without its token",
+                    "the run was started with one" if not token else "this is not the token",
+                    "name the file that holds it: --token-file FILE",
+                ) from error
             return f"{where} answered {error.code}"
         except (OSError, ValueError, http.client.HTTPException) as error:
             return str(error)
@@ -204,6 +211,8 @@ def picture(feed: Feed, glance: Glance, now: float) -> Group:
         Text(summary),
         Text(),
         _cameras(glance, table, now),
+        *_troubles(table),
+        Text("  in, out and dropped: frames a second; the rest: milliseconds, of the last minute"),
         Text(),
         _workers(table),
     )
@@ -211,14 +220,13 @@ def picture(feed: Feed, glance: Glance, now: float) -> Group:
 
 def _cameras(glance: Glance, table: dict[str, Any], now: float) -> Table:
     made = Table(box=None, pad_edge=False)
-    for index, name in enumerate((*_CAMERAS, *_LATENCY)):
+    for name in (*_CAMERAS, *_LATENCY):
         numbers = name in ("in", "out") or name in _LATENCY
         made.add_column(
-            name if name not in _LATENCY else f"{name} ms",
+            name,
             justify="right" if numbers else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=8 if index == 0 else None,
+            no_wrap=name != "dropped",
+            overflow="fold" if name == "dropped" else "ellipsis",
         )
     for name, facts in table["cameras"].items():
         frames, stages = glance.flow(name), glance.stages(name, now)
@@ -226,9 +234,17 @@ def _cameras(glance: Glance, table: dict[str, Any], now: float) -> Table:
         if frames:
             counted = (f"{frames.captured:.1f}", f"{frames.predicted:.1f}", frames.told())
         times = [f"{ms:.1f}" for ms in stages] if stages else ["-"] * len(_LATENCY)
-        state = in_words(facts["state"], facts["reason"], facts["next_try_s"])
-        made.add_row(*map(Text, (clean(name), state, *counted, *times)))
+        made.add_row(*map(Text, (clean(name), clean(facts["state"]), *counted, *times)))
     return made
+
+
+def _troubles(table: dict[str, Any]) -> list[Text]:
+    """A line for each camera that is not live."""
+    return [
+        Text(f"  {clean(name)}: {in_words(facts['state'], facts['reason'], facts['next_try_s'])}")
+        for name, facts in table["cameras"].items()
+        if facts["state"] != "live"
+    ]
 
 
 def _workers(table: dict[str, Any]) -> Table:

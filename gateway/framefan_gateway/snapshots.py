@@ -57,19 +57,20 @@ class Snapshots:
         except TimeoutError:
             state = self._intake.state
             facts = None if state is None else state.cameras.get(camera)
-            return _no(request, 503, f"{_why(camera, facts)} within {_WAIT_S:g} s")
+            missing = f'no frame of "{camera}" was predicted within {_WAIT_S:g} s'
+            return _no(request, 503, "; ".join(filter(None, (missing, _why(facts)))))
         return reply(request, 200, jpeg, "image/jpeg")
 
 
-def _why(camera: str, facts: CameraFacts | None) -> str:
+def _why(facts: CameraFacts | None) -> str:
     if facts is None:
-        return f'the camera "{camera}" was removed, and no frame was predicted'
+        return "it was removed"
     if facts.state != "live":
-        said = ": ".join(filter(None, (facts.state, facts.message or facts.reason)))
-        return f'the camera "{camera}" is {said}; no frame of it was predicted'
+        said = facts.message or facts.reason
+        return f"it is {facts.state}" + (f": {said}" if said else "")
     if facts.circuit != "closed":
-        return f'frames of "{camera}" are left out, {facts.circuit_message}; none was predicted'
-    return f'no frame of "{camera}" was predicted'
+        return f"its frames are left out: {facts.circuit_message}"
+    return ""
 
 
 def _no(

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Watched
 from faults import limits
 from runs import Run
 from waiting import wait_until
+from watched import Watched
 
 from framefan_capture.scene import COLOURS, Scene
 
@@ -114,6 +114,7 @@ def test_a_token_is_asked_for_kept_out_of_addresses_and_works(opened: Open, tmp_
         page.click("#door button")
         page.wait_for_selector(".tile[data-frame]")
         page.wait_for_function("() => /2 of 2 workers/.test(document.body.innerText)")
+        assert "Bearer TOKEN" in page.text_content("[data-snippet=python]")
         page.hover(".screen")
         with page.expect_download() as download:
             page.click(".snapshot")
@@ -187,6 +188,10 @@ def test_one_camera_large_with_its_results_and_by_keyboard(opened: Open) -> None
         raw = json.loads(page.inner_text(".large .raw"))
         assert (raw["type"], raw["camera"]) == ("result", "front")
         assert page.url.endswith("#camera=front")
+        page.go_back()
+        page.wait_for_selector(".tile[data-camera=back]")
+        page.go_forward()
+        page.wait_for_selector(".tile.large[data-camera=front]")
         page.reload()
         page.wait_for_selector(".tile.large[data-camera=front]")
         page.keyboard.press("Escape")

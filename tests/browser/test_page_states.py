@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
 from gateway_fakes import parts, state, status
 from gateway_server import Gateway
+from waiting import wait_until
 
 from framefan import clock
 from framefan.records import CameraFacts
@@ -140,8 +141,8 @@ def test_a_camera_that_is_asked_for_and_is_not_there_hides_no_other(
     page.wait_for_selector(".tile[data-camera=cam][data-frame]")
     page.click("#pause")  # it is asked for nothing that is refused
     page.wait_for_function("() => document.getElementById('said').textContent === ''")
-    contract = next(iter(feeder.gateway.hub.contracts))
-    assert (contract.cameras, contract.preview) == (None, 0)
+    contracts = feeder.gateway.hub.contracts
+    wait_until(lambda: [(each.cameras, each.preview) for each in list(contracts)] == [(None, 0)])
     page.close()
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import cv2
 import pytest
-from conftest import Watched
 from runs import Run
+from watched import Watched
 
 pytestmark = pytest.mark.chromium
 

@@ -19,6 +19,7 @@ from framefan.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 WATCH = [sys.executable, "-m", "framefan", "watch"]
 LONGEST = ["--duration", "120"]
@@ -60,6 +61,18 @@ def test_top_shows_rates_and_stages(run: Run) -> None:
     assert set(last["cameras"]) == {"front", "back"}
     assert last["cameras"]["front"]["per_s"]["captured"] > 20
     assert [worker["id"] for worker in last["workers"]] == [1, 2]
+
+
+def test_top_says_that_it_needs_the_token(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("open-sesame\n")
+    with Run("cam=demo?size=160x120", "--token-file", str(token)) as run:
+        done = framefan("top", run.url)
+        assert done.returncode == 1
+        assert "--token-file" in done.stderr
+        done = framefan("top", run.url, "--token-file", str(token), "--duration", "2.5")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "cam" in done.stdout
 
 
 def test_top_says_when_nobody_is_there() -> None:

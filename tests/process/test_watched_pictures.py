@@ -180,5 +180,6 @@ def test_no_frame_no_snapshot_and_the_reason(tmp_path: Path) -> None:
         wait_until(lambda: run.camera("cam").state == "ended", 10, "the end of the file")
         code, _, body = get(f"{run.url}/snapshot/cam.jpg")
         assert code == 503
-        assert 'the camera "cam" is ended' in json.loads(body)["error"]
+        error = json.loads(body)["error"]
+        assert 'no frame of "cam" was predicted within 2 s; it is ended' in error
         assert get(f"{run.url}/snapshot/none.jpg")[0] == 404

@@ -74,7 +74,10 @@ function showConnection(state, words, seconds) {
   if (by("connection").textContent !== words) by("connection").textContent = words;
   by("countdown").textContent = seconds === undefined ? "" : `${seconds} s`;
   by("again").hidden = seconds === undefined;
-  if (state === "live") by("door").hidden = true;
+  if (state === "live") {
+    by("door").hidden = true;
+    showSnippets(Boolean(token()));
+  }
   document.body.classList.toggle("stale", state === "lost");
 }
 
@@ -122,7 +125,8 @@ function wish() {
   feed.ask({ cameras, preview: document.hidden || paused ? 0 : width.width });
 }
 
-function enlarge(camera) {
+// `travels`: the browser's own Back or Forward brought us here.
+function enlarge(camera, travels = false) {
   const before = tiles.get(large);
   before?.large(false);
   large = tiles.has(camera) ? camera : "";
@@ -130,7 +134,9 @@ function enlarge(camera) {
   cameras.toggleAttribute("data-large", Boolean(large));
   by("back").hidden = !large;
   if (before && !large) before.part("open").focus();
-  history.replaceState(null, "", large ? `#camera=${large}` : location.pathname + location.search);
+  const address = large ? `#camera=${large}` : location.pathname + location.search;
+  if (large && !before && !travels && !location.hash) history.pushState(null, "", address);
+  else if (!travels) history.replaceState(null, "", address);
   wish();
 }
 
@@ -157,15 +163,19 @@ function keep(blob, name) {
 }
 
 async function snapshot(camera) {
-  say(`taking a snapshot of ${camera} …`);
+  const told = (words) => {
+    say(words);
+    tiles.get(camera)?.say(words);
+  };
+  told(`taking a snapshot of ${camera} …`);
   try {
     const answer = await get(`snapshot/${camera}.jpg?boxes=1`);
     if (!answer.ok) throw new Error((await answer.json()).error);
     const time = new Date().toISOString().replaceAll(":", "-").slice(0, 19);
     keep(await answer.blob(), `${camera}-${time}.jpg`);
-    say(`snapshot of ${camera} saved`);
+    told(`snapshot of ${camera} saved`);
   } catch (error) {
-    say(`no snapshot: ${error.message}`);
+    told(`no snapshot: ${error.message}`);
   }
 }
 
@@ -185,6 +195,9 @@ by("door").addEventListener("submit", (event) => {
 by("again").addEventListener("click", () => feed.connect());
 by("back").addEventListener("click", () => enlarge(""));
 by("pause").addEventListener("click", () => pause(!paused));
+window.addEventListener("popstate", () => {
+  enlarge(new URLSearchParams(location.hash.slice(1)).get("camera") || "", true);
+});
 document.addEventListener("visibilitychange", wish);
 window.addEventListener("resize", wish);
 document.addEventListener("keydown", (event) => {
@@ -220,6 +233,6 @@ setInterval(() => {
 token();  // before the fragment is read for anything else
 const wanted = new URLSearchParams(location.hash.slice(1)).get("camera");
 if (wanted) large = wanted;
-showSnippets();
+showSnippets(false);
 feed.wanted = { cameras: null, preview: width.width };
 feed.connect();

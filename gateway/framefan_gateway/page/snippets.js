@@ -3,44 +3,57 @@
 const secure = location.protocol === "https:";
 const url = `${secure ? "wss" : "ws"}://${location.host}/ws`;
 
-const SNIPPETS = {
-  python: `import asyncio, websockets
+// With a token, the places that are to hold it.
+function snippets(withToken) {
+  const header = withToken ? ', additional_headers={"Authorization": "Bearer TOKEN"}' : "";
+  const file = withToken ? " --token-file FILE" : "";
+  const curl = withToken ? ' -H "Authorization: Bearer TOKEN"' : "";
+  const auth = withToken ? `
+socket.onopen = () => socket.send('{"id":0,"auth":{"token":"TOKEN"}}');` : "";
+  return {
+    python: `import asyncio, websockets
 
 
 async def main():
-    async with websockets.connect("${url}") as ws:
+    async with websockets.connect("${url}"${header}) as ws:
         while True:
             print(await ws.recv())
 
 
 asyncio.run(main())`,
-  javascript: `const socket = new WebSocket("${url}");
+    javascript: `const socket = new WebSocket("${url}");${auth}
 socket.onmessage = ({ data }) => console.log(JSON.parse(data));`,
-  shell: `framefan watch ${location.origin}
-curl -s ${location.origin}/api/status`,
-  own: `framefan run front=rtsp://camera/stream \\
+    shell: `framefan watch ${location.origin}${file}
+curl -s${curl} ${location.origin}/api/status`,
+    own: `framefan run front=rtsp://camera/stream \\
   --predictor model.py:predict
 
 # model.py
 def predict(image):  # uint8[height, width, 3], BGR
     return {"brightness": float(image.mean())}`,
-};
+  };
+}
 
-export function showSnippets() {
-  for (const [name, text] of Object.entries(SNIPPETS)) {
-    const code = document.querySelector(`[data-snippet=${name}]`);
-    code.textContent = text;
-    const button = code.closest("section").querySelector(".copy");
-    button.setAttribute("aria-label", `Copy the ${name} lines`);
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(text);
-        button.textContent = "Copied";
-      } catch {
-        getSelection().selectAllChildren(code);  // a page without TLS may not copy
-        button.textContent = "Selected";
-      }
-      setTimeout(() => { button.textContent = "Copy"; }, 2000);
-    });
+export function showSnippets(withToken) {
+  for (const [name, text] of Object.entries(snippets(withToken))) {
+    document.querySelector(`[data-snippet=${name}]`).textContent = text;
   }
+}
+
+async function copy(button) {
+  const code = button.closest("section").querySelector("code");
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(code);  // a page without TLS may not copy
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+}
+
+for (const button of document.querySelectorAll(".copy")) {
+  const name = button.closest("section").querySelector("h3").textContent;
+  button.setAttribute("aria-label", `Copy: ${name}`);
+  button.addEventListener("click", () => copy(button));
 }

@@ -46,6 +46,7 @@ export class Tile {
     this.tryAt = 0;
     this.paused = false;
     this.circuit = "";
+    this.note = "";
     this.bornAt = Date.now() / 1000;
     this.part("name").textContent = camera;
     this.part("snapshot").setAttribute("aria-label", `Snapshot of ${camera}`);
@@ -102,8 +103,8 @@ export class Tile {
     if (!message || now - this.wordsAt < WORDS_EVERY_MS) return;
     this.wordsAt = now;
     while (this.arrivals[0] < now - RATE_WINDOW_MS) this.arrivals.shift();
-    const span = (this.arrivals.at(-1) - this.arrivals[0]) / 1000;
-    const fps = span > 0 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps · ` : "";
+    const span = (now - this.arrivals[0]) / 1000;  // to now: it falls when nothing comes any more
+    const fps = span > 0.5 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps · ` : "";
     this.part("numbers").textContent = `${fps}seq ${message.seq}, frame ${message.frame}`;
     this.showLabels(message.detections || []);
     this.showValue(message);
@@ -171,6 +172,7 @@ export class Tile {
     if (facts.state === "live" && told) this.showState(null);
     const same = told && told.state === facts.state && told.reason === facts.reason;
     if (facts.state !== "live" && !same) this.showState({ ...facts, ts });
+    else if (same && facts.next_try_s !== null) this.tryAt = performance.now() + facts.next_try_s * 1000;
   }
 
   // null: it is live.
@@ -201,9 +203,18 @@ export class Tile {
     this.cover();
   }
 
+  // Something to say for a few seconds, here where it was asked for.
+  say(note, milliseconds = 6000) {
+    this.note = note;
+    this.cover();
+    clearTimeout(this.quiet);
+    this.quiet = setTimeout(() => this.say(""), note ? milliseconds : 0);
+    if (!note) clearTimeout(this.quiet);
+  }
+
   cover() {
     const left = this.circuit && `Left out: ${this.circuit}`;
-    const text = [this.paused ? "Paused" : "", left].filter(Boolean).join(" · ");
+    const text = [this.note, this.paused ? "Paused" : "", left].filter(Boolean).join(" · ");
     this.part("cover").hidden = !text;
     if (this.part("cover").textContent !== text) this.part("cover").textContent = text;
   }
