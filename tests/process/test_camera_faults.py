@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from fake_camera import Step
 
+pytestmark = pytest.mark.alone
+
 WELL = Frames(fps=20)
 WAITS_S = (LEAST_WAIT_S, 0.2, 0.4, 0.5)
 """What waits would be without jitter; the first is the shortest that there is."""
@@ -143,7 +145,6 @@ def assert_waits_are_diced(run: CameraRun) -> None:
     assert len(diced) > len(waits()) / 4, waits()
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_camera_says_why_and_when_and_is_back_when_it_is_well(bench: Bench, name: str) -> None:
     run, fault = bench.run, FAULTS[name]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from framefan.records import OutcomeRecord
 
+pytestmark = pytest.mark.alone
+
 TWO = ("a=demo?size=320x240&fps=20", "b=demo?size=160x120&fps=20&seed=2")
 OFTEN = limits(state_every_s=0.1)
 BACK_S = 3.0
@@ -80,7 +82,16 @@ def test_a_killed_capture_comes_back_and_its_frame_numbers_go_on() -> None:
         assert now() - died_at < BACK_S * SCALE
         assert again.frame > last.frame
         assert again.epoch == last.epoch
-        after = wait_until(lambda: (p := _pids(run)) and all(p.values()) and p, 5, "all pids")
+        after = wait_until(
+            lambda: (
+                (p := _pids(run))
+                and all(p.values())
+                and p["capture a"] != before["capture a"]
+                and p
+            ),
+            5,
+            "all pids",
+        )
         changed = {name for name in before if after[name] != before[name]}
         assert changed == {"capture a"}
         wait_until(lambda: run.camera("a").state == "live", 2, "live")
