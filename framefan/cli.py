@@ -26,6 +26,10 @@ _SOURCES = Parameter(
 )
 _OPTIONS = Parameter(name="*")
 _UNSAID = Options()
+_URL = Parameter(help="ws://, http:// or HOST:PORT.  [where the run is]", show_default=False)
+_TOKEN_FILE = Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE")
+_TLS_CA = Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
+_DURATION = Parameter(help="Stop after so long.", metavar="SECONDS")
 _JSON = Parameter(help="Print JSON, for programs.", negative="", show_default=False)
 _NAME = Parameter(help="Name of the run.", show_default=False, negative="")
 
@@ -142,10 +146,7 @@ def swap(
 
 @app.command
 def watch(
-    url: Annotated[
-        str | None,
-        Parameter(help="ws://, http:// or HOST:PORT.  [where the run is]", show_default=False),
-    ] = None,
+    url: Annotated[str | None, _URL] = None,
     *,
     name: Annotated[str | None, _NAME] = None,
     camera: Annotated[
@@ -158,16 +159,9 @@ def watch(
         float | None,
         Parameter(help="At most so many results a second of each camera.", metavar="N"),
     ] = None,
-    token_file: Annotated[
-        str | None,
-        Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE"),
-    ] = None,
-    tls_ca: Annotated[
-        str | None, Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
-    ] = None,
-    duration: Annotated[
-        float | None, Parameter(help="Stop after so long.", metavar="SECONDS")
-    ] = None,
+    token_file: Annotated[str | None, _TOKEN_FILE] = None,
+    tls_ca: Annotated[str | None, _TLS_CA] = None,
+    duration: Annotated[float | None, _DURATION] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Show the live results of a run, as a client gets them, until Ctrl-C."""
@@ -182,22 +176,12 @@ def watch(
 
 @app.command
 def top(
-    url: Annotated[
-        str | None,
-        Parameter(help="ws://, http:// or HOST:PORT.  [where the run is]", show_default=False),
-    ] = None,
+    url: Annotated[str | None, _URL] = None,
     *,
     name: Annotated[str | None, _NAME] = None,
-    token_file: Annotated[
-        str | None,
-        Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE"),
-    ] = None,
-    tls_ca: Annotated[
-        str | None, Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
-    ] = None,
-    duration: Annotated[
-        float | None, Parameter(help="Stop after so long.", metavar="SECONDS")
-    ] = None,
+    token_file: Annotated[str | None, _TOKEN_FILE] = None,
+    tls_ca: Annotated[str | None, _TLS_CA] = None,
+    duration: Annotated[float | None, _DURATION] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Show cameras, workers and where the milliseconds go, until Ctrl-C."""

@@ -93,20 +93,31 @@ class Crowd:
     def __init__(self, url: str) -> None:
         self.seen = Seen()
         self._url = url
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._all()))
+        self._loop = asyncio.new_event_loop()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._all())
+
     def close(self) -> None:
-        self._stopping.set()
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
+
+    async def _rest(self, seconds: float) -> None:
+        """So long, or until all is over."""
+        # Not wait_for: in Python 3.11 it may swallow a cancellation that comes with the end.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
     async def _all(self) -> None:
         tasks = [asyncio.ensure_future(self._probe())]
         tasks += [asyncio.ensure_future(self._read(each, 0.0)) for each in CONTRACTS]
         tasks += [asyncio.ensure_future(self._read(each, 1.5)) for each in SLOW]
-        while not self._stopping.is_set():
-            await asyncio.sleep(0.1)
+        await self._over.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -126,7 +137,7 @@ class Crowd:
         await self._talk(contract, lambda _: None, rests_s)
 
     async def _talk(self, contract: str, take: Any, rests_s: float) -> None:
-        while True:
+        while not self._over.is_set():
             checked = Checked(self.seen, contract)
             try:
                 async with websockets.connect(self._url + contract, proxy=None) as ws:
@@ -137,9 +148,8 @@ class Crowd:
                             take(message)
                         count += 1
                         if rests_s and count % 40 == 0:
-                            await asyncio.sleep(rests_s)
+                            await self._rest(rests_s)
             except (OSError, websockets.WebSocketException) as error:
                 code = getattr(getattr(error, "rcvd", None), "code", 0)
                 self.seen.ends[str(code or type(error).__name__)] += 1
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.sleep(_AGAIN_S)
+            await self._rest(_AGAIN_S)

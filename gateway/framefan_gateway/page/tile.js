@@ -208,8 +208,7 @@ export class Tile {
     this.note = note;
     this.cover();
     clearTimeout(this.quiet);
-    this.quiet = setTimeout(() => this.say(""), note ? milliseconds : 0);
-    if (!note) clearTimeout(this.quiet);
+    if (note) this.quiet = setTimeout(() => this.say(""), milliseconds);
   }
 
   cover() {
