@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 STOP_S = 20.0
-LONGEST_S = "600"
-"""A run whose test was killed ends by itself."""
 
 
 class Run:
@@ -50,8 +48,11 @@ class Run:
         env: dict[str, str] | None = None,
         stop: bool = True,
         after: Run | None = None,
+        longest_s: float = 600.0,
     ) -> None:
-        """`after`: an earlier run, whose name and folders this one takes over."""
+        """`after`: an earlier run, whose name and folders this one takes over. After `longest_s`
+        it ends by itself, for the case that its test was killed.
+        """
         self.name = after.name if after else f"test-{secrets.token_hex(4)}"
         self.runtime = after.runtime if after else Path(tempfile.mkdtemp(prefix="ff-"))
         self._after = after  # its folders go when nobody refers to it any more
@@ -62,7 +63,8 @@ class Run:
         self._env = os.environ | {"XDG_RUNTIME_DIR": str(self.runtime)} | (env or {})
         self._stop_at_exit = stop
         self._state: StateRecord | None = None
-        self.seen_pids: set[int] = set()
+        self._longest = f"{longest_s:g}"
+        self._seen: set[psutil.Process] = set()  # not pids, which other processes get again
         self.log_path = self.runtime / "log"
 
     # ---- life -------------------------------------------------------------------------------
@@ -71,7 +73,15 @@ class Run:
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "framefan", "run"]
-                + ["--name", self.name, "--port", "0", "--duration", LONGEST_S, *self._arguments],
+                + [
+                    "--name",
+                    self.name,
+                    "--port",
+                    "0",
+                    "--duration",
+                    self._longest,
+                    *self._arguments,
+                ],
                 env=self._env,
                 stdout=log,
                 stderr=log,
@@ -137,9 +147,9 @@ class Run:
     def kill_everything(self) -> None:
         self.descendants()
         self.process.kill()
-        for pid in self.seen_pids:
+        for process in self._seen:
             with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(pid).kill()
+                process.kill()
         self.process.wait()
 
     # ---- what it shows ----------------------------------------------------------------------
@@ -223,7 +233,7 @@ class Run:
             found = psutil.Process(self.process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             found = []
-        self.seen_pids |= {process.pid for process in found}
+        self._seen.update(found)
         return found
 
     def pid_of(self, stage: str, number: int = 1) -> int:
@@ -241,8 +251,7 @@ class Run:
 
     def assert_clean(self) -> None:
         """No process, no file but reusable ones, the port free again."""
-        alive = lambda: [pid for pid in self.seen_pids if _is_running(pid)]  # noqa: E731
-        wait_until(lambda: not alive(), 5, f"the end of all processes ({self.seen_pids})")
+        wait_until(lambda: not any(map(_runs, self._seen)), 5, "the end of all processes")
         left = [path.name for path in self.dir.rglob("*")] if self.dir.exists() else []
         assert left in ([], ["lock"]), left
         if self._state and self._state.url:
@@ -296,9 +305,9 @@ def assert_exactly_once(outcomes: list[OutcomeRecord]) -> None:
         last[key] = each.seq
 
 
-def _is_running(pid: int) -> bool:
+def _runs(process: psutil.Process) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -25,19 +25,25 @@ def main() -> int:
         last = report.faults[-1]
         print(f"{len(report.faults):4} {last.name}: {last.recovery_s:.2f} s", flush=True)
 
+    report = Report(seed, given.seconds)
     try:
-        report = play(given.seconds, seed, tell)
+        play(report, tell)
     except BaseException:
         print(f"failed with seed {seed}", file=sys.stderr)
         raise
+    finally:
+        _write(report, given.report)
+    return 0 if report.passed else 1
+
+
+def _write(report: Report, folder: Path | None) -> None:
     text = described(report)
     print(text)
-    if given.report:
-        given.report.mkdir(parents=True, exist_ok=True)
-        (given.report / f"chaos-{seed}.md").write_text(text)
-        facts = json.dumps(dataclasses.asdict(report), indent=1)
-        (given.report / f"chaos-{seed}.json").write_text(facts)
-    return 0 if report.passed else 1
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"chaos-{report.seed}.md").write_text(text)
+        facts = json.dumps(dataclasses.asdict(report) | {"passed": report.passed}, indent=1)
+        (folder / f"chaos-{report.seed}.json").write_text(facts)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import statistics
 import tempfile
@@ -12,14 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from fake_camera import FakeCamera, Frames
 from faults import limits
 from runs import Run, assert_balanced
-from waiting import SCALE, pause
+from waiting import SCALE, pause, wait_until
 
 from chaos.clients import CONTRACTS, SLOW, Crowd
 from chaos.faults import FAULTS, PREDICT_S, Fault, Scene, resident
 from framefan.clock import now
+from framefan.records import StateRecord
 
 WORKERS = 3
 CAMERAS = ("demo-a", "demo-b", "rtsp", "http")
@@ -62,8 +63,9 @@ class Report:
     late: list[str] = field(default_factory=list)
     quiet_p99_ms: float = 0.0
     growth: dict[str, int] = field(default_factory=dict)
-    """Bytes of RSS, by kind of process, from a third to the end."""
+    """Bytes of RSS, by kind of process, the largest of each, from a third to the end."""
     descriptors: dict[str, int] = field(default_factory=dict)
+    """The same of open descriptors."""
     ends: dict[str, int] = field(default_factory=dict)
     """How clients' connections ended, by close code."""
 
@@ -71,26 +73,30 @@ class Report:
     def passed(self) -> bool:
         judged = self.seconds >= JUDGED_S
         grown = judged and any(size > GROWTH_BYTES for size in self.growth.values())
-        return not (self.wrong or self.late or grown or any(self.descriptors.values()))
+        more = any(count > 0 for count in self.descriptors.values())
+        return not (self.wrong or self.late or grown or more)
 
 
-def play(seconds: float, seed: int, tell: Any = lambda _: None) -> Report:
-    """Faults for so long; the ledger is balanced and all well again after each."""
-    report = Report(seed, seconds)
-    dice = random.Random(seed)
-    with _stage(dice) as scene:
-        crowd = Crowd(scene.run.ws)
-        try:
-            _play(scene, crowd, report, tell)
-        finally:
-            crowd.close()
-        report.wrong += crowd.seen.wrong
-        report.results, report.ends = crowd.seen.results, dict(crowd.seen.ends)
-    return report
+def play(report: Report, tell: Any = lambda _: None) -> None:
+    """Faults for so long; the ledger is balanced and all well again after each. What came of it
+    stands in `report`, up to where it failed, too.
+    """
+    try:
+        with _stage(report) as scene:
+            crowd = Crowd(scene.run.ws)
+            try:
+                _play(scene, crowd, report, tell)
+            finally:
+                crowd.close()
+                report.wrong += crowd.seen.wrong
+                report.results, report.ends = crowd.seen.results, dict(crowd.seen.ends)
+    except AssertionError as error:
+        report.wrong.append(str(error))
+        raise
 
 
 @contextlib.contextmanager
-def _stage(dice: random.Random) -> Iterator[Scene]:
+def _stage(report: Report) -> Iterator[Scene]:
     soon = "open_timeout_s = 1\nread_timeout_s = 1\nbackoff_first_s = 0.1\nbackoff_cap_s = 0.5\n"
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ff-")))
@@ -114,8 +120,9 @@ def _stage(dice: random.Random) -> Iterator[Scene]:
         )
         env = _LIMITS | {"CHAOS_FOLDER": str(asked)}
         arguments = ("--config", str(config), "-p", f"{PREDICTOR}:Predictor", "-w", str(WORKERS))
-        run = stack.enter_context(Run(*arguments, env=env))
-        yield Scene(run, asked, dice, cameras)
+        longest_s = 2 * report.seconds + 600
+        run = stack.enter_context(Run(*arguments, env=env, longest_s=longest_s))
+        yield Scene(run, asked, random.Random(report.seed), cameras)
 
 
 def _play(scene: Scene, crowd: Crowd, report: Report, tell: Any) -> None:
@@ -153,7 +160,13 @@ def _inject(scene: Scene, crowd: Crowd, fault: Fault, report: Report) -> None:
     if recovery > fault.limit_s * SCALE:
         report.late.append(f"{fault.name}: well after {recovery:.1f} s, bar {fault.limit_s:g} s")
     assert_balanced(scene.run.fresh_state())
+    wait_until(lambda: _no_slot_lost(scene.run.fresh_state()), 10, "every slot accounted for")
     report.faults.append(Told(fault.name, recovery, fault.limit_s, _p99_ms(crowd, at)))
+
+
+def _no_slot_lost(state: StateRecord) -> bool:
+    """A slot may be on its way back for a moment; one that is lost stays out for ever."""
+    return all(facts.slots_out == facts.waiting + facts.running for facts in state.cameras.values())
 
 
 def _restarts(scene: Scene) -> dict[str, int]:
@@ -216,15 +229,27 @@ def _p99_ms(crowd: Crowd, since: float) -> float:
 
 
 def _look(scene: Scene) -> tuple[dict[str, int], dict[str, int]]:
-    """Memory and descriptors of those that no fault has killed lately, at rest: by kind."""
+    """Memory and descriptors of all processes at rest: the most of each kind."""
     state = scene.run.fresh_state()
     pids = {
-        "supervisor": scene.run.process.pid,
-        "pool": state.pool.pid,
-        "gateway": state.gateways[0].pid,
+        "supervisor": [scene.run.process.pid],
+        "pool": [state.pool.pid],
+        "gateway": [state.gateways[0].pid],
+        "worker": [each.pid for each in state.workers],
+        "capture": [facts.pid for facts in state.cameras.values()],
     }
-    opened = {kind: len(os.listdir(f"/proc/{pid}/fd")) for kind, pid in pids.items()}
-    return {kind: resident(pid) for kind, pid in pids.items()}, {"supervisor": opened["supervisor"]}
+    memory = {kind: max(map(resident, those)) for kind, those in pids.items()}
+    return memory, {kind: max(map(_descriptors, those)) for kind, those in pids.items()}
+
+
+def _descriptors(pid: int) -> int:
+    """The fewest of a few looks, less the connections of clients and cameras, which come and go."""
+    process = psutil.Process(pid)
+    counts = []
+    for _ in range(20):
+        counts.append(process.num_fds() - len(process.net_connections("inet")))
+        pause()
+    return min(counts)
 
 
 def described(report: Report) -> str:
@@ -249,7 +274,13 @@ def described(report: Report) -> str:
                 f"| {worst:.0f} ms |"
             )
     grown = ", ".join(f"{kind} {size / (1 << 20):+.2f} MiB" for kind, size in report.growth.items())
-    lines += ["", f"Memory from a third to the end: {grown}. Ends of connections: {report.ends}."]
+    judged = f"bar {GROWTH_BYTES >> 20} MiB" if report.seconds >= JUDGED_S else "too short to judge"
+    opened = ", ".join(f"{kind} {count:+}" for kind, count in report.descriptors.items())
+    lines += [
+        "",
+        f"From a third to the end, the largest process of each kind: memory {grown} ({judged}); "
+        f"descriptors {opened} (bar 0). Ends of connections: {report.ends}.",
+    ]
     lines += [f"- LATE: {each}" for each in report.late]
     lines += [f"- WRONG: {each}" for each in report.wrong]
     return "\n".join(lines) + "\n"

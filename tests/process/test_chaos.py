@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from chaos.play import described, play
+from chaos.play import Report, described, play
 
 
 @pytest.mark.alone
@@ -13,6 +13,7 @@ from chaos.play import described, play
 def test_random_faults_hurt_nobody_for_long() -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed", seed)  # shown when it fails
-    report = play(20.0, seed)
+    report = Report(seed, 20.0)
+    play(report)
     assert report.passed, described(report)
     assert report.results > 1000
