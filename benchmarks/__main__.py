@@ -26,6 +26,7 @@ NAMES = (
     "shapes",
     "track",
     "page",
+    "growth",
 )
 
 
