@@ -17,6 +17,7 @@ import os
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,7 +25,7 @@ import msgspec
 import zmq
 
 from benchmarks import predictors
-from benchmarks.peers import MpQueue, ZeroMq, ZeroMqNoCopy
+from benchmarks.peers import ImageZmq, MpQueue, VidGear, ZeroMq, ZeroMqNoCopy
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import until
 from framefan import bus, clock, links, listen
@@ -54,8 +55,25 @@ ROUND_S = 1.25
 WARM_UP_S = 0.5
 SIZES = {"small": (360, 640), "full": (1080, 1920), "large": (2160, 3840)}
 _PATIENCE_MS = 10_000
+PEERS = {
+    "no copy": ("ZeroMQ zero-copy", ZeroMqNoCopy, 0.3),
+    "copy": ("ZeroMQ copying", ZeroMq, None),
+    "imagezmq": ("imagezmq", ImageZmq, None),
+    "netgear": ("VidGear's NetGear", VidGear, None),
+    "queue": ("multiprocessing.Queue", MpQueue, 0.02),
+}
+"""What each is called, and how much of its time framefan may take, where there is a bar."""
 
-Ways = dict[str, "Callable[[], float]"]
+
+@dataclass(frozen=True)
+class Way:
+    """`hand_over` one frame and learn the seconds it took; `awake` stands around its turn."""
+
+    hand_over: Callable[[], float]
+    awake: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
+
+
+Ways = dict[str, Way]
 Found = dict[str, list[list[float]]]
 """By way: for each round, the milliseconds of each frame."""
 
@@ -165,11 +183,13 @@ def paced(way: Callable[[], float], seconds: float) -> list[float]:
 
 def compare(ways: Ways) -> Found:
     for way in ways.values():
-        paced(way, WARM_UP_S)
+        with way.awake():
+            paced(way.hand_over, WARM_UP_S)
     found: Found = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            found[name].append(paced(way, ROUND_S))
+            with way.awake():
+                found[name].append(paced(way.hand_over, ROUND_S))
     return found
 
 
@@ -177,24 +197,41 @@ def measure() -> list[Row]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="framefan-bench-"))
         inference = stack.enter_context(Inference(folder))
-        shape = (*SIZES["full"], 3)
-        ends: dict[str, Any] = {name: Camera(inference, name) for name in SIZES}
-        ends |= {"queue": MpQueue(shape), "copy": ZeroMq(shape, folder)}
-        ends["no copy"] = ZeroMqNoCopy(shape, folder)
-        for end in ends.values():
-            stack.callback(end.close)
-        found = compare({name: end.hand_over for name, end in ends.items()})
-    return rows(found)
+        ways: Ways = {}
+        for name in SIZES:
+            camera = Camera(inference, name)
+            stack.callback(camera.close)
+            ways[name] = Way(camera.hand_over)
+        absent = _add_peers(ways, stack, folder)
+        found = compare(ways)
+    return rows(found, absent)
 
 
-def rows(found: Found) -> list[Row]:
+def _add_peers(ways: Ways, stack: contextlib.ExitStack, folder: str) -> dict[str, str]:
+    """Which of them are not here, and why."""
+    absent = {}
+    for name, (_, kind, _) in PEERS.items():
+        try:
+            peer = kind((*SIZES["full"], 3), folder)
+        except ImportError as error:
+            absent[name] = str(error)
+            continue
+        stack.callback(peer.close)
+        ways[name] = Way(peer.hand_over, peer.awake)
+    return absent
+
+
+def rows(found: Found, absent: dict[str, str]) -> list[Row]:
     table = []
     for name, (height, width) in SIZES.items():
         p50s = _p50s(found[name])
         table.append(_row(f"framefan, {width}x{height}", found[name], median(p50s) <= 0.5))
-    table.append(_row("ZeroMQ zero-copy, 1920x1080", found["no copy"]))
-    table.append(_row("ZeroMQ copying, 1920x1080", found["copy"]))
-    table.append(_row("multiprocessing.Queue, 1920x1080", found["queue"]))
+    for name, (title, *_) in PEERS.items():
+        label = f"{title}, 1920x1080"
+        if name in absent:
+            table.append(Row(label, "", f"did not install: {absent[name]}"))
+        else:
+            table.append(_row(label, found[name]))
     apart = _ratios(found["large"], found["small"])
     table.append(
         Row(
@@ -204,13 +241,17 @@ def rows(found: Found) -> list[Row]:
             0.85 <= median(apart) <= 1.15,
         )
     )
-    for name, label, bar in (
-        ("no copy", "framefan over ZeroMQ zero-copy, 1920x1080, p50", 0.3),
-        ("queue", "framefan over multiprocessing.Queue, 1920x1080, p50", 0.02),
-    ):
-        ratios = _ratios(found["full"], found[name])
-        table.append(Row(label, f"<= {bar}", spread(ratios, 4), median(ratios) <= bar))
+    table += [_compared(found, name) for name in PEERS if name not in absent]
     return table
+
+
+def _compared(found: Found, name: str) -> Row:
+    title, _, bar = PEERS[name]
+    ratios = _ratios(found["full"], found[name])
+    label = f"framefan over {title}, 1920x1080, p50"
+    if bar is None:
+        return Row(label, "", spread(ratios, 4))
+    return Row(label, f"<= {bar}", spread(ratios, 4), median(ratios) <= bar)
 
 
 def _p50s(rounds: list[list[float]]) -> list[float]:
