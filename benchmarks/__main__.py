@@ -17,6 +17,7 @@ NAMES = (
     "scaling",
     "handoff",
     "overhead",
+    "end_to_end",
     "slow_reader",
     "capture",
     "cameras",

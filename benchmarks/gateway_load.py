@@ -181,15 +181,19 @@ class TimedGroup(Group):
 
 
 def connect(
-    group: Group, port: int, path: str, count: int, rcvbuf: int = 0, knows: Any = None
+    group: Group,
+    port: int,
+    path: str,
+    count: int,
+    rcvbuf: int = 0,
+    knows: Any = None,
+    at_once: int = _AT_ONCE,
 ) -> list[Client]:
     """`count` new clients of a group, after their handshakes; their sockets do not block."""
     made: list[Client] = []
     while len(made) < count:
-        begun = [_begin(port, path, len(made) + i, rcvbuf) for i in range(_AT_ONCE)]
-        begun, spare = begun[: count - len(made)], begun[count - len(made) :]
-        for sock in spare:
-            sock.close()
+        turn = range(len(made), min(count, len(made) + at_once))
+        begun = [_begin(port, path, number, rcvbuf) for number in turn]
         for sock in begun:
             early = _finish(sock)
             client = Client(sock, group)
