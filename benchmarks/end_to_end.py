@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 SOURCE = "demo?size=1280x720&fps=30"
 FPS = 30.0
-COUNTS = (1, 100, 1000)
+SETTLE_S = {1: 1.0, 100: 2.0, 1000: 3.0}
+"""By number of clients: for about 3 s framefan pings a new one more often, to find its pace."""
 ROUNDS = 3
-WINDOW_S = 3.0
-SETTLE_S = 1.0
+WINDOW_S = 2.5
 STALLED_S = 8.0
 READERS, STUCK = 90, 10
 _TAIL_S = 2.0
@@ -111,20 +111,16 @@ class Found:
 
 
 def by_count(load: Load) -> list[Row]:
-    found = {(count, way): Found() for count in COUNTS for way in TITLES}
+    found = {(count, way): Found() for count in SETTLE_S for way in TITLES}
     for _ in range(ROUNDS):
         for way in TITLES:
             with serving(way, "hash_5_ms") as server:
-                for count, more in zip(COUNTS, _steps(), strict=True):
-                    load.ask("join", way, server.port, more)
-                    time.sleep(SETTLE_S)
+                for before, count in pairwise((0, *SETTLE_S)):
+                    load.ask("join", way, server.port, count - before)
+                    time.sleep(SETTLE_S[count])
                     _window(load, way, server, found[count, way])
                 load.close(way)
-    return [row for count in COUNTS for row in _rows(count, found)]
-
-
-def _steps() -> list[int]:
-    return [count - before for count, before in zip(COUNTS, (0, *COUNTS), strict=False)]
+    return [row for count in SETTLE_S for row in _rows(count, found)]
 
 
 def _window(load: Load, way: str, server: Server, found: Found) -> None:
@@ -241,7 +237,7 @@ def stalled(load: Load) -> list[Row]:
 
 def _beset(load: Load, way: str, server: Server) -> Beset:
     load.ask("join", way, server.port, READERS)
-    time.sleep(SETTLE_S)
+    time.sleep(SETTLE_S[1])
     before = memory(server.sender)
     load.ask("stick", "stuck", server.port, STUCK, _RCVBUF)
     load.report(way)
