@@ -1,0 +1,58 @@
+"""docs/cli.md and docs/configuration.md say what the commands and the records say."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import cli_reference
+import config_reference
+import msgspec
+import pytest
+
+from framefan.camera_settings import COMMANDS
+from framefan.cli import app
+from framefan.configure import configure, from_environment
+from framefan.options import Options
+from framefan.settings import CameraSettings, Limits
+
+DOCS = Path(__file__).parents[2] / "docs"
+CONFIGURATION = (DOCS / "configuration.md").read_text()
+
+
+def test_the_commands_are_told_as_their_help_tells_them() -> None:
+    assert (DOCS / "cli.md").read_text() == cli_reference.page()
+
+
+def test_every_command_is_told() -> None:
+    assert {name for name in app if not name.startswith("-")} == set(COMMANDS)
+
+
+def test_the_settings_are_told_as_the_records_have_them() -> None:
+    assert config_reference.page() == CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("meanings", "record"),
+    [(config_reference.LIMITS, Limits), (config_reference.CAMERA, CameraSettings)],
+)
+def test_every_field_has_a_meaning(meanings: dict[str, str], record: type[msgspec.Struct]) -> None:
+    assert meanings.keys() == set(record.__struct_fields__)
+
+
+def test_its_file_is_read(tmp_path: Path) -> None:
+    text = re.findall(r"```toml\n(.*?)```", CONFIGURATION, re.DOTALL)[0]
+    assert tomllib.loads(text)["predictor"] == "model.py:predict"
+    (tmp_path / "model.py").write_text("def predict(image):\n    return 1\n")
+    (tmp_path / "framefan.toml").write_text(text.replace("model.py", str(tmp_path / "model.py")))
+    settings, _ = configure([], Options(config=str(tmp_path / "framefan.toml")), {})
+    assert (settings.workers, settings.limits.history_s) == (4, 120)
+    assert settings.camera("front").max_fps == 10
+
+
+def test_its_variables_are_known() -> None:
+    told = re.findall(r"^\| `\w+` \| `(FRAMEFAN_\w+)` \| (?:`?([^`|]*)`?) \|", CONFIGURATION, re.M)
+    assert len(told) > 20
+    given = {variable: default for variable, default in told if default.strip()}
+    assert len(from_environment(given).values) == len(given)
