@@ -128,7 +128,7 @@ VARIABLES = """
 |---|---|
 | `{token}` | the token itself, where `token_file` names none |
 | `FRAMEFAN_TEST_...` | left to framefan's own tests |
-| `XDG_RUNTIME_DIR` | a run's sockets lie here, in `framefan/NAME`; else in `/tmp/framefan-UID/framefan/NAME` |
+| `XDG_RUNTIME_DIR` | where a run has its sockets, in `framefan/NAME`; else `/tmp/framefan-UID` |
 
 Any other variable that begins with `FRAMEFAN_` and stands in no table here is an error.
 """
