@@ -111,7 +111,7 @@ max_fps = 10
 ```
 
 - A key or variable that framefan does not know is refused, with the nearest one that it knows.
-- In the file `-` is as good as `_`. Paths are as seen from the folder in which framefan starts.
+- Options may have `-` for `_` in the file, too. Paths are as seen from the folder of the start.
 - Sources on the command line or in `FRAMEFAN_SOURCES` take the place of all `[[camera]]` tables.
 - `mode`, `fast` and `loop` beside the tables hold for each camera that does not say otherwise.
 - `framefan reload` reads the file again; cameras change at once, other keys at the next start.
