@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from framefan.cli import app
 from framefan.configure import configure
 from framefan.options import Options
-from framefan.settings import Limits
+from framefan.settings import Limits, Settings
 from framefan_capture.scene import Scene
 from framefan_inference import results
 from framefan_inference.predictor import Frame, load
@@ -104,6 +105,16 @@ def test_the_image_has_what_an_installation_needs() -> None:
     assert copied == {"pyproject.toml", "README.md", "LICENSE", *_packages()}
     sent = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
     assert set(sent) == copied
+
+
+def test_the_image_starts_without_a_shell() -> None:
+    steps = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    forms = dict(re.findall(r"^(ENTRYPOINT|CMD|HEALTHCHECK.*?CMD) (\[.*\])$", steps, re.M))
+    started = {key.split()[0]: json.loads(words) for key, words in forms.items()}
+    assert started["ENTRYPOINT"] + started["CMD"] == ["framefan", "run"]
+    assert started["HEALTHCHECK"][:2] == ["python", "-c"]
+    compile(started["HEALTHCHECK"][2], "healthcheck", "exec")
+    assert f":{Settings().port}/healthz" in started["HEALTHCHECK"][2]
 
 
 def _packages() -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -19,10 +20,11 @@ _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 def _pages() -> list[str]:
     """Of the repository, those not committed yet included; without git, of its own folders."""
-    command = ["git", "ls-files", "-co", "--exclude-standard", "*.md"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode == 0 and done.stdout:
-        return sorted(name for name in done.stdout.splitlines() if (ROOT / name).exists())
+    if shutil.which("git"):
+        command = ["git", "ls-files", "-co", "--exclude-standard", "*.md"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout:
+            return sorted(name for name in done.stdout.splitlines() if (ROOT / name).exists())
     return sorted(
         str(path.relative_to(ROOT))
         for path in ROOT.rglob("*.md")
