@@ -152,7 +152,7 @@ def page() -> str:
         "",
         "## Limits",
         "",
-        "The table `[limits]`, or `FRAMEFAN_LIMITS_GRACE_S=3`. None is negative.",
+        "The table `[limits]`, or `FRAMEFAN_LIMITS_GRACE_S=3`. None is negative; 0 switches off only what says so.",
         "",
     ]
     lines += ["| key | default | meaning |", "|---|---|---|"]
