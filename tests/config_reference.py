@@ -152,7 +152,8 @@ def page() -> str:
         "",
         "## Limits",
         "",
-        "The table `[limits]`, or `FRAMEFAN_LIMITS_GRACE_S=3`. None is negative; 0 switches off only what says so.",
+        "The table `[limits]`, or `FRAMEFAN_LIMITS_GRACE_S=3`. None is negative; 0 switches off",
+        "only what says so.",
         "",
     ]
     lines += ["| key | default | meaning |", "|---|---|---|"]
