@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import shlex
 import tomllib
@@ -38,6 +39,14 @@ _LISTS = ("sources", "origin")
 _CAMERA = tuple(CameraSettings.__struct_fields__)
 _LIMITS = tuple(Limits.__struct_fields__)
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
+_LEAST = {
+    "bus_hwm": 1,  # ZeroMQ takes 0 for no bound at all
+    "no_progress_s": 1,
+    "predict_s": 0.01,
+    "worker_start_s": 0.01,
+    "state_every_s": 0.01,
+}
+"""Limits for which 0 would mean the opposite, or a run that kills its own processes."""
 _LATER = {
     "publish": "publishing at a second endpoint",
 }
@@ -148,7 +157,7 @@ def _variable(group: str, key: str) -> str:
 
 def from_file(path: str) -> Choices:
     """The same keys in TOML, `-` as good as `_`, and the tables [limits] and [[camera]]."""
-    content = {key.replace("-", "_"): value for key, value in _read_toml(path).items()}
+    content = _underscored(_read_toml(path))
     choices = Choices()
     for key, value in _table(path, "limits", content.pop("limits", {})).items():
         _known(key, _LIMITS, f"the key limits.{key} in {path}")
@@ -161,11 +170,13 @@ def from_file(path: str) -> Choices:
             "write [[camera]]",
         )
     for camera in cameras:
-        for key in _table(path, "camera", camera):
+        table = _table(path, "camera", camera)
+        for key in table:
             _known(key, _CAMERA, f"the key camera.{key} in {path}")
-        choices.cameras.append(camera)
+        choices.cameras.append(table)
+    usable = {*_TYPES, "limits", "camera"} - {"config"}  # one file does not name another
     for key, value in content.items():
-        _known(key, (*_TYPES, "limits", "camera"), f"the key {key} in {path}")
+        _known(key, usable, f"the key {key} in {path}")
         shown = key != "sources"  # which may hold passwords
         choices.values[key] = converted(f"{key} in {path}", value, _TYPES[key], shown=shown)
     return choices
@@ -189,7 +200,11 @@ def _table(path: str, name: str, value: Any) -> dict[str, Any]:
             f"it is of type {type(value).__name__}",
             f"write [{name}] and its keys below",
         )
-    return value
+    return _underscored(value)
+
+
+def _underscored(table: dict[str, Any]) -> dict[str, Any]:
+    return {key.replace("-", "_"): value for key, value in table.items()}
 
 
 def _known(key: str, valid: Iterable[str], what: str, spell: Any = str) -> None:
@@ -199,7 +214,7 @@ def _known(key: str, valid: Iterable[str], what: str, spell: Any = str) -> None:
     near = difflib.get_close_matches(key, usable, 1, 0.5)
     raise UsageError(
         f"framefan does not know {what}",
-        f"known: {', '.join(usable)}",
+        f"known: {', '.join(map(spell, usable))}",
         f"did you mean {spell(near[0])}?" if near else "leave it out, or write one of those",
     )
 
@@ -268,11 +283,12 @@ def _within(key: str, value: Any, least: float, most: float) -> Any:
 
 def _limits(values: dict[str, Any]) -> Limits:
     for key, value in values.items():
-        if value < 0:
+        least = _LEAST.get(key, 0)
+        if not least <= value < math.inf:
             raise UsageError(
                 f"limits.{key} cannot be {value:g}",
                 "it is a size, a time or a number of things",
-                "choose one that is not negative",
+                f"choose one that is finite and {least:g} or more",
             )
     return Limits(**values)
 

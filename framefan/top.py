@@ -203,8 +203,9 @@ def picture(feed: Feed, glance: Glance, now: float) -> Group:
     clients = sum(each["clients"] for each in table["gateways"])
     ready = sum(each["state"] in ("ready", "busy") for each in table["workers"])
     summary = (
-        f"{clean(table['name'])}  {len(table['cameras'])} cameras  "
-        f"{ready} of {len(table['workers'])} workers ready  {clients} clients"
+        f"{clean(table['name'])}  {_counted(len(table['cameras']), 'camera')}  "
+        f"{ready} of {len(table['workers'])} workers ready  "
+        f"{_counted(clients, 'client')}"
     )
     return Group(
         *lines,
@@ -216,6 +217,10 @@ def picture(feed: Feed, glance: Glance, now: float) -> Group:
         Text(),
         _workers(table),
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _cameras(glance: Glance, table: dict[str, Any], now: float) -> Table:

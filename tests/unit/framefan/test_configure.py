@@ -81,11 +81,11 @@ def test_a_file_has_limits_and_cameras_and_both_spellings() -> None:
         log-level = "debug"
         mode = "live"
         [limits]
-        predict_s = 2
+        predict-s = 2
         [[camera]]
         name = "front"
         source = "rtsp://h/x"
-        stalled_s = 30
+        stalled-s = 30
         [[camera]]
         source = "demo"
         mode = "every"
@@ -253,6 +253,11 @@ def test_token_files_without_a_token(text: str) -> None:
         ("wrokers = 3", 2, ("wrokers", "did you mean workers?")),
         ("[limits]\ngrace = 3", 2, ("limits.grace", "did you mean grace_s?")),
         ("[limits]\ngrace_s = -1", 2, ("grace_s",)),
+        ("[limits]\ngrace_s = nan", 2, ("grace_s", "finite")),
+        ("[limits]\npredict_s = inf", 2, ("predict_s", "finite")),
+        ("[limits]\nno_progress_s = 0", 2, ("no_progress_s", "1 or more")),
+        ("[limits]\nbus_hwm = 0", 2, ("bus_hwm", "1 or more")),
+        ('config = "other.toml"', 2, ("the key config",)),
         ("[limit]\ngrace_s = 1", 2, ("did you mean limits?",)),
         ("limits = 3", 2, ("limits",)),
         ("[[camera]]\nname = 'a'\nsuorce = 'demo'", 2, ("suorce", "did you mean source?")),
