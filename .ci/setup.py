@@ -10,6 +10,8 @@ folder alone. Stamp files in the folder tell make what is installed.
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,25 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WHEEL, HEADLESS = "opencv-python", "opencv-python-headless"
+FULL, OFFLINE = "the disk is full", "no package index could be reached"
+PIP_CAUSES = {
+    FULL: ("No space left on device", "Errno 28", "Disk quota exceeded"),
+    OFFLINE: (
+        "NewConnectionError",
+        "ConnectTimeoutError",
+        "ReadTimeoutError",
+        "Temporary failure in name resolution",
+        "Failed to establish a new connection",
+        "ProxyError",
+        "SSLError",
+    ),
+}
+"""What pip says, by what it comes from."""
+PIP_FIXES = {
+    FULL: "make room for about 500 MB here and in the folder for temporary files, then run make",
+    OFFLINE: "connect this machine to the network, or name a mirror or proxy: PIP_INDEX_URL=..., "
+    "HTTPS_PROXY=...; then run make again",
+}
 
 
 def say(text: str) -> None:
@@ -25,8 +46,9 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def fail(what: str, advice: str) -> None:
-    sys.stderr.write(f"framefan: {what}\n  do:  {advice}\n")
+def fail(what: str, advice: str, why: str = "") -> None:
+    reason = f"  why: {why}\n" if why else ""
+    sys.stderr.write(f"framefan: {what}\n{reason}  do:  {advice}\n")
     raise SystemExit(3)
 
 
@@ -43,6 +65,12 @@ def make_environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     if works(python):
         return python
+    if not os.access(ROOT, os.W_OK):
+        fail(
+            f"{folder.name} cannot be made in {ROOT}",
+            "copy this folder to one of your own (cp -r), and run make there",
+            "this user may not write there",
+        )
     if folder.exists():
         say(f"{folder.name} does not work any more: making it anew")
         shutil.rmtree(folder)
@@ -53,19 +81,46 @@ def make_environment(folder: Path) -> Path:
     )
     if done.returncode or not works(python):
         shutil.rmtree(folder, ignore_errors=True)
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
         fail(
-            f"{sys.executable} cannot make a virtual environment",
-            f"apt-get install python{version}-venv (Debian, Ubuntu), or make PYTHON=another",
+            f"{sys.executable} cannot make a virtual environment", *venv_advice(done.stderr.strip())
         )
     return python
 
 
+def venv_advice(said: str) -> tuple[str, str]:
+    """What to do, and why it did not work."""
+    if importlib.util.find_spec("ensurepip"):
+        last = (said.splitlines() or ["it ended without a word"])[-1]
+        return PIP_FIXES.get(known_cause(said), "mend that, or make PYTHON=another"), last
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    install = f"apt-get install python{version}-venv (Debian, Ubuntu; with sudo if not root)"
+    return f"{install}, or make PYTHON=another", "its module ensurepip is not installed"
+
+
 def pip(python: Path, *arguments: str) -> None:
     command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
-    done = subprocess.run(command, cwd=ROOT, check=False)
-    if done.returncode:
-        fail("pip could not install (its words stand above)", "mend that and run make again")
+    said = []
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        for line in process.stderr:  # as it comes
+            sys.stderr.write(line)
+            said.append(line)
+    if process.returncode:
+        cause = known_cause("".join(said))
+        fail(
+            "pip could not install (its words stand above)",
+            PIP_FIXES.get(cause, "mend that and run make again"),
+            cause,
+        )
+
+
+def known_cause(said: str) -> str:
+    """Of what pip or venv complained, where it is one of the usual; or nothing."""
+    for cause, signs in PIP_CAUSES.items():
+        if any(sign in said for sign in signs):
+            return cause
+    return ""
 
 
 def version(python: Path, distribution: str) -> str:
