@@ -40,9 +40,13 @@ class RunDir:
         """Raises StartError when the name is taken or the folder cannot be trusted."""
         self.path = run_dir(name)
         self._fd = _lock(self.path, name)
-        self._empty()
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        try:
+            self._empty()
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f"{os.getpid()}\n".encode())
+        except OSError as error:  # the disk is full, say
+            self.close()
+            raise _no_use(self.path, error) from error
 
     def __enter__(self) -> RunDir:
         return self
@@ -82,7 +86,7 @@ def _lock(path: Path, name: str) -> int:
         except FileNotFoundError:  # its last user has just removed the folder
             continue
         except OSError as error:
-            raise _unusable(path / LOCK, error.strerror or str(error)) from error
+            raise _no_use(path / LOCK, error) from error
         if _try(fd, fcntl.LOCK_EX):
             if _is(fd, path / LOCK):
                 return fd
@@ -145,18 +149,27 @@ def _make_private(path: Path) -> None:
                 f"mkdir -p -m 700 {folder.parent}, or unset XDG_RUNTIME_DIR",
             ) from error
         except OSError as error:
-            raise _unusable(folder, error.strerror or str(error)) from error
+            raise _no_use(folder, error) from error
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
             raise _unusable(folder, "it is not a folder of this user: somebody else made it")
         if facts.st_mode & 0o077:
             raise _unusable(folder, f"others may look into it (mode {facts.st_mode & 0o777:o})")
 
 
-def _unusable(path: Path, why: str | None) -> StartError:
+def _unusable(path: Path, why: str) -> StartError:
     return StartError(
         f"the run's folder {path} cannot be used",
-        why or "",
+        why,
         "remove it, or point XDG_RUNTIME_DIR at a folder of your own with mode 700",
+    )
+
+
+def _no_use(path: Path, error: OSError) -> StartError:
+    """Removing it would not help, or cannot be done."""
+    return StartError(
+        f"the run's folder {path} cannot be used",
+        error.strerror or str(error),
+        "take a folder of your own: mkdir -m 700 ~/run; export XDG_RUNTIME_DIR=~/run",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -167,3 +168,17 @@ def test_a_path_too_long_for_a_socket(monkeypatch) -> None:
 def test_the_root_is_private_to_the_user_without_a_runtime_dir(monkeypatch) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert run_root() == Path(f"/tmp/framefan-{os.getuid()}/framefan")
+
+
+def test_a_full_disk_is_said_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(rundir.os, "write", full)
+    with pytest.raises(StartError) as raised:
+        RunDir("full")
+    what, why, fix = raised.value.lines()
+    assert "cannot be used" in what
+    assert why.endswith(os.strerror(errno.ENOSPC))
+    assert "export XDG_RUNTIME_DIR" in fix
+    assert not rundir.is_running(run_dir("full"))
