@@ -223,7 +223,9 @@ def _check_file(path: str, kind: str) -> None:
             return
     except OSError as error:
         advice = "check the path"
-        if near := difflib.get_close_matches(path, COMMANDS, 1):
+        if path in ("help", "version"):
+            advice = f"did you mean `framefan --{path}`?"
+        elif near := difflib.get_close_matches(path, COMMANDS, 1):
             advice = f"did you mean the command `framefan {near[0]}`?"
         raise StartError(
             f"cannot read the source {path}", error.strerror or str(error), advice

@@ -85,7 +85,7 @@ def followed(settings: Settings, done: Changed) -> Settings:
 
 def scale(name: str, workers: int, as_json: bool) -> int:
     """Have the run of that name use so many workers. Raises FramefanError."""
-    check_workers(workers)
+    check_workers(workers, "the number of workers")
     return _show(name, Scale(workers), as_json)
 
 

@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
 from framefan.options import Options, whole
@@ -65,10 +65,14 @@ def run(
     return supervise(settings, _browse if browse else _stay, invocation)
 
 
-app.command(run, help="Start it all, until Ctrl-C; the word run may be left out.")
+app.command(
+    run,
+    help="Start it all, until Ctrl-C; the word run may be left out.",
+    usage="Usage: framefan run [SOURCE ...] [OPTIONS]",
+)
 
 
-@app.command
+@app.command(usage="Usage: framefan doctor [SOURCE ...] [OPTIONS]")
 def doctor(
     *sources: Annotated[str, _SOURCES],
     options: Annotated[Options, _OPTIONS] = _UNSAID,
@@ -79,7 +83,7 @@ def doctor(
     return examine(sources, options)
 
 
-@app.command
+@app.command(usage="Usage: framefan once [SOURCE] [OPTIONS]")
 def once(
     source: Annotated[str, _SOURCES] = "demo",
     *,
@@ -98,7 +102,7 @@ def once(
     return first_result(source, predictor, timeout, json)
 
 
-@app.command
+@app.command(usage="Usage: framefan status [OPTIONS]")
 def status(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JSON] = False) -> int:
     """Show the cameras, workers and clients of a run."""
     from framefan.status import show
@@ -106,7 +110,7 @@ def status(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JS
     return show(name, json)
 
 
-@app.command
+@app.command(usage="Usage: framefan reload [OPTIONS]")
 def reload(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JSON] = False) -> int:
     """Read the configuration file again: add, change and remove cameras of a run."""
     from framefan.reload import show
@@ -114,7 +118,7 @@ def reload(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JS
     return show(name, json)
 
 
-@app.command
+@app.command(usage="Usage: framefan scale WORKERS [OPTIONS]")
 def scale(
     workers: Annotated[
         int, Parameter(help="So many from now on.", metavar="N", converter=whole, negative="")
@@ -130,7 +134,7 @@ def scale(
     return change(name, workers, json)
 
 
-@app.command
+@app.command(usage="Usage: framefan swap PREDICTOR [OPTIONS]")
 def swap(
     predictor: Annotated[str, Parameter(help="As for run.", metavar="REF", negative="")],
     /,
@@ -144,7 +148,7 @@ def swap(
     return change(name, predictor, json)
 
 
-@app.command
+@app.command(usage="Usage: framefan watch [URL] [OPTIONS]")
 def watch(
     url: Annotated[str | None, _URL] = None,
     *,
@@ -174,7 +178,7 @@ def watch(
         return 0
 
 
-@app.command
+@app.command(usage="Usage: framefan top [URL] [OPTIONS]")
 def top(
     url: Annotated[str | None, _URL] = None,
     *,
@@ -226,7 +230,7 @@ def execute(tokens: Sequence[str]) -> int:
             list(tokens), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        return _fail(UsageError(_sentence(error)), tokens)
+        return _fail(_misused(error), tokens)
     except FramefanError as error:
         return _fail(error, tokens)
     except KeyboardInterrupt:
@@ -244,6 +248,16 @@ def execute(tokens: Sequence[str]) -> int:
             tokens,
         )
     return int(code or 0)
+
+
+def _misused(error: CycloptsError) -> UsageError:
+    """With the command's own help, and words that are too many by themselves."""
+    command = " ".join(("framefan", *(error.command_chain or ())))
+    why = f"`{command} --help` lists the options, and what each may be"
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        words = " ".join(error.unused_tokens)
+        return UsageError(f"`{command}` has no place for: {words}", why, "leave it out")
+    return UsageError(_sentence(error), why)
 
 
 def _sentence(error: CycloptsError) -> str:

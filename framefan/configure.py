@@ -252,12 +252,12 @@ def _settings(choices: Choices) -> Settings:
         track=values.get("track", False),
         reload=bool(values.get("reload", False)),
         host=host,
-        port=int(_within("port", values.get("port", defaults.port), 0, 65535)),
+        port=int(_within("--port", values.get("port", defaults.port), 0, 65535)),
         token=token,
         tls_cert=_readable("the certificate", values.get("tls_cert", "")),
         tls_key=_readable("the certificate's key", values.get("tls_key", "")),
         origins=tuple(_origin(text) for text in values.get("origin", ())),
-        duration_s=_within("duration", values.get("duration", 0.0), 0, 1e9),
+        duration_s=_within("--duration", values.get("duration", 0.0), 0, 1e9),
         log_level=values.get("log_level", defaults.log_level),
         log_format=values.get("log_format", defaults.log_format),
         limits=_limits(choices.limits),
@@ -271,10 +271,10 @@ def _settings(choices: Choices) -> Settings:
     return settings
 
 
-def _within(key: str, value: Any, least: float, most: float) -> Any:
+def _within(what: str, value: Any, least: float, most: float) -> Any:
     if not least <= value <= most:
         raise UsageError(
-            f"--{key} cannot be {value:g}",
+            f"{what} cannot be {value:g}",
             f"it lies between {least:g} and {most:g}",
             "choose another",
         )
@@ -293,9 +293,9 @@ def _limits(values: dict[str, Any]) -> Limits:
     return Limits(**values)
 
 
-def check_workers(number: int) -> int:
+def check_workers(number: int, where: str = "--workers") -> int:
     """Raises UsageError for a number of workers that a run cannot have."""
-    return int(_within("workers", number, 1, 256))
+    return int(_within(where, number, 1, 256))
 
 
 def check_predictor(text: str) -> None:

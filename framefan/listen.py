@@ -61,15 +61,34 @@ def _refused(host: str, port: int, error: OSError) -> StartError:
 
 
 def holder(port: int) -> str:
-    """The program that listens on `port`, as `NAME (pid N)`; empty where it cannot be told."""
+    """Who listens on `port`, as `NAME (pid N)`; empty where it cannot be told."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port
             if listens and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                return _told(connection.pid)
     return ""
+
+
+def _told(pid: int) -> str:
+    """A run by its name and the pid that ends it, not by the process that happens to listen."""
+    import psutil
+
+    from framefan import rundir
+    from framefan.settings import run_root
+
+    own = psutil.Process(pid)
+    line = [own, *own.parents()]
+    runs = {rundir.holder(run_root() / name): name for name in rundir.running()}
+    for each in line:
+        if each.pid in runs:
+            return f'the run "{runs[each.pid]}" (pid {each.pid})'
+    for each in line:  # of another user, or with another XDG_RUNTIME_DIR
+        if each.name() == "framefan supervisor":
+            return f"another framefan (pid {each.pid})"
+    return f"{own.name()} (pid {pid})"
 
 
 def unix(path: str) -> socket.socket:

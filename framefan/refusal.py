@@ -102,4 +102,6 @@ def shortly(error: Exception) -> str:
         return f"{error.response.status_code} {said(error.response)}".strip()
     if isinstance(error, ConnectionClosed):
         return f"closed: {error.rcvd or error.sent}" if error.rcvd or error.sent else "cut"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused: nothing listens there"
     return str(error) or type(error).__name__

@@ -7,15 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http
-import http.client
-import json
 import signal
 import sys
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from rich.console import Console, Group
@@ -23,21 +17,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from framefan import clock, processes, viewer
+from framefan import clock, processes, remote, viewer
 from framefan.board import clean, in_words
-from framefan.errors import EXIT_OK, RunError
+from framefan.errors import EXIT_OK
 from framefan.figures import Flow, Minute, Stages, flow
 from framefan.protocol import Failure, Result
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from framefan.client import Feed
     from framefan.viewer import Wanted
 
 EVERY_S = 1.0
-_ANSWER_S = 5.0
 _CAMERAS = ("camera", "state", "in", "out", "dropped")
 _LATENCY = ("wait", "predict", "deliver", "p50", "p95", "p99")
 _WORKERS = ("worker", "state", "model", "busy", "results", "errors", "restarts")
@@ -108,7 +100,7 @@ def top(wanted: Wanted) -> int:
 async def _until_over(asked: Any, token: str | None, trust: Any, wanted: Wanted) -> None:
     async with asked as feed:
         glance = Glance()
-        ask = _asking(feed.url, token, trust)
+        ask = remote.asking(feed.url, token, trust)
         tasks = [
             asyncio.ensure_future(each)
             for each in (_read(feed, glance), _show(feed, glance, ask, wanted.json))
@@ -129,40 +121,6 @@ async def _until_over(asked: Any, token: str | None, trust: Any, wanted: Wanted)
 async def _read(feed: Feed, glance: Glance) -> None:
     async for message in feed.messages():
         glance.take(message, clock.now())
-
-
-def _asking(
-    url: str, token: str | None, trust: ssl.SSLContext | None
-) -> Callable[[], dict[str, Any] | str]:
-    """A function that has the server's table, or says why not."""
-    parts = urlsplit(url)
-    scheme = "https" if parts.scheme == "wss" else "http"
-    path = parts.path.rpartition("/")[0]
-    where = urlunsplit((scheme, parts.netloc, f"{path}/api/status", "", ""))
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    # Straight there: no proxy is to see a token, and none knows this machine's own addresses.
-    straight = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
-    )
-
-    def ask() -> dict[str, Any] | str:
-        request = urllib.request.Request(where, headers=headers)  # noqa: S310 - http or https
-        try:
-            with straight.open(request, timeout=_ANSWER_S) as answer:
-                found: dict[str, Any] = json.loads(answer.read())
-                return found
-        except urllib.error.HTTPError as error:
-            if error.code == http.HTTPStatus.UNAUTHORIZED:
-                raise RunError(
-                    f"{url} shows nothing without its token",
-                    "the run was started with one" if not token else "this is not the token",
-                    "name the file that holds it: --token-file FILE",
-                ) from error
-            return f"{where} answered {error.code}"
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            return str(error)
-
-    return ask
 
 
 async def _show(

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from framefan import address, clock, processes, status
+from framefan import address, clock, processes, remote, status
 from framefan.board import Board, clean
 from framefan.client import Feed, connect
 from framefan.errors import EXIT_OK, RunError, StartError, UsageError
@@ -47,9 +47,9 @@ class Wanted(msgspec.Struct, frozen=True):
 def watch(wanted: Wanted) -> int:
     """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
     processes.name_this("watch")
-    feed, _, _ = connection(wanted)
+    asked, token, trust = connection(wanted)
     with contextlib.suppress(KeyboardInterrupt), piped():
-        asyncio.run(_until_over(feed, wanted))
+        asyncio.run(_until_over(asked, wanted, token, trust))
     return EXIT_OK
 
 
@@ -113,8 +113,14 @@ def _trust(path: str | None) -> ssl.SSLContext | None:
         ) from error
 
 
-async def _until_over(asked: connect, wanted: Wanted) -> None:
+async def _until_over(
+    asked: connect, wanted: Wanted, token: str | None, trust: ssl.SSLContext | None
+) -> None:
     async with asked as feed:
+        if token is None:
+            # A gateway waits some seconds for the token of who shows none, as browsers cannot at
+            # once; over HTTP it says right away that there must be one.
+            await asyncio.to_thread(remote.asking(feed.url, token, trust))
         show = _print(feed) if wanted.json else _paint(feed)
         task = asyncio.ensure_future(show)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

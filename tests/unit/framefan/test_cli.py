@@ -49,10 +49,15 @@ BAD = [
     (2, ["status", "--nmae", "x"], "--name"),
     (2, ["status", "--name", "X"], '"X"'),
     (2, ["once", "ftp://h/x"], "ftp"),
+    (2, ["scale", "0"], "the number of workers cannot be 0"),
+    (2, ["scale", "three"], "`framefan scale --help`"),
+    (2, ["scale", "2", "3"], "`framefan scale` has no place for: 3"),
+    (2, ["status", "front"], "`framefan status` has no place for: front"),
     (3, ["nix.mp4"], "No such file"),
     (3, ["run", "nix.mp4"], "No such file"),
     (3, ["once", "nix.mp4"], "No such file"),
     (3, ["-p", "nix.py:Name"], "nix.py"),
+    (3, ["help"], "did you mean `framefan --help`?"),
     (3, ["--config", "nix.toml"], "nix.toml"),
     (1, ["status"], "no framefan of this user is running"),
 ]
@@ -69,6 +74,26 @@ def test_bad_input(capsys, code: int, arguments: list[str], words: str) -> None:
     assert heads == ["framefan:", "why:", "do:"]
     assert "Traceback" not in err
     assert "hunter2" not in err
+
+
+USAGE = {
+    "run": "[SOURCE ...] [OPTIONS]",
+    "doctor": "[SOURCE ...] [OPTIONS]",
+    "once": "[SOURCE] [OPTIONS]",
+    "status": "[OPTIONS]",
+    "reload": "[OPTIONS]",
+    "scale": "WORKERS [OPTIONS]",
+    "swap": "PREDICTOR [OPTIONS]",
+    "watch": "[URL] [OPTIONS]",
+    "top": "[URL] [OPTIONS]",
+}
+
+
+@pytest.mark.parametrize("command", USAGE)
+def test_usage_says_what_a_command_takes(capsys, command: str) -> None:
+    cli.execute([command, "--help"])
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"Usage: framefan {command} {USAGE[command]}"
 
 
 def test_a_taken_port_before_anything_starts(capfd, monkeypatch) -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from websockets.sync.server import serve
 
 from framefan import viewer
 from framefan.cli import execute
 from framefan.errors import RunError
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request, Response
+    from websockets.sync.server import ServerConnection
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +87,22 @@ def test_a_port_of_something_else_is_told(capsys: pytest.CaptureFixture[str]) ->
         thread.join()
     assert "no WebSocket" in said
     assert "check the address" in said
+
+
+def test_a_token_that_lacks_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A gateway waits for a token of who shows none, and over HTTP says that there must be one."""
+
+    def door(line: ServerConnection, request: Request) -> Response | None:
+        asks = request.path.startswith("/api/status")
+        return line.respond(401, "a token is needed") if asks else None
+
+    def waits(line: ServerConnection) -> None:
+        for _ in line:
+            pass
+
+    with serve(waits, "127.0.0.1", 0, process_request=door) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.socket.getsockname()[1]
+        said = says(capsys, 1, f"127.0.0.1:{port}", "--duration", "30")
+    assert "401" in said
+    assert "--token-file FILE" in said

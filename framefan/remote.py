@@ -1,0 +1,57 @@
+"""A server's table over HTTP, `/api/status`, for commands that are clients like any other."""
+
+from __future__ import annotations
+
+import http
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from framefan.errors import RunError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+_ANSWER_S = 5.0
+
+
+def asking(
+    url: str, token: str | None, trust: ssl.SSLContext | None
+) -> Callable[[], dict[str, Any] | str]:
+    """A function that answers with the server's table, or says why not.
+
+    What it answers with raises RunError where no token, or a wrong one, is the reason.
+    """
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme == "wss" else "http"
+    path = parts.path.rpartition("/")[0]
+    where = urlunsplit((scheme, parts.netloc, f"{path}/api/status", "", ""))
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # Straight there: no proxy is to see a token, and none knows this machine's own addresses.
+    straight = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+    )
+
+    def ask() -> dict[str, Any] | str:
+        request = urllib.request.Request(where, headers=headers)  # noqa: S310 - http or https
+        try:
+            with straight.open(request, timeout=_ANSWER_S) as answer:
+                found: dict[str, Any] = json.loads(answer.read())
+                return found
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == http.HTTPStatus.UNAUTHORIZED:
+                raise RunError(
+                    f"{url} answered 401: nothing is shown without the run's token",
+                    "the run was started with one" if not token else "this is not the token",
+                    "name the file that holds it: --token-file FILE",
+                ) from error
+            return f"{where} answered {error.code}"
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return str(error)
+
+    return ask
