@@ -5,7 +5,6 @@ Whatever may crash, print or hang (OpenCV, a predictor, a camera) is tried in a 
 
 from __future__ import annotations
 
-import enum
 import json
 import os
 import subprocess
@@ -13,23 +12,27 @@ import sys
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from framefan import host, listen, predictors, processes, rundir, sources, trial
-from framefan.configure import configure
-from framefan.demo import parse_demo
+from framefan import predictor_trial, processes, trial
+from framefan.configure import configure, from_environment, from_file
+from framefan.doctor_limits import limits, picture_size
+from framefan.doctor_served import served
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError
-from framefan.ring import PAGE, SPARE_BYTES, stride
+from framefan.findings import Finding, Level, failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from framefan.options import Options
+    from framefan.predictor_trial import Tried
     from framefan.settings import CameraSettings, Settings
 
-_OWN_DESCRIPTORS = 128
+_WHEELS = (
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
 _IMPORT_S = 120.0
-_ASSUMED_SIZE = (1920, 1080)
 
 _OPENCV = """
 import json, cv2
@@ -40,34 +43,6 @@ there = [registry.getBackendName(b) for b in registry.getBackends() if registry.
 backends = list(dict.fromkeys(there))
 print(json.dumps({"version": cv2.__version__, "gui": gui, "backends": backends}))
 """
-_PREDICTOR = """
-import sys
-from framefan.errors import FramefanError
-from framefan_inference.predictor import load
-try:
-    load(sys.argv[1])
-except FramefanError as error:
-    sys.exit("\\n".join(error.lines()))
-"""
-
-
-class Level(enum.Enum):
-    OK = "ok"
-    WARN = "warn"
-    PROBLEM = "problem"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One line of the report; `cure` is a command or an act, empty when all is well."""
-
-    level: Level
-    subject: str
-    text: str
-    cure: str = ""
-
-    def line(self) -> str:
-        cure = f"  ->  {self.cure}" if self.cure else ""
-        return f"{self.level.value:<8} {self.subject:<12} {self.text}{cure}"
 
 
 def examine(given: Sequence[str], options: Options) -> int:
@@ -87,23 +62,26 @@ def _findings(given: Sequence[str], options: Options) -> Iterator[Finding]:
     try:
         settings, _ = configure(given, options, os.environ)
     except FramefanError as error:
-        yield _failure("arguments", error)
+        yield failure("arguments", error)
         return
-    checks: list[Callable[[Settings], Finding]] = [
-        _port,
-        _folder,
-        _descriptors,
-        _memory,
-        _predictor,
-    ]
-    for check in checks:
-        yield check(settings)
-    yield from _cameras(settings.cameras)
+    yield from served(settings, _token_file(options))
+    sizes = yield from _cameras(settings.cameras)
+    first = settings.cameras[0]
+    size = picture_size(first, sizes.get(first.name))
+    tried = predictor_trial.attempt(settings, *size)
+    yield from _predictor(settings, tried)
+    known = None if isinstance(tried, FramefanError) else tried
+    yield from limits(settings, sizes, known)
 
 
-def _failure(subject: str, error: FramefanError) -> Finding:
-    text = f"{error.what}: {error.why}" if error.why else error.what
-    return Finding(Level.PROBLEM, subject, text, error.fix)
+def _token_file(options: Options) -> str:
+    """Where the token comes from, if it is a file: the settings hold what was in it."""
+    if options.token_file:
+        return options.token_file
+    choices = from_environment(os.environ).values
+    path = options.config or choices.get("config", "")
+    values = (from_file(path).values if path else {}) | choices
+    return str(values.get("token_file", ""))
 
 
 def _python() -> Finding:
@@ -112,27 +90,19 @@ def _python() -> Finding:
 
 
 def _opencv() -> Iterator[Finding]:
-    both = [name for name in ("opencv-python", "opencv-python-headless") if _installed(name)]
-    if len(both) > 1:
+    several = [name for name in _WHEELS if _installed(name)]
+    pip = f"{sys.executable} -m pip"
+    if len(several) > 1:
         yield Finding(
             Level.PROBLEM,
             "opencv",
-            "both wheels are installed and overwrite each other's files",
-            f"{sys.executable} -m pip uninstall -y {' '.join(both)}, then install one",
+            f"{' and '.join(several)} are both installed and overwrite each other's files",
+            f"{pip} uninstall -y {' '.join(several)}; {pip} install {several[0]}",
         )
         return
     tried = _try(_OPENCV)
     if tried.returncode:
-        wheel = _installed("opencv-python")
-        wanted = f"opencv-python-headless=={wheel}" if wheel else "opencv-python"
-        yield Finding(
-            Level.PROBLEM,
-            "opencv",
-            f"does not import: {_last_line(tried.stderr)}",
-            "apt-get install libgl1 libglib2.0-0, or: "
-            f"{sys.executable} -m pip uninstall -y opencv-python;"
-            f" {sys.executable} -m pip install {wanted}",
-        )
+        yield _no_opencv(tried, pip)
         return
     facts = json.loads(tried.stdout)
     headless = facts["gui"] in ("", "NONE")
@@ -145,8 +115,23 @@ def _opencv() -> Iterator[Finding]:
             Level.PROBLEM,
             "video",
             f"no FFMPEG among the backends: {backends or 'none'}",
-            "use the wheel opencv-python, or build OpenCV with FFMPEG",
+            f"{pip} install --force-reinstall opencv-python (a build of your own: with FFMPEG)",
         )
+
+
+def _no_opencv(tried: subprocess.CompletedProcess[str], pip: str) -> Finding:
+    text = f"does not import: {_last_line(tried.stderr)}"
+    if tried.returncode < 0:  # the shell's limits, or a broken wheel: no library that lacks
+        text = f"its import was {processes.describe_exit(tried.returncode)}"
+        cure = f"see `ulimit -a` for memory; else {pip} install --force-reinstall opencv-python"
+        return Finding(Level.PROBLEM, "opencv", text, cure)
+    wheel = _installed("opencv-python")
+    wanted = f"opencv-python-headless=={wheel}" if wheel else "opencv-python"
+    cure = (
+        "apt-get install libgl1 libglib2.0-0, or: "
+        f"{pip} uninstall -y opencv-python; {pip} install {wanted}"
+    )
+    return Finding(Level.PROBLEM, "opencv", text, cure)
 
 
 def _installed(distribution: str) -> str:
@@ -176,90 +161,43 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "it ended without a word"
 
 
-def _port(settings: Settings) -> Finding:
-    try:
-        with listen.tcp(settings.host, settings.port) as sock:
-            port = sock.getsockname()[1]
-    except FramefanError as error:
-        return _failure("port", error)
-    return Finding(Level.OK, "port", f"{port} on {settings.host} is free")
+def _predictor(settings: Settings, tried: Tried | FramefanError) -> Iterator[Finding]:
+    if isinstance(tried, FramefanError):
+        yield failure("predictor", tried)
+        return
+    most = settings.limits.predict_s
+    if tried.predict_s > most:
+        yield Finding(
+            Level.PROBLEM,
+            "predictor",
+            f"a frame takes {settings.predictor} {tried.predict_s:.1f} s; a worker is killed after"
+            f" {most:g} s",
+            f"[limits] predict_s = {2 * tried.predict_s:.0f} in a file for --config",
+        )
+        return
+    text = f"{settings.predictor} loads, and takes {1000 * tried.predict_s:.3g} ms a frame"
+    yield Finding(Level.OK, "predictor", text)
+    if settings.device and not tried.uses_device:
+        text = f"{settings.predictor} has no use for --device {settings.device}"
+        yield Finding(Level.WARN, "predictor", text, "give its setup a parameter `device`")
 
 
-def _folder(settings: Settings) -> Finding:
-    try:
-        with rundir.RunDir(settings.name) as place:
-            return Finding(Level.OK, "run folder", f"{place.path} can be used")
-    except FramefanError as error:
-        return _failure("run folder", error)
-
-
-def _descriptors(settings: Settings) -> Finding:
-    there = host.descriptor_limit()
-    need = settings.limits.max_clients + _OWN_DESCRIPTORS
-    if there >= need:
-        return Finding(Level.OK, "descriptors", f"{there}, enough for {need}")
-    return Finding(
-        Level.WARN,
-        "descriptors",
-        f"{there} allow {max(0, there - _OWN_DESCRIPTORS)} clients,"
-        f" not {settings.limits.max_clients}",
-        f"ulimit -n {need}",
-    )
-
-
-def _memory(settings: Settings) -> Finding:
-    there = host.available_bytes()
-    need = sum(_ring_bytes(settings, camera) for camera in settings.cameras)
-    text = f"rings take about {need >> 20} MiB of {there >> 20} MiB (not from /dev/shm)"
-    if need > there - SPARE_BYTES:
-        cure = "use smaller frames, fewer workers or fewer cameras"
-        return Finding(Level.PROBLEM, "memory", text, cure)
-    return Finding(Level.OK, "memory", text)
-
-
-def _ring_bytes(settings: Settings, camera: CameraSettings) -> int:
-    """What the camera's ring takes if its frames are 1080p; the demo says its size itself."""
-    width, height = _ASSUMED_SIZE
-    if sources.parse(camera.source.reveal()).kind == "demo":
-        options = parse_demo(camera.source.reveal())
-        width, height = options.width, options.height
-    if most := sources.parse_size(camera.max_size):
-        width, height = min(width, most[0]), min(height, most[1])
-    return PAGE + settings.slots * stride(width * height * 3)
-
-
-def _predictor(settings: Settings) -> Finding:
-    reference = settings.predictor
-    tried = _try(_PREDICTOR, reference)
-    if tried.returncode == 0:
-        return Finding(Level.OK, "predictor", f"{reference} loads")
-    if text := _refusal(tried):
-        return Finding(Level.PROBLEM, "predictor", text, f"see {predictors.FORMS}")
-    return Finding(
-        Level.PROBLEM,
-        "predictor",
-        f"{reference}: {_last_line(tried.stderr)}",
-        "import it by itself to see the whole error",
-    )
-
-
-def _refusal(tried: subprocess.CompletedProcess[str]) -> str:
-    """An error of framefan's own in one line; empty for any other end."""
-    said = [line.strip() for line in tried.stderr.strip().splitlines()]
-    if tried.returncode == 1 and any(line.startswith("framefan: ") for line in said):
-        return "; ".join(line.split(": ", 1)[-1].strip() for line in said if ": " in line)
-    return ""
-
-
-def _cameras(cameras: Sequence[CameraSettings]) -> Iterator[Finding]:
+def _cameras(
+    cameras: Sequence[CameraSettings],
+) -> Generator[Finding, None, dict[str, tuple[int, int]]]:
+    """Each opened once; the sizes of those that gave a picture."""
+    sizes = {}
     for camera, seen in zip(cameras, trial.take(cameras), strict=True):
+        if isinstance(seen, trial.Picture):
+            sizes[camera.name] = (seen.width, seen.height)
         yield _seen(camera.name, seen)
         yield from _doubts(camera)
+    return sizes
 
 
 def _seen(name: str, seen: trial.Picture | FramefanError) -> Finding:
     if isinstance(seen, FramefanError):
-        return _failure(name, seen)
+        return failure(name, seen)
     text = f"{seen.width}x{seen.height}, first picture after {seen.after_s:.1f} s"
     return Finding(Level.OK, name, text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -126,3 +127,40 @@ def raise_descriptor_limit() -> int:
 def descriptor_limit() -> int:
     """How many descriptors a process here may open once it has raised its soft limit."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def soft_limit(name: str) -> int | None:
+    """What `ulimit` says of RLIMIT_`name` now; None: unlimited, or no such limit here."""
+    number = getattr(resource, f"RLIMIT_{name}", None)
+    soft = resource.RLIM_INFINITY if number is None else resource.getrlimit(number)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return found or 1
+
+
+def thread_room() -> int | None:
+    """How many processes and threads this user may still start; None: as many as it likes."""
+    if not LINUX:
+        return None
+    rooms = []
+    with contextlib.suppress(OSError, ValueError):  # no cgroup, or the limit is the word "max"
+        group = Path("/sys/fs/cgroup")
+        most = int((group / "pids.max").read_text())
+        rooms.append(most - int((group / "pids.current").read_text()))
+    most_of_user = soft_limit("NPROC")
+    if os.getuid() and most_of_user is not None:  # root is not held to it
+        rooms.append(most_of_user - _threads_of_user(os.getuid()))
+    return max(0, min(rooms)) if rooms else None
+
+
+def _threads_of_user(uid: int) -> int:
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if process.stat().st_uid == uid:
+                found += sum(1 for _ in (process / "task").iterdir())
+    return found

@@ -33,17 +33,15 @@ import numpy as np
 
 from framefan import host
 from framefan.errors import RingError, RingTooLarge
+from framefan.ring_size import PAGE, SPARE_BYTES, stride
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAGIC = b"FRMFAN\r\n"
 LAYOUT = 1
-PAGE = 4096
 _HEADER = struct.Struct("<8sIIQQ")  # magic, layout, slots, ring id, slot bytes
 _CHECKED = struct.Struct("<I")  # CRC-32 of the above
-SPARE_BYTES = 256 << 20
-"""Memory that a new ring must leave to the rest of the machine."""
 
 
 def pack_header(ring: int, slots: int, slot_bytes: int) -> bytes:
@@ -66,11 +64,6 @@ def check_header(data: bytes, ring: int, slots: int, slot_bytes: int) -> None:
         raise RingError(
             "a ring is not the one announced", f"{facts} != {[slots, ring, slot_bytes]}"
         )
-
-
-def stride(frame_bytes: int) -> int:
-    """Bytes a slot takes for frames of `frame_bytes`: whole pages, so that slots share none."""
-    return -(-frame_bytes // PAGE) * PAGE
 
 
 class RingWriter:

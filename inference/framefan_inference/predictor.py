@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from framefan import logs, userfile
-from framefan.errors import StartError, UsageError
+from framefan.errors import FramefanError, StartError, UsageError
 from framefan.predictors import onnx_options
 from framefan_inference.results import ResultError
 
@@ -249,6 +249,22 @@ def load(reference: str) -> Predictor:
             f"use --predictor {module_name}:NAME with one of these names",
         ) from None
     return Predictor(name, _instance(reference, target))
+
+
+def set_up(predictor: Predictor, reference: str, device: str) -> bool:
+    """Whether it has a use for the device. Raises FramefanError."""
+    try:
+        uses_device = predictor.setup(device)
+        _ = predictor.max_batch  # asked again later; here its fault ends the start
+    except FramefanError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise FramefanError(
+            f'the predictor "{reference}" failed in setup',
+            f"{type(error).__name__}: {userfile.told(error)}",
+            "mend its setup()",
+        ) from error
+    return uses_device
 
 
 def _onnx(target: str) -> Predictor:

@@ -308,17 +308,7 @@ def _set_up(parent: Parent) -> Predictor:
     parent.link.send(WorkerStep(LOADING))
     predictor = predictors.load(reference)
     parent.link.send(WorkerStep(WARMING_UP))
-    try:
-        uses_device = predictor.setup(parent.settings.device)
-        _ = predictor.max_batch  # asked again later; here its fault ends the start
-    except FramefanError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        raise FramefanError(
-            f'the predictor "{reference}" failed in setup',
-            f"{type(error).__name__}: {userfile.told(error)}",
-            "mend its setup()",
-        ) from error
+    uses_device = predictors.set_up(predictor, reference, parent.settings.device)
     if parent.settings.device and not uses_device:
         text = f"{reference} has no use for --device: its setup has no parameter of that name"
         logs.warning(text)

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -97,3 +98,35 @@ def test_die_with_parent_is_sigkill() -> None:
         check=False,
     )
     assert parent.returncode == -signal.SIGKILL
+
+
+def test_limits_of_the_shell() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert host.soft_limit("NOFILE") == soft
+    assert host.soft_limit("NO_SUCH_THING") is None
+    assert host.cores() >= 1
+
+
+@pytest.mark.skipif(not host.LINUX, reason="Linux counts threads")
+def test_room_for_threads_counts_those_that_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.os, "getuid", lambda: 4242)  # root is not held to it
+    monkeypatch.setattr(host, "soft_limit", {"NPROC": 100}.get)
+    monkeypatch.setattr(host, "_threads_of_user", {4242: 30}.get)
+    room = host.thread_room()
+    assert room is not None
+    assert room <= 70
+    monkeypatch.setattr(host, "_threads_of_user", {4242: 300}.get)
+    assert host.thread_room() == 0
+
+
+@pytest.mark.skipif(not host.LINUX, reason="reads /proc")
+def test_threads_of_a_user_are_counted() -> None:
+    gate = threading.Event()
+    others = [threading.Thread(target=gate.wait) for _ in range(20)]
+    before = host._threads_of_user(os.getuid())
+    for each in others:
+        each.start()
+    after = host._threads_of_user(os.getuid())
+    gate.set()
+    assert before >= 1
+    assert after >= 21

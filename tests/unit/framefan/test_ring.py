@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from framefan import host, ring
 from framefan.errors import RingError, RingTooLarge
-from framefan.ring import PAGE, RingReader, RingWriter, check_header, pack_header, stride
+from framefan.ring import RingReader, RingWriter, check_header, pack_header
+from framefan.ring_size import PAGE, stride
 
 HEADER = pack_header(7, 5, 8192)
 

@@ -1,0 +1,149 @@
+"""`framefan doctor` on the limits of the machine: each beside what the run will need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from framefan import host, sources
+from framefan.demo import parse_demo
+from framefan.findings import Finding, Level
+from framefan.predictor_trial import Tried
+from framefan.ring_size import SPARE_BYTES, ring_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from framefan.settings import CameraSettings, Settings
+
+Size = tuple[int, int]
+GATEWAY_DESCRIPTORS = 128
+"""What a gateway keeps for itself; the rest is for clients."""
+_ASSUMED_SIZE = (1920, 1080)
+_ASSUMED = Tried(0.0, 60 << 20, 5, 600 << 20, uses_device=False)
+"""Of a predictor that could not be tried."""
+_CAPTURE_BYTES = 60 << 20
+_REST_BYTES = 100 << 20
+"""Supervisor, pool and gateway."""
+_REST_THREADS = 10
+_CAPTURE_ADDRESS = 900 << 20
+
+
+def limits(settings: Settings, sizes: Mapping[str, Size], tried: Tried | None) -> Iterator[Finding]:
+    """`sizes`: of the cameras that gave a picture; `tried`: what one worker takes."""
+    rings = sum(_ring(settings, camera, sizes.get(camera.name)) for camera in settings.cameras)
+    one = tried or _ASSUMED
+    yield memory(settings, rings, one)
+    yield from worker_memory(settings, one)
+    yield from address_space(rings, one)
+    yield from file_size(settings, sizes)
+    yield from processes(settings, one)
+    yield from cores(settings)
+    yield descriptors(settings)
+
+
+def picture_size(camera: CameraSettings, seen: Size | None) -> Size:
+    """As it goes into the ring; 1080p where nothing is known."""
+    width, height = seen or _ASSUMED_SIZE
+    if not seen and sources.parse(camera.source.reveal()).kind == "demo":
+        options = parse_demo(camera.source.reveal())
+        width, height = options.width, options.height
+    if most := sources.parse_size(camera.max_size):
+        width, height = min(width, most[0]), min(height, most[1])
+    return width, height
+
+
+def _ring(settings: Settings, camera: CameraSettings, seen: Size | None) -> int:
+    width, height = picture_size(camera, seen)
+    return ring_bytes(settings.slots, width * height * 3)
+
+
+def memory(settings: Settings, rings: int, one: Tried) -> Finding:
+    there = host.available_bytes()
+    workers = settings.workers * one.own_bytes
+    need = rings + workers + len(settings.cameras) * _CAPTURE_BYTES + _REST_BYTES
+    text = (
+        f"about {_mib(need)} of {_mib(there)}: rings {_mib(rings)} (not from /dev/shm),"
+        f" workers {_mib(workers)}"
+    )
+    if need > there - SPARE_BYTES:
+        cure = "--workers with fewer, max_size for the cameras, or fewer cameras"
+        return Finding(Level.PROBLEM, "memory", f"{text}, {_mib(SPARE_BYTES)} stay free", cure)
+    return Finding(Level.OK, "memory", text)
+
+
+def worker_memory(settings: Settings, one: Tried) -> Iterator[Finding]:
+    most = settings.limits.worker_memory_bytes
+    if most and one.own_bytes > most:
+        yield Finding(
+            Level.PROBLEM,
+            "memory",
+            f"a worker takes {_mib(one.own_bytes)} and is replaced beyond {_mib(most)}",
+            f"[limits] worker_memory_bytes = {2 * one.own_bytes} in a file for --config",
+        )
+
+
+def address_space(rings: int, one: Tried) -> Iterator[Finding]:
+    most = host.soft_limit("AS")
+    need = max(one.address_bytes, _CAPTURE_ADDRESS) + rings
+    if most is not None and most < need:
+        text = f"{_mib(most)} of address space a process; one will need about {_mib(need)}"
+        yield Finding(Level.PROBLEM, "memory", text, "ulimit -v unlimited")
+
+
+def file_size(settings: Settings, sizes: Mapping[str, Size]) -> Iterator[Finding]:
+    """Rings are files in memory, so this limit holds for them too."""
+    most = host.soft_limit("FSIZE")
+    need = max(_ring(settings, each, sizes.get(each.name)) for each in settings.cameras)
+    if most is not None and most < need:
+        text = f"files may have {_mib(most)}; the largest ring will have {_mib(need)}"
+        yield Finding(Level.PROBLEM, "file size", text, "ulimit -f unlimited")
+
+
+def processes(settings: Settings, one: Tried) -> Iterator[Finding]:
+    """Linux counts threads."""
+    room = host.thread_room()
+    if room is None:
+        return
+    threads = one.threads or _ASSUMED.threads
+    each_capture = 4 + host.cores()
+    need = _REST_THREADS + len(settings.cameras) * each_capture + settings.workers * threads
+    text = f"room for {room} processes and threads, about {need} needed"
+    if room >= need:
+        yield Finding(Level.OK, "processes", text)
+        return
+    cure = f"raise `ulimit -u` (or TasksMax=, --pids-limit) by {need - room}, or run less beside it"
+    yield Finding(Level.PROBLEM, "processes", text, cure)
+
+
+def cores(settings: Settings) -> Iterator[Finding]:
+    there = host.cores()
+    if settings.workers > max(there, 2):
+        yield Finding(
+            Level.WARN,
+            "workers",
+            f"{settings.workers} on {there} cores: more than cores help only a predict that waits",
+            f"--workers {there}",
+        )
+
+
+def descriptors(settings: Settings) -> Finding:
+    there, most = host.descriptor_limit(), settings.limits.max_clients
+    need = most + GATEWAY_DESCRIPTORS
+    own = 32 + 4 * (len(settings.cameras) + settings.workers)
+    soft = host.soft_limit("NOFILE")
+    if soft is not None and soft < own:
+        text = f"{soft} files may be open in a process; this run needs {own}"
+        return Finding(Level.PROBLEM, "descriptors", text, f"ulimit -n {own}")
+    if there >= need:
+        return Finding(Level.OK, "descriptors", f"{there}, enough for {need}")
+    clients = max(0, there - GATEWAY_DESCRIPTORS)
+    return Finding(
+        Level.WARN if clients else Level.PROBLEM,
+        "descriptors",
+        f"{there} allow {clients} clients, not {most}",
+        f"as root: ulimit -Hn {need}; ulimit -n {need} (a service: LimitNOFILE={need})",
+    )
+
+
+def _mib(count: int) -> str:
+    return f"{count >> 20} MiB"

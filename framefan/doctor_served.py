@@ -1,0 +1,79 @@
+"""`framefan doctor` on where a run is served: port, folder, token and certificate."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framefan import certificates, listen, rundir
+from framefan.errors import FramefanError
+from framefan.findings import Finding, Level, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from framefan.settings import Settings
+
+_SOON_DAYS = 14
+
+
+def served(settings: Settings, token_file: str) -> Iterator[Finding]:
+    yield port(settings)
+    yield folder(settings)
+    yield from token(settings, token_file)
+    yield from certificate(settings)
+
+
+def port(settings: Settings) -> Finding:
+    try:
+        with listen.tcp(settings.host, settings.port) as sock:
+            number = sock.getsockname()[1]
+    except FramefanError as error:
+        return failure("port", error)
+    return Finding(Level.OK, "port", f"{number} on {settings.host} is free")
+
+
+def folder(settings: Settings) -> Finding:
+    try:
+        with rundir.RunDir(settings.name) as place:
+            return Finding(Level.OK, "run folder", f"{place.path} can be used")
+    except FramefanError as error:
+        return failure("run folder", error)
+
+
+def token(settings: Settings, path: str) -> Iterator[Finding]:
+    """`path`: the token's file; empty where the environment holds it, or there is none."""
+    if settings.token and path:
+        yield _private("token", path)
+    if settings.token and not settings.tls_cert and not listen.is_loopback(settings.host):
+        yield Finding(
+            Level.WARN,
+            "token",
+            f"it crosses the network as it is: {settings.host} is served without TLS",
+            "add --tls-cert FILE and --tls-key FILE, or serve 127.0.0.1 behind a proxy that has",
+        )
+
+
+def _private(subject: str, path: str) -> Finding:
+    mode = stat.S_IMODE(Path(path).stat().st_mode)
+    if mode & 0o077:
+        text = f"other users of this machine may read {path} (mode {mode:o})"
+        return Finding(Level.WARN, subject, text, f"chmod 600 {path}")
+    return Finding(Level.OK, subject, f"{path} is for this user alone")
+
+
+def certificate(settings: Settings) -> Iterator[Finding]:
+    if not settings.tls_cert:
+        return
+    try:
+        days = certificates.days_left(settings.tls_cert, settings.tls_key)
+    except FramefanError as error:
+        yield failure("certificate", error)
+        return
+    text = f"{settings.tls_cert} is good for {days:.0f} days"
+    soon = days < _SOON_DAYS
+    yield Finding(Level.WARN if soon else Level.OK, "certificate", text, "renew it" if soon else "")
+    key = _private("key", settings.tls_key)
+    if key.level is not Level.OK:
+        yield key

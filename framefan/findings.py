@@ -1,0 +1,35 @@
+"""What `framefan doctor` says: one line for each thing it looked at."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from framefan.errors import FramefanError
+
+
+class Level(enum.Enum):
+    OK = "ok"
+    WARN = "warn"
+    PROBLEM = "problem"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One line of the report; `cure` is a command or an act, empty when all is well."""
+
+    level: Level
+    subject: str
+    text: str
+    cure: str = ""
+
+    def line(self) -> str:
+        cure = f"  ->  {self.cure}" if self.cure else ""
+        return f"{self.level.value:<8} {self.subject:<12} {self.text}{cure}"
+
+
+def failure(subject: str, error: FramefanError) -> Finding:
+    text = f"{error.what}: {error.why}" if error.why else error.what
+    return Finding(Level.PROBLEM, subject, text, error.fix or error.usual_fix)

@@ -1,0 +1,108 @@
+"""A predictor tried once, in a process of its own: what `framefan doctor` says of it.
+
+    python -m framefan_inference.tryout   < Asked as JSON   > one line of JSON
+
+It goes through what a worker goes through: import, setup, and a call, with a made-up picture.
+Whatever the user's code prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from framefan import clock, host, userfile
+from framefan.errors import FramefanError, StartError
+from framefan.predictor_trial import Asked, Failed, Tried
+from framefan.records import PredictError
+from framefan_inference import predictor as predictors
+from framefan_inference import results, threads
+from framefan_inference.predictor import Frame
+
+if TYPE_CHECKING:
+    from framefan_inference.predictor import Predictor
+
+_MEND = "mend it: each such frame is an error to the clients"
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "wb", 0)
+    os.dup2(2, 1)
+    host.die_with_parent(int(sys.argv[1]))
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
+    sys.dont_write_bytecode = True
+    threads.limit(asked.workers)
+    try:
+        told: Tried | Failed = attempt(asked)
+    except FramefanError as error:
+        told = Failed(error.what, error.why, error.fix)
+    answers.write(msgspec.json.encode(told))
+    os._exit(0)  # threads of the user's would keep it
+
+
+def attempt(asked: Asked) -> Tried:
+    """Raises FramefanError."""
+    predictor = predictors.load(asked.predictor)
+    uses_device = predictors.set_up(predictor, asked.predictor, asked.device)
+    threads.limit_opencv()
+    _call(predictor, asked)  # the first call of many models warms them up
+    began = clock.now()
+    _call(predictor, asked)
+    took_s = clock.now() - began
+    facts = _status()
+    return Tried(
+        took_s, host.own_bytes(os.getpid()), facts["Threads"], facts["VmSize"] << 10, uses_device
+    )
+
+
+def _call(predictor: Predictor, asked: Asked) -> None:
+    image, frame = _picture(asked.width, asked.height), Frame(asked.camera, 0, clock.wall(), 0)
+    try:
+        returned = predictor.predict(image, frame)
+        kind, payload = results.convert(returned, predictor.labels, asked.result_bytes)
+    except results.ResultError as error:
+        why = error.message + predictor.place
+        raise _of_call(asked, why, "return what docs/predictors.md lists") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
+        raise _of_call(asked, f"{type(error).__name__}: {userfile.told(error)}", _MEND) from None
+    if kind == "error":
+        why = msgspec.msgpack.decode(payload, type=PredictError).message
+        raise _of_call(asked, why, _MEND)
+
+
+def _of_call(asked: Asked, why: str, fix: str) -> StartError:
+    what = f'the predictor "{asked.predictor}" gives no result for a picture'
+    return StartError(f"{what} of {asked.width}x{asked.height}", why, fix)
+
+
+def _picture(width: int, height: int) -> Any:
+    """Grey that grows brighter from left to right, with a dark square; nobody may write to it."""
+    import numpy as np
+
+    line = np.linspace(40, 215, width, dtype=np.uint8)
+    image = np.repeat(np.repeat(line[None, :, None], height, 0), 3, 2)
+    image[height // 3 : height // 2, width // 3 : width // 2] = 20
+    image.flags.writeable = False
+    return image
+
+
+def _status() -> dict[str, int]:
+    """Threads and VmSize (KiB) of this process; zeros where the system does not tell."""
+    found = {"Threads": 0, "VmSize": 0}
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key in found:
+            found[key] = int(value.split()[0])
+    return found
+
+
+if __name__ == "__main__":
+    main()
