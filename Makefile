@@ -10,7 +10,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
 define NEED_PYTHON
-@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+@test -n "$(PYTHON)" && \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo "framefan: $(if $(PYTHON),$(PYTHON) does not run or is older than 3.11,no Python 3.11 or newer found)" >&2; \
 	echo "  do:  install one (Debian, Ubuntu: apt-get install python3 python3-venv;" >&2; \
 	echo "       macOS: brew install python), or name it: make PYTHON=/path/to/python3.12" >&2; \

@@ -26,6 +26,8 @@ EXIT_USAGE = 2
 EXIT_START = 3
 EXIT_FORCED = 130
 
+OPENCV_FIX = "`framefan doctor` says what lacks, and the command that installs it"
+
 
 class FramefanError(Exception):
     """The root; `exit_code` is what the command line exits with when this ends the run."""

@@ -25,7 +25,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from framefan import clock, logs
-from framefan.errors import EXIT_OK, FramefanError, LinkClosed, LinkError
+from framefan.errors import (
+    EXIT_OK,
+    OPENCV_FIX,
+    FramefanError,
+    LinkClosed,
+    LinkError,
+    StartError,
+)
 from framefan.messages import Fatal, FromSupervisor, Progress, Stop
 from framefan.processes import CAPTURE, Parent
 from framefan_capture.feed import Feed
@@ -76,7 +83,10 @@ class Capture:
         return EXIT_OK
 
     def _open_camera(self) -> None:
-        from framefan_capture.camera import Camera  # loads OpenCV: not before the first progress
+        try:
+            from framefan_capture.camera import Camera  # loads OpenCV: not before first progress
+        except ImportError as error:  # a library of the system lacks, or the shell's limits are low
+            raise StartError("OpenCV does not import", str(error), OPENCV_FIX) from error
 
         self._camera = Camera(self._parent.settings.camera(self._parent.role), self._feed)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from framefan import logs, userfile
-from framefan.errors import FramefanError, StartError, UsageError
+from framefan.errors import OPENCV_FIX, FramefanError, StartError, UsageError
 from framefan.predictors import onnx_options
 from framefan_inference.results import ResultError
 
 MAX_BATCH = 8
 """The most images that `predict_batch` gets at once, where the class does not say."""
+
+_INSTALL = "mend it, or install what it needs in the environment framefan runs in"
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -332,8 +335,16 @@ def _failed(reference: str, error: BaseException) -> StartError:
     return StartError(
         f'the predictor "{reference}" does not import',
         f"{type(error).__name__}: {userfile.told(error)}",
-        "mend it, or install what it needs in the environment framefan runs in",
+        OPENCV_FIX if _is_opencv(error) else _INSTALL,
     )
+
+
+def _is_opencv(error: BaseException) -> bool:
+    """Whether OpenCV itself does not import, and not what asks for it."""
+    if not isinstance(error, ImportError) or isinstance(error, ModuleNotFoundError):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).parent.name == "cv2" for frame in frames)
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -78,8 +78,15 @@ def test_venv_that_fails_says_why(setup: ModuleType, monkeypatch: pytest.MonkeyP
     assert f"apt-get install python3.{sys.version_info.minor}-venv" in fix
 
 
-@pytest.mark.parametrize("python", ["/nowhere/python3.12", "false"])
-def test_a_python_that_will_not_do_is_named(python: str) -> None:
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [
+        ("/nowhere/python3.12", "/nowhere/python3.12 does not run or is older than 3.11"),
+        ("false", "false does not run or is older than 3.11"),
+        ("", "no Python 3.11 or newer found"),
+    ],
+)
+def test_a_python_that_will_not_do_is_named(python: str, said: str) -> None:
     done = subprocess.run(
         ["make", "-B", ".venv/.installed", f"PYTHON={python}"],
         cwd=ROOT,
@@ -89,5 +96,5 @@ def test_a_python_that_will_not_do_is_named(python: str) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert f"framefan: {python} does not run or is older than 3.11" in done.stderr
-    assert "  do:  install one" in done.stderr
+    assert ".ci/setup.py" not in done.stderr, "it went on with it"
+    assert done.stderr.startswith(f"framefan: {said}\n  do:  install one")

@@ -235,6 +235,19 @@ def test_a_source_that_cannot_be_played_ends_the_run(start: Start, tmp_path: Pat
         assert "\n" not in fatal.what + fatal.why + fatal.fix
 
 
+def test_an_opencv_that_does_not_import_ends_the_run_by_a_word(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libxcb.so.1: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    pool = start("demo")
+    assert pool.until_exit(15) == 3
+    (fatal,) = pool.fatal
+    assert "OpenCV" in fatal.what
+    assert "libxcb" in fatal.why
+    assert "framefan doctor" in fatal.fix
+
+
 # ---- the pool's life -----------------------------------------------------------------------------
 
 
