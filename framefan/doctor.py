@@ -65,13 +65,21 @@ def _findings(given: Sequence[str], options: Options) -> Iterator[Finding]:
         yield failure("arguments", error)
         return
     yield from served(settings, _token_file(options))
+    _step("taking a picture from each camera")
     sizes = yield from _cameras(settings.cameras)
     first = settings.cameras[0]
     size = picture_size(first, sizes.get(first.name))
+    _step("trying the predictor")
     tried = predictor_trial.attempt(settings, *size)
     yield from _predictor(settings, tried)
     known = None if isinstance(tried, FramefanError) else tried
     yield from limits(settings, sizes, known)
+
+
+def _step(text: str) -> None:
+    """What may take a while: a person is not left wondering, a program is told nothing."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"  {text} ...\n")
 
 
 def _token_file(options: Options) -> str:

@@ -23,6 +23,7 @@ descriptor is what its announcement says.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -42,6 +43,8 @@ MAGIC = b"FRMFAN\r\n"
 LAYOUT = 1
 _HEADER = struct.Struct("<8sIIQQ")  # magic, layout, slots, ring id, slot bytes
 _CHECKED = struct.Struct("<I")  # CRC-32 of the above
+_SMALLER = "use a smaller frame size, fewer workers or fewer cameras"
+_UNLIMITED = "`ulimit -f unlimited` before the start: that limit holds for rings too"
 
 
 def pack_header(ring: int, slots: int, slot_bytes: int) -> bytes:
@@ -80,7 +83,7 @@ class RingWriter:
             raise RingTooLarge(
                 f"{slots} slots of {frame_bytes:,} bytes need {size:,} bytes of shared memory",
                 f"{available:,} bytes are available, and {SPARE_BYTES:,} must stay free",
-                "use a smaller frame size, fewer workers or fewer cameras",
+                _SMALLER,
             )
         self._fd = -1
         try:
@@ -92,7 +95,7 @@ class RingWriter:
             raise RingTooLarge(
                 f"no {size:,} bytes of shared memory to be had",
                 f"{error.strerror}; {available:,} bytes are said to be available",
-                "use a smaller frame size, fewer workers or fewer cameras",
+                _UNLIMITED if error.errno == errno.EFBIG else _SMALLER,
             ) from error
         header = pack_header(ring, slots, self.slot_bytes)
         self._map[: len(header)] = header

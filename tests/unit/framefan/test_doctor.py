@@ -125,3 +125,11 @@ def test_settings_that_are_hardly_meant() -> None:
     (finding,) = doctor._doubts(CameraSettings(name="f", source=source, frozen_s=1))
     assert "frozen_s" in finding.text
     assert not list(doctor._doubts(CameraSettings(name="u", source=source)))
+
+
+def test_steps_are_for_people_at_a_terminal(monkeypatch, capsys) -> None:
+    doctor._step("looking")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(doctor.sys.stderr, "isatty", lambda: True)
+    doctor._step("looking")
+    assert capsys.readouterr().err == "  looking ...\n"

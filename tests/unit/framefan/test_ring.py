@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 
@@ -134,6 +135,16 @@ def test_memory_the_kernel_refuses_is_too_large_too(monkeypatch) -> None:
     monkeypatch.setattr(host, "anonymous_file", refuse)
     with pytest.raises(RingTooLarge, match="bytes of shared memory"):
         RingWriter(1, 1, 100)
+
+
+def test_a_limit_on_the_size_of_files_is_named(monkeypatch) -> None:
+    def refuse(name: str, size: int) -> int:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(host, "anonymous_file", refuse)
+    with pytest.raises(RingTooLarge) as raised:
+        RingWriter(1, 1, 100)
+    assert "ulimit -f unlimited" in raised.value.fix
 
 
 @given(st.lists(st.integers(0, 3), max_size=60))
