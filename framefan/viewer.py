@@ -66,6 +66,10 @@ def connection(wanted: Wanted) -> tuple[connect, str | None, ssl.SSLContext | No
     """What was asked for, with the token and the trust it rests on. Raises FramefanError."""
     if wanted.url and wanted.name:
         raise UsageError("both an address and --name", "either says where to look", "leave one out")
+    if wanted.duration_s is not None and not wanted.duration_s >= 0:
+        raise UsageError(
+            f"--duration cannot be {wanted.duration_s:g}", "it is a time in seconds", "choose more"
+        )
     url = wanted.url or _url_of_run(wanted.name)
     cameras = [name for each in wanted.cameras for name in each.split(",") if name]
     token, trust = _token(wanted.token_file), _trust(wanted.tls_ca)

@@ -64,6 +64,8 @@ def test_where_nothing_listens_it_says_what_to_start(
         (3, ["wss://h/ws", "--tls-ca", "nix.pem"], "nix.pem"),
         (1, ["--name", "nix"], '"nix"'),
         (2, ["--wat"], "--wat"),
+        (2, ["ws://h/ws", "--duration", "-1"], "--duration cannot be -1"),
+        (2, ["ws://h/ws", "--duration", "nan"], "--duration cannot be nan"),
     ],
 )
 def test_what_cannot_work_is_said_in_three_lines(
