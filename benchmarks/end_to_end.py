@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks import predictors
+from benchmarks import plots, predictors
 from benchmarks.clients import Received
 from benchmarks.end_to_end_load import clients
 from benchmarks.gateway_cost import ratios
@@ -120,6 +120,8 @@ def by_count(load: Load) -> list[Row]:
                     time.sleep(SETTLE_S[count])
                     _window(load, way, server, found[count, way])
                 load.close(way)
+    drawn = {f"{TITLES[way]}, {count:,}": its.p99_ms for (count, way), its in found.items()}
+    plots.bars("end-to-end", "age of a result, p99, ms, by clients", drawn, log=True)
     return [row for count in SETTLE_S for row in _rows(count, found)]
 
 

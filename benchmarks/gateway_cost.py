@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
+from benchmarks import plots
 from benchmarks.gateway_load import Load
 from benchmarks.gateway_real import Gateway, cores, pace
 from benchmarks.gateway_ways import Peer
@@ -145,6 +146,8 @@ def fan_out(folder: str, clients: int, rounds: int, seconds: float, fps: float) 
         ways.warm_up(fps)
         for _ in range(rounds):
             ways.round(seconds, fps)
+    drawn = {_TITLES[name]: found.cost_us for name, found in ways.found.items()}
+    plots.bars("fan-out", f"CPU a delivery to {clients:,} clients, µs", drawn)
     rows = []
     for name, title in _TITLES.items():
         label = f"CPU a delivery, {clients:,} clients, {fps:g} results a second: {title}"

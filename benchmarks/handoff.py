@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 import zmq
 
-from benchmarks import predictors
+from benchmarks import plots, predictors
 from benchmarks.peers import ImageZmq, MpQueue, VidGear, ZeroMq, ZeroMqNoCopy
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import until
@@ -204,6 +204,10 @@ def measure() -> list[Row]:
             ways[name] = Way(camera.hand_over)
         absent = _add_peers(ways, stack, folder)
         found = compare(ways)
+    drawn = {f"framefan, {size[1]}x{size[0]}": found[name] for name, size in SIZES.items()}
+    drawn |= {f"{PEERS[name][0]}, 1920x1080": found[name] for name in PEERS if name not in absent}
+    pictures = {label: _p50s(rounds) for label, rounds in drawn.items()}
+    plots.bars("handoff", "capture to predict, p50, ms", pictures, log=True)
     return rows(found, absent)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+_NAMES = re.compile(r"^<!-- (\w+): written by the command -->$", re.MULTILINE)
 _HEAD = ("what", "bar", "measured", "verdict")
 
 
@@ -80,12 +82,45 @@ def _processor() -> str:
 
 
 def write(name: str, rows: Sequence[Row], seconds: float) -> None:
-    """Put the table between the marks of benchmark `name` in the page."""
-    text = PAGE.read_text()
-    begin, end = f"<!-- {name}: written by the command -->", f"<!-- {name}: end -->"
-    before, found, rest = text.partition(begin)
+    """Put the table between the marks of benchmark `name` in the page, and all bars together at
+    its top.
+    """
+    told = f"`python -m benchmarks {name}`, {seconds:.0f} s, on {machine()}:"
+    _place(name, f"{told}\n\n{as_markdown(rows)}")
+    _place("bars", _bars(PAGE.read_text()))
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: written by the command -->", f"<!-- {name}: end -->"
+
+
+def _place(name: str, content: str) -> None:
+    begin, end = _marks(name)
+    before, found, rest = PAGE.read_text().partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
         raise SystemExit(f"{PAGE} has no place for the table of {name}: {begin} ... {end}")
-    told = f"`python -m benchmarks {name}`, {seconds:.0f} s, on {machine()}:"
-    PAGE.write_text(f"{before}{begin}\n{told}\n\n{as_markdown(rows)}\n{end}{after}")
+    PAGE.write_text(f"{before}{begin}\n{content}\n{end}{after}")
+
+
+def _bars(page: str) -> str:
+    """How many bars of each benchmark were met, and what was measured where one was missed."""
+    lines = ["| benchmark | bars | met | missed |", "| --- | --- | --- | --- |"]
+    for name in _NAMES.findall(page):
+        begin, end = _marks(name)
+        table = page.partition(begin)[2].partition(end)[0]
+        rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line[:1] == "|"]
+        barred = [cells for cells in rows if cells[-1] in ("pass", "FAIL")]
+        missed = "; ".join(f"{c[0]}: {c[2]}, bar {c[1]}" for c in barred if c[-1] == "FAIL")
+        if barred:
+            met = sum(cells[-1] == "pass" for cells in barred)
+            lines.append(
+                f"| [{name}](#{_anchor(page, begin)}) | {len(barred)} | {met} | {missed} |"
+            )
+    return "\n".join(lines)
+
+
+def _anchor(page: str, mark: str) -> str:
+    """Of the heading above the mark, as Markdown's renderers make it."""
+    heading = page.partition(mark)[0].rpartition("\n## ")[2].splitlines()[0]
+    return re.sub(r"[^a-z0-9_ -]", "", heading.lower()).replace(" ", "-")
