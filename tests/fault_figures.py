@@ -49,7 +49,7 @@ def section() -> list[str]:
         "",
         f"`make chaos SECONDS={runs[0]['seconds']:g}`, seeds {seeds}: {injected:,} faults and",
         f"{results:,} results, checked by 50 clients of mixed contracts, {found['wrong']} of them",
-        "wrong (torn, twice, out of order, or missing and not told). After each fault the ledger was",
+        "wrong (torn, twice, out of order, or missing and not told). After each the ledger was",
         f"exact and no slot was lost; {found['late']} recoveries were later than their bar. From a",
         f"third of a run to its end the largest process of each kind grew by {grown} MiB at most",
         f"(bar 2), and by {found['descriptors']} descriptors.",
