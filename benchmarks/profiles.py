@@ -116,8 +116,8 @@ def _row(name: str, stacks: str) -> Row:
         for each in set(_named(frames)):
             ours[each] += int(count)
     system = sum(calls.values()) / samples
-    told = f"system calls, waits among them, {system:.0%} ({_shares(calls, samples, 4)}); with all they call: "
-    return Row(name, "", told + _shares(ours, samples, _MOST))
+    told = f"system calls, waits among them, {system:.0%} ({_shares(calls, samples, 4)})"
+    return Row(name, "", f"{told}; with all they call: {_shares(ours, samples, _MOST)}")
 
 
 def _named(frames: Iterable[str]) -> Iterable[str]:
