@@ -24,6 +24,7 @@ TWO := -n 2 --dist loadfile
 THREE := -n 3 --dist worksteal
 # pytest's exit code 5, no test in this part, is no failure where ARGS= chose some.
 CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$$ARGS" ] || exit $$code; }
+COVERED := FRAMEFAN_TEST_SCALE=3 $(BIN)/coverage run -m pytest
 SETUP := pyproject.toml .ci/setup.py
 
 .PHONY: help install run test test-opencv4 check format coverage chaos screenshots bench clean
@@ -64,9 +65,13 @@ format: .venv/.installed-test ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-coverage: .venv/.installed-test ## tests with branch coverage of every process
+# Measured code is slower, so deadlines are longer; a test that fails hides no figure.
+coverage: .venv/.installed-test ## all tests with line and branch coverage of every process
+	@$(BIN)/python tests/system_packages.py
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	-$(COVERED) tests/process tests/browser -m alone $(ARGS)
+	-$(COVERED) tests/process tests/browser -m "not alone" $(TWO) $(ARGS)
+	-$(COVERED) tests/unit $(TWO) $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
