@@ -16,13 +16,15 @@ def announce(settings: Settings, url: str) -> None:
     if settings.log_level not in ("debug", "info"):
         return
     if settings.log_format == "json":
-        logs.info("ready", url=url, websocket=live)
+        also = {"published": settings.publish} if settings.publish else {}
+        logs.info("ready", url=url, websocket=live, **also)
         return
     cameras = [f"{camera.name} ({camera.source})" for camera in settings.cameras]
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     rows = [
         ("page", url),
         ("results", live),
+        *([("published", settings.publish)] if settings.publish else []),
         ("cameras" if len(cameras) > 1 else "camera", ", ".join(cameras)),
         ("predictor", f"{settings.predictor}, {workers}"),
         ("stop", "Ctrl-C"),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
-from framefan import listen, predictors
+from framefan import listen, predictors, publish
 from framefan.camera_settings import converted, made_of, named
 from framefan.errors import StartError, UsageError
 from framefan.options import Options
@@ -47,10 +47,6 @@ _LEAST = {
     "state_every_s": 0.01,
 }
 """Limits for which 0 would mean the opposite, or a run that kills its own processes."""
-_LATER = {
-    "publish": "publishing at a second endpoint",
-}
-"""Options that are understood and not there yet: refused, never ignored."""
 
 
 class Choices(msgspec.Struct):
@@ -210,7 +206,7 @@ def _underscored(table: dict[str, Any]) -> dict[str, Any]:
 def _known(key: str, valid: Iterable[str], what: str, spell: Any = str) -> None:
     if key in valid:
         return
-    usable = sorted(set(valid) - set(_LATER))
+    usable = sorted(valid)
     near = difflib.get_close_matches(key, usable, 1, 0.5)
     raise UsageError(
         f"framefan does not know {what}",
@@ -228,13 +224,6 @@ def _limit_type(key: str) -> Any:
 
 def _settings(choices: Choices) -> Settings:
     values = choices.values
-    for key, feature in _LATER.items():
-        if values.get(key):
-            raise UsageError(
-                f"--{key} is not there yet",
-                f"{feature} comes in a later version",
-                f"leave --{key} out",
-            )
     predictor = values.get("predictor", "motion")
     check_predictor(predictor)
     host = values.get("host", "127.0.0.1")
@@ -242,13 +231,19 @@ def _settings(choices: Choices) -> Settings:
     _check_host(host, token)
     defaults = Settings()
     name = values.get("name", defaults.name)
+    folder = str(run_dir(name))
+    published, keys = publish.asked(
+        values.get("publish", ""), values.get("publish_keys", ""), folder
+    )
     settings = Settings(
         name=name,
-        run_dir=str(run_dir(name)),
+        run_dir=folder,
         cameras=made_of(_tables(choices)),
         workers=check_workers(values.get("workers", defaults.workers)),
         predictor=predictor,
         device=values.get("device", ""),
+        publish=published,
+        publish_keys=keys,
         track=values.get("track", False),
         reload=bool(values.get("reload", False)),
         host=host,

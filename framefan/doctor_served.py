@@ -1,4 +1,4 @@
-"""`framefan doctor` on where a run is served: port, folder, token and certificate."""
+"""`framefan doctor` on where a run is served: port, folder, token, certificate, second bus."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framefan import certificates, listen, rundir
+from framefan import certificates, listen, publish, rundir
 from framefan.errors import FramefanError
 from framefan.findings import Finding, Level, failure
 
@@ -23,6 +23,7 @@ def served(settings: Settings, token_file: str) -> Iterator[Finding]:
     yield folder(settings)
     yield from token(settings, token_file)
     yield from certificate(settings)
+    yield from published(settings)
 
 
 def port(settings: Settings) -> Finding:
@@ -77,3 +78,22 @@ def certificate(settings: Settings) -> Iterator[Finding]:
     key = _private("key", settings.tls_key)
     if key.level is not Level.OK:
         yield key
+
+
+def published(settings: Settings) -> Iterator[Finding]:
+    """Where `--publish` wants results as well; the keys were read with the settings."""
+    if not settings.publish:
+        return
+    try:
+        with publish.Outlet(settings.publish) as outlet:
+            yield Finding(Level.OK, "publish", f"{outlet.endpoint} is free")
+    except FramefanError as error:
+        yield failure("publish", error)
+    keys = settings.publish_keys
+    if not keys:
+        return
+    secret = _private("keys", str(Path(keys.folder, "server.key_secret")))
+    if secret.level is not Level.OK:
+        yield secret
+    readers = "1 reader" if len(keys.readers) == 1 else f"{len(keys.readers)} readers"
+    yield Finding(Level.OK, "keys", f"{keys.folder} lets in {readers}")

@@ -55,7 +55,8 @@ def configure(settings: Settings, process: str) -> None:
     """Set up this process's log; `process` is the name its lines begin with."""
     # The log is the process's own, and so are its secrets.
     global _redaction, _formatter  # noqa: PLW0603
-    _redaction = Redaction(settings.token, *(camera.source for camera in settings.cameras))
+    sources = (camera.source for camera in settings.cameras)
+    _redaction = Redaction(settings.token, settings.publish_keys.secret, *sources)
     _formatter = _Formatter(process, settings.log_format == "json")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter)

@@ -29,6 +29,8 @@ class Start(_Link):
     """The camera's name, the worker's or the gateway's number."""
     inherited_fd: int = -1
     """A listening socket the child inherits, or -1."""
+    results_fd: int = -1
+    """Another one, where results are published, or -1."""
 
 
 class Stop(_Link):

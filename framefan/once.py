@@ -27,7 +27,10 @@ _LASTS_S = 3.0
 """So long a camera may fail for a reason that hardly goes away; it is tried again meanwhile."""
 _FACTS = ("state", "reason", "message")
 _LONGER = "try --timeout with more seconds, or `framefan doctor` with the same arguments"
-_NOT_OURS = ("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY")
+_NOT_OURS = (
+    *("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY"),
+    *("FRAMEFAN_PUBLISH", "FRAMEFAN_PUBLISH_KEYS"),
+)
 """What a person set for runs that others connect to."""
 
 

@@ -1,7 +1,6 @@
 """Every option of a run, once: its name, type and help, for flags, environment and file alike.
 
-`None` means "not given here": configure.py merges the places and knows the defaults. Options that
-are not shown are understood, and refused until their feature is there.
+`None` means "not given here": configure.py merges the places and knows the defaults.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ def _flag(
     group: Group,
     *names: str,
     metavar: str | None = None,
-    show: bool = True,
     converter: Callable[[Any, Sequence[Token]], Any] | None = None,
 ) -> Parameter:
     return Parameter(
@@ -44,7 +42,6 @@ def _flag(
         negative="",
         metavar=metavar,
         show_default=False,
-        show=show,
         converter=converter,
     )
 
@@ -122,7 +119,18 @@ class Options:
     publish: Annotated[
         str | None,
         _flag(
-            "Publish results at one more ZeroMQ endpoint.", _WHERE, metavar="ENDPOINT", show=False
+            "Publish results over ZeroMQ as well: ipc://PATH or tcp://HOST:PORT; others than this "
+            "machine's need keys.",
+            _WHERE,
+            metavar="ENDPOINT",
+        ),
+    ] = None
+    publish_keys: Annotated[
+        str | None,
+        _flag(
+            "Its server.key_secret, and clients/ with the public keys of who may read.",
+            _WHERE,
+            metavar="FOLDER",
         ),
     ] = None
     name: Annotated[

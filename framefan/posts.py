@@ -23,9 +23,9 @@ from framefan.watch import Watch
 
 if TYPE_CHECKING:
     import selectors
-    import socket
     from collections.abc import Iterator
 
+    from framefan.doors import Doors
     from framefan.processes import Child, Stage
     from framefan.reload import Plan
     from framefan.settings import CameraSettings, Settings
@@ -45,10 +45,13 @@ class Fate(enum.Enum):
 class Post:
     """One place in the process tree."""
 
-    def __init__(self, stage: Stage, watch: Watch, inherited_fd: int = -1) -> None:
+    def __init__(
+        self, stage: Stage, watch: Watch, inherited_fd: int = -1, results_fd: int = -1
+    ) -> None:
         self.stage = stage
         self.watch = watch
         self.inherited_fd = inherited_fd
+        self.results_fd = results_fd
         self.child: Child | None = None
         self.stderr: Stderr | None = None
         self.fate = Fate.STAYS
@@ -72,6 +75,7 @@ class Post:
                 ToSupervisor,
                 self.inherited_fd,
                 stderr.theirs if stderr else None,
+                self.results_fd,
             )
         except OSError:
             if stderr:
@@ -134,14 +138,16 @@ class Post:
 class Tree:
     """All posts, in the order they are started: pool, captures, gateway."""
 
-    def __init__(self, settings: Settings, web: socket.socket, pool: socket.socket) -> None:
+    def __init__(self, doors: Doors) -> None:
+        settings = doors.settings
         limits = settings.limits
         self._limits = limits
         watch = Watch("pool", "", limits.no_progress_s, limits)
-        self.pool = Post(processes.POOL, watch, pool.fileno())
+        results = doors.results.fileno() if doors.results else -1
+        self.pool = Post(processes.POOL, watch, doors.pool.fileno(), results)
         self.captures = {camera.name: self._capture(camera) for camera in settings.cameras}
         watch = Watch("gateway", "1", limits.no_progress_s, limits)
-        self.gateway = Post(processes.GATEWAY, watch, web.fileno())
+        self.gateway = Post(processes.GATEWAY, watch, doors.web.fileno())
 
     def __iter__(self) -> Iterator[Post]:
         return iter([self.pool, *self.captures.values(), self.gateway])

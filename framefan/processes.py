@@ -26,7 +26,7 @@ from framefan import host, links, logs
 from framefan.errors import LinkClosed
 from framefan.messages import Start
 from framefan.secret import Secret, SourceText
-from framefan.settings import SOURCES_VARIABLE, TOKEN_VARIABLE
+from framefan.settings import SOURCES_VARIABLE, TOKEN_VARIABLE, Keys
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
@@ -43,6 +43,8 @@ class Stage(msgspec.Struct, frozen=True):
     sees_sources: bool = False
     """Only capture is handed the camera's address; the others get it masked."""
     sees_token: bool = False
+    sees_keys: bool = False
+    """Of what is published; only who binds it needs them."""
     overheard: bool = False
     """Its stderr comes by the supervisor, which takes out the secrets that libraries print."""
     flags: tuple[str, ...] = ()
@@ -58,14 +60,16 @@ CAPTURE = Stage(
     # leaves at least the line that called it.
     flags=("-u", "-X", "faulthandler"),
 )
-POOL = Stage("pool", "framefan_inference.main")
+POOL = Stage("pool", "framefan_inference.main", sees_keys=True)
 WORKER = Stage("worker", "framefan_inference.worker")
 GATEWAY = Stage("gateway", "framefan_gateway.main", sees_token=True)
 STAGES = (CAPTURE, POOL, WORKER, GATEWAY)
 
 
 def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
-    """What this child may know: a capture its own camera only, the others no address or token."""
+    """What this child may know: a capture its own camera only, the others no address; the token
+    and the keys only who asks for them.
+    """
     cameras = settings.cameras
     if stage.sees_sources:
         cameras = tuple(camera for camera in cameras if camera.name == role)
@@ -75,7 +79,8 @@ def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
             for camera in cameras
         )
     token = settings.token if stage.sees_token else Secret("")
-    return msgspec.structs.replace(settings, cameras=cameras, token=token)
+    keys = settings.publish_keys if stage.sees_keys else Keys()
+    return msgspec.structs.replace(settings, cameras=cameras, token=token, publish_keys=keys)
 
 
 def environment() -> dict[str, str]:
@@ -96,13 +101,14 @@ class Child:
         receives: Any,
         inherited_fd: int = -1,
         output: int | None = None,
+        results_fd: int = -1,
     ) -> None:
         """Start it. Call from the main thread: the kernel ties its life to the calling thread.
 
         `output`: a descriptor for all it prints, instead of our own stderr.
         """
         ours, theirs = links.pair()
-        keep = [theirs.fileno()] + ([inherited_fd] if inherited_fd >= 0 else [])
+        keep = [theirs.fileno(), *(fd for fd in (inherited_fd, results_fd) if fd >= 0)]
         self.stage = stage
         self.role = role
         # A child is born with SIGINT and SIGTERM held back, until it has its handlers set; SIGHUP
@@ -131,7 +137,7 @@ class Child:
         self.link: links.Link[Any] = links.Link(ours, receives)
         own = settings_for(stage, role, settings)
         with contextlib.suppress(LinkClosed):  # it died at once: reading the link says so too
-            self.link.send(Start(own, role, inherited_fd))
+            self.link.send(Start(own, role, inherited_fd, results_fd))
 
     def kill(self) -> None:
         """SIGKILL, wait, close: after this nothing of it reads or writes any more."""
@@ -206,6 +212,7 @@ class Parent:
         self.settings: Settings = start.settings
         self.role = start.role
         self.inherited_fd = start.inherited_fd
+        self.results_fd = start.results_fd
         title = f"{stage} {start.role}".strip()
         name_this(title)
         logs.configure(self.settings, title)

@@ -194,5 +194,7 @@ class StateRecord(Struct, kw_only=True):
     """Messages on the bus that were not ours: dropped, never decoded further."""
     stale: int = 0
     """Outcomes and returns of leases that were settled before: counted and dropped."""
+    publish_endpoint: str = ""
+    """Where `--publish` has these records as well; empty without it."""
     last: bool = False
     """This pool publishes nothing after it: the run ends in good order."""

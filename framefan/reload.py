@@ -34,6 +34,7 @@ _OURS = ("cameras", "run_dir", "limits")
 """Fields of Settings that are not keys of the file, or compared by themselves."""
 _KEYS = {"origins": "origin", "duration_s": "duration"}
 """Fields whose key has another name."""
+_UNSHOWN = {"token": "the token", "publish_keys": "the keys of what is published"}
 UNDER_WAY = NotDone(
     EXIT_FAILED,
     "another reload is under way",
@@ -100,8 +101,8 @@ def _later(old: Settings, new: Settings) -> list[str]:
 
 
 def _note(key: str, was: Any, is_: Any) -> str:
-    if key == "token":
-        return "the token changed: takes effect at the next start"
+    if key in _UNSHOWN:
+        return f"{_UNSHOWN[key]} changed: takes effect at the next start"
     return f"{key} changed from {_shown(was)} to {_shown(is_)}: takes effect at the next start"
 
 

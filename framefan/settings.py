@@ -95,6 +95,20 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state_lost_s: float = 3.0
 
 
+class Keys(Struct, frozen=True):
+    """Who may read what is published: the server's secret key, and its readers' public ones."""
+
+    folder: str = ""
+    secret: Secret = Secret("")
+    readers: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.secret)
+
+    def __str__(self) -> str:
+        return self.folder
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run of framefan, complete."""
 
@@ -109,6 +123,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reload: bool = False
     device: str = ""
     publish: str = ""
+    """One more endpoint of the results bus; as it is bound, once the run has begun."""
+    publish_keys: Keys = Keys()
     token: Secret = Secret("")
     tls_cert: str = ""
     tls_key: str = ""

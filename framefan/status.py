@@ -76,6 +76,8 @@ def _print(state: StateRecord) -> None:
         f"  supervisor {state.supervisor.pid}  pool {state.pool.pid}  epoch {escape(state.epoch)}",
         soft_wrap=True,
     )
+    if state.publish_endpoint:
+        console.print(f"published at {escape(state.publish_endpoint)}", soft_wrap=True)
     for table in (_cameras(state), _workers(state), _gateways(state)):
         console.print()
         console.print(table)

@@ -28,6 +28,7 @@ from framefan import clock, listen, logs, processes
 from framefan.announce import announce
 from framefan.changes import Changes, followed
 from framefan.control import CONTROL, Control
+from framefan.doors import Doors
 from framefan.errors import (
     BY_EXIT_CODE,
     EXIT_FORCED,
@@ -56,7 +57,6 @@ from framefan.signals import Signals
 from framefan.summary import Summary
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from framefan.configure import Invocation
@@ -77,18 +77,16 @@ class Supervisor:
 
     def __init__(
         self,
-        settings: Settings,
-        web: socket.socket,
-        pool: socket.socket,
+        doors: Doors,
         signals: Signals,
         on_ready: Callable[[str], None],
         reloads: Callable[[Callable[[Plan, Settings], None]], Reloads],
     ) -> None:
-        self._settings = settings
+        settings = self._settings = doors.settings
         self._signals = signals
         self._on_ready = on_ready
         self._url = listen.url(settings.host, settings.port, bool(settings.tls_cert))
-        self._tree = Tree(settings, web, pool)
+        self._tree = Tree(doors)
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals, selectors.EVENT_READ, lambda: None)
         self._reloads = reloads(self._follow)
@@ -382,18 +380,16 @@ class Supervisor:
 def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: Invocation) -> int:
     """Run framefan from start to stop; returns the exit code. Raises FramefanError.
 
-    `settings.run_dir` and `settings.port` are filled in here: both are facts only once the lock
-    is held and the port is bound. `on_ready` is called once with the page's address. `invocation`
-    is what `framefan reload` reads again.
+    The run's folder, port and endpoint are facts only once the lock is held and they are bound.
+    `on_ready` is called once with the page's address. `invocation` is what `framefan reload` reads
+    again.
     """
     processes.name_this("supervisor")
     logs.configure(settings, "supervisor")
     reloads = partial(Reloads, settings, invocation)
-    with Signals() as signals, RunDir(settings.name) as place:
-        web = listen.tcp(settings.host, settings.port)
-        with contextlib.closing(web):
-            settings = msgspec.structs.replace(
-                settings, run_dir=str(place.path), port=web.getsockname()[1]
-            )
-            with contextlib.closing(listen.unix(settings.path("pool"))) as pool:
-                return Supervisor(settings, web, pool, signals, on_ready, reloads).run()
+    with (
+        Signals() as signals,
+        RunDir(settings.name) as place,
+        Doors(settings, str(place.path)) as doors,
+    ):
+        return Supervisor(doors, signals, on_ready, reloads).run()

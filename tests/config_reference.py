@@ -14,7 +14,6 @@ import msgspec
 
 from framefan.camera_settings import _RANGES
 from framefan.cli import app
-from framefan.configure import _LATER
 from framefan.settings import TOKEN_VARIABLE, CameraSettings, Limits, Settings
 
 RENAMED = {"origin": "origins", "duration": "duration_s"}
@@ -169,7 +168,6 @@ def _options() -> list[Any]:
 
 def _option(argument: Any) -> str:
     key = argument.field_info.name
-    assert key not in _LATER
     meaning = re.sub(r" *\[[^\[\]]*\]$", "", str(argument.parameter.help))
     choices = [c for k in get_args(argument.hint) if get_origin(k) is Literal for c in get_args(k)]
     may_be = OPTIONS.get(key) or " or ".join(f"`{each}`" for each in choices)

@@ -23,6 +23,7 @@ _SERVER, _WEB, _TOKEN = (
     "unit/gateway/test_token",
 )
 _SESSION, _SESSION_TOKEN = "unit/gateway/test_session", "unit/gateway/test_session_token"
+_PUBLISH, _OUTLET = "process/test_publish", "unit/inference/test_outlet"
 _BUS, _KILLS, _TORN = "process/test_bus_faults", "process/test_kills", "process/test_torn_frames"
 _SUPERVISOR, _WORKERS = "process/test_supervisor_faults", "process/test_worker_faults"
 _DEATHS, _RETURNS = "process/test_predictor_deaths", "process/test_predictor_returns"
@@ -140,6 +141,26 @@ ROWS: dict[str, tuple[Row, ...]] = {
                 "test_after_a_standstill_nothing_old_is_sent_one_by_one",
             ),
             (f"{_BUS}::test_without_the_high_water_mark_it_would_cost_memory",),
+        ),
+        Row(
+            "readers without a key, or with an unknown one, at an open `--publish`",
+            "they get nothing; without keys framefan does not start there",
+            (
+                f"{_PUBLISH}::test_only_readers_whose_key_is_in_the_folder_get_anything",
+                f"{_PUBLISH}::test_refused_without_keys_and_named_when_taken",
+                f"{_OUTLET}::test_with_the_doorman_gone_nobody_is_let_in",
+            ),
+            (f"{_OUTLET}::test_without_its_list_the_doorman_lets_in_whoever_knows_the_server",),
+        ),
+        Row(
+            "a reader of the bus on another machine that stands still",
+            "no memory grows, nobody else loses a result",
+            (f"{_PUBLISH}::test_a_reader_that_reads_nothing_costs_no_memory_and_nobody_a_result",),
+        ),
+        Row(
+            "the pool is killed while others read where `--publish` is",
+            "they go on with the new epoch, at the same endpoint",
+            (f"{_PUBLISH}::test_a_reader_goes_on_with_the_next_pool",),
         ),
         Row(
             "foreign bytes, forged numbers, pickles on the bus",

@@ -74,7 +74,7 @@ class Pool:
                 limits.circuit_deaths, limits.circuit_within_s, limits.circuit_retry_s
             ),
         )
-        self.publisher = Publisher(settings, epoch)
+        self.publisher = Publisher(settings, epoch, parent.results_fd)
         self.outcomes = OutcomeReader(settings)
         self.tracking = _tracking() if settings.track else None
         self._born_at = clock.now()
@@ -93,6 +93,8 @@ class Pool:
         self.loop.watch(self._listener.fileno(), self._accept)
         self.loop.watch(self.outcomes.fileno(), self._take_outcomes)
         self.loop.watch(self.publisher.fileno(), self._greet_subscribers)
+        if self.publisher.doorman:
+            self.loop.watch(self.publisher.doorman.fileno(), self.publisher.doorman.answer)
 
     # ---- the loop ---------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import zmq
 from framefan import bus, clock
 from framefan.messages import WorkerOutcome, WorkerPreview
 from framefan.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
+from framefan_inference.outlet import open_outlet
 from framefan_inference.previews import Preview, Previews
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ class _Topics(dict[str, bytes]):
 class Publisher:
     """Everything the run tells the world, in one order: `n` counts the records."""
 
-    def __init__(self, settings: Settings, epoch: str) -> None:
-        """Binds the results endpoint. Raises zmq.ZMQError when it cannot."""
+    def __init__(self, settings: Settings, epoch: str, results_fd: int = -1) -> None:
+        """Binds the results endpoint, and publishes at `results_fd` too, a listening socket.
+
+        Raises zmq.ZMQError when it cannot.
+        """
         self.epoch = epoch
         self.n = 0
         self.has_readers = False
@@ -45,6 +49,7 @@ class Publisher:
         self._topics = _Topics()
         self.socket = bus.publisher(settings.limits)
         self.socket.bind(settings.results_endpoint)
+        self.doorman = open_outlet(self.socket, settings, results_fd) if results_fd >= 0 else None
 
     def fileno(self) -> int:
         """Readable when `new_subscriptions` may have some; sending may hide that, so ask anyway."""
@@ -128,6 +133,8 @@ class Publisher:
     def close(self) -> None:
         """Give subscribers a moment to take what was sent."""
         self.socket.close(linger=500)
+        if self.doorman:
+            self.doorman.close()
 
 
 def _covers_results(topic: str) -> bool:

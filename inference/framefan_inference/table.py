@@ -56,6 +56,7 @@ class Tables:
             name=settings.name,
             run_dir=settings.run_dir,
             results_endpoint=settings.results_endpoint,
+            publish_endpoint=settings.publish,
             url=self.children.url,
             supervisor=Pid(self.children.supervisor_pid),
             pool=Pid(os.getpid(), self._restarts()),
