@@ -29,6 +29,6 @@ WORKDIR /home/framefan
 EXPOSE 8765
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-c", \
-    "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8765/healthz', timeout=4)"]
+    "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:8765/healthz', timeout=4)"]
 ENTRYPOINT ["framefan"]
 CMD ["run"]

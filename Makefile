@@ -65,15 +65,15 @@ format: .venv/.installed-test ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Measured code is slower, so deadlines are longer; a test that fails hides no figure.
+# Measured code is slower, so deadlines are longer. A test that fails hides no figure.
 coverage: .venv/.installed-test ## all tests with line and branch coverage of every process
 	@$(BIN)/python tests/system_packages.py
 	$(BIN)/coverage erase
-	-$(COVERED) tests/process tests/browser -m alone $(ARGS)
-	-$(COVERED) tests/process tests/browser -m "not alone" $(TWO) $(ARGS)
-	-$(COVERED) tests/unit $(TWO) $(ARGS)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	worst=0; \
+	$(COVERED) tests/process tests/browser -m alone $(ARGS) || worst=$$?; \
+	$(COVERED) tests/process tests/browser -m "not alone" $(TWO) $(ARGS) || worst=$$?; \
+	$(COVERED) tests/unit $(TWO) $(ARGS) || worst=$$?; \
+	$(BIN)/coverage combine --quiet; $(BIN)/coverage report || worst=$$?; exit $$worst
 
 chaos: .venv/.installed-test ## the whole system under random faults: SECONDS=1800 SEED=7
 	PYTHONPATH=tests $(BIN)/python -m chaos --report build/chaos \

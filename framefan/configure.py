@@ -153,7 +153,7 @@ def _variable(group: str, key: str) -> str:
 
 def from_file(path: str) -> Choices:
     """The same keys in TOML, `-` as good as `_`, and the tables [limits] and [[camera]]."""
-    content = _underscored(_read_toml(path))
+    content = _underscored(path, _read_toml(path))
     choices = Choices()
     for key, value in _table(path, "limits", content.pop("limits", {})).items():
         _known(key, _LIMITS, f"the key limits.{key} in {path}")
@@ -196,11 +196,19 @@ def _table(path: str, name: str, value: Any) -> dict[str, Any]:
             f"it is of type {type(value).__name__}",
             f"write [{name}] and its keys below",
         )
-    return _underscored(value)
+    return _underscored(path, value)
 
 
-def _underscored(table: dict[str, Any]) -> dict[str, Any]:
-    return {key.replace("-", "_"): value for key, value in table.items()}
+def _underscored(path: str, table: dict[str, Any]) -> dict[str, Any]:
+    found = {key.replace("-", "_"): value for key, value in table.items()}
+    if len(found) < len(table):
+        twice = next(key for key in table if "-" in key and key.replace("-", "_") in table)
+        raise UsageError(
+            f"the key {twice} stands twice in {path}",
+            "`-` and `_` are the same there",
+            "leave one of them out",
+        )
+    return found
 
 
 def _known(key: str, valid: Iterable[str], what: str, spell: Any = str) -> None:

@@ -47,9 +47,7 @@ def picture_size(camera: CameraSettings, seen: Size | None) -> Size:
     if not seen and sources.parse(camera.source.reveal()).kind == "demo":
         options = parse_demo(camera.source.reveal())
         width, height = options.width, options.height
-    if most := sources.parse_size(camera.max_size):
-        width, height = min(width, most[0]), min(height, most[1])
-    return width, height
+    return sources.fitted(width, height, sources.parse_size(camera.max_size))
 
 
 def _ring(settings: Settings, camera: CameraSettings, seen: Size | None) -> int:

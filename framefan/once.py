@@ -29,7 +29,7 @@ _FACTS = ("state", "reason", "message")
 _LONGER = "try --timeout with more seconds, or `framefan doctor` with the same arguments"
 _NOT_OURS = (
     *("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY"),
-    *("FRAMEFAN_PUBLISH", "FRAMEFAN_PUBLISH_KEYS"),
+    *("FRAMEFAN_PUBLISH", "FRAMEFAN_PUBLISH_KEYS", "FRAMEFAN_HOST", "FRAMEFAN_TOKEN"),
 )
 """What a person set for runs that others connect to."""
 
@@ -38,14 +38,14 @@ def first_result(source: str, predictor: str, timeout_s: float, compact: bool) -
     """Print the first result or error as JSON; the exit code. Raises FramefanError."""
     processes.name_this("once")
     name = f"once-{os.getpid()}"
+    environment = {key: text for key, text in os.environ.items() if key not in _NOT_OURS}
     # Malformed arguments and missing files are told here, without starting anything.
-    configure([source], Options(name=name, predictor=predictor), os.environ)
+    configure([source], Options(name=name, predictor=predictor), environment)
     command = [sys.executable, "-m", "framefan", "run", "--name", name, "--port", "0"]
     # A file starts again at its end, or a short one would be over before anybody has connected.
     # The run ends by itself if we are killed and cannot end it.
     command += ["--loop", "--duration", f"{timeout_s + _GRACE_S:g}", "--log-level", "warning"]
     command += ["--predictor", predictor, "--host", "127.0.0.1"]
-    environment = {key: text for key, text in os.environ.items() if key not in _NOT_OURS}
     environment["FRAMEFAN_SOURCES"] = shlex.quote(source)  # argv is for all to read
     with tempfile.TemporaryFile("w+") as log:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)

@@ -26,13 +26,15 @@ from framefan.settings import Keys
 _TCP = re.compile(r"tcp://(\[[^\[\]]+\]|[^\s:/;\[\]]+):(\d{1,5})")
 _IPC = re.compile(r"ipc://([^@*].*)", re.DOTALL)
 _KEY = re.compile(r'^\s*(public|secret)-key\s*=\s*"(\S{40})"\s*$', re.MULTILINE)
-_PATH_BYTES = 107
-"""What the system allows for the path of a Unix socket."""
+_PATH_BYTES = 107 - len(".4194304")
+"""What the system allows for the path of a Unix socket, less the pid in a name of its own."""
 _MAKE = (
     "import os, sys, zmq.auth as a; "
     "[(os.makedirs(d, exist_ok=True), a.create_certificates(d, n)) "
-    "for d, n in zip(sys.argv[1::2], sys.argv[2::2])]"
+    "for d, n in zip(sys.argv[1::2], sys.argv[2::2]) "
+    "if not os.path.exists(f'{d}/{n}.key' + '_secret' * (n == 'server'))]"
 )
+_MEND = "put the right file there, or take it away"
 
 
 class Endpoint(NamedTuple):
@@ -143,18 +145,21 @@ def making(*pairs: tuple[str, str]) -> str:
     return f"make them: (umask 077; {shlex.join(words)})"
 
 
-def _key(path: Path, which: str, fix: str) -> str:
+def _key(path: Path, which: str, missing: str) -> str:
+    """`missing`: what to do where there is no such file. New keys never take an old one's place."""
     import zmq
 
     try:
         found = dict(_KEY.findall(path.read_text(errors="replace")))
+    except FileNotFoundError as error:
+        raise StartError(f"cannot read the key {path}", "there is no such file", missing) from error
     except OSError as error:
-        raise StartError(f"cannot read the key {path}", error.strerror or "", fix) from error
+        raise StartError(f"cannot read the key {path}", error.strerror or "", _MEND) from error
     try:
         zmq.curve_public(found[which].encode())  # libzmq's own check that it is a key
-    except (KeyError, zmq.ZMQError):
+    except (KeyError, ValueError, zmq.ZMQError):
         raise StartError(
-            f"{path} holds no {which} key", "it is no CURVE certificate", fix
+            f"{path} holds no {which} key", "it is no CURVE certificate", _MEND
         ) from None
     return str(found[which])
 
@@ -178,7 +183,6 @@ class Outlet:
             self._sock = _tcp(asked_for, text)
             host, port = self._sock.getsockname()[:2]
             self.endpoint = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
-        self._sock.listen(listen.BACKLOG)
         self._sock.setblocking(False)  # libzmq's thread must never wait in accept
 
     def fileno(self) -> int:
@@ -207,6 +211,7 @@ def _tcp(asked_for: Endpoint, text: str) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((_address(asked_for.host), asked_for.port))
+        sock.listen(listen.BACKLOG)  # of two that bind at one moment, the second is refused here
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
@@ -229,12 +234,18 @@ def _address(host: str) -> str:
 def _unix(path: Path, text: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if _is_left_over(path, text):
-            path.unlink()
-        sock.bind(str(path))
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        sock.bind(str(draft))
+        try:
+            sock.listen(listen.BACKLOG)
+            if _is_left_over(path, text):
+                path.unlink()
+            os.link(draft, path)  # it is there only once somebody listens
+        finally:
+            draft.unlink()
     except OSError as error:
         sock.close()
-        if error.errno == errno.EADDRINUSE:
+        if error.errno in (errno.EADDRINUSE, errno.EEXIST):
             raise _taken(text, "") from error
         raise _unusable(text, error.strerror or str(error)) from error
     except StartError:

@@ -30,14 +30,15 @@ def asking(
     scheme = "https" if parts.scheme == "wss" else "http"
     path = parts.path.rpartition("/")[0]
     where = urlunsplit((scheme, parts.netloc, f"{path}/api/status", "", ""))
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     # Straight there: no proxy is to see a token, and none knows this machine's own addresses.
     straight = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
     )
 
     def ask() -> dict[str, Any] | str:
-        request = urllib.request.Request(where, headers=headers)  # noqa: S310 - http or https
+        request = urllib.request.Request(where)  # noqa: S310 - http or https
+        if token:  # for this server alone, wherever it redirects to
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with straight.open(request, timeout=_ANSWER_S) as answer:
                 found: dict[str, Any] = json.loads(answer.read())

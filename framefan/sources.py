@@ -131,6 +131,16 @@ def target(text: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def fitted(width: int, height: int, largest: tuple[int, int] | None) -> tuple[int, int]:
+    """What a picture is scaled to: within `largest`, in the same shape, never larger."""
+    if largest is None:
+        return width, height
+    scale = min(largest[0] / width, largest[1] / height)
+    if scale >= 1:
+        return width, height
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def parse_size(text: str) -> tuple[int, int] | None:
     """Width and height of `1280x720`; None for an empty text. Raises UsageError."""
     if not text:

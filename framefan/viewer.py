@@ -120,20 +120,38 @@ def _trust(path: str | None) -> ssl.SSLContext | None:
 async def _until_over(
     asked: connect, wanted: Wanted, token: str | None, trust: ssl.SSLContext | None
 ) -> None:
+    """The time and the signal count from the start, also while nobody answers yet."""
+    there = asyncio.Event()
+    task = asyncio.ensure_future(_show(asked, there, wanted, token, trust))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        over, _ = await asyncio.wait([task], timeout=wanted.duration_s)
+        if not over and not there.is_set():
+            raise RunError(
+                f"nobody answered within {wanted.duration_s:g} s",
+                "somebody listens there, and says nothing",
+                "check the address, or give --duration more seconds",
+            )
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _show(
+    asked: connect,
+    there: asyncio.Event,
+    wanted: Wanted,
+    token: str | None,
+    trust: ssl.SSLContext | None,
+) -> None:
     async with asked as feed:
+        there.set()
         if token is None:
             # A gateway waits some seconds for the token of who shows none, as browsers cannot at
             # once; over HTTP it says right away that there must be one.
             await asyncio.to_thread(remote.asking(feed.url, token, trust))
-        show = _print(feed) if wanted.json else _paint(feed)
-        task = asyncio.ensure_future(show)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        try:
-            await asyncio.wait([task], timeout=wanted.duration_s)
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await (_print(feed) if wanted.json else _paint(feed))
 
 
 async def _print(feed: Feed) -> None:

@@ -23,7 +23,7 @@ _SERVER, _WEB, _TOKEN = (
     "unit/gateway/test_token",
 )
 _SESSION, _SESSION_TOKEN = "unit/gateway/test_session", "unit/gateway/test_session_token"
-_PUBLISH, _OUTLET = "process/test_publish", "unit/inference/test_outlet"
+_PUBLISH, _OUTLET = "process/test_published", "unit/inference/test_outlet"
 _BUS, _KILLS, _TORN = "process/test_bus_faults", "process/test_kills", "process/test_torn_frames"
 _SUPERVISOR, _WORKERS = "process/test_supervisor_faults", "process/test_worker_faults"
 _DEATHS, _RETURNS = "process/test_predictor_deaths", "process/test_predictor_returns"

@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from framefan.sources import fitted
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def fitted(width: int, height: int, largest: tuple[int, int] | None) -> tuple[int, int]:
-    """The size to scale to: within `largest` (width, height), in the same shape, never larger."""
-    if largest is None:
-        return width, height
-    scale = min(largest[0] / width, largest[1] / height)
-    if scale >= 1:
-        return width, height
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class Shrink:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from framefan import bus, logs
+from framefan import bus, host, logs
 from framefan.errors import LinkClosed
 from framefan.messages import FromSupervisor
 from framefan.processes import Parent, settle
@@ -14,6 +14,8 @@ from framefan_inference.pool import Pool
 def main() -> None:
     parent = Parent("pool", FromSupervisor)
     settle()
+    if parent.results_fd >= 0:
+        host.raise_descriptor_limit()  # who comes there has one before a key is asked for
     try:
         Pool(parent, epoch=secrets.token_hex(4)).run()
     except LinkClosed:

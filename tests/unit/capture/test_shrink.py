@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_capture.shrink import Shrink, fitted
+from framefan.sources import fitted
+from framefan_capture.shrink import Shrink
 
 SIDE = st.integers(1, 8000)
 

@@ -253,6 +253,7 @@ def test_token_files_without_a_token(text: str) -> None:
         ("[limits]\nno_progress_s = 0", 2, ("no_progress_s", "1 or more")),
         ("[limits]\nbus_hwm = 0", 2, ("bus_hwm", "1 or more")),
         ('config = "other.toml"', 2, ("the key config",)),
+        ('log-level = "info"\nlog_level = "debug"', 2, ("log-level", "twice")),
         ("[limit]\ngrace_s = 1", 2, ("did you mean limits?",)),
         ("limits = 3", 2, ("limits",)),
         ("[[camera]]\nname = 'a'\nsuorce = 'demo'", 2, ("suorce", "did you mean source?")),

@@ -181,12 +181,35 @@ def test_the_servers_key_outlives_the_making_of_a_readers() -> None:
     assert Path("keys/server.key_secret").read_text() == before
 
 
-@pytest.mark.parametrize("text", ["", "x", 'secret-key = "short"', f'secret-key = "{"~" * 40}"'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", 'secret-key = "short"', f'secret-key = "{"~" * 40}"', f'secret-key = "{"é" * 40}"'],
+)
 @pytest.mark.parametrize("file", ["keys/server.key_secret", "keys/clients/one.key"])
 def test_files_that_hold_no_key(file: str, text: str) -> None:
     keys("one")
     Path(file).write_text(text.replace("secret", "public") if file.endswith(".key") else text)
-    refuse(StartError, file, publish="tcp://*:1", publish_keys="keys")
+    error = refuse(StartError, file, publish="tcp://*:1", publish_keys="keys")
+    assert "make" not in error.fix, "new keys would shut out who has the old ones"
+
+
+def test_new_keys_take_no_others_place() -> None:
+    keys("reader")
+    before = {path: path.read_bytes() for path in Path("keys").rglob("*.key*")}
+    command = publish.making(("keys", "server"), ("keys/clients", "reader"))
+    subprocess.run(["sh", "-c", command.removeprefix("make them: ")], check=True, timeout=30)
+    assert {path: path.read_bytes() for path in Path("keys").rglob("*.key*")} == before
+
+
+def test_of_two_at_one_moment_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have looked before either listens."""
+    monkeypatch.setattr(publish, "_is_left_over", lambda *_: False)
+    with Outlet("ipc://place"):
+        with pytest.raises(StartError, match="it is taken"):
+            Outlet("ipc://place")
+        assert sorted(each.name for each in Path().glob("place*")) == ["place"]
+        with socket.socket(socket.AF_UNIX) as reader:
+            reader.connect("place")  # the first one's, still
 
 
 def test_a_libzmq_without_curve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.sync.server import serve
 
-from framefan import viewer
+from framefan import clock, viewer
 from framefan.cli import execute
 from framefan.errors import RunError
 
@@ -89,6 +89,17 @@ def test_a_port_of_something_else_is_told(capsys: pytest.CaptureFixture[str]) ->
         thread.join()
     assert "no WebSocket" in said
     assert "check the address" in said
+
+
+def test_who_listens_and_says_nothing_is_not_waited_for_longer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        began = clock.now()
+        said = says(capsys, 1, f"127.0.0.1:{port}", "--duration", "0.3")
+        assert clock.now() - began < 4
+    assert "nobody answered within 0.3 s" in said
 
 
 def test_a_token_that_lacks_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
