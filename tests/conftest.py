@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import guards
 import hypothesis
 import pytest
 from system_packages import GROUPS
@@ -37,8 +39,22 @@ def tmp_path() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def guard(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The guard that this run of a test is without, if any: see guards.py."""
+    off: guards.Off | None = getattr(request, "param", None)
+    with guards.switched_off(off.switch, request.module) if off else contextlib.nullcontext():
+        yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    guards.run_again_without(metafunc)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Unit tests of what calls OpenCV are part of the smaller set."""
+    """Guards are switched off for chosen cases; what calls OpenCV is part of the smaller set."""
+    items[:] = guards.chosen(items)
     for item in items:
         if item.path.parent.parent.name == "unit" and item.path.stem in OPENCV:
             item.add_marker(pytest.mark.smoke)

@@ -343,6 +343,17 @@ def test_the_wall_clock_jumps_an_hour_and_nobody_is_killed(tmp_path: Path) -> No
         assert _pids(run) == before
 
 
+def test_with_deadlines_of_the_wall_clock_the_jump_ends_all(tmp_path: Path) -> None:
+    mark = tmp_path / "jumped"
+    code = JUMPING_CLOCK.format(mark=str(mark)) + "\nimport framefan.clock\n"
+    env = sabotage(tmp_path, "-m", code + "framefan.clock.now = time.time")
+    run = Run(TWO[0], env=OFTEN | env, stop=False)  # for a duration of 600 s at most
+    with run:
+        mark.touch()
+        assert run.process.wait(10 * SCALE) == 0, run.log()
+    assert "s are over" in run.log()
+
+
 def test_deadlines_never_read_the_wall_clock() -> None:
     """framefan.clock is the only place that names it."""
     folder = Path(package.__file__).parent.parent

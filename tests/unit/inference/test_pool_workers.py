@@ -199,3 +199,25 @@ def test_a_predictor_that_keeps_the_image_is_told_to_clients(written: Any) -> No
         assert (notice.reason, notice.worker) == ("kept_image", 1)
         camera = run.settled().cameras["cam"]
         assert (camera.errors, camera.results) == (1, 2)
+
+
+def test_a_worker_that_leaks_is_replaced_and_loses_nothing(written: Any) -> None:
+    code = """
+    class Model:
+        def predict(self, image, frame):
+            if frame.seq == 0:
+                self.leak = b"x" * (200 << 20)
+            return frame.seq
+    """
+    with PlayedRun(written(code), worker_memory_bytes=150 << 20) as run:
+        capture = run.capture()
+        run.wait_ready()
+        capture.ready()
+        first = run.state(lambda state: state.workers[0].results == 1).workers[0]
+        gone = run.until(lambda: [each for each in run.statuses if each.state == "retired"])[0]
+        assert gone.worker == first.id
+        capture.ready()
+        run.outcome(1)
+        assert kinds(run.outcomes["cam"]) == ["value", "value"]
+        (second,) = run.settled().workers
+        assert (second.pid != first.pid, second.restarts) == (True, 0)

@@ -1,0 +1,221 @@
+"""The switches of guards.py: what each takes away, which tests miss it, and what they see then."""
+
+from __future__ import annotations
+
+from guard_clients import CLIENTS
+from guards import HERE, Switch
+
+_INTAKE, _RING = "unit/gateway/test_intake", "unit/framefan/test_ring"
+
+_BUS = (
+    Switch(
+        "record-numbers",
+        "framefan_gateway.intake:_check_outcome",
+        "lambda record: None",
+        "what no pool of ours says is told to clients",
+        "==",
+        (f"{_INTAKE}::test_what_is_not_ours_is_dropped_and_counted[message11]",),
+    ),
+    Switch(
+        "epochs",
+        "framefan_gateway.intake:Intake._in_epoch",
+        "lambda self, epoch, n: True",
+        "results of a pool that is dead are told among those of the next one",
+        "==",
+        (f"{_INTAKE}::test_a_new_epoch_starts_at_0_and_ends_the_old_one_for_good",),
+    ),
+    Switch(
+        "gap-count",
+        "framefan_gateway.history:Found",
+        "lambda recovered, epoch, items, gone: real(True, epoch, items, 0)",
+        "who comes back is told that nothing is missing",
+        "recovered",
+        ("unit/gateway/test_session_since::test_what_was_not_kept_is_counted_as_history",),
+    ),
+    Switch(
+        "settled-once",
+        "framefan_inference.sequencer:Sequencer.outcome",
+        "lambda *a: real(*a) or True",
+        "an outcome whose seq is settled counts as news",
+        "assert not True",
+        (
+            "unit/inference/test_sequencer::"
+            "test_a_settled_seq_is_not_settled_again[settle_by_outcome]",
+        ),
+    ),
+    Switch(
+        "lease-holder",
+        "framefan_inference.schedule:Schedule.returned",
+        "lambda self, worker, lease: real(self, self._grants[lease].worker, lease)",
+        "one worker gives back the slot that another one reads",
+        "is None",
+        (
+            "unit/inference/test_schedule::test_a_return_that_does_not_fit_changes_nothing[another's]",
+        ),
+    ),
+    Switch(
+        "bus-message-size",
+        "framefan.bus:MESSAGE_BYTES",
+        "-1",
+        "who subscribes takes a message of any size in",
+        "it was taken in",
+        ("unit/framefan/test_bus::test_a_message_too_large_is_never_taken_in",),
+    ),
+)
+
+_WORKERS = (
+    Switch(
+        "start-deadline",
+        "framefan_inference.workers:Worker.hangs",
+        "lambda self, now: False",
+        "the one that never gets ready is waited for",
+        "did not come true",
+        (
+            "unit/inference/test_pool_workers::"
+            "test_a_slow_setup_is_not_killed_before_its_deadline_and_then_is",
+        ),
+        process="framefan_inference.main",
+        patience=0.25,
+    ),
+    Switch(
+        "restart-budget",
+        "framefan.restart:RestartPolicy.failed",
+        "property(lambda self: False)",
+        "what crashes at every start is started for ever",
+        "60.0",
+        ("unit/framefan/test_restart::test_waits_double_and_then_it_failed",),
+    ),
+    Switch(
+        "memory-limit",
+        "framefan_inference.changes:Changes._look_at_memory",
+        "lambda self: None",
+        "a worker that leaks takes all the memory there is",
+        "did not come true",
+        (
+            "unit/inference/test_pool_workers::"
+            "test_a_worker_that_leaks_is_replaced_and_loses_nothing",
+        ),
+        process="framefan_inference.main",
+        patience=0.2,
+    ),
+    Switch(
+        "endings",
+        "framefan_inference.workers:_explained",
+        "lambda ending: 'ended'",
+        "how a worker ended is not told",
+        "SIGKILL",
+        ("unit/inference/test_workers::test_its_end_is_told_in_words[it was killed]",),
+    ),
+)
+
+_SUPERVISOR = (
+    Switch(
+        "run-lock",
+        "framefan.rundir:_try",
+        "lambda fd, kind: True",
+        "a second run takes the folder of the first one, and empties it",
+        "DID NOT RAISE",
+        ("unit/framefan/test_rundir::test_the_second_is_refused_and_the_first_unharmed",),
+    ),
+    Switch(
+        "leftovers",
+        "framefan.rundir:RunDir._empty",
+        "lambda self: None",
+        "what a killed run left is in the way of the next one",
+        "==",
+        ("unit/framefan/test_rundir::test_leftovers_are_removed_only_under_the_lock",),
+    ),
+    Switch(
+        "same-signal",
+        "framefan.signals:_SAME_SIGNAL_S",
+        "-1.0",
+        "a signal that came twice, as timeout(1) sends it, is a stop at once",
+        "1 == 0",
+        (
+            "unit/framefan/test_signals::"
+            "test_the_same_request_twice_is_one_and_a_later_one_is_another",
+        ),
+    ),
+    Switch(
+        "restarts",
+        "framefan.watch:Watch.due",
+        "lambda self, now: self.state.value == 'backoff' and not self.restarts",
+        "what has died stays away",
+        "gateway 1 died: .*; starts again",
+        (
+            "unit/framefan/test_supervisor::"
+            "test_a_lost_child_comes_back_and_the_others_stay[1-crash_once]",
+        ),
+        process=str(HERE / "fake_stage.py"),
+        patience=0.08,
+    ),
+    Switch(
+        "ring-size",
+        "framefan.ring:host",
+        "SimpleNamespace(**(vars(real) | {'available_bytes': lambda: 1 << 60}))",
+        "the memory is taken, and the machine may have no other",
+        "DID NOT RAISE",
+        (f"{_RING}::test_a_ring_that_does_not_fit_names_both_numbers",),
+    ),
+    Switch(
+        "ring-header",
+        "framefan.ring:check_header",
+        "lambda *_: None",
+        "memory of any content is read as a ring",
+        "DID NOT RAISE",
+        (
+            f"{_RING}::test_one_changed_byte_is_refused",
+            f"{_RING}::test_attach_refuses_foreign_memory",
+        ),
+    ),
+)
+
+_CAMERAS = (
+    Switch(
+        "bgr",
+        "framefan_capture.source:as_bgr",
+        "lambda image: image",
+        "grey, alpha and 16 bits come to predict as they are",
+        "127",
+        ("unit/capture/test_source::test_pictures_of_any_depth_become_eight_bits",),
+    ),
+    Switch(
+        "masks",
+        "framefan.secret:mask_source",
+        "lambda text: text",
+        "the password is in what is shown",
+        "admin",
+        ("unit/framefan/test_secret::test_a_source_is_shown_without_its_secrets",),
+    ),
+    Switch(
+        "redaction",
+        "framefan.secret:Redaction.clean",
+        "lambda self, text: text",
+        "it is in logs and errors of others, which quote it",
+        r"\*\*\*",
+        (
+            "unit/framefan/test_secret::test_redaction_takes_every_spelling_out"
+            "[login with hunter2 failed]",
+        ),
+    ),
+    Switch(
+        "schemes",
+        "framefan.sources:_SCHEME",
+        "real.__class__ and __import__('re').compile('(no scheme at all):')",
+        "a file of the machine is shown as a camera",
+        "DID NOT RAISE",
+        ("unit/framefan/test_sources::test_refused[file:///etc/passwd]",),
+    ),
+    Switch(
+        "whitelists",
+        "framefan_capture.network:WHITELISTS",
+        "dict.fromkeys(real, 'file,http,https,tcp,udp,rtp,crypto,data,concat,subfile,pipe')",
+        "a camera that answers with a playlist of files shows them",
+        "False",
+        (
+            "unit/capture/test_whitelists::test_a_camera_that_answers_with_a_playlist_of_files_shows_none[False]",
+        ),
+    ),
+)
+
+SWITCHES: tuple[Switch, ...] = (*CLIENTS, *_BUS, *_WORKERS, *_SUPERVISOR, *_CAMERAS)
