@@ -78,7 +78,7 @@ def doctor(
     options: Annotated[Options, _OPTIONS] = _UNSAID,
 ) -> int:
     """Look for what would keep a run with these arguments from working."""
-    from framefan.doctor import examine
+    from framefan.doctor.examine import examine
 
     return examine(sources, options)
 
@@ -170,8 +170,8 @@ def watch(
 ) -> int:
     """Show the live results of a run, as a client gets them, until Ctrl-C."""
     try:
-        from framefan.viewer import Wanted
-        from framefan.viewer import watch as view
+        from framefan.terminal.viewer import Wanted
+        from framefan.terminal.viewer import watch as view
 
         return view(Wanted(url, name, camera, max_fps, token_file, tls_ca, duration, json))
     except KeyboardInterrupt:  # before there was anything to see
@@ -190,8 +190,8 @@ def top(
 ) -> int:
     """Show cameras, workers and where the milliseconds go, until Ctrl-C."""
     try:
-        from framefan.top import top as show
-        from framefan.viewer import Wanted
+        from framefan.terminal.top import top as show
+        from framefan.terminal.viewer import Wanted
 
         return show(Wanted(url, name, (), None, token_file, tls_ca, duration, json))
     except KeyboardInterrupt:  # before there was anything to see

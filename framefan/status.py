@@ -88,7 +88,7 @@ def _print(state: StateRecord) -> None:
 
 def troubles(state: StateRecord) -> list[str]:
     """A line for each camera that is not live: why, and when it is tried next."""
-    from framefan.board import clean
+    from framefan.terminal.board import clean
 
     lines = []
     for name, facts in state.cameras.items():

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from framefan import clock, host, userfile
+from framefan.doctor.predictor_trial import Asked, Failed, Tried
 from framefan.errors import FramefanError, StartError
-from framefan.predictor_trial import Asked, Failed, Tried
 from framefan.records import PredictError
 from framefan_inference import predictor as predictors
 from framefan_inference import results, threads

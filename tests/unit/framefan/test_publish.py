@@ -15,10 +15,11 @@ import pytest
 import zmq
 import zmq.auth
 
-from framefan import doctor_served, processes, publish, reload
+from framefan import processes, publish, reload
 from framefan.configure import configure
+from framefan.doctor import served as doctor_served
+from framefan.doctor.findings import Level
 from framefan.errors import FramefanError, StartError, UsageError
-from framefan.findings import Level
 from framefan.options import Options
 from framefan.publish import Outlet
 

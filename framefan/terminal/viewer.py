@@ -17,15 +17,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from framefan import address, clock, processes, remote, status
-from framefan.board import Board, clean
+from framefan import address, clock, processes, status
 from framefan.client import Feed, connect
 from framefan.errors import EXIT_OK, RunError, StartError, UsageError
+from framefan.terminal import remote
+from framefan.terminal.board import Board, clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from framefan.board import Row
+    from framefan.terminal.board import Row
 
 _PAINT_S = 0.25
 _STATUS_S = 1.0

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from framefan import certificates, listen, publish, rundir
+from framefan.doctor.findings import Finding, Level, failure
 from framefan.errors import FramefanError
-from framefan.findings import Finding, Level, failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

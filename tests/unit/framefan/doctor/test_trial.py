@@ -10,11 +10,12 @@ import psutil
 import pytest
 from fake_camera import FakeCamera, Garbage, Stall, Status
 
-from framefan import clock, trial
+from framefan import clock
+from framefan.doctor import trial
+from framefan.doctor.trial import Picture
 from framefan.errors import FramefanError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan.trial import Picture
 
 HERE = psutil.Process()
 

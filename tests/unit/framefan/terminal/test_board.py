@@ -8,8 +8,8 @@ import pytest
 from msgspec import UNSET, convert
 from scripted_gateway import result
 
-from framefan.board import WINDOW_S, Board, clean, summary
 from framefan.protocol import Failure, Latency, Result, Status
+from framefan.terminal.board import WINDOW_S, Board, clean, summary
 
 CAMERA = {"subject": "camera", "camera": "cam"}
 

@@ -17,17 +17,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from framefan import clock, processes, remote, viewer
-from framefan.board import clean, in_words
+from framefan import clock, processes
 from framefan.errors import EXIT_OK
-from framefan.figures import Flow, Minute, Stages, flow
 from framefan.protocol import Failure, Result
+from framefan.terminal import remote, viewer
+from framefan.terminal.board import clean, in_words
+from framefan.terminal.figures import Flow, Minute, Stages, flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from framefan.client import Feed
-    from framefan.viewer import Wanted
+    from framefan.terminal.viewer import Wanted
 
 EVERY_S = 1.0
 _CAMERAS = ("camera", "state", "in", "out", "dropped")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.sync.server import serve
 
-from framefan import clock, viewer
+from framefan import clock
 from framefan.cli import execute
 from framefan.errors import RunError
+from framefan.terminal import viewer
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response

@@ -7,11 +7,11 @@ import subprocess
 
 import pytest
 
-from framefan import doctor
 from framefan.configure import configure
-from framefan.findings import Level
+from framefan.doctor import examine as doctor
+from framefan.doctor.findings import Level
+from framefan.doctor.predictor_trial import Tried
 from framefan.options import Options
-from framefan.predictor_trial import Tried
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 

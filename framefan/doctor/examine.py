@@ -12,18 +12,19 @@ import sys
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from framefan import predictor_trial, processes, trial
+from framefan import processes
 from framefan.configure import configure, from_environment, from_file
-from framefan.doctor_limits import limits, picture_size
-from framefan.doctor_served import served
+from framefan.doctor import predictor_trial, trial
+from framefan.doctor.findings import Finding, Level, failure
+from framefan.doctor.limits import limits, picture_size
+from framefan.doctor.served import served
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError
-from framefan.findings import Finding, Level, failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
+    from framefan.doctor.predictor_trial import Tried
     from framefan.options import Options
-    from framefan.predictor_trial import Tried
     from framefan.settings import CameraSettings, Settings
 
 _WHEELS = (

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from framefan.figures import WINDOW_S, Minute, flow
 from framefan.protocol import Latency
+from framefan.terminal.figures import WINDOW_S, Minute, flow
 
 
 def camera(**counts: Any) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from framefan import certificates, doctor_served
+from framefan import certificates
 from framefan.configure import configure
+from framefan.doctor import served as doctor_served
+from framefan.doctor.findings import Level
 from framefan.errors import StartError
-from framefan.findings import Level
 from framefan.options import Options
 from framefan.rundir import RunDir
 from framefan.settings import Settings

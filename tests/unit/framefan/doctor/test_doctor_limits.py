@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from framefan import doctor_limits, host
+from framefan import host
 from framefan.configure import configure
-from framefan.findings import Finding, Level
+from framefan.doctor import limits as doctor_limits
+from framefan.doctor.findings import Finding, Level
+from framefan.doctor.predictor_trial import Tried
 from framefan.options import Options
-from framefan.predictor_trial import Tried
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from framefan import predictor_trial
 from framefan.configure import configure
+from framefan.doctor import predictor_trial
+from framefan.doctor.predictor_trial import Tried
 from framefan.errors import FramefanError
 from framefan.options import Options
-from framefan.predictor_trial import Tried
 from framefan.settings import Limits, Settings
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from framefan import host, sources
 from framefan.demo import parse_demo
-from framefan.findings import Finding, Level
-from framefan.predictor_trial import Tried
+from framefan.doctor.findings import Finding, Level
+from framefan.doctor.predictor_trial import Tried
 from framefan.ring_size import SPARE_BYTES, ring_bytes
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from framefan.protocol import Latency, Result
-from framefan.top import Glance, picture
+from framefan.terminal.top import Glance, picture
 
 CAMERA: dict[str, Any] = {
     "state": "live", "reason": "", "next_try_s": None, "captured": 0, "results": 0, "errors": 0,

@@ -1,0 +1,1 @@
+"""`framefan doctor`: what would keep a run from working. examine.py first."""
