@@ -28,7 +28,7 @@ GROWTH_BYTES = 2 << 20
 JUDGED_S = 300.0
 """A shorter play has no memory to judge: what was killed last is still warming up."""
 REST_S = 20.0
-"""Without a fault, before memory is looked at: the two looks are at processes of like ages."""
+"""Without a fault, before memory is looked at."""
 PREDICTOR = Path(__file__).with_name("predictor.py")
 _SETTLE_S = 3.0
 _LIMITS = limits(
@@ -147,14 +147,25 @@ def _play(scene: Scene, crowd: Crowd, report: Report, tell: Any) -> None:
         _inject(scene, crowd, fault, report)
         tell(report)
         if not looks and now() - began > report.seconds / 3:
-            pause(REST_S if report.seconds >= JUDGED_S else 0.0)
+            _rest(scene, crowd, report)
             looks.append(_look(scene))
         pause(scene.dice.uniform(0.2, 1.5))
-    pause(REST_S if report.seconds >= JUDGED_S else _SETTLE_S)
+    _rest(scene, crowd, report)
     looks.append(_look(scene))
     for index, into in enumerate((report.growth, report.descriptors)):
         for kind, value in looks[-1][index].items():
             into[kind] = value - looks[0][index][kind]
+
+
+def _rest(scene: Scene, crowd: Crowd, report: Report) -> None:
+    """Before a look: what is killed now and then is of one age at both, if memory is judged."""
+    if report.seconds < JUDGED_S:
+        pause(_SETTLE_S)
+        return
+    for fault in FAULTS:
+        if fault.name in ("pool killed", "gateway killed"):
+            _inject(scene, crowd, fault, report)
+    pause(REST_S)
 
 
 def _inject(scene: Scene, crowd: Crowd, fault: Fault, report: Report) -> None:
