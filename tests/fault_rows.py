@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from fault_figures import section
 from fault_table import ROWS
 from guards import switches_of
 
@@ -31,7 +32,7 @@ def page() -> str:
             named = [_link(each) + _without(each, row.red) for each in row.tests]
             named += [f"{_link(each)} †" for each in row.red if each not in row.tests]
             lines.append(f"| {row.fault} | {row.promise} | {', '.join(named)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *section()]) + "\n"
 
 
 def _link(test: str) -> str:
