@@ -22,12 +22,14 @@ BIN := .venv/bin
 # Tests wait more than they compute: several at a time, but for those that assert rates.
 TWO := -n 2 --dist loadfile
 THREE := -n 3 --dist worksteal
+# Set up beside the tests that do not mind: it is for the last of them.
+OTHER_OPENCV := $(if $(filter true,$(CI)),.venv-opencv4/.installed)
 # pytest's exit code 5, no test in this part, is no failure where ARGS= chose some.
 CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$$ARGS" ] || exit $$code; }
 COVERED := FRAMEFAN_TEST_SCALE=3 $(BIN)/coverage run -m pytest
 SETUP := pyproject.toml .ci/setup.py
 
-.PHONY: help install run test test-opencv4 check format coverage chaos screenshots bench clean
+.PHONY: help install run test test-together test-opencv4 check format coverage chaos screenshots bench clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -45,11 +47,14 @@ run: install ## set up, then run: SOURCE= WORKERS= PREDICTOR= PORT= ARGS=
 test: .venv/.installed-test ## set up, then run all tests: ARGS="-k ring"
 	@$(BIN)/python tests/system_packages.py
 	$(BIN)/python -m pytest tests/process tests/browser -m alone $(ARGS) || $(CHOSEN)
-	$(BIN)/python -m pytest tests/process tests/browser -m "not alone" $(TWO) $(ARGS) || $(CHOSEN)
+	@$(MAKE) -j 2 test-together $(OTHER_OPENCV)
 	$(BIN)/python -m pytest tests/unit $(THREE) $(ARGS) || $(CHOSEN)
 ifeq ($(CI),true)
 	@$(MAKE) test-opencv4
 endif
+
+test-together:
+	$(BIN)/python -m pytest tests/process tests/browser -m "not alone" $(TWO) $(ARGS) || $(CHOSEN)
 
 test-opencv4: .venv-opencv4/.installed ## a smaller set of the tests on the other OpenCV line
 	@.venv-opencv4/bin/python -c 'import cv2; print("OpenCV", cv2.__version__)'

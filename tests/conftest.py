@@ -40,7 +40,7 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def guard(request: pytest.FixtureRequest) -> Iterator[None]:
+def guard_off(request: pytest.FixtureRequest) -> Iterator[None]:
     """The guard that this run of a test is without, if any: see guards.py."""
     off: guards.Off | None = getattr(request, "param", None)
     with guards.switched_off(off.switch, request.module) if off else contextlib.nullcontext():

@@ -100,7 +100,7 @@ def run_again_without(metafunc: pytest.Metafunc) -> None:
     if found:
         plain = pytest.param(None, id=pytest.HIDDEN_PARAM)
         without = [pytest.param(o, id=f"without-{o.switch.name}", marks=_marks(o)) for o in found]
-        metafunc.parametrize("guard", [plain, *without], indirect=True)
+        metafunc.parametrize("guard_off", [plain, *without], indirect=True)
 
 
 def _marks(off: Off) -> list[pytest.MarkDecorator]:
@@ -119,7 +119,7 @@ def chosen(items: list[pytest.Item]) -> list[pytest.Item]:
     kept, left_out = [], {}
     for item in items:
         spec = getattr(item, "callspec", None)
-        off: Off | None = spec.params.get("guard") if spec else None
+        off: Off | None = spec.params.get("guard_off") if spec else None
         if spec is None or off is None or not off.case:
             kept.append(item)
             continue
