@@ -57,7 +57,7 @@ def test_in_children_it_is_off_in_those_that_are_named() -> None:
 
 def item(case: str, guard: Off | None) -> Any:
     name = f"{case}-without-x" if guard else case
-    spec = SimpleNamespace(id=name, params={"guard": guard})
+    spec = SimpleNamespace(id=name, params={"guard_off": guard})
     return SimpleNamespace(path=Path("test_it.py"), callspec=spec)
 
 
