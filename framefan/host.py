@@ -115,6 +115,10 @@ def _kill_when_orphaned(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+SPARE_DESCRIPTORS = 128
+"""What a gateway keeps for itself; the rest is for clients."""
+
+
 def raise_descriptor_limit() -> int:
     """Lift the soft limit of open descriptors to the hard one; returns what holds now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from framefan.settings import CameraSettings, Settings
 
 Size = tuple[int, int]
-GATEWAY_DESCRIPTORS = 128
-"""What a gateway keeps for itself; the rest is for clients."""
 _ASSUMED_SIZE = (1920, 1080)
 _ASSUMED = Tried(0.0, 60 << 20, 5, 600 << 20, uses_device=False)
 """Of a predictor that could not be tried."""
@@ -126,7 +124,7 @@ def cores(settings: Settings) -> Iterator[Finding]:
 
 def descriptors(settings: Settings) -> Finding:
     there, most = host.descriptor_limit(), settings.limits.max_clients
-    need = most + GATEWAY_DESCRIPTORS
+    need = most + host.SPARE_DESCRIPTORS
     own = 32 + 4 * (len(settings.cameras) + settings.workers)
     soft = host.soft_limit("NOFILE")
     if soft is not None and soft < own:
@@ -134,7 +132,7 @@ def descriptors(settings: Settings) -> Finding:
         return Finding(Level.PROBLEM, "descriptors", text, f"ulimit -n {own}")
     if there >= need:
         return Finding(Level.OK, "descriptors", f"{there}, enough for {need}")
-    clients = max(0, there - GATEWAY_DESCRIPTORS)
+    clients = max(0, there - host.SPARE_DESCRIPTORS)
     return Finding(
         Level.WARN if clients else Level.PROBLEM,
         "descriptors",

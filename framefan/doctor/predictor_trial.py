@@ -1,20 +1,17 @@
 """The predictor tried as a worker would use it, in a process of its own: for `framefan doctor`.
 
-The process (framefan_inference/tryout.py) may crash, print or hang; it is killed when its time is
-over.
+The process (apart.py) is framefan_inference/tryout.py.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from framefan.doctor.apart import ask
 from framefan.errors import FramefanError, RunError
-from framefan.processes import describe_exit, environment
+from framefan.processes import describe_exit
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
@@ -63,28 +60,20 @@ def attempt(settings: Settings, width: int, height: int) -> Tried | FramefanErro
         height,
     )
     limit_s = limits.worker_start_s + _CALLS * limits.predict_s + _GRACE_S
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", _MODULE, str(os.getpid())],
-            input=msgspec.json.encode(asked),
-            capture_output=True,
-            timeout=limit_s,
-            env=environment(),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    answer = ask(["-m", _MODULE], asked, limit_s)
+    if not answer.said and answer.code is None:
         return RunError(
             f'the predictor "{settings.predictor}" gave no result within {limit_s:g} s',
             f"a worker has {limits.worker_start_s:g} s to start and {limits.predict_s:g} s a frame",
             "set worker_start_s or predict_s under [limits] in a file for --config",
         )
-    if not done.stdout:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
+    if not answer.said and answer.code is not None:
+        words = answer.stderr.strip().splitlines()
         said = f": {words[-1]}" if words else " without a word"
         return RunError(
             f'the predictor "{settings.predictor}" ended its process',
-            describe_exit(done.returncode) + said,
+            describe_exit(answer.code) + said,
             "import and call it by itself to see the whole error",
         )
-    told = msgspec.json.decode(done.stdout, type=Tried | Failed)
+    told = msgspec.json.decode(answer.said, type=Tried | Failed)
     return told if isinstance(told, Tried) else FramefanError(told.what, told.why, told.fix)

@@ -1,22 +1,18 @@
 """One picture from each camera, taken as a run takes it: what `framefan doctor` says of them.
 
-Each is tried in a process of its own, which may crash, print or hang: it gets its settings on stdin
-(others can read an argv), answers by one line of JSON, and is killed when its time is over.
+Each is tried in a process of its own (apart.py), which answers by one line of JSON.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from framefan.doctor.apart import ask
 from framefan.errors import FramefanError, RunError
-from framefan.processes import environment
 from framefan.secret import Redaction
 
 if TYPE_CHECKING:
@@ -79,32 +75,17 @@ def take(cameras: Sequence[CameraSettings]) -> Iterator[Picture | FramefanError]
 
 def _take(camera: CameraSettings) -> Picture | FramefanError:
     limit_s = camera.open_timeout_s + camera.read_timeout_s + GRACE_S
-    said, stderr = _run(camera, limit_s)
-    if said is None:
+    answer = ask(["-c", _CODE], camera, limit_s)
+    clean = Redaction(camera.source).clean
+    if not answer.said:
+        last = clean(answer.stderr).strip().splitlines()[-1:]
+        ended = "".join(last) or f"without a word (exit code {answer.code})"
         return RunError(
             f"no picture within {limit_s:g} s",
-            "it does not answer" if stderr is None else f"its process ended: {stderr}",
+            "it does not answer" if answer.code is None else f"its process ended: {ended}",
             "try it again; `framefan once` with it shows what a run makes of it",
         )
-    facts = json.loads(said)
+    facts = json.loads(answer.said)
     if "error" not in facts:
         return msgspec.convert(facts, Picture)
-    return FramefanError(*map(Redaction(camera.source).clean, facts["error"]))
-
-
-def _run(camera: CameraSettings, limit_s: float) -> tuple[bytes | None, str | None]:
-    """Its answer, or None; and the last it said beside that, None when it had to be killed."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _CODE, str(os.getpid())],
-            input=msgspec.json.encode(camera),
-            capture_output=True,
-            timeout=limit_s,
-            env=environment(),
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:  # it may have answered, and hang in closing
-        return late.stdout or None, None
-    words = Redaction(camera.source).clean(done.stderr.decode(errors="replace")).strip()
-    last = words.splitlines()[-1] if words else f"without a word (exit code {done.returncode})"
-    return done.stdout or None, last
+    return FramefanError(*map(clean, facts["error"]))

@@ -40,7 +40,6 @@ _LAST_S = 1.0
 _SILENCE_S = 0.3
 """Nothing comes any more from a pool that has been gone for so long."""
 _LOOK_S = 0.01
-_SPARE_DESCRIPTORS = 128
 # Plain ints: enums are combined in Python code.
 _NOBLOCK, _POLLIN = int(zmq.NOBLOCK), int(zmq.POLLIN)
 _EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
@@ -180,7 +179,7 @@ class Gateway:
         )
         self._intake = Intake(self._hub, limits.state_lost_s)
         self._server = Server(settings, self._id, self._hub, self._intake)
-        self._server.most_clients = min(limits.max_clients, descriptors - _SPARE_DESCRIPTORS)
+        self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
         self._stop = asyncio.Event()
         self._drains = False
         """The whole run ends, not only this gateway."""

@@ -28,7 +28,7 @@ def main() -> int:
     report = Report(seed, given.seconds)
     try:
         play(report, tell)
-    except BaseException:
+    except BaseException:  # whatever ended it, its seed is told
         print(f"failed with seed {seed}", file=sys.stderr)
         raise
     finally:
