@@ -77,11 +77,11 @@ def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_answer_counts_though_something_it_started_lives_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(predictor_trial, "_GRACE_S", 2.5)
+    monkeypatch.setattr(predictor_trial, "_GRACE_S", 5.0)
     lives_on = (
         "import subprocess\n"
         "class predict:\n"
-        "    def setup(self): subprocess.Popen(['sleep', '4'])\n"  # with our stdout and stderr
+        "    def setup(self): subprocess.Popen(['sleep', '7'])\n"  # with our stdout and stderr
         "    def predict(self, image): return 1\n"
     )
     assert isinstance(attempt(lives_on, worker_start_s=0.0, predict_s=0.0), Tried)
