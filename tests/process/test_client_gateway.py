@@ -63,7 +63,7 @@ def assert_accounted(messages: list[Any]) -> None:
 def cut(feed: Feed) -> None:
     """As a cable is cut: neither side says a word."""
     assert feed._line is not None
-    feed._line.transport.abort()
+    feed._line._connection.transport.abort()
 
 
 @pytest.mark.parametrize("delivery", ["latest", "every"])
