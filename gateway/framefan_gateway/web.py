@@ -46,7 +46,7 @@ SOCKET_PATH = "/ws"
 SCHEMA_PATH = "/schema/result.v1.json"
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
-_SCRIPTS = ("main", "feed", "health", "tile", "draw", "strip", "width", "snippets", "words")
+_SCRIPTS = ("main", "feed", "ack", "health", "tile", "draw", "strip", "width", "snippets", "words")
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
