@@ -78,7 +78,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_bytes: int = 4 << 20
     """Of each camera, so much is kept for clients that come late or come back."""
     stall_s: float = 5.0
-    """A client that takes no byte for this long is disconnected."""
+    """A client that has bytes waiting and takes none for this long is disconnected."""
+    silence_s: float = 60.0
+    """A client of which nothing at all came for this long, no pong either, is disconnected."""
     unsent_bytes: int = 16 * 1024
     """Bytes of one client that the kernel may hold unsent; older than this is not 'latest'."""
     client_buffer_bytes: int = 1 << 20

@@ -70,7 +70,8 @@ LIMITS: dict[str, str] = {
     "every_bytes": "bytes that an `every` client may be behind",
     "history_s": "how long results are kept for clients that come late or come back",
     "history_bytes": "how much of each camera is kept for them",
-    "stall_s": "a client that takes no byte for so long is disconnected",
+    "stall_s": "a client that has bytes waiting and takes none for so long is disconnected",
+    "silence_s": "a client of which nothing came for so long, no pong either, is closed with 4409",
     "unsent_bytes": "bytes of one client that the kernel may hold unsent",
     "client_buffer_bytes": "answers that may wait for a client that does not read them",
     "gateway_buffer_bytes": "what may wait for all clients; beyond it those furthest "

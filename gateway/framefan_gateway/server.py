@@ -47,7 +47,9 @@ _BACKLOG = 1024
 _INBOUND_QUEUE = 4
 _PULSE_S = 0.1
 _PULSES = 100
-"""How many clients' paces are looked after at once: with more clients, each has to wait longer."""
+"""How many clients are looked after at once: with more clients, each has to wait longer."""
+_WORK_S = 0.002
+"""For how long slices of the past are made before everybody else has a turn."""
 _FAREWELL_S = 2.0
 """How long clients may take to answer a close before they are aborted."""
 _ABORTED_S = 0.5
@@ -84,7 +86,9 @@ class Server:
         self._server: WebSocketServer | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
-        self._young: set[ClientConnection] = set()
+        self._work: asyncio.Handle | None = None
+        self._expecting: set[ClientConnection] = set()
+        """Whose next command waits until its past has been replayed."""
         self._turn: list[ClientConnection] = []
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
@@ -102,6 +106,7 @@ class Server:
             process_request=self._answer,
             compression=None,
             open_timeout=self.limits.handshake_s,
+            ping_interval=None,  # we ask by ourselves: see connection.py
             close_timeout=self.limits.stall_s,
             max_size=self.limits.inbound_bytes,
             max_queue=_INBOUND_QUEUE,
@@ -116,7 +121,7 @@ class Server:
         """Say 1001 to everybody, and abort who has not left after a short while."""
         for connection in tuple(self._connections):
             connection.leave()
-        for timer in (self._flush, self._pulse_timer):
+        for timer in (self._flush, self._pulse_timer, self._work):
             if timer is not None:
                 timer.cancel()
         if self._server is None:
@@ -155,22 +160,35 @@ class Server:
         self.hub.flush(start)
         end = clock.now()
         self._rest_until = end + min((end - start) * _REST_FACTOR, _REST_MOST_S)
-        for connection in tuple(self._young):
-            connection.probe(end)
-            if not connection.young:
-                self._young.discard(connection)
+
+    def work_soon(self) -> None:
+        """The hub is to make slices of what clients are due of the past."""
+        if self._work is None and self.hub.has_work:
+            self._work = asyncio.get_running_loop().call_soon(self._do_work)
+
+    def _do_work(self) -> None:
+        """For a moment only: then everybody else has a turn."""
+        now = clock.now()
+        until = now + _WORK_S
+        while self.hub.has_work and now < until:
+            self.hub.work(now)
+            now = clock.now()
+        self._work = None
+        self.work_soon()
+        self._expecting = {each for each in self._expecting if not each.check_past()}
+
+    def expects(self, connection: ClientConnection) -> None:
+        self._expecting.add(connection)
 
     def _pulse(self) -> None:
-        """Look after the pace of the next few clients, and what waits for all of them."""
+        """Look after the next few clients, and what waits for all of them."""
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
         self.tally.lag.beat(now, _PULSE_S)
         self._shed()
-        for connection in tuple(self._full):  # those that lag have a deadline
-            connection.pulse(now)
         self._turn = self._turn or list(self._connections)
         for connection in self._turn[-_PULSES:]:
-            connection.pulse(now)
+            connection.look(now)
         del self._turn[-_PULSES:]
 
     def _shed(self) -> None:
@@ -197,7 +215,6 @@ class Server:
     def lost(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
         self._strangers.discard(connection)
-        self._young.discard(connection)
         self._addresses[connection.address] -= 1
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
@@ -219,9 +236,6 @@ class Server:
 
     def _facts(self) -> Iterator[ClientFacts]:
         return listing.facts(tuple(self._connections), clock.now())
-
-    def probe(self, connection: ClientConnection) -> None:
-        self._young.add(connection)
 
     def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(closing)
