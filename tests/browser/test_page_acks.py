@@ -81,7 +81,7 @@ def opened(feeder: Feeder, chromium: Browser) -> Iterator[Callable[..., tuple[Pa
 
 def until(page: Page, condition: Callable[[], Any]) -> None:
     """The page's words are heard while it is waited for."""
-    for _ in range(int(1000 * SCALE)):
+    for _ in range(int(500 * SCALE)):
         if condition():
             return
         page.wait_for_timeout(10)
