@@ -256,8 +256,11 @@ class ClientConnection(ServerConnection):
             self._client.group.write_by(self._client, offer)
 
     @property
-    def is_waiting(self) -> bool:
-        return self._client is not None and self._client.outbox.account().pending > 0
+    def held(self) -> int:
+        if self._client is None:
+            return 0
+        account = self._client.outbox.account()
+        return account.conflated + account.pending
 
     @property
     def sent_messages(self) -> int:
