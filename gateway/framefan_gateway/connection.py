@@ -51,6 +51,9 @@ class Owner(Protocol):
     def opened(self, connection: ClientConnection) -> None:
         """A TCP connection was accepted; its handshake begins."""
 
+    def asked(self, connection: ClientConnection) -> None:
+        """Its request is whole: it is to be answered."""
+
     def lost(self, connection: ClientConnection) -> None:
         """The TCP connection is gone."""
 
@@ -285,7 +288,9 @@ class ClientConnection(ServerConnection):
             if number is not None and self._pace.awaits(number):  # any other is the client's idea
                 self._ponged(number, clock.now())
                 return
-        if self.request is not None and not self._credit.spend(clock.now()):
+        if self.request is None:
+            self._owner.asked(self)
+        elif not self._credit.spend(clock.now()):
             if self.protocol.state is OPEN:
                 self.end(TOO_MANY, "too many messages")
             return
