@@ -34,8 +34,8 @@ class Port(Protocol):
     def write(self, data: bytes) -> None:
         """Take all of it, and keep what does not fit at once."""
 
-    def try_write(self, data: bytes) -> int:
-        """Take what fits at once. Raises OSError when nothing does."""
+    try_write: Callable[[bytes], int]
+    """Takes what fits at once. Raises OSError when nothing does."""
 
     def next_number(self) -> int:
         """The number of the next ping of this connection."""

@@ -180,6 +180,8 @@ class Gateway:
         self._intake = Intake(self._hub, limits.state_lost_s)
         self._server = Server(settings, self._id, self._hub, self._intake)
         self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
+        # half of the spare ones are for those who come when all clients' are in use, to be told so
+        self._server.most_connections = descriptors - host.SPARE_DESCRIPTORS // 2
         self._stop = asyncio.Event()
         self._drains = False
         """The whole run ends, not only this gateway."""
