@@ -41,6 +41,7 @@ _LIMITS = tuple(Limits.__struct_fields__)
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
 _LEAST = {
     "bus_hwm": 1,  # ZeroMQ takes 0 for no bound at all
+    "picture_bytes": 1 << 20,  # a quarter of it has to hold one picture
     "no_progress_s": 1,
     "predict_s": 0.01,
     "worker_start_s": 0.01,

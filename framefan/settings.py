@@ -71,6 +71,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     restart_cap_s: float = 30.0
     result_bytes: int = 256 * 1024
     bus_hwm: int = 256
+    picture_bytes: int = 16 << 20
+    """What may wait in the pool, in pictures, for each reader of the bus that stands still."""
     grace_s: float = 10.0
     every_messages: int = 1000
     every_bytes: int = 1 << 20
@@ -152,6 +154,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def results_endpoint(self) -> str:
         return f"ipc://{self.run_dir}/results"
+
+    @property
+    def picture_endpoints(self) -> tuple[str, ...]:
+        """For small, middling and large pictures: a reader connects to all of them."""
+        return tuple(f"ipc://{self.run_dir}/picture{number}" for number in (1, 2, 3))
 
     @property
     def outcomes_endpoint(self) -> str:

@@ -81,7 +81,8 @@ LIMITS: dict[str, str] = {
     "handshake_s": "the time for a handshake, and again for a token in the first message",
     "max_clients": "clients at once; fewer where the system allows fewer open files",
     "clients_per_address": "clients at once from one address; 0: as many as there may be",
-    "max_handshakes": "handshakes at once",
+    "max_handshakes": "connections that may be silent for longer than a second before they ask, "
+    "or before they show their token; above it the oldest goes",
     "state_every_s": "how often the pool tells its state",
     "state_lost_s": "no state for so long is told as `silent`",
 }

@@ -19,6 +19,7 @@ _SERVER, _WEB, _TOKEN = (
 )
 _SESSION, _SESSION_TOKEN = "unit/gateway/test_session", "unit/gateway/test_session_token"
 _CROWDS = "unit/gateway/test_crowds"
+_DOOR = "unit/gateway/test_acceptor"
 
 CLIENTS: tuple[Row, ...] = (
     Row(
@@ -52,10 +53,16 @@ CLIENTS: tuple[Row, ...] = (
         ),
     ),
     Row(
-        "connections that say nothing, handshakes above the cap",
-        "closed at the deadline, 503 above it, good clients get in",
+        "hundreds that connect at the same moment",
+        "all are let in, nobody is refused",
+        (f"{_DOOR}::test_hundreds_at_the_same_moment_are_all_in_and_nobody_is_refused",),
+    ),
+    Row(
+        "connections that say nothing, clients above the cap",
+        "closed at the deadline, or as the oldest of too many; 503 above the cap; the good get in",
         (
             f"{_SERVER}::test_idle_connections_are_closed_at_the_deadline_and_good_ones_get_in",
+            f"{_DOOR}::test_idle_connections_keep_nobody_out",
             f"{_SERVER}::test_clients_above_the_cap_get_503_and_the_others_stay",
             "unit/gateway/test_limits::test_an_address_has_so_many_clients_and_no_more",
         ),

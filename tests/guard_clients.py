@@ -84,6 +84,14 @@ CLIENTS: tuple[Switch, ...] = (
         (f"{_SERVER}::test_idle_connections_are_closed_at_the_deadline_and_good_ones_get_in",),
     ),
     Switch(
+        "silent-connections",
+        "framefan_gateway.acceptor:Acceptor._drop_surplus",
+        "lambda self, now: None",
+        "connections that never ask stay as long as they like",
+        "waited too long",
+        ("unit/gateway/test_acceptor::test_idle_connections_keep_nobody_out",),
+    ),
+    Switch(
         "client-caps",
         "framefan_gateway.server:Server._answer",
         "lambda self, connection, request: self._web.answer(request)",

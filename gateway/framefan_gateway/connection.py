@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
@@ -61,6 +60,9 @@ class Owner(Protocol):
     def opened(self, connection: ClientConnection) -> None:
         """A TCP connection was accepted; its handshake begins."""
 
+    def asked(self, connection: ClientConnection) -> None:
+        """Its request is whole: it is to be answered."""
+
     def lost(self, connection: ClientConnection) -> None:
         """The TCP connection is gone."""
 
@@ -96,8 +98,8 @@ class ClientConnection(ServerConnection):
         self._credit = Credit(owner.limits.inbound_per_s, clock.now())
         self._ending = False
         self._full_at = 0.0
-        self._fd = -1
-        """To write to past the transport, where that can be."""
+        self.try_write: Callable[[bytes], int] = len
+        """Until it joins, nothing is written by a line."""
         self._flow: Flow = Open(self)
         self.address = ""
         """Where the client is; its port is left out."""
@@ -114,7 +116,7 @@ class ClientConnection(ServerConnection):
         hub, now = self._owner.hub, clock.now()
         self.joined_at = now
         self.ack = ack
-        self._fd = self._descriptor()
+        self.try_write = kernel.writer(self.transport)
         self._flow = flow_for(self, contract.delivery, ack, now)
         self._client = client = hub.join(contract, self._flow.line, self._evict, now, opening)
         hub.start(client, now)
@@ -197,29 +199,8 @@ class ClientConnection(ServerConnection):
 
     # ---- what its flow needs ----------------------------------------------------------------
 
-    def _descriptor(self) -> int:
-        """To write to past the transport while its buffer is empty: a fifth of the cost.
-
-        The descriptor outlives the client: asyncio calls connection_lost, where we leave the hub,
-        before it closes the socket.
-        """
-        if self.transport.get_extra_info("ssl_object") is not None:
-            return -1
-        return int(self.transport.get_extra_info("socket").fileno())
-
     def write(self, data: bytes) -> None:
         self.transport.write(data)
-
-    @property
-    def try_write(self) -> Callable[[bytes], int]:
-        """Made once for a line: with nothing between the group and the system call."""
-        if self._fd >= 0:
-            return functools.partial(os.write, self._fd)
-        return self._write_all
-
-    def _write_all(self, data: bytes) -> int:
-        self.transport.write(data)
-        return len(data)
 
     def next_number(self) -> int:
         self._pings += 1
@@ -256,8 +237,11 @@ class ClientConnection(ServerConnection):
             self._client.group.write_by(self._client, offer)
 
     @property
-    def is_waiting(self) -> bool:
-        return self._client is not None and self._client.outbox.account().pending > 0
+    def held(self) -> int:
+        if self._client is None:
+            return 0
+        account = self._client.outbox.account()
+        return account.conflated + account.pending
 
     @property
     def sent_messages(self) -> int:
@@ -347,7 +331,9 @@ class ClientConnection(ServerConnection):
             return
         if isinstance(event, Frame) and self._client is not None and self._takes(event):
             return
-        if self.request is not None and not self._credit.spend(clock.now()):
+        if self.request is None:
+            self._owner.asked(self)
+        elif not self._credit.spend(clock.now()):
             if self.protocol.state is OPEN:
                 self.end(TOO_MANY, "too many messages")
             return

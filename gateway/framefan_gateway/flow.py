@@ -34,8 +34,8 @@ class Port(Protocol):
     def write(self, data: bytes) -> None:
         """Take all of it, and keep what does not fit at once."""
 
-    def try_write(self, data: bytes) -> int:
-        """Take what fits at once. Raises OSError when nothing does."""
+    try_write: Callable[[bytes], int]
+    """Takes what fits at once. Raises OSError when nothing does."""
 
     def next_number(self) -> int:
         """The number of the next ping of this connection."""
@@ -53,8 +53,8 @@ class Port(Protocol):
         """Offer the next batch to the client in another way, if it is in step."""
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether anything is due that the line was not free for."""
+    def held(self) -> int:
+        """How many results the line was not free for: replaced by newer ones, or still waiting."""
 
     @property
     def sent_messages(self) -> int:
@@ -105,7 +105,7 @@ class Paced:
         """Each write ends with a ping."""
         number, now = self._port.next_number(), clock.now()
         self._port.write(data + frames.ping(number))
-        self.window.wrote(number, now)
+        self.window.wrote(number, now, self._port.held)
         if not self.window.room(now):
             self._port.fill()
         return len(data)
@@ -116,7 +116,7 @@ class Paced:
         number = self._port.next_number()
         ping = frames.ping(number)
         taken = self._port.try_write(data + ping)
-        self.window.wrote(number, clock.now())
+        self.window.wrote(number, clock.now(), self._port.held)
         if taken >= len(data):
             if taken < len(data) + len(ping):
                 self._port.write(ping[taken - len(data) :])
@@ -132,7 +132,7 @@ class Paced:
             self._confirms = _NEVER
         else:
             window = self.window
-            timely = window.echoed(number, clock.now(), held_back=self._port.is_waiting)
+            timely = window.echoed(number, clock.now(), self._port.held)
             self._choose_line()
             if not timely and window.size == 1 and not window.outstanding:
                 self._confirm()
@@ -189,9 +189,9 @@ class Counted:
         self._port.write(data)
         sent, self._sent = self._sent, self._port.sent_messages
         if self._window is not None:
-            now = clock.now()
+            now, held = clock.now(), self._port.held
             for number in range(sent + 1, self._sent + 1):
-                self._window.wrote(number, now)
+                self._window.wrote(number, now, held)
         self._room()
         return len(data)
 
@@ -206,7 +206,7 @@ class Counted:
             return False
         self._acked = count
         if self._window is not None and self._window.awaits(count):
-            self._window.echoed(count, clock.now(), held_back=self._port.is_waiting)
+            self._window.echoed(count, clock.now(), self._port.held)
         self._port.free()
         return True
 

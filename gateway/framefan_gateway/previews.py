@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from framefan_gateway.hub import Hub
 
 MOST_SNAPSHOTS = 32
-"""So many are waited for at once: each is a request that holds a place among the handshakes."""
+"""So many are waited for at once: each is a request that holds a connection."""
 
 
 class Busy(Exception):

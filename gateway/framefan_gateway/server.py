@@ -12,7 +12,7 @@ import asyncio
 import functools
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from websockets.asyncio.server import Server as WebSocketServer
@@ -20,7 +20,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from framefan import clock, logs
-from framefan_gateway import listing, replies, web
+from framefan_gateway import admission, listing, replies, web
+from framefan_gateway.acceptor import Acceptor, factory_of
+from framefan_gateway.admission import Admission
 from framefan_gateway.connection import ClientConnection
 from framefan_gateway.previews import Previews
 from framefan_gateway.session import Session
@@ -42,8 +44,6 @@ GOING_AWAY = 1001
 _REST_FACTOR = 16
 _REST_LEAST_S = 0.0005
 _REST_MOST_S = 0.004
-_ACCEPTS_PER_TICK = 64
-_BACKLOG = 1024
 _INBOUND_QUEUE = 4
 _PULSE_S = 0.1
 _PULSES = 100
@@ -79,8 +79,8 @@ class Server:
         self._connections: set[ClientConnection] = set()
         self._full: set[ClientConnection] = set()
         """Whose line was full when it was last looked at, or since."""
-        self._strangers: set[ClientConnection] = set()
-        """Past the handshake, and still to say who they are."""
+        self.admission: Admission[ClientConnection] = Admission(self.limits.max_handshakes)
+        self._acceptor: Acceptor | None = None
         self._addresses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: WebSocketServer | None = None
@@ -92,16 +92,13 @@ class Server:
         self._turn: list[ClientConnection] = []
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
+        self.most_connections = self.most_clients + admission.MOST
+        """As many as there are descriptors for, clients and those on their way in."""
 
     async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Serve on a socket that is bound and listens already; it is closed in the end."""
-        self._server = await serve(
+        self._server = serve(  # not awaited: that would listen and accept
             self._serve,
-            sock=listener,
-            ssl=tls,
-            # asyncio refuses a deadline of the TLS handshake where there is no TLS
-            ssl_handshake_timeout=None if tls is None else self.limits.handshake_s,
-            backlog=_ACCEPTS_PER_TICK,
             create_connection=functools.partial(ClientConnection, self),  # type: ignore[arg-type]
             process_request=self._answer,
             compression=None,
@@ -114,8 +111,16 @@ class Server:
             server_header=None,
             logger=_silent,
         )
+        self._acceptor = Acceptor(
+            listener,
+            factory_of(self._server),
+            self,
+            tls,
+            ssl_handshake_timeout=self.limits.handshake_s,
+            ssl_shutdown_timeout=self.limits.stall_s,
+        )
+        self._server.server = cast("asyncio.Server", self._acceptor)
         self._pulse()
-        listener.listen(_BACKLOG)  # asyncio accepts as many in one go as it was told to queue
 
     async def close(self) -> None:
         """Say 1001 to everybody, and abort who has not left after a short while."""
@@ -209,12 +214,13 @@ class Server:
     def opened(self, connection: ClientConnection) -> None:
         self._connections.add(connection)
         self._addresses[connection.address] += 1
-        if self._handshakes() > 2 * self.limits.max_handshakes:
-            connection.abort("handshakes")  # not even a 503 for a flood
+
+    def asked(self, connection: ClientConnection) -> None:
+        self.admission.asked(connection)
 
     def lost(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
-        self._strangers.discard(connection)
+        self._admitted(connection)
         self._addresses[connection.address] -= 1
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
@@ -225,7 +231,16 @@ class Server:
         self._full.add(connection)
 
     def authorized(self, connection: ClientConnection) -> None:
-        self._strangers.discard(connection)
+        self._admitted(connection)
+
+    def _admitted(self, connection: ClientConnection) -> None:
+        """It is not on its way in any more."""
+        if self._acceptor is not None:
+            self._acceptor.gone(connection)
+
+    def room(self) -> int:
+        coming = 0 if self._acceptor is None else len(self._acceptor)
+        return self.most_connections - len(self._connections) - coming
 
     def cameras(self) -> set[str]:
         """The names of all cameras there are: those of the table, once there is one."""
@@ -242,21 +257,19 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _handshakes(self) -> int:
-        done = len(self._server.all_connections if self._server else ())
-        return len(self._connections) - done + len(self._strangers)
-
     def _answer(
         self, connection: ServerConnection, request: Request
     ) -> Response | Awaitable[Response] | None:
         assert isinstance(connection, ClientConnection)
-        answer = self._web.answer(request)
+        answer = self._web.answer(request) or self._full_up(connection, request)
         if answer is not None:
-            return answer
+            self.admission.answered(connection)
+        return answer
+
+    def _full_up(self, connection: ClientConnection, request: Request) -> Response | None:
+        """The refusal of a client above the caps."""
         if self.hub.clients >= self.most_clients:
             return _busy(request, "this gateway serves as many clients as it may")
-        if self._handshakes() > self.limits.max_handshakes:
-            return _busy(request, "too many handshakes at once")
         most = self.limits.clients_per_address
         if most and self._addresses[connection.address] > most:
             return _busy(request, "this address has as many connections as it may")
@@ -265,7 +278,7 @@ class Server:
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ClientConnection)
         connection.served = True
-        self._strangers.add(connection)
+        self.admission.came(connection, clock.now())  # until it has shown who it is
         try:
             await Session(self, connection).run()
         except ConnectionClosed:
@@ -273,8 +286,6 @@ class Server:
         except Exception as error:  # the border to websockets, which would swallow it unsaid
             logs.error("serving a client failed", error=repr(error))
             raise
-        finally:
-            self._strangers.discard(connection)
 
 
 def _code(connection: ClientConnection) -> str:

@@ -7,7 +7,8 @@ what they echo is a number that each write carries.
 
 1. `size` writes may be on their way. A newcomer begins with one.
 2. `base` is the least delay of an echo in the last 10 to 20 seconds: what the way itself takes.
-3. An echo within `base` + 100 ms is timely. If the window held something back, it grows by one.
+3. An echo within `base` + 100 ms is timely. If anything was held back since that write, the window
+   grows by one: so by each write of a round trip, to twice its size.
 4. A later echo shrinks the window in proportion, once for all that was on its way by then, and at
    least to one.
 5. While an echo is overdue nothing else is written, whatever the window.
@@ -55,8 +56,8 @@ class Window:
     )
 
     def __init__(self, now: float) -> None:
-        self._out: deque[tuple[int, float]] = deque()
-        """Numbers that are on their way, and since when."""
+        self._out: deque[tuple[int, float, int]] = deque()
+        """Numbers that are on their way, since when, and how much had been held back by then."""
         self._size = 1.0
         self._base = self._base_before = math.inf
         self._base_at = now
@@ -100,9 +101,11 @@ class Window:
             return 0
         return MOST if self.steady else max(int(self._size) - len(self._out), 0)
 
-    def wrote(self, number: int, now: float) -> None:
-        """A write left that carries this number; numbers rise."""
-        self._out.append((number, now))
+    def wrote(self, number: int, now: float, held: int) -> None:
+        """A write left that carries this number; numbers rise. `held`: how many results have been
+        held back so far, those that were replaced meanwhile and those that still wait.
+        """
+        self._out.append((number, now, held))
         self._first_at = min(self._first_at, now)
         self._calm_writes += 1
 
@@ -110,14 +113,12 @@ class Window:
         """Whether an echo of this number would tell anything."""
         return bool(self._out) and self._out[0][0] <= number <= self._out[-1][0]
 
-    def echoed(self, number: int, now: float, *, held_back: bool) -> bool:
-        """An echo of this number, and so of all before it; whether it was timely.
-
-        `held_back`: whether something waits that the window did not let through.
-        """
-        sent_at = now
+    def echoed(self, number: int, now: float, held: int) -> bool:
+        """An echo of this number, and so of all before it; whether it was timely."""
+        sent_at, held_then = now, held
         while self._out and self._out[0][0] <= number:
-            sent_at = self._out.popleft()[1]
+            _, sent_at, held_then = self._out.popleft()
+        held_back = held > held_then
         delay, timely = now - sent_at, now - sent_at <= self.timely_s
         self._echoes = self.judged = True
         self._learn(delay, now)

@@ -57,6 +57,7 @@ class Tables:
             run_dir=settings.run_dir,
             results_endpoint=settings.results_endpoint,
             publish_endpoint=settings.publish,
+            picture_endpoints=list(settings.picture_endpoints),
             url=self.children.url,
             supervisor=Pid(self.children.supervisor_pid),
             pool=Pid(os.getpid(), self._restarts()),
