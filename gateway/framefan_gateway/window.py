@@ -7,9 +7,9 @@ what they echo is a number that each write carries.
 
 1. `size` writes may be on their way. A newcomer begins with one.
 2. `base` is the least delay of an echo in the last 10 to 20 seconds: what the way itself takes.
-3. An echo within `base` + 100 ms is timely, and if this process itself ran late lately, within so
-   much more: whatever came meanwhile was not seen before. If anything was held back since that write, the window
-   grows by one: so by each write of a round trip, to twice its size.
+3. An echo within `base` + 100 ms is timely; and if this process ran late itself, within so much
+   more, since it may have come before it was seen. If anything was held back since that write, a
+   timely echo lets the window grow by one: so by each write of a round trip, to twice its size.
 4. A later echo shrinks the window in proportion, once for all that was on its way by then, and at
    least to one.
 5. While an echo is overdue nothing else is written, whatever the window.
