@@ -65,6 +65,8 @@ LIMITS: dict[str, str] = {
     "restart_cap_s": "the longest wait before a restart",
     "result_bytes": "what `predict` returns may not be larger; else it is an error, `too_large`",
     "bus_hwm": "messages that the bus keeps for a reader that is behind",
+    "picture_bytes": "pictures that the pool keeps for each reader of the bus that is behind; no "
+    "picture is larger than a quarter of it",
     "grace_s": "how long a stop waits before it kills",
     "every_messages": "messages that an `every` client may be behind",
     "every_bytes": "bytes that an `every` client may be behind",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from framefan_gateway.flow import Flow
     from framefan_gateway.group import Client
     from framefan_gateway.hub import Hub
+    from framefan_gateway.tally import Tally
     from framefan_gateway.wire import Body
 
 TOO_MANY = 1008
@@ -56,6 +57,7 @@ class Owner(Protocol):
 
     hub: Hub
     limits: Limits
+    tally: Tally
 
     def opened(self, connection: ClientConnection) -> None:
         """A TCP connection was accepted; its handshake begins."""
@@ -98,6 +100,7 @@ class ClientConnection(ServerConnection):
         self._credit = Credit(owner.limits.inbound_per_s, clock.now())
         self._ending = False
         self._full_at = 0.0
+        self.lateness = owner.tally.lag
         self.try_write: Callable[[bytes], int] = len
         """Until it joins, nothing is written by a line."""
         self._flow: Flow = Open(self)
@@ -238,10 +241,8 @@ class ClientConnection(ServerConnection):
 
     @property
     def held(self) -> int:
-        if self._client is None:
-            return 0
-        account = self._client.outbox.account()
-        return account.conflated + account.pending
+        client = self._client
+        return 0 if client is None or client.outbox.in_step else client.outbox.held
 
     @property
     def sent_messages(self) -> int:

@@ -243,6 +243,9 @@ class EveryOutbox(Outbox):
             self._carry_on(loss.camera, gone)
         return [said, gap(rest).body(self._of.format)]
 
+    def _is_due(self) -> bool:
+        return self.position != self._of.end
+
     def _level(self) -> bool:
         return self.position == self._of.end
 

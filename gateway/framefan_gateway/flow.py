@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 from framefan import clock
 from framefan_gateway import frames
 from framefan_gateway.group import Line
-from framefan_gateway.window import MOST, Window
+from framefan_gateway.outbox import ALL
+from framefan_gateway.window import MOST, Lateness, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,10 @@ class Port(Protocol):
 
     def write(self, data: bytes) -> None:
         """Take all of it, and keep what does not fit at once."""
+
+    @property
+    def lateness(self) -> Lateness:
+        """Of the loop."""
 
     try_write: Callable[[bytes], int]
     """Takes what fits at once. Raises OSError when nothing does."""
@@ -54,7 +59,7 @@ class Port(Protocol):
 
     @property
     def held(self) -> int:
-        """How many results the line was not free for: replaced by newer ones, or still waiting."""
+        """Rises whenever a result waits for the line, or is replaced by a newer one."""
 
     @property
     def sent_messages(self) -> int:
@@ -87,10 +92,10 @@ class Paced:
     """A window of writes, told from pongs."""
 
     def __init__(self, port: Port, now: float) -> None:
-        self.window = Window(now)
+        self.window = Window(now, port.lateness)
         self._port = port
         self._open = Line(port.write, port.try_write)
-        self._limited = Line(self._write, self._write)
+        self._limited = Line(self._write, self._write, self._room)
         self.line = self._limited
         self._confirms = _NEVER
         """The number of a ping that went alone, while it is on its way."""
@@ -101,13 +106,18 @@ class Paced:
             return False
         return self._confirms != _NEVER or not self.window.room(clock.now())
 
+    def _room(self) -> int:
+        """One write, of whatever is due."""
+        if self.blocks:
+            self._port.fill()
+            return 0
+        return ALL
+
     def _write(self, data: bytes) -> int:
         """Each write ends with a ping."""
-        number, now = self._port.next_number(), clock.now()
+        number = self._port.next_number()
         self._port.write(data + frames.ping(number))
-        self.window.wrote(number, now, self._port.held)
-        if not self.window.room(now):
-            self._port.fill()
+        self.window.wrote(number, clock.now(), self._port.held)
         return len(data)
 
     def _write_once(self, data: bytes) -> int:
@@ -166,7 +176,7 @@ class Counted:
     def __init__(self, port: Port, ack: Ack, now: float) -> None:
         self._port = port
         self._most = MOST if ack == "auto" else ack
-        self._window = Window(now) if ack == "auto" else None
+        self._window = Window(now, port.lateness) if ack == "auto" else None
         self._sent = self._acked = port.sent_messages
         self.line = Line(self._write, self._write, self._room)
 

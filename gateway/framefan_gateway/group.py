@@ -5,8 +5,8 @@
 2. A write may fill a line. The client then falls out of step, and nothing is done for it until
    its line is free.
 3. A client whose line is free but which is not in step is given what it is due by itself, until
-   it has been told the same as all others; then it falls in step. A line with a limit in messages
-   never does: each message has to be counted for it.
+   it has been told the same as all others; then it falls in step. One whose line has a limit
+   never does: before each write it has to be asked for room.
 4. A past that is to be replayed is made a slice at a time. Between two slices the client is in
    `Work`, the queue that all groups share, and everybody else has a turn.
 5. Whoever waits for news of one camera only, to be told of it otherwise than the others, is in step
@@ -52,7 +52,7 @@ class Line(NamedTuple):
     """Takes what fits at once and answers how much that was; only called while nothing is kept.
     Raises OSError when nothing fits or the way is broken."""
     room: Callable[[], int] | None = None
-    """How many messages may be written now, where they are counted; None: they are not."""
+    """How many messages may be written now; None: as many as there are."""
 
 
 class Client:

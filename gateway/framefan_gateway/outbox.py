@@ -205,6 +205,15 @@ class Outbox:
             return self._own.messages - self._since.messages + self._feed.sent_messages
         return self._own.messages
 
+    @property
+    def held(self) -> int:
+        """Rises whenever a result waits or is replaced, while out of step."""
+        return self._own.conflated + self._is_due()
+
+    def _is_due(self) -> bool:
+        """Whether a result of the feed waits, while out of step."""
+        raise NotImplementedError
+
     def _settle(self, more: Totals) -> None:
         self._own = self._own.plus(more)
         self._since = self._feed.totals

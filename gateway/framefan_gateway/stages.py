@@ -6,6 +6,7 @@ Plain integers, counted once per result; metrics.py tells them.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ STAGES = ("wait", "predict", "deliver", "total")
 """Grab to predict, in predict, predict's end to the flush that delivers it here, and the whole."""
 STAGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_LATELY = 10
 WORST_S = 15.0
 """The worst lateness is that of the last one to two of these."""
 
@@ -79,6 +81,9 @@ class Lag:
     def __init__(self) -> None:
         self.histogram = Histogram(LAG_BOUNDS)
         self._due: float | None = None
+        self._lately: deque[float] = deque([0.0], maxlen=_LATELY)
+        self.recent_s = 0.0
+        """How late it was at most, the last times: what happened meanwhile looks as late to us."""
         self._window = 0.0
         self._worst = self._worst_before = 0.0
 
@@ -88,8 +93,10 @@ class Lag:
         if now - self._window >= WORST_S:
             self._window, self._worst_before, self._worst = now, self._worst, 0.0
         if due is not None:
-            late = now - due
+            late = max(now - due, 0.0)
             self.histogram.observe(late)
+            self._lately.append(late)
+            self.recent_s = max(self._lately)
             self._worst = max(self._worst, late)
 
     @property

@@ -7,8 +7,9 @@ what they echo is a number that each write carries.
 
 1. `size` writes may be on their way. A newcomer begins with one.
 2. `base` is the least delay of an echo in the last 10 to 20 seconds: what the way itself takes.
-3. An echo within `base` + 100 ms is timely. If anything was held back since that write, the window
-   grows by one: so by each write of a round trip, to twice its size.
+3. An echo within `base` + 100 ms is timely; and if this process ran late itself, within so much
+   more, since it may have come before it was seen. If anything was held back since that write, a
+   timely echo lets the window grow by one: so by each write of a round trip, to twice its size.
 4. A later echo shrinks the window in proportion, once for all that was on its way by then, and at
    least to one.
 5. While an echo is overdue nothing else is written, whatever the window.
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Protocol
 
 PATIENCE_S = 0.1
 CALM_S = 1.0
@@ -35,6 +37,14 @@ CALM_WRITES = 24
 BASE_S = 10.0
 GIVE_UP_S = 3.0
 MOST = 1000
+
+
+class Lateness(Protocol):
+    """What a window needs to know of its own process."""
+
+    @property
+    def recent_s(self) -> float:
+        """By how much it was late lately, in seconds."""
 
 
 class Window:
@@ -48,6 +58,7 @@ class Window:
         "_calm_writes",
         "_echoes",
         "_first_at",
+        "_lateness",
         "_out",
         "_shrunk_at",
         "_size",
@@ -55,7 +66,8 @@ class Window:
         "steady",
     )
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, lateness: Lateness) -> None:
+        self._lateness = lateness
         self._out: deque[tuple[int, float, int]] = deque()
         """Numbers that are on their way, since when, and how much had been held back by then."""
         self._size = 1.0
@@ -87,7 +99,7 @@ class Window:
     @property
     def timely_s(self) -> float:
         """Up to which delay an echo is timely, in seconds."""
-        return min(self._base, self._base_before) + PATIENCE_S
+        return min(self._base, self._base_before) + PATIENCE_S + self._lateness.recent_s
 
     def is_overdue(self, now: float) -> bool:
         """Whether the oldest number on its way has not come back in time."""

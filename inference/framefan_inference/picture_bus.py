@@ -21,17 +21,28 @@ from framefan_inference.previews import RESULTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from framefan.settings import Settings
+    from framefan.settings import Limits, Settings
 
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
 _AT_RESULTS = 1 << RESULTS
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
-MOST_SHARED = 64
-"""Pictures that wait at the results endpoint at most."""
-ROOM_FOR_SHARED = 2 * MOST_SHARED
-"""libzmq hears of what was read by halves of its bound, so as many again may seem to wait."""
+_MOST_SHARED = 32
+_SHARE = 8
 _STUCK_S = 10.0
 _WARN_EVERY_S = 60.0
+
+
+def most_shared(limits: Limits) -> int:
+    """So many pictures wait at the results endpoint at most."""
+    return min(max(limits.bus_hwm // _SHARE, 1), _MOST_SHARED)
+
+
+def room_for_shared(limits: Limits) -> int:
+    """What the queue there has to be longer by.
+
+    libzmq hears of what was read by halves of its bound, so as many again may seem to wait.
+    """
+    return 2 * most_shared(limits)
 
 
 class PictureBus:
@@ -42,7 +53,7 @@ class PictureBus:
         self._results = results
         self._sizes = bus.picture_sizes(settings.limits)
         self.sockets = bus.picture_publishers(settings)
-        self._shared = _Shared(settings.limits.picture_bytes)
+        self._shared = _Shared(settings.limits)
 
     def send(self, topic: bytes, body: bytes, places: int) -> None:
         """`places`: where somebody subscribes to the topic, as Previews.places has it."""
@@ -73,8 +84,8 @@ def subscriptions(sock: zmq.Socket[bytes]) -> Iterator[tuple[bool, str]]:
 class _Shared:
     """Which pictures libzmq still holds of those that were sent at the results endpoint."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, limits: Limits) -> None:
+        self._most, self._most_bytes = most_shared(limits), limits.picture_bytes
         self._waiting: list[tuple[zmq.MessageTracker, int]] = []
         self._full_since: float | None = None
         self._warn_at = 0.0
@@ -82,7 +93,7 @@ class _Shared:
     def has_room(self, size: int) -> bool:
         self._waiting = [each for each in self._waiting if not each[0].done]
         taken = sum(bytes_ for _, bytes_ in self._waiting)
-        if len(self._waiting) < MOST_SHARED and taken + size <= self._most_bytes:
+        if len(self._waiting) < self._most and taken + size <= self._most_bytes:
             self._full_since = None
             return True
         self._warn(clock.now())

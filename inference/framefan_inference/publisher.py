@@ -14,7 +14,7 @@ from framefan import bus, clock
 from framefan.messages import WorkerOutcome, WorkerPreview
 from framefan.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan_inference.outlet import open_outlet
-from framefan_inference.picture_bus import ROOM_FOR_SHARED, PictureBus, subscriptions
+from framefan_inference.picture_bus import PictureBus, room_for_shared, subscriptions
 from framefan_inference.previews import RESULTS, Preview, Previews
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Publisher:
         self.previews = Previews(settings.limits.picture_bytes)
         self._encoder = msgspec.msgpack.Encoder()
         self._topics = _Topics()
-        self.socket = bus.publisher(settings.limits, ROOM_FOR_SHARED)
+        self.socket = bus.publisher(settings.limits, room_for_shared(settings.limits))
         self.socket.bind(settings.results_endpoint)
         self._pictures = PictureBus(settings, self.socket)
         self.doorman = open_outlet(self.socket, settings, results_fd) if results_fd >= 0 else None

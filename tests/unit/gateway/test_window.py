@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,9 +18,11 @@ from framefan_gateway.window import (
     Window,
 )
 
+ON_TIME = SimpleNamespace(recent_s=0.0)
+
 
 def test_a_newcomer_begins_with_one_write() -> None:
-    window = Window(0.0)
+    window = Window(0.0, ON_TIME)
     assert window.room(0.0) == 1
     window.wrote(1, 0.0, 0)
     assert window.room(0.0) == 0
@@ -28,7 +31,7 @@ def test_a_newcomer_begins_with_one_write() -> None:
 
 
 def test_it_grows_by_timely_echoes_while_something_is_held_back() -> None:
-    window, number = Window(0.0), 0
+    window, number = Window(0.0, ON_TIME), 0
     for round_trip in range(5):
         start = float(round_trip)
         first = number + 1
@@ -56,8 +59,16 @@ def test_nothing_leaves_while_an_echo_is_overdue() -> None:
     assert window.room(10.01 + window.timely_s) == 0
 
 
+def test_what_we_were_late_ourselves_is_no_delay_of_the_clients() -> None:
+    late = SimpleNamespace(recent_s=0.3)
+    window = Window(0.0, late)
+    for number in range(3):
+        window.wrote(number, float(number), 0)
+        assert window.echoed(number, number + (0.0, 0.39, 0.41)[number], 0) == (number < 2)
+
+
 def grown(size: int, delay: float = 0.01) -> Window:
-    window, number = Window(0.0), 0
+    window, number = Window(0.0, ON_TIME), 0
     while window.size < size:
         number += 1
         window.wrote(number, 0.1 * number, 0)
@@ -76,19 +87,19 @@ def calm(window: Window, start: float, writes: int, gap: float) -> float:
 
 
 def test_it_is_steady_after_a_second_and_more_writes_than_a_library_holds() -> None:
-    window = Window(0.0)
+    window = Window(0.0, ON_TIME)
     calm(window, 0.0, CALM_WRITES - 1, 0.5)
     assert not window.steady, "a queue of 17 may still hold all of them"
     calm(window, 20.0, 1, 0.1)
     assert window.steady
     assert window.room(99.0) == MOST
-    window = Window(0.0)
+    window = Window(0.0, ON_TIME)
     calm(window, 0.0, 5 * CALM_WRITES, CALM_S / 6 / CALM_WRITES)
     assert not window.steady, "not within a second"
 
 
 def test_an_overdue_echo_ends_that_and_it_begins_anew() -> None:
-    window = Window(0.0)
+    window = Window(0.0, ON_TIME)
     now = calm(window, 0.0, 2 * CALM_WRITES, 0.1)
     window.wrote(5000, now, 0)
     assert not window.falls_behind(now + PATIENCE_S)
@@ -99,7 +110,7 @@ def test_an_overdue_echo_ends_that_and_it_begins_anew() -> None:
 
 
 def test_who_never_echoes_is_not_judged_until_it_does() -> None:
-    window = Window(0.0)
+    window = Window(0.0, ON_TIME)
     assert not window.gives_up(99.0), "nothing was written to it"
     window.wrote(1, 100.0, 0)
     assert not window.gives_up(99.9 + GIVE_UP_S)
@@ -121,7 +132,7 @@ def test_a_way_that_becomes_longer_does_not_hold_it_down_for_ever() -> None:
 
 
 def test_a_number_that_is_not_on_its_way_tells_nothing() -> None:
-    window = Window(0.0)
+    window = Window(0.0, ON_TIME)
     assert not window.awaits(1)
     window.wrote(3, 0.0, 0)
     window.wrote(5, 0.0, 0)
@@ -139,7 +150,7 @@ class Player:
     STEP_S = 0.005
 
     def __init__(self, rate: float, round_trip_s: float, queue: int, handler_s: float) -> None:
-        self.window = Window(0.0)
+        self.window = Window(0.0, ON_TIME)
         self.period, self.one_way = 1 / rate, round_trip_s / 2
         self.queue, self.handler_s = queue, handler_s
         self.now = self.next_result = self.free_at = 0.0

@@ -40,7 +40,7 @@ class FakePool:
         self.outcomes = SimpleNamespace(foreign=4)
         self.published: list[StateRecord] = []
         self.publisher = SimpleNamespace(
-            epoch="k3f9", n=7, state=self.published.append, previews=Previews()
+            epoch="k3f9", n=7, state=self.published.append, previews=Previews(1 << 20)
         )
         self.told: list[tuple[StateRecord, bool]] = []
         self.statuses: list[Any] = []
