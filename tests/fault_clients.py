@@ -59,7 +59,7 @@ CLIENTS: tuple[Row, ...] = (
     ),
     Row(
         "connections that say nothing, clients above the cap",
-        "closed at the deadline, or as the oldest of too many; 503 above the cap; good clients get in",
+        "closed at the deadline or as the oldest of too many, 503 above the cap; good ones get in",
         (
             f"{_SERVER}::test_idle_connections_are_closed_at_the_deadline_and_good_ones_get_in",
             f"{_DOOR}::test_idle_connections_keep_nobody_out",

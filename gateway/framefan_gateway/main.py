@@ -20,6 +20,7 @@ import zmq
 
 from framefan import bus, clock, host, links, logs, messages, records
 from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
+from framefan.gateway_counts import GatewayCounts
 from framefan.processes import Parent, settle
 from framefan_gateway import tls
 from framefan_gateway.hub import Hub
@@ -178,7 +179,8 @@ class Gateway:
             limits.every_messages, limits.every_bytes, limits.history_s, limits.history_bytes
         )
         self._intake = Intake(self._hub, limits.state_lost_s)
-        self._server = Server(settings, self._id, self._hub, self._intake)
+        counts = GatewayCounts(parent.counts_fd, self._id)
+        self._server = Server(settings, self._id, self._hub, self._intake, counts)
         self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
         # half of the spare ones are for those who come when all clients' are in use, to be told so
         self._server.most_connections = descriptors - host.SPARE_DESCRIPTORS // 2
