@@ -1,4 +1,4 @@
-"""How many clients each gateway has: a few numbers in memory that all gateways of a run share.
+"""What gateways tell each other: a little memory that all gateways of a run share.
 
 The supervisor makes it, every gateway inherits it. A gateway writes its own row and reads those of
 the others, without a lock: each cell is one aligned word with one writer, and what is read may be
@@ -12,30 +12,44 @@ a moment old. From it a gateway knows
 
 A row counts while its gateway lives: it stamps the time into it, and the supervisor empties the row
 of one that has died.
+
+Behind the rows each gateway has two places for a text of its own, as much as a megabyte: what it
+has counted, for whoever asks one gateway about all. It writes the place that is not valid, then
+the number of the text, whose last bit says which place is. So a gateway may be killed at any
+moment: its last whole text stays, and the next gateway of that number goes on from it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
+import struct
+import zlib
 from typing import NamedTuple
 
 from framefan import clock, host
 
 MOST_GATEWAYS = 32
 BEAT_S = 0.25
+_TRIES = 5
 STALE_S = 1.0
 """A gateway whose stamp is older stands still: newcomers are not left to it."""
 _HEAD = 8
 _ROW = 8
-_GATEWAYS, _KEY = 0, 1
-_CONNECTIONS, _CLIENTS, _STAMP = 0, 1, 2
+_GATEWAYS, _KEY, _ADDRESSES = 0, 1, 3
+_CONNECTIONS, _CLIENTS, _STAMP, _TEXT = 0, 1, 2, 3
+_CLEARED = 3
+"""Cells at the start of a row that die with the gateway."""
 _HASHES, _BUCKETS = 4, 1 << 14
 _KEY_BYTES = 16
 _WORD, _COUNT = 8, 4
 _BASE_BYTES = _WORD * (_HEAD + _ROW * (MOST_GATEWAYS + 1))
 _TABLE = _HASHES * _BUCKETS
+_PLACE_BYTES = 1 << 20
+_TEXT_HEAD = struct.Struct("<QII")
+"""Its number, its length and its CRC-32."""
 
 
 class Row(NamedTuple):
@@ -53,8 +67,13 @@ class GatewayCounts:
     """The shared numbers, as gateway `own` (1 and up) sees them, or as the supervisor does (0)."""
 
     def __init__(self, fd: int = -1, own: int = 0, addresses: bool = False) -> None:
-        """`fd`: of `make`, whose mapping outlives it; -1: nobody else has these numbers."""
-        size = _size(addresses) if fd < 0 else os.fstat(fd).st_size
+        """`fd`: of `make`, to be kept open; -1: nobody else has these numbers."""
+        self._fd = fd
+        if fd >= 0:
+            addresses = os.pread(fd, 1, _ADDRESSES * _WORD) == b"\1"
+        size = _size(addresses)
+        self._texts_at = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._alone = b""
         self._memory = memoryview(mmap.mmap(fd, size))
         self._words = self._memory[:_BASE_BYTES].cast("Q")
         rest = self._memory[_BASE_BYTES:]
@@ -67,8 +86,9 @@ class GatewayCounts:
     @staticmethod
     def make(gateways: int, addresses: bool) -> int:
         """A descriptor of empty numbers. Raises OSError where there is no memory."""
-        fd = host.anonymous_file("framefan-gateways", _size(addresses))
+        fd = host.anonymous_file("framefan-gateways", _size(addresses), grows=True)
         os.pwrite(fd, os.urandom(_KEY_BYTES), _KEY * _WORD)
+        os.pwrite(fd, bytes([addresses]), _ADDRESSES * _WORD)
         GatewayCounts(fd).gateways = gateways
         return fd
 
@@ -84,9 +104,9 @@ class GatewayCounts:
         self._words[_GATEWAYS] = number
 
     def clear(self, gateway: int) -> None:
-        """It has died, or is just beginning: nothing of it counts."""
+        """It has died: none of its connections counts. Its text stays."""
         at = self._at(gateway)
-        self._words[at : at + _ROW] = memoryview(bytes(_ROW * _WORD)).cast("Q")
+        self._words[at : at + _CLEARED] = memoryview(bytes(_CLEARED * _WORD)).cast("Q")
         if self._tables is not None:
             first = (gateway - 1) * _TABLE
             empty = memoryview(bytes(_TABLE * _COUNT)).cast("I")
@@ -112,6 +132,47 @@ class GatewayCounts:
             for number in range(1, self.gateways + 1)  # others are leaving
             if number != own and words[(at := self._at(number)) + _STAMP] > max(since, 0)
         ]
+
+    def lives(self, gateway: int) -> bool:
+        """Whether it has begun to accept, and is not known to have died."""
+        return self._words[self._at(gateway) + _STAMP] > 0
+
+    # ---- texts ------------------------------------------------------------------------------
+
+    def publish(self, text: bytes) -> bool:
+        """Make it this gateway's text; False where there is no room, then the last one stays."""
+        if self._fd < 0:
+            self._alone = text
+            return True
+        if len(text) + _TEXT_HEAD.size > _PLACE_BYTES:
+            return False
+        cell = self._at(self._own) + _TEXT
+        number = self._words[cell] + 1
+        head = _TEXT_HEAD.pack(number, len(text), zlib.crc32(text))
+        with contextlib.suppress(OSError):  # no memory, or ulimit -f
+            os.pwrite(self._fd, head + text, self._place(self._own, number))
+            self._words[cell] = number
+            return True
+        return False
+
+    def published(self, gateway: int) -> bytes:
+        """Its last whole text, of this process or an earlier one; empty where there is none."""
+        if self._fd < 0:
+            return self._alone if gateway == self._own else b""
+        for _ in range(_TRIES):  # it may write two more while we read one
+            number = self._words[self._at(gateway) + _TEXT]
+            at = self._place(gateway, number)
+            with contextlib.suppress(OSError, struct.error):
+                found, length, crc = _TEXT_HEAD.unpack(os.pread(self._fd, _TEXT_HEAD.size, at))
+                text = os.pread(self._fd, min(length, _PLACE_BYTES), at + _TEXT_HEAD.size)
+                if found == number and zlib.crc32(text) == crc:
+                    return text
+        return b""
+
+    def _place(self, gateway: int, number: int) -> int:
+        return self._texts_at + (2 * gateway + number % 2) * _PLACE_BYTES
+
+    # ---- addresses --------------------------------------------------------------------------
 
     def count_address(self, address: str, change: int) -> None:
         """A connection of it came (1) or went (-1) here."""

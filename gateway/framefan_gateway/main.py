@@ -201,6 +201,7 @@ class Gateway:
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
+        self._server.whole.go_on()
         await self._server.start(listener, self._certificate)
         self._bus = Subscription(self._parent.settings, self._intake, self._server)
         self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
@@ -238,6 +239,7 @@ class Gateway:
     async def _end(self) -> None:
         self._bus.close()
         await self._server.close()
+        self._server.whole.publish()  # the ends of its clients, too
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         self._pool.close()
@@ -271,10 +273,7 @@ class Gateway:
         if clock.now() - beaten < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
         self._server.previews.look()  # cameras come and go
-        self._pool.report(self.facts())
-
-    def facts(self) -> records.GatewayFacts:
-        return self._server.tally.facts()
+        self._pool.report(self._server.whole.publish().facts)
 
     # ---- the supervisor ---------------------------------------------------------------------
 

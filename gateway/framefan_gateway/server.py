@@ -28,6 +28,7 @@ from framefan_gateway.connection import ClientConnection
 from framefan_gateway.previews import Previews
 from framefan_gateway.session import Session
 from framefan_gateway.tally import Tally
+from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     import socket
@@ -78,13 +79,14 @@ class Server:
         self.limits = settings.limits
         self.hub = hub
         self.tally = Tally(gateway, hub, intake)
+        self.whole = Whole(self.tally, intake, self.counts)
         hub.observe = self.tally.stages.observe
         hub.release = self.tally.stages.release
         self._intake = intake
         self.previews = Previews(hub, self.cameras, lambda: self.counts.gateways)
         intake.pictured = self.previews.arrived
         self._web = web.Web(
-            settings, gateway, hub, intake, self.tally, self._facts, self.previews.snapshot
+            settings, gateway, hub, intake, self.whole, self._facts, self.previews.snapshot
         )
         self._connections: set[ClientConnection] = set()
         self._full: set[ClientConnection] = set()
