@@ -202,6 +202,7 @@ class Gateway:
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
         self._server.whole.go_on()
+        await self._server.neighbours.open()
         await self._server.start(listener, self._certificate)
         self._bus = Subscription(self._parent.settings, self._intake, self._server)
         self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
@@ -239,6 +240,7 @@ class Gateway:
     async def _end(self) -> None:
         self._bus.close()
         await self._server.close()
+        self._server.neighbours.close()
         self._server.whole.publish()  # the ends of its clients, too
         if self._beat_timer is not None:
             self._beat_timer.cancel()

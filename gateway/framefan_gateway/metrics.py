@@ -25,7 +25,7 @@ from framefan_gateway import families
 from framefan_gateway.stages import LAG_BOUNDS, STAGE_BOUNDS, STAGES, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from framefan.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
     from framefan_gateway.families import Samples
@@ -264,7 +264,7 @@ def _changes(gateways: list[Published], state: StateRecord | None) -> Metric:
 
 def _now(living: list[Published]) -> Iterator[Metric]:
     """What is so at this moment: a gateway that is gone has none of it."""
-    gauges = (
+    gauges: tuple[tuple[str, str, Callable[[Published], float]], ...] = (
         ("clients", "Clients that are connected", lambda it: it.facts.clients),
         ("deliveries_pending", "Results that wait for a client's line", lambda it: it.pending),
         (

@@ -25,6 +25,7 @@ from framefan_gateway import admission, listing, replies, web
 from framefan_gateway.acceptor import Acceptor, factory_of
 from framefan_gateway.admission import Admission
 from framefan_gateway.connection import ClientConnection
+from framefan_gateway.neighbours import Neighbours
 from framefan_gateway.previews import Previews
 from framefan_gateway.session import Session
 from framefan_gateway.tally import Tally
@@ -85,8 +86,16 @@ class Server:
         self._intake = intake
         self.previews = Previews(hub, self.cameras, lambda: self.counts.gateways)
         intake.pictured = self.previews.arrived
+        self.neighbours = Neighbours(settings, gateway, self.counts, self._facts)
         self._web = web.Web(
-            settings, gateway, hub, intake, self.whole, self._facts, self.previews.snapshot
+            settings,
+            gateway,
+            hub,
+            intake,
+            self.whole,
+            self._facts,
+            self.previews.snapshot,
+            self.neighbours.ask,
         )
         self._connections: set[ClientConnection] = set()
         self._full: set[ClientConnection] = set()
@@ -280,7 +289,7 @@ class Server:
         return set(state.cameras)
 
     def _facts(self) -> Iterator[ClientFacts]:
-        return listing.facts(tuple(self._connections), clock.now())
+        return listing.facts(tuple(self._connections), clock.now(), self.tally.gateway)
 
     def probe(self, connection: ClientConnection) -> None:
         self._young.add(connection)

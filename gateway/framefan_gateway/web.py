@@ -57,6 +57,8 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 _OPEN = (*_FILES, "/healthz", "/readyz")
 """Answered without a token: the page, and what watches over processes."""
 _QUERY_TOKENS = {"token", "access_token"}
+_LONG_ONES = 4
+"""So many long answers are put together at a time; whoever asks meanwhile waits."""
 _PATIENCE_S = 0.3
 _LOOK_S = 0.005
 _OF_THE_TABLE = ("pid", "state", "restarts")
@@ -76,17 +78,21 @@ class Web:
         whole: Whole | None = None,
         clients: Callable[[], Iterable[ClientFacts]] = tuple,
         snapshot: Callable[[str, str, float], Awaitable[bytes]] | None = None,
+        others: Callable[[], Awaitable[tuple[list[bytes], list[int]]]] | None = None,
     ) -> None:
         """`whole`: what all gateways count; `clients` makes the facts of each as they are asked,
-        one after the other; `snapshot` has a picture of a camera made, within so many seconds.
+        one after the other; `snapshot` has a picture of a camera made, within so many seconds;
+        `others` asks for rows of the other gateways' clients: neighbours.py.
         """
         self._settings = settings
         self._hub = hub
         self._intake = intake
         self._whole = whole or Whole(Tally(gateway, hub, intake), intake)
         self._clients = clients
+        self._others = others or _nobody
         self._snapshots = Snapshots(snapshot, intake)
         self._metrics: Metrics | None = None
+        self._long_ones = asyncio.Semaphore(_LONG_ONES)
         self._schema = b""
         self._services: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
             SOCKET_PATH: self._socket,
@@ -156,11 +162,12 @@ class Web:
     # ---- answers in slices ------------------------------------------------------------------
 
     async def _list_clients(self, request: Request) -> Response:
-        slices: list[bytes] = []
-        for part in listing.parts(self._clients()):
-            slices.append(part)
-            await asyncio.sleep(0)
-        return reply(request, 200, b"".join(slices), JSON)
+        async with self._long_ones:
+            rows, missing = await self._others()
+            for part in listing.rows(self._clients()):
+                rows.append(part)
+                await asyncio.sleep(0)
+        return reply(request, 200, listing.whole(rows, missing), JSON)
 
     async def _show_metrics(self, request: Request) -> Response:
         if self._metrics is None:
@@ -169,9 +176,10 @@ class Web:
             self._metrics = metrics.Metrics(self._whole, self._intake)
         await self._catch_up()
         families: list[bytes] = []
-        for family in self._metrics.parts():
-            families.append(family)
-            await asyncio.sleep(0)
+        async with self._long_ones:
+            for family in self._metrics.parts():
+                families.append(family)
+                await asyncio.sleep(0)
         return reply(request, 200, b"".join(families), _METRICS)
 
     async def _catch_up(self) -> None:
@@ -279,6 +287,11 @@ def _camera(facts: CameraFacts | None) -> dict[str, Any]:
 
 def _explained(facts: CameraFacts) -> bool:
     return facts.been_live or bool(facts.reason or facts.message)
+
+
+async def _nobody() -> tuple[list[bytes], list[int]]:
+    """There are no other gateways."""
+    return [], []
 
 
 def shows_token(headers: Headers, token: str) -> bool:
