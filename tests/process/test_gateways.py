@@ -19,6 +19,7 @@ from runs import Run, framefan
 from waiting import SCALE, wait_until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.protocol import State
 
 from framefan import clock
 
@@ -111,6 +112,12 @@ def kill(run: Run, gateway: int) -> None:
     os.kill(run.pid_of("gateway", gateway), signal.SIGKILL)
 
 
+def restarted(run: Run) -> bool:
+    """Whether another gateway 2 serves."""
+    row = run.fresh_state().gateways[1]
+    return row.restarts == 1 and row.state == "ready" and row.pid > 0
+
+
 async def killed_one(run: Run) -> None:
     seen: dict[Any, float] = {}
 
@@ -135,7 +142,7 @@ async def killed_one(run: Run) -> None:
             await scrape()
         assert not any(each.cuts for each in clients if each not in there), "they saw nothing of it"
         assert not any(each.refusals for each in clients)
-        await until(lambda: run.fresh_state().gateways[1].restarts == 1, START_S)
+        await until(lambda: restarted(run), START_S)
         for _ in range(SCRAPES):
             await scrape()
 
@@ -206,8 +213,14 @@ async def capped(run: Run, most: int) -> None:
         with pytest.raises(InvalidStatus) as refused:
             await connect(run.ws, proxy=None)
         assert refused.value.response.status_code == 503
-    for each in clients:
-        await each.close()
+    there = next(row.clients for row in run.fresh_state().gateways if row.id == 2)
+    await asyncio.to_thread(kill, run, 2)
+    await until(lambda: sum(each.state is State.CLOSED for each in clients) == there, START_S)
+    again = [await connect(run.ws, proxy=None, open_timeout=20) for _ in range(there)]
+    with pytest.raises(InvalidStatus):
+        await connect(run.ws, proxy=None)
+    for each in (*clients, *again):
+        each.transport.abort()
 
 
 @pytest.mark.parametrize("limit", ["max_clients", "clients_per_address"])
