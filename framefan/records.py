@@ -96,6 +96,7 @@ class GatewayFacts(Struct, kw_only=True):
     id: int
     pid: int = 0
     state: str = "ready"
+    """ready, silent (it stands still), or that of its process: starting, backoff, failed."""
     restarts: int = 0
     clients: int = 0
     offered: int = 0

@@ -120,6 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run_dir: str = ""
     cameras: tuple[CameraSettings, ...] = ()
     workers: int = 2
+    gateways: int = 1
     predictor: str = "motion"
     host: str = "127.0.0.1"
     port: int = 8765

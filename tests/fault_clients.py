@@ -106,6 +106,24 @@ CLIENTS: tuple[Row, ...] = (
         (f"{_DOOR}::test_hundreds_at_the_same_moment_are_all_in_and_nobody_is_refused",),
     ),
     Row(
+        "one of several gateways is killed",
+        "only its clients notice, they are back in 2 s, no counter falls",
+        ("process/test_gateways::test_one_is_killed_and_only_its_clients_notice",),
+    ),
+    Row(
+        "one of several gateways stands still",
+        "newcomers are not left to it",
+        ("process/test_gateways::test_newcomers_are_not_left_to_a_gateway_that_stands_still",),
+    ),
+    Row(
+        "all clients lose their gateway at the same moment",
+        "all are back in 3 s, nobody is refused",
+        (
+            "process/test_gateways"
+            "::test_all_clients_of_a_gateway_that_is_killed_are_back_and_none_is_refused",
+        ),
+    ),
+    Row(
         "connections that say nothing, clients above the cap",
         "closed at the deadline, or as the oldest of too many; 503 above the cap; the good get in",
         (

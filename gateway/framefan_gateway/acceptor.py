@@ -3,8 +3,8 @@
 asyncio's own server does not fit: it calls `listen` again, which sets the backlog of the *shared*
 socket, and then accepts as many in one turn as that backlog holds. Here each turn of the loop
 accepts one connection, so that those who are in are served in between, and another gateway gets
-the next. While admission.py says no, the listening socket is not looked at for a few milliseconds,
-and newcomers wait in the kernel's backlog.
+the next. While admission.py says no, or the others have clearly fewer clients, the listening socket
+is not looked at for a few milliseconds, and newcomers wait in the kernel's backlog.
 
 `Acceptor` takes the place that asyncio's Server has in websockets' Server.
 """
@@ -18,6 +18,7 @@ import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from framefan import clock, logs
+from framefan.gateway_counts import BEAT_S
 
 if TYPE_CHECKING:
     import ssl
@@ -56,7 +57,16 @@ class Guest(Protocol):
     admission: Admission[ClientConnection]
 
     def room(self) -> int:
-        """How many more connections may be accepted now."""
+        """How many more connections there are descriptors for."""
+
+    def crowded(self) -> bool:
+        """Whether other gateways should take the next connections."""
+
+    def counted(self) -> None:
+        """A connection was accepted."""
+
+    def beat(self) -> None:
+        """Called a few times a second while connections are accepted."""
 
 
 class Acceptor:
@@ -77,12 +87,14 @@ class Acceptor:
         self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls, **tls_timeouts}
         self._loop = asyncio.get_running_loop()
         self._rest: asyncio.TimerHandle | None = None
+        self._beat_timer: asyncio.TimerHandle | None = None
         self._coming: dict[ClientConnection, asyncio.Task[None]] = {}
         """Those that asyncio has no transport for yet: TLS has its own handshake before."""
         self._sockets: dict[ClientConnection, socket.socket] = {}
         """Of those on their way in."""
         self._failing = False
         self._serving = True
+        self._beat()
         self._look()
 
     def __len__(self) -> int:
@@ -105,8 +117,9 @@ class Acceptor:
         if not self._serving:
             return
         self._serving = False
-        if self._rest is not None:
-            self._rest.cancel()
+        for timer in (self._rest, self._beat_timer):
+            if timer is not None:
+                timer.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for task in tuple(self._coming.values()):
@@ -121,6 +134,10 @@ class Acceptor:
         self._rest = None
         self._loop.add_reader(self._listener, self._accept)
 
+    def _beat(self) -> None:
+        self._beat_timer = self._loop.call_later(BEAT_S, self._beat)
+        self._owner.beat()
+
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener)
         self._rest = self._loop.call_later(seconds, self._look)
@@ -128,7 +145,8 @@ class Acceptor:
     def _accept(self) -> None:
         now = clock.now()
         self._drop_surplus(now)
-        if not self._owner.admission.accepts(self._owner.room()):
+        owner = self._owner
+        if owner.crowded() or not owner.admission.accepts(owner.room()):
             self._pause(REST_S)
             return
         try:
@@ -140,9 +158,10 @@ class Acceptor:
         self._failing = False
         sock.setblocking(False)
         connection = self._factory()
-        self._owner.admission.came(connection, now)
+        owner.admission.came(connection, now)
         self._sockets[connection] = sock
         self._coming[connection] = self._loop.create_task(self._connect(connection, sock))
+        owner.counted()
 
     def _fail(self, error: OSError) -> None:
         """Out of descriptors or memory: the socket stays readable, and looking at it would spin."""

@@ -20,6 +20,7 @@ import zmq
 
 from framefan import bus, clock, host, links, logs, messages, records
 from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
+from framefan.gateway_counts import GatewayCounts
 from framefan.processes import Parent, settle
 from framefan_gateway import tls
 from framefan_gateway.hub import Hub
@@ -196,7 +197,8 @@ class Gateway:
             limits.every_messages, limits.every_bytes, limits.history_s, limits.history_bytes
         )
         self._intake = Intake(self._hub, limits.state_lost_s)
-        self._server = Server(settings, self._id, self._hub, self._intake)
+        counts = GatewayCounts(parent.counts_fd, self._id)
+        self._server = Server(settings, self._id, self._hub, self._intake, counts)
         self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
         # half of the spare ones are for those who come when all clients' are in use, to be told so
         self._server.most_connections = descriptors - host.SPARE_DESCRIPTORS // 2
@@ -217,6 +219,8 @@ class Gateway:
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
+        self._server.whole.go_on()
+        await self._server.neighbours.open()
         await self._server.start(listener, self._certificate)
         self._bus = Subscription(self._parent.settings, self._intake, self._server)
         self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
@@ -254,6 +258,8 @@ class Gateway:
     async def _end(self) -> None:
         self._bus.close()
         await self._server.close()
+        self._server.neighbours.close()
+        self._server.whole.publish()  # the ends of its clients, too
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         self._pool.close()
@@ -287,10 +293,7 @@ class Gateway:
         if clock.now() - beaten < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
         self._server.previews.look()  # cameras come and go
-        self._pool.report(self.facts())
-
-    def facts(self) -> records.GatewayFacts:
-        return self._server.tally.facts()
+        self._pool.report(self._server.whole.publish().facts)
 
     # ---- the supervisor ---------------------------------------------------------------------
 

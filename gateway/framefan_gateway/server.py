@@ -20,13 +20,16 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from framefan import clock, logs
+from framefan.gateway_counts import GatewayCounts, is_crowded
 from framefan_gateway import admission, listing, replies, web
 from framefan_gateway.acceptor import Acceptor, factory_of
 from framefan_gateway.admission import Admission
 from framefan_gateway.connection import ClientConnection
+from framefan_gateway.neighbours import Neighbours
 from framefan_gateway.previews import Previews
 from framefan_gateway.session import Session
 from framefan_gateway.tally import Tally
+from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     import socket
@@ -63,18 +66,38 @@ _silent.propagate = False
 class Server:
     """Serves clients of one hub on one listening socket until `close`."""
 
-    def __init__(self, settings: Settings, gateway: int, hub: Hub, intake: Intake) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gateway: int,
+        hub: Hub,
+        intake: Intake,
+        counts: GatewayCounts | None = None,
+    ) -> None:
+        """`counts`: what all gateways of the run share; without it this is the only one."""
         self.settings = settings
+        self.counts = counts or GatewayCounts(
+            own=gateway, addresses=settings.limits.clients_per_address > 0
+        )
         self.limits = settings.limits
         self.hub = hub
         self.tally = Tally(gateway, hub, intake)
+        self.whole = Whole(self.tally, intake, self.counts)
         hub.observe = self.tally.stages.observe
         hub.release = self.tally.stages.release
         self._intake = intake
-        self.previews = Previews(hub, self.cameras)
+        self.previews = Previews(hub, self.cameras, lambda: self.counts.gateways)
         intake.pictured = self.previews.arrived
+        self.neighbours = Neighbours(settings, gateway, self.counts, self._facts)
         self._web = web.Web(
-            settings, gateway, hub, intake, self.tally, self._facts, self.previews.snapshot
+            settings,
+            gateway,
+            hub,
+            intake,
+            self.whole,
+            self._facts,
+            self.previews.snapshot,
+            self.neighbours.ask,
         )
         self._connections: set[ClientConnection] = set()
         self._full: set[ClientConnection] = set()
@@ -93,7 +116,7 @@ class Server:
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
         self.most_connections = self.most_clients + admission.MOST
-        """As many as there are descriptors for, clients and those on their way in."""
+        """As many as there are descriptors for here, clients and those on their way in."""
 
     async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Serve on a socket that is bound and listens already; it is closed in the end."""
@@ -198,7 +221,7 @@ class Server:
 
     def _shed(self) -> None:
         """Keep what waits for all clients within its bound: who is furthest behind goes first."""
-        most, held = self.limits.gateway_buffer_bytes, self.hub.log_bytes
+        most, held = self._buffer_bytes, self.hub.log_bytes
         full = self._full = {each for each in self._full if each.full_since is not None}
         held += sum(each.held_bytes for each in full)
         if held <= most:
@@ -214,6 +237,7 @@ class Server:
     def opened(self, connection: ClientConnection) -> None:
         self._connections.add(connection)
         self._addresses[connection.address] += 1
+        self.counts.count_address(connection.address, 1)
 
     def asked(self, connection: ClientConnection) -> None:
         self.admission.asked(connection)
@@ -222,6 +246,7 @@ class Server:
         self._connections.discard(connection)
         self._admitted(connection)
         self._addresses[connection.address] -= 1
+        self.counts.count_address(connection.address, -1)
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
         if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
@@ -237,10 +262,41 @@ class Server:
         """It is not on its way in any more."""
         if self._acceptor is not None:
             self._acceptor.gone(connection)
+        self.counted()
+
+    # ---- all gateways together --------------------------------------------------------------
+
+    @property
+    def _accepted(self) -> int:
+        coming = 0 if self._acceptor is None else len(self._acceptor)
+        return len(self._connections) + coming
+
+    @property
+    def _buffer_bytes(self) -> int:
+        return self.limits.gateway_buffer_bytes // self.counts.gateways
 
     def room(self) -> int:
-        coming = 0 if self._acceptor is None else len(self._acceptor)
-        return self.most_connections - len(self._connections) - coming
+        return self.most_connections - self._accepted
+
+    def crowded(self) -> bool:
+        """Whether this gateway has clearly more connections than the mean of all."""
+        counts = self.counts
+        return counts.gateways > 1 and is_crowded(self._accepted, counts.others())
+
+    def counted(self) -> None:
+        """Let the others know how many there are here."""
+        self.counts.write(self._accepted, self._accepted - len(self.admission))
+
+    def beat(self) -> None:
+        self.counts.beat(clock.now())
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether there are as many clients here as descriptors, or in the run as may be."""
+        here, elsewhere = self.hub.clients, sum(row.clients for row in self.counts.others())
+        return here >= self.most_clients or here + elsewhere >= self.limits.max_clients
+
+    # ---- for sessions and the page ----------------------------------------------------------
 
     def cameras(self) -> set[str]:
         """The names of all cameras there are: those of the table, once there is one."""
@@ -250,7 +306,7 @@ class Server:
         return set(state.cameras)
 
     def _facts(self) -> Iterator[ClientFacts]:
-        return listing.facts(tuple(self._connections), clock.now())
+        return listing.facts(tuple(self._connections), clock.now(), self.tally.gateway)
 
     def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(closing)
@@ -268,10 +324,10 @@ class Server:
 
     def _full_up(self, connection: ClientConnection, request: Request) -> Response | None:
         """The refusal of a client above the caps."""
-        if self.hub.clients >= self.most_clients:
-            return _busy(request, "this gateway serves as many clients as it may")
-        most = self.limits.clients_per_address
-        if most and self._addresses[connection.address] > most:
+        if self._is_full:
+            return _busy(request, "there are as many clients as there may be")
+        most, address = self.limits.clients_per_address, connection.address
+        if most and self._addresses[address] + self.counts.elsewhere(address) > most:
             return _busy(request, "this address has as many connections as it may")
         return None
 

@@ -24,6 +24,10 @@ WORST_S = 15.0
 """The worst lateness is that of the last one to two of these."""
 
 
+Counted = tuple[list[int], float]
+"""How many by each bound, and the sum of their seconds."""
+
+
 class Histogram:
     """Seconds, counted by the least bound that is not below them."""
 
@@ -42,6 +46,22 @@ class Histogram:
         else:
             self.counts[0] += 1
 
+    @classmethod
+    def of(cls, bounds: tuple[float, ...], counted: Counted) -> Histogram:
+        made = cls(bounds)
+        made.go_on_from(counted)
+        return made
+
+    def state(self) -> Counted:
+        return self.counts[:], self.sum
+
+    def go_on_from(self, counted: Counted) -> None:
+        """Add what was counted before, by the same bounds."""
+        counts, seconds = counted
+        if len(counts) == len(self.counts):
+            self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+            self.sum += seconds
+
     def cumulative(self) -> list[tuple[float, int]]:
         """By upper bound, how many were not above it; the last bound is infinite."""
         return list(zip((*self.bounds, float("inf")), accumulate(self.counts), strict=True))
@@ -55,15 +75,27 @@ class Stages:
 
     def observe(self, record: OutcomeRecord, now: float) -> None:
         """Count one result or error, as it is delivered; `now` is of the stamps' clock."""
-        of = self._cameras.get(record.camera)
-        if of is None:
-            of = self._cameras[record.camera] = tuple(Histogram(STAGE_BOUNDS) for _ in STAGES)
-        wait, predict, deliver, total = of
+        wait, predict, deliver, total = self._of(record.camera)
         captured, started, finished = record.captured_at, record.started_at, record.finished_at
         wait.observe(started - captured)
         predict.observe(finished - started)
         deliver.observe(now - finished)
         total.observe(now - captured)
+
+    def _of(self, camera: str) -> tuple[Histogram, ...]:
+        of = self._cameras.get(camera)
+        if of is None:
+            of = self._cameras[camera] = tuple(Histogram(STAGE_BOUNDS) for _ in STAGES)
+        return of
+
+    def state(self) -> dict[str, list[Counted]]:
+        """Each camera's stages, in the order of STAGES."""
+        return {camera: [each.state() for _, each in of] for camera, of in self}
+
+    def go_on_from(self, counted: dict[str, list[Counted]]) -> None:
+        for camera, stages in counted.items():
+            for histogram, each in zip(self._of(camera), stages, strict=True):
+                histogram.go_on_from(each)
 
     def release(self, camera: str) -> None:
         """The camera is gone."""

@@ -219,7 +219,7 @@ class Pool:
         try:
             for message in early or link.receive():
                 if isinstance(message, GatewayReport):
-                    self.tables.gateways[number] = message.facts
+                    self.tables.heard(message.facts)
         except LinkError:
             self.tables.gateways.pop(number, None)
             self.drop(link)
