@@ -158,8 +158,9 @@ class EveryOutbox(Outbox):
             self._late = False
             self._of.replays -= 1
 
-    def release(self, camera: str, notice: Notice) -> None:
-        """Nothing yet: it is in the log, in its turn."""
+    def release(self, camera: str, notice: Notice) -> None:  # noqa: ARG002 - it is in the log
+        """The rest is in the log, in its turn."""
+        self._finish(camera)  # while its end can still be told with what comes behind it
 
     def go_on(self, camera: str, carry: Missed) -> None:
         self._carry_on(camera, carry.minus(self._of.trailing(camera)))
