@@ -12,4 +12,5 @@ now = time.monotonic
 """Seconds since an arbitrary start, never going back, shared by all processes of the machine."""
 
 wall = time.time
+cpu = time.process_time
 """Seconds since 1970 as this machine believes; for `ts` fields and logs only."""
