@@ -209,7 +209,9 @@ class Outbox:
     @property
     def held(self) -> int:
         """Rises whenever a result waits or is replaced."""
-        return self._own.conflated + (not self.in_step and self._is_due())
+        if self.in_step:
+            return self._own.conflated
+        return self._own.conflated + self._passed().conflated + self._is_due()
 
     def _is_due(self) -> bool:
         """Whether a result of the feed waits, while out of step."""
