@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 EPOCH = "be4c5f0a"
 _START_S = 20.0
-_HEAD_BYTES = 4
-"""Of a WebSocket frame of 126 to 65,535 bytes."""
 _THING = Detection("person", 0.91, (10.5, 20.2, 110.0, 220.5), class_id=0)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -99,8 +97,8 @@ class Publisher:
 
     def send_text(self, way: str, record: OutcomeRecord) -> None:
         """To a peer: the text that the gateway would make of this record."""
-        frame = Outcome(record).frame("json", NOTHING, clock.now())
-        self._texts.send_multipart((f"{way}/".encode(), frame[_HEAD_BYTES:]))
+        text = Outcome(record).body("json", NOTHING, clock.now()).data
+        self._texts.send_multipart((f"{way}/".encode(), text))
 
     def close(self) -> None:
         self._socket.close(linger=0)

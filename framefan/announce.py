@@ -23,7 +23,7 @@ def announce(settings: Settings, url: str) -> None:
     workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
     rows = [
         ("page", url),
-        ("results", live),
+        ("results", live if settings.gateways == 1 else f"{live}, {settings.gateways} gateways"),
         *([("published", settings.publish)] if settings.publish else []),
         ("cameras" if len(cameras) > 1 else "camera", ", ".join(cameras)),
         ("predictor", f"{settings.predictor}, {workers}"),

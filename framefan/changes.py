@@ -1,8 +1,9 @@
-"""`framefan scale N` and `framefan swap REF`: other workers while the run goes on.
+"""`framefan scale` and `framefan swap REF`: other workers, or gateways, while the run goes on.
 
 The command checks what it can see itself, and says which step the run is at while it waits. The
 run's pool does the work (framefan_inference/changes.py); the supervisor passes on what is said, one
-change at a time, and remembers its end, so that a pool started later has what was agreed.
+change at a time, and remembers its end, so that a pool started later has what was agreed. Gateways
+it starts and stops itself: gateways.py.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from framefan import control, predictors
-from framefan.configure import check_predictor, check_workers
-from framefan.errors import EXIT_FAILED
-from framefan.messages import Changed, Changing, NotDone, Scale, Swap
+from framefan.configure import check_gateways, check_predictor, check_workers
+from framefan.errors import EXIT_FAILED, UsageError
+from framefan.messages import Changed, Changing, NotDone, Scale, ScaleGateways, Swap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 UNDER_WAY = NotDone(
     EXIT_FAILED,
     "another change is under way",
-    "workers are being started or retired",
+    "workers or gateways are being started or stopped",
     "wait for its answer, then try again",
 )
 _NO_POOL = NotDone(
@@ -83,8 +84,17 @@ def followed(settings: Settings, done: Changed) -> Settings:
 # ---- the commands ------------------------------------------------------------------------------
 
 
-def scale(name: str, workers: int, as_json: bool) -> int:
-    """Have the run of that name use so many workers. Raises FramefanError."""
+def scale(name: str, workers: int | None, gateways: int | None, as_json: bool) -> int:
+    """Have the run of that name use so many workers, or gateways. Raises FramefanError."""
+    if (workers is None) == (gateways is None):
+        raise UsageError(
+            "scale needs one number",
+            "workers and gateways are changed one at a time",
+            "framefan scale 4, or framefan scale --gateways 2",
+        )
+    if workers is None:
+        assert gateways is not None
+        return _show(name, ScaleGateways(check_gateways(gateways)), as_json)
     check_workers(workers, "the number of workers")
     return _show(name, Scale(workers), as_json)
 
@@ -110,7 +120,7 @@ def absolute(reference: str) -> str:
     return reference
 
 
-def _show(name: str, request: Scale | Swap, as_json: bool) -> int:
+def _show(name: str, request: Scale | ScaleGateways | Swap, as_json: bool) -> int:
     done = control.ask(name, request, None, None if as_json else _step)
     assert isinstance(done, Changed)
     control.show(done, lines(done), as_json)
@@ -120,7 +130,7 @@ def _show(name: str, request: Scale | Swap, as_json: bool) -> int:
 def lines(done: Changed) -> list[str]:
     """What was done, for people."""
     said = f"{done.what:<9}  {done.was} -> {done.now}"
-    if done.what == "workers" and done.was == done.now:
+    if done.what != "predictor" and done.was == done.now:
         said = "nothing changed"
     return [said] + [f"note       {note}" for note in done.notes]
 

@@ -118,20 +118,30 @@ def reload(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JS
     return show(name, json)
 
 
-@app.command(usage="Usage: framefan scale WORKERS [OPTIONS]")
+@app.command(usage="Usage: framefan scale [WORKERS] [OPTIONS]")
 def scale(
     workers: Annotated[
-        int, Parameter(help="So many from now on.", metavar="N", converter=whole, negative="")
-    ],
+        int | None,
+        Parameter(help="The number of workers from now on.", metavar="N", converter=whole),
+    ] = None,
     /,
     *,
+    gateways: Annotated[
+        int | None,
+        Parameter(
+            help="The number of gateways from now on, instead.",
+            metavar="N",
+            converter=whole,
+            negative="",
+        ),
+    ] = None,
     name: Annotated[str, _NAME] = "default",
     json: Annotated[bool, _JSON] = False,
 ) -> int:
-    """Start or retire workers of a run; no result is lost."""
+    """Start or retire workers or gateways of a run; no result is lost."""
     from framefan.changes import scale as change
 
-    return change(name, workers, json)
+    return change(name, workers, gateways, json)
 
 
 @app.command(usage="Usage: framefan swap PREDICTOR [OPTIONS]")

@@ -23,6 +23,7 @@ import msgspec
 from framefan import listen, predictors, publish
 from framefan.camera_settings import converted, made_of, named
 from framefan.errors import StartError, UsageError
+from framefan.gateway_counts import MOST_GATEWAYS
 from framefan.options import Options
 from framefan.secret import Secret
 from framefan.settings import TOKEN_VARIABLE, CameraSettings, Limits, Settings, run_dir
@@ -41,6 +42,7 @@ _LIMITS = tuple(Limits.__struct_fields__)
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
 _LEAST = {
     "bus_hwm": 1,  # ZeroMQ takes 0 for no bound at all
+    "picture_bytes": 1 << 20,  # a quarter of it has to hold one picture
     "no_progress_s": 1,
     "predict_s": 0.01,
     "worker_start_s": 0.01,
@@ -248,6 +250,7 @@ def _settings(choices: Choices) -> Settings:
         run_dir=folder,
         cameras=made_of(_tables(choices)),
         workers=check_workers(values.get("workers", defaults.workers)),
+        gateways=check_gateways(values.get("gateways", defaults.gateways)),
         predictor=predictor,
         device=values.get("device", ""),
         publish=published,
@@ -299,6 +302,11 @@ def _limits(values: dict[str, Any]) -> Limits:
 def check_workers(number: int, where: str = "--workers") -> int:
     """Raises UsageError for a number of workers that a run cannot have."""
     return int(_within(where, number, 1, 256))
+
+
+def check_gateways(number: int, where: str = "--gateways") -> int:
+    """Raises UsageError for a number of gateways that a run cannot have."""
+    return int(_within(where, number, 1, MOST_GATEWAYS))
 
 
 def check_predictor(text: str) -> None:

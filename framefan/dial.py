@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConcurrencyError, ConnectionClosed, WebSocketException
+from websockets.protocol import OPEN
 
 from framefan import address, clock, listen, refusal
 from framefan.backoff import Backoff
@@ -24,12 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from framefan.position import Position
+    from framefan.protocol import Delivery
 
 _MESSAGE_BYTES = 4 << 20
 """The largest result (256 KiB) in the longest way to write it, and room."""
 _QUEUE = 1
 """Messages that websockets holds for us before it stops reading: what waits in the gateway can
 still be replaced by something newer."""
+_QUEUE_WITH_ACK = 1000
+"""The same where the gateway sends no more than it has acknowledgements for, 1,000 at most: there
+reading never stops, and so pings are answered however long a message takes its handler."""
+_PING_S = 20.0
+_PONG_S = 40.0
+"""Together the minute after which a gateway gives up who says nothing. A handler that stops the
+event loop for less than `_PONG_S` cannot be taken for a gateway that does not answer."""
 _OPEN_S = 10.0
 _HEALTHY_S = 10.0
 """A connection that lasted so long has earned a fresh start."""
@@ -40,6 +49,27 @@ _json = msgspec.json.Decoder(Message)
 _msgpack = msgspec.msgpack.Decoder(Message)
 _PICTURE = b"\0"
 """The first byte of its length; no map in MessagePack begins with it."""
+
+
+class Changes(TypedDict, total=False):
+    """What `subscribe` can change of what is asked for."""
+
+    cameras: Iterable[str] | str | None
+    delivery: Delivery
+    max_fps: float | None
+    labels: Iterable[str] | str | None
+    min_confidence: float | None
+    nonempty: bool
+    history: int
+
+
+def changes(named: Mapping[str, Any]) -> dict[str, Any]:
+    """As a command says them. Raises TypeError for one that there is not."""
+    unknown = ", ".join(named.keys() - Changes.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"subscribe has no {unknown}")
+    found = {name: value for name, value in named.items() if value is not UNSET}
+    return found | {name: names(found[name]) for name in ("cameras", "labels") if name in found}
 
 
 class Asked(Struct):
@@ -58,11 +88,71 @@ class Asked(Struct):
         return msgspec.structs.replace(self, contract=dict(self.contract))
 
 
-def names(asked: Iterable[str] | str | UnsetType | None) -> list[str] | UnsetType | None:
+def names(asked: Iterable[str] | str | None) -> list[str] | None:
     """One name is as good as a list of it."""
-    if asked is None or asked is UNSET:
-        return asked
+    if asked is None:
+        return None
     return [asked] if isinstance(asked, str) else list(asked)
+
+
+class Line:
+    """One connection, and how far its messages are acknowledged.
+
+    Whoever asks for the next message has finished all before it, or holds them: that is when they
+    are acknowledged, each of them, whatever its type.
+    """
+
+    def __init__(self, connection: ClientConnection, contract: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._acks = contract["ack"] is not None
+        self._binary = contract["format"] == "msgpack"
+        self._received = 0
+        self._acknowledged = 0
+
+    async def next(self) -> str | bytes:
+        """The next message. Raises ConnectionClosed; nothing is lost by cancelling it."""
+        self._acknowledge()
+        data = await self._connection.recv()
+        self._received += 1
+        return data
+
+    def _acknowledge(self) -> None:
+        """Say how many were received, without waiting for anything.
+
+        `send` of websockets would wait while the line takes nothing. What is written past it does
+        not pile up: there is one acknowledgement for each message, and a gateway that gets none
+        sends no more messages. On a connection that has ended `recv` says so.
+        """
+        protocol = self._connection.protocol
+        if not self._acks or self._acknowledged == self._received or protocol.state is not OPEN:
+            return
+        self._acknowledged = self._received
+        message = {"ack": self._received}
+        if self._binary:
+            protocol.send_binary(msgspec.msgpack.encode(message))
+        else:
+            protocol.send_text(msgspec.json.encode(message))
+        self._connection.send_data()
+
+    async def send(self, text: str) -> None:
+        """On a connection that has ended nothing happens: whoever reads next is told."""
+        with contextlib.suppress(ConnectionClosed):
+            await self._connection.send(text)
+
+    async def leave(self) -> None:
+        """Close it in good order, and within two seconds."""
+        line = self._connection
+        farewell = asyncio.ensure_future(line.close())
+        try:
+            # Else reading may have paused before it came to the gateway's close frame.
+            with contextlib.suppress(ConnectionClosed, ConcurrencyError):
+                while True:
+                    await line.recv()
+            await farewell
+        finally:
+            if not farewell.done():
+                line.transport.abort()
+                await farewell
 
 
 class Attempts:
@@ -83,7 +173,7 @@ class Attempts:
         """Try no more; an attempt that waits to be due returns at once."""
         self._stopped.set()
 
-    async def attempt(self, since: Mapping[str, Position]) -> ClientConnection | None:
+    async def attempt(self, since: Mapping[str, Position]) -> Line | None:
         """Wait until it is due, and try once; None when there is to be another, or none any more.
 
         Raises Refused when another attempt would fail the same way, Unreachable when the time for
@@ -103,7 +193,7 @@ class Attempts:
             self.failed(error)
             return None
         if self._stopped.is_set():
-            await leave(line)
+            await line.leave()
             return None
         await _ask_for_nothing(line, self._asked.contract)
         if self.trouble:
@@ -129,48 +219,35 @@ class Attempts:
         self._due = now + wait
 
 
-async def _open(asked: Asked, since: Mapping[str, Position]) -> ClientConnection:
+async def _open(asked: Asked, since: Mapping[str, Position]) -> Line:
     url = address.asking(asked.url, asked.contract, since)
     headers = {"Authorization": f"Bearer {asked.token}"} if asked.token else None
     options: dict[str, Any] = {"ssl": asked.ssl} if asked.ssl is not None else {}
     local = listen.is_loopback(urlsplit(url).hostname or "")
     try:
-        return await open_websocket(
+        connection = await open_websocket(
             url,
             additional_headers=headers,
             compression=None,
             proxy=None if local else True,
             max_size=_MESSAGE_BYTES,
-            max_queue=_QUEUE,
+            max_queue=_QUEUE if asked.contract["ack"] is None else _QUEUE_WITH_ACK,
+            ping_interval=_PING_S,
+            ping_timeout=_PONG_S,
             open_timeout=_OPEN_S,
             close_timeout=_FAREWELL_S,
             **options,
         )
     except UnicodeError as error:  # of a name that no host can have
         raise Refused(f"{asked.url} names no host", str(error), "check the address") from error
+    return Line(connection, asked.contract)
 
 
-async def _ask_for_nothing(line: ClientConnection, contract: Mapping[str, Any]) -> None:
+async def _ask_for_nothing(line: Line, contract: Mapping[str, Any]) -> None:
     """An address cannot say that it is of no camera, or of no label; a command can."""
     empty = {name: value for name, value in contract.items() if value == []}
     if empty:
-        with contextlib.suppress(ConnectionClosed):  # whoever reads next is told
-            await line.send(msgspec.json.encode({"subscribe": empty}).decode())
-
-
-async def leave(line: ClientConnection) -> None:
-    """Close it in good order, and within two seconds."""
-    farewell = asyncio.ensure_future(line.close())
-    try:
-        # Else reading may have paused before it came to the gateway's close frame.
-        with contextlib.suppress(ConnectionClosed, ConcurrencyError):
-            while True:
-                await line.recv()
-        await farewell
-    finally:
-        if not farewell.done():
-            line.transport.abort()
-            await farewell
+        await line.send(msgspec.json.encode({"subscribe": empty}).decode())
 
 
 class _Typed(Struct):

@@ -1,13 +1,18 @@
-"""The listening sockets of a run: open from before its first child to after its last."""
+"""What a run holds open for its children, from before the first to after the last: its listening
+sockets, and the memory in which its gateways count their clients.
+"""
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from framefan import listen
+from framefan.errors import StartError
+from framefan.gateway_counts import GatewayCounts
 from framefan.publish import Outlet
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ class Doors:
                 publish=self.results.endpoint if self.results else "",
             )
             self.pool = opened.enter_context(listen.unix(self.settings.path("pool")))
+            self.counts_fd = _counts(settings)
+            opened.callback(os.close, self.counts_fd)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Doors:
@@ -38,3 +45,12 @@ class Doors:
 
     def __exit__(self, *_: object) -> None:
         self._opened.close()
+
+
+def _counts(settings: Settings) -> int:
+    try:
+        return GatewayCounts.make(settings.gateways, settings.limits.clients_per_address > 0)
+    except OSError as error:
+        raise StartError(
+            "the gateways cannot share memory", error.strerror or str(error), "free some memory"
+        ) from error

@@ -17,11 +17,12 @@ LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 
 
-def anonymous_file(name: str, size: int) -> int:
+def anonymous_file(name: str, size: int, grows: bool = False) -> int:
     """A descriptor of `size` bytes of memory that has no name another process could find or leak.
 
     The pages are reserved now: a full machine answers ENOSPC or ENOMEM here and not SIGBUS at the
-    first touch. On Linux it is a memfd sealed against resizing, elsewhere an unlinked file.
+    first touch. On Linux it is a memfd sealed against resizing, but for growing where it `grows`;
+    elsewhere an unlinked file.
 
     Raises OSError.
     """
@@ -33,7 +34,7 @@ def anonymous_file(name: str, size: int) -> int:
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.posix_fallocate(fd, 0, size)
-        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        seals = fcntl.F_SEAL_SHRINK | (0 if grows else fcntl.F_SEAL_GROW) | fcntl.F_SEAL_SEAL
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
     except OSError:
         os.close(fd)

@@ -14,7 +14,13 @@ import socket
 
 from framefan.errors import StartError
 
-BACKLOG = 1024
+BACKLOG = 4096
+"""Of newcomers that no gateway has accepted yet; the kernel's own bound may be lower."""
+_DEFER_S = 5
+"""Where the kernel can (Linux), it keeps newcomers that have not said anything to itself for about
+so long. A thousand clients that connect at the same moment take their time to send a request: they
+need no descriptor meanwhile, and are not mistaken for connections that never ask."""
+_DEFER = getattr(socket, "TCP_DEFER_ACCEPT", None)
 
 
 def tcp(host: str, port: int) -> socket.socket:
@@ -31,6 +37,8 @@ def tcp(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if _DEFER is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, _DEFER, _DEFER_S)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:

@@ -31,6 +31,8 @@ class Start(_Link):
     """A listening socket the child inherits, or -1."""
     results_fd: int = -1
     """Another one, where results are published, or -1."""
+    counts_fd: int = -1
+    """The memory in which gateways count their clients (gateway_counts.py), or -1."""
 
 
 class Stop(_Link):
@@ -121,6 +123,12 @@ class Scale(_Link):
     workers: int
 
 
+class ScaleGateways(_Link):
+    """Have so many gateways."""
+
+    gateways: int
+
+
 class Swap(_Link):
     """Have this predictor, if it works."""
 
@@ -134,16 +142,16 @@ class Changing(_Link):
 
 
 class Changed(_Link):
-    """A scale or swap is done; `was` and `now` are numbers of workers or predictors."""
+    """A scale or swap is done; `was` and `now` are numbers, or predictors."""
 
     what: str
-    """workers or predictor."""
+    """workers, gateways or predictor."""
     was: str
     now: str
     notes: list[str]
 
 
-ToControl = Reload | Scale | Swap
+ToControl = Reload | Scale | ScaleGateways | Swap
 FromControl = Reloaded | NotDone | Changing | Changed
 ToSupervisor = Progress | Fatal | Table | Changing | Changed | NotDone
 FromSupervisor = Start | Stop | Children | Cameras | Scale | Swap

@@ -30,6 +30,7 @@ _LONGER = "try --timeout with more seconds, or `framefan doctor` with the same a
 _NOT_OURS = (
     *("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY"),
     *("FRAMEFAN_PUBLISH", "FRAMEFAN_PUBLISH_KEYS", "FRAMEFAN_HOST", "FRAMEFAN_TOKEN"),
+    "FRAMEFAN_GATEWAYS",
 )
 """What a person set for runs that others connect to."""
 

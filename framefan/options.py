@@ -58,6 +58,14 @@ class Options:
             converter=whole,
         ),
     ] = None
+    gateways: Annotated[
+        int | None,
+        _flag(
+            "Processes that serve clients; more for thousands of them.  [1]",
+            _WHERE,
+            converter=whole,
+        ),
+    ] = None
     predictor: Annotated[
         str | None,
         _flag(

@@ -13,17 +13,19 @@ from __future__ import annotations
 import contextlib
 import enum
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 from framefan import processes
 from framefan.errors import LinkClosed
+from framefan.gateway_counts import GatewayCounts
 from framefan.messages import Stop, ToSupervisor
 from framefan.stderr import Stderr
 from framefan.watch import Watch
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from framefan.doors import Doors
     from framefan.processes import Child, Stage
@@ -46,12 +48,21 @@ class Post:
     """One place in the process tree."""
 
     def __init__(
-        self, stage: Stage, watch: Watch, inherited_fd: int = -1, results_fd: int = -1
+        self,
+        stage: Stage,
+        watch: Watch,
+        inherited_fd: int = -1,
+        results_fd: int = -1,
+        counts_fd: int = -1,
+        buried: Callable[[], None] = lambda: None,
     ) -> None:
+        """`buried` is called when nothing of its child is left."""
         self.stage = stage
         self.watch = watch
         self.inherited_fd = inherited_fd
         self.results_fd = results_fd
+        self.counts_fd = counts_fd
+        self._buried = buried
         self.child: Child | None = None
         self.stderr: Stderr | None = None
         self.fate = Fate.STAYS
@@ -76,6 +87,7 @@ class Post:
                 self.inherited_fd,
                 stderr.theirs if stderr else None,
                 self.results_fd,
+                self.counts_fd,
             )
         except OSError:
             if stderr:
@@ -98,6 +110,7 @@ class Post:
         if self.stderr:
             self.stderr.finish()
             self.stderr = None
+        self._buried()
         return child.ending
 
     def stop(self) -> None:
@@ -113,9 +126,18 @@ class Post:
     def leave(self, fate: Fate, kill_at: float) -> None:
         if self.fate is Fate.STAYS:
             self._kill_at = kill_at
-            self.stop()
+            self._go()
         self.fate = fate
         self.late = True
+
+    def _go(self) -> None:
+        """As `stop`, but the run goes on: at Stop a gateway waits for the last word of the pool."""
+        if self.stage is not processes.GATEWAY:
+            self.stop()
+            return
+        self.watch.stop()
+        if self.child:
+            self.child.terminate()
 
     def outstays(self, now: float) -> bool:
         return self.fate is not Fate.STAYS and self.child is not None and now >= self._kill_at
@@ -123,10 +145,10 @@ class Post:
     def has_left(self) -> bool:
         return self.fate is not Fate.STAYS and self.child is None
 
-    def renew(self, camera: CameraSettings, now: float) -> None:
+    def renew(self, no_progress_s: float, now: float) -> None:
         """Its old child is gone: the next one is due, for the camera as it is now."""
         self.fate = Fate.STAYS
-        self.watch.renew(now, camera.no_progress_s)
+        self.watch.renew(now, no_progress_s)
 
     def next_event(self) -> float:
         """The time at which this post next needs a look."""
@@ -136,7 +158,7 @@ class Post:
 
 
 class Tree:
-    """All posts, in the order they are started: pool, captures, gateway."""
+    """All posts, in the order they are started: pool, captures, gateways."""
 
     def __init__(self, doors: Doors) -> None:
         settings = doors.settings
@@ -146,15 +168,25 @@ class Tree:
         results = doors.results.fileno() if doors.results else -1
         self.pool = Post(processes.POOL, watch, doors.pool.fileno(), results)
         self.captures = {camera.name: self._capture(camera) for camera in settings.cameras}
-        watch = Watch("gateway", "1", limits.no_progress_s, limits)
-        self.gateway = Post(processes.GATEWAY, watch, doors.web.fileno())
+        self._web_fd, self._counts_fd = doors.web.fileno(), doors.counts_fd
+        self._counts = GatewayCounts(self._counts_fd)
+        self.gateways = {number: self._gateway(number) for number in _numbers(settings.gateways)}
 
     def __iter__(self) -> Iterator[Post]:
-        return iter([self.pool, *self.captures.values(), self.gateway])
+        return iter([self.pool, *self.captures.values(), *self.gateways.values()])
 
     def _capture(self, camera: CameraSettings) -> Post:
         watch = Watch("capture", camera.name, camera.no_progress_s, self._limits)
         return Post(processes.CAPTURE, watch)
+
+    def _gateway(self, number: int) -> Post:
+        return Post(
+            processes.GATEWAY,
+            Watch("gateway", str(number), self._limits.no_progress_s, self._limits),
+            self._web_fd,
+            counts_fd=self._counts_fd,
+            buried=partial(self._counts.clear, number),
+        )
 
     def living(self) -> list[Post]:
         return [post for post in self if post.child]
@@ -174,6 +206,20 @@ class Tree:
                 self.captures[name].late = True
         self.settle(settings, now)
 
+    def scale_gateways(self, count: int, now: float) -> None:
+        """Have gateways 1 to `count`: the others leave, their clients find one that stays."""
+        self._counts.gateways = count
+        for number in _numbers(count):
+            post = self.gateways.get(number)
+            if post is None:
+                self.gateways[number] = post = self._gateway(number)
+                post.late = True
+            elif post.fate is Fate.GOES:
+                post.leave(Fate.RETURNS, now)
+        for number, post in self.gateways.items():
+            if number > count:
+                post.leave(Fate.GOES, now + min(LEAVE_S, self._limits.grace_s))
+
     def settle(self, settings: Settings, now: float) -> bool:
         """Let go of posts whose child has left, or make them due again; whether there were any."""
         left = [name for name, post in self.captures.items() if post.has_left()]
@@ -181,5 +227,15 @@ class Tree:
             if self.captures[name].fate is Fate.GOES:
                 del self.captures[name]
             else:
-                self.captures[name].renew(settings.camera(name), now)
-        return bool(left)
+                self.captures[name].renew(settings.camera(name).no_progress_s, now)
+        gone = [number for number, post in self.gateways.items() if post.has_left()]
+        for number in gone:
+            if self.gateways[number].fate is Fate.GOES:
+                del self.gateways[number]
+            else:
+                self.gateways[number].renew(self._limits.no_progress_s, now)
+        return bool(left or gone)
+
+
+def _numbers(count: int) -> range:
+    return range(1, count + 1)

@@ -102,13 +102,15 @@ class Child:
         inherited_fd: int = -1,
         output: int | None = None,
         results_fd: int = -1,
+        counts_fd: int = -1,
     ) -> None:
         """Start it. Call from the main thread: the kernel ties its life to the calling thread.
 
         `output`: a descriptor for all it prints, instead of our own stderr.
         """
         ours, theirs = links.pair()
-        keep = [theirs.fileno(), *(fd for fd in (inherited_fd, results_fd) if fd >= 0)]
+        handed = (inherited_fd, results_fd, counts_fd)
+        keep = [theirs.fileno(), *(fd for fd in handed if fd >= 0)]
         self.stage = stage
         self.role = role
         # A child is born with SIGINT and SIGTERM held back, until it has its handlers set; SIGHUP
@@ -137,7 +139,7 @@ class Child:
         self.link: links.Link[Any] = links.Link(ours, receives)
         own = settings_for(stage, role, settings)
         with contextlib.suppress(LinkClosed):  # it died at once: reading the link says so too
-            self.link.send(Start(own, role, inherited_fd, results_fd))
+            self.link.send(Start(own, role, *handed))
 
     def kill(self) -> None:
         """SIGKILL, wait, close: after this nothing of it reads or writes any more."""
@@ -213,6 +215,7 @@ class Parent:
         self.role = start.role
         self.inherited_fd = start.inherited_fd
         self.results_fd = start.results_fd
+        self.counts_fd = start.counts_fd
         title = f"{stage} {start.role}".strip()
         name_this(title)
         logs.configure(self.settings, title)

@@ -96,6 +96,7 @@ class GatewayFacts(Struct, kw_only=True):
     id: int
     pid: int = 0
     state: str = "ready"
+    """ready, silent (it stands still), or that of its process: starting, backoff, failed."""
     restarts: int = 0
     clients: int = 0
     offered: int = 0
@@ -196,5 +197,7 @@ class StateRecord(Struct, kw_only=True):
     """Outcomes and returns of leases that were settled before: counted and dropped."""
     publish_endpoint: str = ""
     """Where `--publish` has these records as well; empty without it."""
+    picture_endpoints: list[str] = field(default_factory=list)
+    """Where pictures are, and nothing else: a reader connects to all of them."""
     last: bool = False
     """This pool publishes nothing after it: the run ends in good order."""

@@ -41,8 +41,16 @@ _FIXES = {
 _PLAIN_AND_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
 
+_UNKNOWN_OPTION = 104
+
+
 class _Body(msgspec.Struct):
     error: str = ""
+
+
+def is_of_ack(told: CommandError | None) -> bool:
+    """Whether that is how a gateway older than `ack` answers who asks for it."""
+    return told is not None and told.code == _UNKNOWN_OPTION and '"ack"' in told.message
 
 
 def of_closing(url: str, error: ConnectionClosed, told: CommandError | None) -> Refused | None:

@@ -71,6 +71,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     restart_cap_s: float = 30.0
     result_bytes: int = 256 * 1024
     bus_hwm: int = 256
+    picture_bytes: int = 16 << 20
+    """What may wait in the pool, in pictures, for each reader of the bus that stands still."""
     grace_s: float = 10.0
     every_messages: int = 1000
     every_bytes: int = 1 << 20
@@ -78,7 +80,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_bytes: int = 4 << 20
     """Of each camera, so much is kept for clients that come late or come back."""
     stall_s: float = 5.0
-    """A client that takes no byte for this long is disconnected."""
+    """A client that has bytes waiting and takes none for this long is disconnected."""
+    silence_s: float = 60.0
+    """A client of which nothing at all came for this long, no pong either, is disconnected."""
     unsent_bytes: int = 16 * 1024
     """Bytes of one client that the kernel may hold unsent; older than this is not 'latest'."""
     client_buffer_bytes: int = 1 << 20
@@ -116,6 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run_dir: str = ""
     cameras: tuple[CameraSettings, ...] = ()
     workers: int = 2
+    gateways: int = 1
     predictor: str = "motion"
     host: str = "127.0.0.1"
     port: int = 8765
@@ -150,6 +155,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def results_endpoint(self) -> str:
         return f"ipc://{self.run_dir}/results"
+
+    @property
+    def picture_endpoints(self) -> tuple[str, ...]:
+        """For small, middling and large pictures: a reader connects to all of them."""
+        return tuple(f"ipc://{self.run_dir}/picture{number}" for number in (1, 2, 3))
 
     @property
     def outcomes_endpoint(self) -> str:

@@ -38,6 +38,7 @@ from framefan.errors import (
     LinkGarbled,
     RunError,
 )
+from framefan.gateways import GatewayScale
 from framefan.messages import (
     Cameras,
     Changed,
@@ -47,6 +48,7 @@ from framefan.messages import (
     NotDone,
     Progress,
     Scale,
+    ScaleGateways,
     Swap,
     Table,
 )
@@ -92,6 +94,7 @@ class Supervisor:
         self._reloads = reloads(self._follow)
         self._control = Control(settings.path(CONTROL), self._selector, self._asked)
         self._changes = Changes(self._change)
+        self._gateways = GatewayScale(self._tree)
         self._code: int | None = None
         self._error: FramefanError | None = None
         self._untold = False
@@ -142,6 +145,7 @@ class Supervisor:
         self._control.tick(now)
         self._reloads.tick(now)
         self._tend(now)
+        self._gateways.tick(now)
         self._start_due(now)
         self._tell_pool()
         if 0 < self._settings.duration_s <= now - self._began and self._code is None:
@@ -207,6 +211,8 @@ class Supervisor:
     def _asked(self, client: Client) -> None:
         if isinstance(client.request, Scale | Swap):
             self._changes.ask(client, client.request)
+        elif isinstance(client.request, ScaleGateways):
+            self._gateways.ask(client, client.request)
         else:
             self._reloads.ask(client)
 
@@ -241,20 +247,24 @@ class Supervisor:
     # ---- what children say -------------------------------------------------------------------
 
     def _read(self, post: Post) -> None:
-        """Everything that lies in the child's link; its death when that is its end."""
+        """Everything that lies in the child's link; its death when that is its end.
+
+        In the run's end a closed link only says "nearly done": the exit itself comes as SIGCHLD.
+        """
         if post.child is None:
             return
-        if self._stopping:
-            self._read_last(post)
-            return
+        link = post.child.link
         try:
-            while messages := post.child.link.receive():
+            while messages := link.receive():
                 for message in messages:
                     self._heard(post, message)
-        except LinkClosed:
-            self._lost(post)
-        except LinkGarbled as error:
-            logs.error(f"{post.watch.title}: {error.what}", why=error.why)
+        except (LinkClosed, LinkGarbled) as error:
+            if self._stopping:
+                with contextlib.suppress(KeyError):
+                    self._selector.unregister(link)
+                return
+            if isinstance(error, LinkGarbled):
+                logs.error(f"{post.watch.title}: {error.what}", why=error.why)
             self._lost(post)
 
     def _heard(self, post: Post, message: Any) -> None:
@@ -305,12 +315,12 @@ class Supervisor:
         return camera is not None and camera.been_live
 
     def _look_ready(self) -> None:
-        """Once: the gateway and a worker are there, so whoever connects now gets results."""
+        """Once: all gateways and a worker are there, so whoever connects now gets results."""
         if self._ready or self._state is None:
             return
-        gateway = self._tree.gateway.watch.state.value == "running"
+        served = all(it.watch.state.value == "running" for it in self._tree.gateways.values())
         worker = any(worker.state in ("ready", "busy") for worker in self._state.workers)
-        if gateway and worker:
+        if served and worker:
             self._ready = True
             announce(self._settings, self._url)
             self._on_ready(self._url)
@@ -363,18 +373,6 @@ class Supervisor:
         for post in self._tree.living():
             logs.warning(f"{post.watch.title}: did not stop, killed")
             self._bury(post, at_once=True)
-
-    def _read_last(self, post: Post) -> None:
-        """In the end a closed link only says "nearly done": the exit itself comes as SIGCHLD."""
-        if post.child is None:
-            return
-        try:
-            while messages := post.child.link.receive():
-                for message in messages:
-                    self._heard(post, message)
-        except (LinkClosed, LinkGarbled):
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(post.child.link)
 
 
 def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: Invocation) -> int:

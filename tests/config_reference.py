@@ -65,22 +65,26 @@ LIMITS: dict[str, str] = {
     "restart_cap_s": "the longest wait before a restart",
     "result_bytes": "what `predict` returns may not be larger; else it is an error, `too_large`",
     "bus_hwm": "messages that the bus keeps for a reader that is behind",
+    "picture_bytes": "pictures that the pool keeps for each reader of the bus that is behind; no "
+    "picture is larger than a quarter of it",
     "grace_s": "how long a stop waits before it kills",
     "every_messages": "messages that an `every` client may be behind",
     "every_bytes": "bytes that an `every` client may be behind",
     "history_s": "how long results are kept for clients that come late or come back",
-    "history_bytes": "how much of each camera is kept for them",
-    "stall_s": "a client that takes no byte for so long is disconnected",
+    "history_bytes": "how much of each camera is kept for them, in each gateway",
+    "stall_s": "a client that has bytes waiting and takes none for so long is disconnected",
+    "silence_s": "a client of which nothing came for so long, no pong either, is closed with 4409",
     "unsent_bytes": "bytes of one client that the kernel may hold unsent",
     "client_buffer_bytes": "answers that may wait for a client that does not read them",
-    "gateway_buffer_bytes": "what may wait for all clients; beyond it those furthest "
+    "gateway_buffer_bytes": "what may wait for all clients of the run; beyond it those furthest "
     "behind are disconnected",
     "inbound_bytes": "the largest message of a client",
     "inbound_per_s": "messages a second that a client may send",
     "handshake_s": "the time for a handshake, and again for a token in the first message",
-    "max_clients": "clients at once; fewer where the system allows fewer open files",
-    "clients_per_address": "clients at once from one address; 0: as many as there may be",
-    "max_handshakes": "handshakes at once",
+    "max_clients": "clients of the run at once; fewer where the system allows fewer open files",
+    "clients_per_address": "clients of the run at once from one address; 0: as many as may be",
+    "max_handshakes": "connections that may be silent for longer than a second before they ask, "
+    "or before they show their token; above it the oldest goes",
     "state_every_s": "how often the pool tells its state",
     "state_lost_s": "no state for so long is told as `silent`",
 }
@@ -113,7 +117,8 @@ max_fps = 10
 - Options may have `-` for `_` in the file, too. Paths are as seen from the folder of the start.
 - Sources on the command line or in `FRAMEFAN_SOURCES` take the place of all `[[camera]]` tables.
 - `mode`, `fast` and `loop` beside the tables hold for each camera that does not say otherwise.
-- `framefan reload` reads the file again; cameras change at once, other keys at the next start.
+- `framefan reload` reads the file again; cameras change at once, other keys at the next start
+  (`framefan scale` and `swap` change workers, gateways and the predictor of a running framefan).
 - Words in a variable are parted as a shell does it: `FRAMEFAN_SOURCES="front=rtsp://cam/a b.mp4"`.
 - Yes and no are `true` and `false` in the file, and `1` and `0` in variables as well.
 

@@ -18,7 +18,9 @@ _SERVER, _WEB, _TOKEN = (
     "unit/gateway/test_token",
 )
 _SESSION, _SESSION_TOKEN = "unit/gateway/test_session", "unit/gateway/test_session_token"
+_ORDINARY, _ACKS = "process/test_ordinary_clients", "unit/gateway/test_acks"
 _CROWDS = "unit/gateway/test_crowds"
+_DOOR = "unit/gateway/test_acceptor"
 
 CLIENTS: tuple[Row, ...] = (
     Row(
@@ -28,6 +30,53 @@ CLIENTS: tuple[Row, ...] = (
             f"{_SERVER}::test_a_stalled_client_is_aborted_in_time_and_the_others_are_served",
             f"{_SERVER}::test_what_waits_for_a_stalled_client_does_not_grow",
         ),
+    ),
+    Row(
+        "a slow handler in a common library, with and without `ack`",
+        "never cut; handles what is new: two handler times old with `ack`; `missed` exact",
+        (
+            f"{_ORDINARY}::test_a_slow_handler_is_never_cut_and_handles_what_is_new",
+            f"{_SERVER}::test_a_slow_reader_reads_what_is_new",
+            "unit/gateway/test_window::"
+            "test_what_a_slow_handler_gets_is_as_old_as_its_queue_is_long",
+        ),
+    ),
+    Row(
+        "a client that stands still for seconds, as in a debugger",
+        "not cut; what it handles then is new, and the gap is told",
+        (f"{_ORDINARY}::test_a_client_that_is_stopped_goes_on_with_what_is_new",),
+    ),
+    Row(
+        "a long round trip, and a pause on it",
+        "the full rate within 4 s",
+        (
+            f"{_ORDINARY}::test_a_fast_client_far_away_has_the_full_rate_within_four_seconds",
+            "unit/gateway/test_window::"
+            "test_a_fast_one_far_away_has_the_full_rate_within_four_seconds",
+        ),
+    ),
+    Row(
+        "more acknowledged than was sent, acknowledgements without an end",
+        "closed with 4400, or counted like any message",
+        (
+            f"{_ACKS}::test_more_than_was_sent_closes_with_4400",
+            f"{_ACKS}::test_acknowledgements_that_say_nothing_new_are_counted",
+        ),
+    ),
+    Row(
+        "the largest replay, a join with filters, quick changes of a subscription",
+        "made in slices; the others have their turn",
+        (
+            "unit/gateway/test_hub::test_a_long_past_is_made_in_slices_and_others_have_their_turn",
+            "unit/gateway/test_replay::"
+            "test_a_filter_that_nothing_passes_is_looked_through_in_steps",
+            f"{_ACKS}::test_a_command_waits_for_the_past_and_nobody_else_does",
+        ),
+    ),
+    Row(
+        "`since` for a camera that says nothing",
+        "the client is in step with all others until it speaks",
+        ("unit/gateway/test_hub::test_who_waits_for_a_silent_camera_is_in_step_until_it_speaks",),
     ),
     Row(
         "a stop while somebody does not read",
@@ -52,10 +101,34 @@ CLIENTS: tuple[Row, ...] = (
         ),
     ),
     Row(
-        "connections that say nothing, handshakes above the cap",
-        "closed at the deadline, 503 above it, good clients get in",
+        "hundreds that connect at the same moment",
+        "all are let in, nobody is refused",
+        (f"{_DOOR}::test_hundreds_at_the_same_moment_are_all_in_and_nobody_is_refused",),
+    ),
+    Row(
+        "one of several gateways is killed",
+        "only its clients notice, they are back in 2 s, no counter falls",
+        ("process/test_gateways::test_one_is_killed_and_only_its_clients_notice",),
+    ),
+    Row(
+        "one of several gateways stands still",
+        "newcomers are not left to it",
+        ("process/test_gateways::test_newcomers_are_not_left_to_a_gateway_that_stands_still",),
+    ),
+    Row(
+        "all clients lose their gateway at the same moment",
+        "all are back in 3 s, nobody is refused",
+        (
+            "process/test_gateways"
+            "::test_all_clients_of_a_gateway_that_is_killed_are_back_and_none_is_refused",
+        ),
+    ),
+    Row(
+        "connections that say nothing, clients above the cap",
+        "closed at the deadline, or as the oldest of too many; 503 above the cap; the good get in",
         (
             f"{_SERVER}::test_idle_connections_are_closed_at_the_deadline_and_good_ones_get_in",
+            f"{_DOOR}::test_idle_connections_keep_nobody_out",
             f"{_SERVER}::test_clients_above_the_cap_get_503_and_the_others_stay",
             "unit/gateway/test_limits::test_an_address_has_so_many_clients_and_no_more",
         ),
@@ -71,8 +144,8 @@ CLIENTS: tuple[Row, ...] = (
         (f"{_CROWDS}::test_a_hundred_come_and_go_and_leave_nothing",),
     ),
     Row(
-        "one vanishes without a word",
-        "dropped after a ping without its answer",
+        "one vanishes without a word, or never answers a ping",
+        "closed with 4409 and a reason once nothing has come from it for `silence_s`",
         (f"{_CROWDS}::test_who_went_without_a_word_is_dropped",),
     ),
     Row(

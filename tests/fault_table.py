@@ -16,7 +16,7 @@ _DEATHS, _RETURNS = "process/test_predictor_deaths", "process/test_predictor_ret
 _CAMERAS, _PICTURES = "process/test_camera_faults", "process/test_camera_pictures"
 _CAMERA_GUARDS, _FILES = "process/test_camera_guards", "process/test_camera_files"
 _CAMERA_PROCESSES, _VIDEO = "process/test_camera_processes", "unit/capture/test_video"
-_LEDGER = "unit/inference/test_ledger"
+_LEDGER, _PICTURE_BUS = "unit/inference/test_ledger", "unit/inference/test_picture_bus"
 _SUPERVISED, _RING = "unit/framefan/test_supervisor", "unit/framefan/test_ring"
 _SOURCE_GUARDS = "unit/framefan/test_guards_of_sources"
 
@@ -60,6 +60,25 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "a reader of the bus on another machine that stands still",
             "no memory grows, nobody else loses a result",
             (f"{_PUBLISH}::test_a_reader_that_reads_nothing_costs_no_memory_and_nobody_a_result",),
+        ),
+        Row(
+            "a reader of pictures on the bus stands still, or a gateway whose clients watch",
+            "it costs the pool `picture_bytes` at most, and nobody else a picture or a result; "
+            "only where results are, readers of pictures share these bytes",
+            (
+                f"{_PICTURE_BUS}::test_a_reader_that_stands_still_costs_a_bounded_amount",
+                f"{_PICTURE_BUS}::test_pictures_leave_results_their_room",
+                "process/test_picture_bound::"
+                "test_a_gateway_that_stands_still_costs_few_pictures_and_nobody_else_any",
+            ),
+        ),
+        Row(
+            "a picture overtakes its result on the bus",
+            "it waits in the gateway, and comes behind its result",
+            (
+                "unit/gateway/test_pictures::"
+                "test_a_picture_that_is_here_before_its_result_comes_behind_it",
+            ),
         ),
         Row(
             "the pool is killed while others read where `--publish` is",

@@ -6,6 +6,7 @@ from guard_clients import CLIENTS
 from guards import HERE, Switch
 
 _INTAKE, _RING = "unit/gateway/test_intake", "unit/framefan/test_ring"
+_PICTURE_BUS = "unit/inference/test_picture_bus"
 
 _BUS = (
     Switch(
@@ -60,6 +61,35 @@ _BUS = (
         "who subscribes takes a message of any size in",
         "it was taken in",
         ("unit/framefan/test_bus::test_a_message_too_large_is_never_taken_in",),
+    ),
+    Switch(
+        "picture-queues",
+        "framefan.bus:PICTURE_QUEUES",
+        "tuple(each._replace(hwm=10_000) for each in real)",
+        "pictures for a reader that stands still heap up in the pool",
+        r"< \(16777216",
+        (f"{_PICTURE_BUS}::test_a_reader_that_stands_still_costs_a_bounded_amount[pictures-1.2M]",),
+    ),
+    Switch(
+        "picture-share",
+        "framefan_inference.picture_bus:_Shared.has_room",
+        "lambda self, size: True",
+        "so they do where results are, and results find no room among them",
+        r"< \(16777216|did not come true",
+        (
+            f"{_PICTURE_BUS}::test_a_reader_that_stands_still_costs_a_bounded_amount[results-1.2M]",
+            f"{_PICTURE_BUS}::test_pictures_leave_results_their_room",
+        ),
+    ),
+    Switch(
+        "picture-order",
+        "framefan_gateway.intake:Intake._is_early",
+        "lambda self, record: False",
+        "a picture that is here before its result is shown to nobody",
+        "==",
+        (
+            "unit/gateway/test_pictures::test_a_picture_that_is_here_before_its_result_comes_behind_it",
+        ),
     ),
 )
 

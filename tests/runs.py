@@ -237,12 +237,12 @@ class Run:
         return found
 
     def pid_of(self, stage: str, number: int = 1) -> int:
-        """The pid of `pool`, `gateway`, `worker` (by number) or `capture` from the table."""
+        """The pid of `pool`, `gateway` or `worker` (by number) or `capture` from the table."""
         state = self.fresh_state()
         if stage == "pool":
             return state.pool.pid
         if stage == "gateway":
-            return state.gateways[0].pid
+            return state.gateways[number - 1].pid
         if stage == "worker":
             return state.workers[number - 1].pid
         return next(iter(state.cameras.values())).pid

@@ -22,6 +22,8 @@ _ASSUMED = Tried(0.0, 60 << 20, 5, 600 << 20, uses_device=False)
 _CAPTURE_BYTES = 60 << 20
 _REST_BYTES = 100 << 20
 """Supervisor, pool and gateway."""
+_GATEWAY_BYTES, _GATEWAY_THREADS = 25 << 20, 2
+"""Of each gateway but the first."""
 _REST_THREADS = 10
 _CAPTURE_ADDRESS = 900 << 20
 
@@ -56,7 +58,8 @@ def _ring(settings: Settings, camera: CameraSettings, seen: Size | None) -> int:
 def memory(settings: Settings, rings: int, one: Tried) -> Finding:
     there = host.available_bytes()
     workers = settings.workers * one.own_bytes
-    need = rings + workers + len(settings.cameras) * _CAPTURE_BYTES + _REST_BYTES
+    rest = _REST_BYTES + (settings.gateways - 1) * _GATEWAY_BYTES
+    need = rings + workers + len(settings.cameras) * _CAPTURE_BYTES + rest
     text = (
         f"about {_mib(need)} of {_mib(there)}: rings {_mib(rings)} (not from /dev/shm),"
         f" workers {_mib(workers)}"
@@ -102,7 +105,8 @@ def processes(settings: Settings, one: Tried) -> Iterator[Finding]:
         return
     threads = one.threads or _ASSUMED.threads
     each_capture = 4 + host.cores()
-    need = _REST_THREADS + len(settings.cameras) * each_capture + settings.workers * threads
+    rest = _REST_THREADS + (settings.gateways - 1) * _GATEWAY_THREADS
+    need = rest + len(settings.cameras) * each_capture + settings.workers * threads
     text = f"room for {room} processes and threads, about {need} needed"
     if room >= need:
         yield Finding(Level.OK, "processes", text)
@@ -120,11 +124,19 @@ def cores(settings: Settings) -> Iterator[Finding]:
             f"{settings.workers} on {there} cores: more than cores help only a predict that waits",
             f"--workers {there}",
         )
+    if settings.gateways > max(there, 1):
+        yield Finding(
+            Level.WARN,
+            "gateways",
+            f"{settings.gateways} on {there} cores: more than cores serve no more clients",
+            f"--gateways {there}",
+        )
 
 
 def descriptors(settings: Settings) -> Finding:
-    there, most = host.descriptor_limit(), settings.limits.max_clients
-    need = most + host.SPARE_DESCRIPTORS
+    there, most, gateways = host.descriptor_limit(), settings.limits.max_clients, settings.gateways
+    need = -(-most // gateways) + host.SPARE_DESCRIPTORS  # each has its own
+    need += (need // 10 + 8) if gateways > 1 else 0  # and a little more clients than the mean
     own = 32 + 4 * (len(settings.cameras) + settings.workers)
     soft = host.soft_limit("NOFILE")
     if soft is not None and soft < own:
@@ -132,7 +144,7 @@ def descriptors(settings: Settings) -> Finding:
         return Finding(Level.PROBLEM, "descriptors", text, f"ulimit -n {own}")
     if there >= need:
         return Finding(Level.OK, "descriptors", f"{there}, enough for {need}")
-    clients = max(0, there - host.SPARE_DESCRIPTORS)
+    clients = gateways * max(0, there - host.SPARE_DESCRIPTORS)
     return Finding(
         Level.WARN if clients else Level.PROBLEM,
         "descriptors",

@@ -161,10 +161,13 @@ def picture(feed: Feed, glance: Glance, now: float) -> Group:
         return Group(*lines)
     clients = sum(each["clients"] for each in table["gateways"])
     ready = sum(each["state"] in ("ready", "busy") for each in table["workers"])
+    gateways = table["gateways"]
+    served = sum(each["state"] == "ready" for each in gateways)
+    several = f"{served} of {len(gateways)} gateways ready  " if len(gateways) > 1 else ""
     summary = (
         f"{clean(table['name'])}  {_counted(len(table['cameras']), 'camera')}  "
         f"{ready} of {len(table['workers'])} workers ready  "
-        f"{_counted(clients, 'client')}"
+        f"{several}{_counted(clients, 'client')}"
     )
     return Group(
         *lines,

@@ -82,6 +82,8 @@ class Totals(NamedTuple):
     filtered: int = 0
     max_fps: int = 0
     history: int = 0
+    messages: int = 0
+    """Of any type, that were sent."""
     bytes: int = 0
 
     @classmethod

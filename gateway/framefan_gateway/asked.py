@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from framefan.settings import NAME
-from framefan_gateway.contract import DEFAULT, Contract, Opening, Since
+from framefan_gateway.contract import DEFAULT, Ack, Contract, Opening, Since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -30,6 +30,7 @@ PREVIEWS = (320, 640, 1280)
 """Widths of pictures, in pixels."""
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_HISTORY = 1_000_000
+_MOST_ACK = 1000
 _LARGEST_SEQ = 1 << 53
 _LEAST_FPS, _MOST_FPS = 0.001, 1000.0
 _SHOWN = 40
@@ -49,6 +50,7 @@ class Refusal(Exception):
 class Asked(NamedTuple):
     contract: Contract
     opening: Opening
+    ack: Ack | None = None
 
 
 def by_query(query: str, cameras: Collection[str]) -> Asked:
@@ -69,22 +71,27 @@ def by_query(query: str, cameras: Collection[str]) -> Asked:
     return subscribe(DEFAULT, options, cameras)
 
 
-def subscribe(contract: Contract, options: Mapping[str, Any], cameras: Collection[str]) -> Asked:
-    """`contract` with what the options change. Raises Refusal."""
+def subscribe(
+    contract: Contract,
+    options: Mapping[str, Any],
+    cameras: Collection[str],
+    ack: Ack | None = None,
+) -> Asked:
+    """`contract` and `ack` with what the options change. Raises Refusal."""
     changes: dict[str, Any] = {}
     for name, value in options.items():
         known = _name(name)
         if known in changes:
             raise Refusal(BAD_VALUE, f"{shown(name)} is given twice")
         changes[known] = _READ[known](known, value)
-    since = changes.pop("since", {})
+    since, ack = changes.pop("since", {}), changes.pop("ack", ack)
     opening = Opening(changes.pop("history", 1), since, frozenset(since).difference(cameras))
     _check_cameras(changes.get("cameras") or (), cameras)
     asked = msgspec.structs.replace(contract, **changes)
     for camera in opening.since:
         if not asked.covers(camera):
             raise Refusal(BAD_VALUE, f'since names "{camera}", which is not subscribed to')
-    return Asked(asked, opening)
+    return Asked(asked, opening, ack)
 
 
 def unsubscribe(
@@ -134,9 +141,9 @@ def _plain(name: str, text: str) -> Any:
     if name == "nonempty":
         found = {"1": True, "true": True, "0": False, "false": False}.get(text.lower())
         return text if found is None else found
-    if name in ("max_fps", "min_confidence", "history", "preview"):
+    if name in ("max_fps", "min_confidence", "history", "preview", "ack"):
         try:
-            return int(text) if name in ("history", "preview") else float(text)
+            return float(text) if name in ("max_fps", "min_confidence") else int(text)
         except ValueError:
             return text
     return text
@@ -181,6 +188,18 @@ def _history(name: str, value: Any) -> int:
             BAD_VALUE, f"{name} is a number of results up to {_MOST_HISTORY}, not {shown(value)!r}"
         )
     return int(value)
+
+
+def _ack(name: str, value: Any) -> Ack | None:
+    if value in (None, "auto"):
+        return value  # type: ignore[no-any-return]
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not 0 <= value <= _MOST_ACK:
+        raise Refusal(
+            BAD_VALUE,
+            f"{name} is a number of messages up to {_MOST_ACK}, or auto, not {shown(value)!r}",
+        )
+    return int(value) or None
 
 
 def _preview(name: str, value: Any) -> int:
@@ -231,4 +250,5 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "since": _since,
     "format": _choice("json", "msgpack"),
     "preview": _preview,
+    "ack": _ack,
 }

@@ -13,6 +13,8 @@ import msgspec
 from framefan.protocol import CommandError, Reply
 from framefan_gateway.asked import BAD_VALUE, NOT_DECODED, UNKNOWN_COMMAND, Refusal, shown
 
+_ACK_BYTES = 64
+"""An acknowledgement is shorter than this."""
 NAMES = ("subscribe", "unsubscribe", "auth", "ping")
 _LONGEST_ID = 64
 _LARGEST_ID = 1 << 63
@@ -25,6 +27,24 @@ class Command(NamedTuple):
     id: Id
     name: str
     options: dict[str, Any]
+
+
+class _Acknowledged(msgspec.Struct, forbid_unknown_fields=True):
+    ack: int
+
+
+_json_ack = msgspec.json.Decoder(_Acknowledged)
+_msgpack_ack = msgspec.msgpack.Decoder(_Acknowledged)
+
+
+def acknowledged(data: bytes | bytearray | memoryview, *, binary: bool) -> int | None:
+    """How many messages a client says that it has handled; None when this says something else."""
+    if len(data) > _ACK_BYTES or b"ack" not in bytes(data):
+        return None
+    try:
+        return (_msgpack_ack if binary else _json_ack).decode(data).ack
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 class NotACommand(Exception):
@@ -72,6 +92,8 @@ def _command(number: Id, found: dict[str, Any]) -> Command:
         what = "no command" if not found else "more than one command"
         raise Refusal(UNKNOWN_COMMAND, f"{what}; send one of {', '.join(NAMES)}")
     ((name, options),) = found.items()
+    if name == "ack":
+        raise Refusal(UNKNOWN_COMMAND, "acknowledgements are not asked for; subscribe with ack=N")
     if name not in NAMES:
         known = ", ".join(NAMES)
         raise Refusal(UNKNOWN_COMMAND, f'unknown command "{shown(name)}"; known: {known}')

@@ -4,19 +4,18 @@
    takes less than it is given, and free when all of it is gone. What waits meanwhile waits in the
    outbox, where it can still be replaced by something newer.
 2. The kernel is told to hold little that is unsent, else seconds of old results would wait there.
-3. A full line must move: the bytes in the buffer and in the kernel have to become fewer within
+3. What the kernel has delivered may still lie unread: see flow.py for how that is bounded.
+4. A full line must move: the bytes in the buffer and in the kernel have to become fewer within
    `stall_s`, else the connection is aborted. Nothing gentler works, since a close waits for the
    same line.
-4. What the kernel has delivered may still lie unread. A `latest` client is paced by its pongs, so
-   that little does: see pace.py.
-5. A client may send little, and not often; a buffer that fills with answers to its pings aborts.
+5. Who sends nothing, not even a pong, for `silence_s` is closed. Being slow is no reason.
+6. A client may send little, and not often; a buffer that fills with answers to its pings aborts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from websockets.asyncio.server import ServerConnection
@@ -24,22 +23,33 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
 from framefan import clock
-from framefan_gateway import kernel, pace
+from framefan_gateway import frames, kernel
+from framefan_gateway.commands import acknowledged
 from framefan_gateway.contract import DEFAULT
 from framefan_gateway.credit import Credit
+from framefan_gateway.flow import Counted, Open, flow_for
 from framefan_gateway.group import Line, Place
 from framefan_gateway.stall import Stall
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from websockets.protocol import Event
 
     from framefan.settings import Limits
-    from framefan_gateway.contract import Contract, Opening
+    from framefan_gateway.contract import Ack, Contract, Opening
+    from framefan_gateway.flow import Flow
     from framefan_gateway.group import Client
     from framefan_gateway.hub import Hub
+    from framefan_gateway.tally import Tally
+    from framefan_gateway.wire import Body
 
 TOO_MANY = 1008
+BAD_REQUEST = 4400
 TOO_SLOW = 4408
+SILENT = 4409
+_ASKS = 3
+"""How often within `silence_s` a client that says nothing is sent a ping."""
 
 
 class Owner(Protocol):
@@ -47,9 +57,13 @@ class Owner(Protocol):
 
     hub: Hub
     limits: Limits
+    tally: Tally
 
     def opened(self, connection: ClientConnection) -> None:
         """A TCP connection was accepted; its handshake begins."""
+
+    def asked(self, connection: ClientConnection) -> None:
+        """Its request is whole: it is to be answered."""
 
     def lost(self, connection: ClientConnection) -> None:
         """The TCP connection is gone."""
@@ -57,8 +71,11 @@ class Owner(Protocol):
     def filled(self, connection: ClientConnection) -> None:
         """A client's line is full."""
 
-    def probe(self, connection: ClientConnection) -> None:
-        """A `latest` client joined: call its `probe` after each flush while it is young."""
+    def work_soon(self) -> None:
+        """The hub may have work."""
+
+    def expects(self, connection: ClientConnection) -> None:
+        """Call its `check_past` whenever some of the hub's work is done, until that answers yes."""
 
     def spawn(self, closing: Any) -> None:
         """Run a coroutine to its end; its errors are the owner's."""
@@ -69,16 +86,24 @@ class ClientConnection(ServerConnection):
         super().__init__(*args, **kwargs)
         self._owner = owner
         self._client: Client | None = None
-        self._pace = pace.Pace(clock.now())
         self._pings = 0
+        self._said = 0
+        """Messages that went out before it joined the hub."""
+        self._heard_at = self._asked_at = clock.now()
+        """When anything came last, and when it was last asked for anything for that reason."""
+        self._caught_up: asyncio.Future[None] | None = None
+        """Done when its past has been replayed, if somebody waits for that."""
+        self.ack: Ack | None = None
         self._whole = True
         """Whether what was received so far ends with a whole frame."""
         self._stall: Stall | None = None
         self._credit = Credit(owner.limits.inbound_per_s, clock.now())
         self._ending = False
         self._full_at = 0.0
-        self._fd = -1
-        """To write to past the transport, where that can be."""
+        self.lateness = owner.tally.lag
+        self.try_write: Callable[[bytes], int] = len
+        """Until it joins, nothing is written by a line."""
+        self._flow: Flow = Open(self)
         self.address = ""
         """Where the client is; its port is left out."""
         self.joined_at = 0.0
@@ -89,50 +114,59 @@ class ClientConnection(ServerConnection):
 
     # ---- between the hub and this line ------------------------------------------------------
 
-    def join(self, contract: Contract, opening: Opening) -> None:
+    def join(self, contract: Contract, opening: Opening, ack: Ack | None) -> None:
         """Become a client of the hub: from here on it writes to this line."""
         hub, now = self._owner.hub, clock.now()
         self.joined_at = now
-        self._pace = pace.Pace(now)
-        line = self._line()
-        self._client = client = hub.join(contract, line, self._evict, now, opening)
-        client.line = line._replace(write=functools.partial(self._greet, client, line))
+        self.ack = ack
+        self.try_write = kernel.writer(self.transport)
+        self._flow = flow_for(self, contract.delivery, ack, now)
+        self._client = client = hub.join(contract, self._flow.line, self._evict, now, opening)
         hub.start(client, now)
-        if client.line.offer is line.offer:  # nothing greeted it
-            client.line = line
-        if contract.delivery == "latest":
-            self._owner.probe(self)
+        self._owner.work_soon()
 
-    def _greet(self, client: Client, line: Line, data: bytes) -> None:
-        """The first write. With a ping in it: a reader that pauses between the two would seem
-        slower than it is.
-        """
-        client.line = line
-        if client.contract.delivery == "latest":
-            self._ping(client.outbox.sent_bytes, behind=data)
-        else:
-            line.write(data)
+    async def settled(self) -> None:
+        """Return when nothing of its past is to be replayed any more, or it is gone."""
+        if self._client is not None and self._client.outbox.replaying:
+            self._caught_up = self.loop.create_future()
+            self._owner.expects(self)
+            await self._caught_up
 
-    def switch(self, contract: Contract, opening: Opening, reply: bytes) -> None:
+    def check_past(self) -> bool:
+        """Whether it has been replayed, or nobody waits for it; whoever does is told."""
+        waiting = self._caught_up
+        if waiting is None or (self._client is not None and self._client.outbox.replaying):
+            return waiting is None
+        self._caught_up = None
+        if not waiting.done():
+            waiting.set_result(None)
+        return True
+
+    def switch(self, contract: Contract, opening: Opening, ack: Ack | None, reply: Body) -> None:
         """Another contract from here on; `reply` comes before anything under it."""
         client, now = self._client, clock.now()
         if client is None:
             return
-        if contract.delivery != client.contract.delivery:
-            self._pace = pace.Pace(now, client.outbox.sent_bytes)
-            client.line = self._line()
+        if (contract.delivery, ack) != (client.contract.delivery, self.ack):
+            self.ack = ack
+            self._flow = flow_for(self, contract.delivery, ack, now)
+            self.use(self._flow.line)
         self._owner.hub.switch(client, contract, opening, reply, now)
-        self._free_line(now)
+        self.free()
         self._bound(client)
-        if contract.delivery == "latest":
-            self._owner.probe(self)
+        self._owner.work_soon()
 
-    def say(self, reply: bytes) -> None:
+    def say(self, reply: Body) -> None:
         """Answer a command, in its turn."""
         client = self._client
         if client is not None:
             self._owner.hub.say(client, reply, clock.now())
             self._bound(client)
+
+    async def say_first(self, text: str) -> None:
+        """Say something before it is a client of the hub."""
+        self._said += 1
+        await self.send(text)
 
     def _bound(self, client: Client) -> None:
         """Answers that nobody reads may not pile up; a replay that it asked for may wait."""
@@ -166,38 +200,53 @@ class ClientConnection(ServerConnection):
         waiting = 0 if self._client is None else self._client.outbox.behind_bytes
         return waiting + self.transport.get_write_buffer_size()
 
-    def _line(self) -> Line:
-        """Past the transport to its descriptor while its buffer is empty: a fifth of the cost.
+    # ---- what its flow needs ----------------------------------------------------------------
 
-        The descriptor outlives the client: asyncio calls connection_lost, where we leave the hub,
-        before it closes the socket.
-        """
-        write = self.transport.write
-        if self.transport.get_extra_info("ssl_object") is not None:
-            return Line(write, lambda data: write(data) or len(data))
-        self._fd = self.transport.get_extra_info("socket").fileno()
-        return Line(write, functools.partial(os.write, self._fd))
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
 
-    def _paced_line(self, client: Client) -> Line:
-        """Each write ends with a ping, and the line is full until its pong has come."""
+    def next_number(self) -> int:
+        self._pings += 1
+        return self._pings
 
-        def write(data: bytes) -> int:
-            self._ping(client.outbox.sent_bytes, data)
-            self._fill(client)
-            return len(data)
-
-        return Line(write, write)
-
-    @property
-    def young(self) -> bool:
-        """Whether its pace is still to be found out."""
-        return self._client is not None and self._pace.young
-
-    def _fill(self, client: Client) -> None:
+    def fill(self) -> None:
+        client = self._client
+        if client is None:
+            return
         if client.place is not Place.FULL:
             self._full_at = clock.now()
             self._owner.filled(self)
         self._owner.hub.line_full(client)
+
+    def free(self) -> None:
+        """The line takes more, unless the transport or the client still has to get through some."""
+        client = self._client
+        if client is None or client.place is not Place.FULL or self.paused or self._flow.blocks:
+            return
+        self._owner.hub.line_free(client, clock.now())
+        self._owner.work_soon()
+        self.check_past()
+
+    def use(self, line: Line) -> None:
+        client = self._client
+        if client is not None:
+            if line.room is not None and client.place is Place.IN_STEP:
+                self._owner.hub.line_full(client)
+            client.line = line
+            client.group.write_by(client, line.offer)
+
+    def write_by(self, offer: Callable[[bytes], int]) -> None:
+        if self._client is not None:
+            self._client.group.write_by(self._client, offer)
+
+    @property
+    def held(self) -> int:
+        client = self._client
+        return 0 if client is None or client.outbox.in_step else client.outbox.held
+
+    @property
+    def sent_messages(self) -> int:
+        return self._said + (0 if self._client is None else self._client.outbox.sent_messages)
 
     @property
     def is_behind(self) -> bool:
@@ -209,6 +258,7 @@ class ClientConnection(ServerConnection):
         client, self._client = self._client, None
         if client is not None:
             self._owner.hub.leave(client)
+        self.check_past()
 
     def end(self, code: int, reason: str) -> None:
         """Close it, in its own time: a full line delays that until it drains or stalls."""
@@ -247,13 +297,12 @@ class ClientConnection(ServerConnection):
         super().pause_writing()
         stall_s, over = self._owner.limits.stall_s, functools.partial(self.abort, "stalled")
         self._stall = Stall(self.loop, self.transport, stall_s, over)
-        if self._client is not None:
-            self._fill(self._client)
+        self.fill()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._moves()
-        self._free_line(clock.now())
+        self.free()
 
     def _moves(self) -> None:
         stall, self._stall = self._stall, None
@@ -261,13 +310,14 @@ class ClientConnection(ServerConnection):
             stall.cancel()
 
     def data_received(self, data: bytes) -> None:
+        self._heard_at = clock.now()
         if self._whole:
-            number = pace.pong_in(data)
-            if number is not None and self._pace.awaits(number):
-                self._ponged(number, clock.now())  # the rest of websockets would cost far more
+            number = frames.pong_in(data)
+            if number is not None and self._flow.awaits(number):
+                self._flow.pong(number)  # the rest of websockets would cost far more
                 return
             opening = self.protocol.state is not OPEN
-            self._whole = data.endswith(b"\r\n\r\n") if opening else pace.whole(data)
+            self._whole = data.endswith(b"\r\n\r\n") if opening else frames.whole(data)
         super().data_received(data)
         if self.transport.get_write_buffer_size() > self._owner.limits.client_buffer_bytes:
             self.abort("flood")
@@ -280,88 +330,53 @@ class ClientConnection(ServerConnection):
     def process_event(self, event: Event) -> None:
         if self._ending:  # the rest of a flood costs nothing more
             return
-        if isinstance(event, Frame) and event.opcode is Opcode.PONG:
-            number = pace.number_of(bytes(event.data))
-            if number is not None and self._pace.awaits(number):  # any other is the client's idea
-                self._ponged(number, clock.now())
-                return
-        if self.request is not None and not self._credit.spend(clock.now()):
+        if isinstance(event, Frame) and self._client is not None and self._takes(event):
+            return
+        if self.request is None:
+            self._owner.asked(self)
+        elif not self._credit.spend(clock.now()):
             if self.protocol.state is OPEN:
                 self.end(TOO_MANY, "too many messages")
             return
         super().process_event(event)
 
-    # ---- pace -------------------------------------------------------------------------------
+    def _takes(self, frame: Frame) -> bool:
+        """Whether this was a pong that is awaited, or an acknowledgement: no command."""
+        if frame.opcode is Opcode.PONG:
+            number = frames.number_of(bytes(frame.data))
+            if number is None or not self._flow.awaits(number):  # any other is the client's idea
+                return False
+            self._flow.pong(number)
+            return True
+        if not isinstance(self._flow, Counted) or not frame.fin:
+            return False
+        count = acknowledged(frame.data, binary=frame.opcode is Opcode.BINARY)
+        return count is not None and self.acknowledge(count)
 
-    def pulse(self, now: float) -> None:
-        """Look after this client's pace; the server calls it now and then."""
-        client = self._client
-        if client is None or client.contract.delivery != "latest" or self.paused:
+    def acknowledge(self, count: int) -> bool:
+        """The client has handled so many messages. False when that is no news: it is counted then
+        like any other message, so that nobody sends without an end.
+        """
+        if not isinstance(self._flow, Counted):
+            return False
+        try:
+            return self._flow.acknowledged(count)
+        except ValueError:
+            sent = self.sent_messages
+            self.end(BAD_REQUEST, f"ack {count}, but {sent} messages were sent")
+            return True
+
+    # ---- now and then -----------------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Look after this client; the server calls it now and then."""
+        if self._client is None:
             return
-        if self._pace.lagging:
-            if self._pace.waited(now) > self._owner.limits.stall_s:
-                self.abort("stalled")
-            return
-        sent = client.outbox.sent_bytes
-        if self._pace.late(sent, now):
-            round_trip_s = kernel.round_trip_s(self.transport.get_extra_info("socket"))
-            if self._pace.falls_behind(round_trip_s, client.outbox.account().conflated, now):
-                self._lag(client)
-        elif self._pace.wants_ping(sent):
-            if client.place is Place.IN_STEP and self._fd >= 0:
-                client.group.write_by(client, functools.partial(self._offer_with_ping, client))
-            else:
-                self._ping(sent)
-
-    def _offer_with_ping(self, client: Client, data: bytes) -> int:
-        """Once: a ping costs least as the end of a write that is made anyway."""
-        client.group.write_by(client, client.line.offer)
-        whole = data + pace.ping(self._pings + 1)
-        taken = os.write(self._fd, whole)
-        self._pings += 1
-        self._pace.pinged(self._pings, client.outbox.sent_bytes, clock.now())
-        if taken < len(whole):
-            self.transport.write(whole[taken:])
-        return len(data)
-
-    def probe(self, now: float) -> None:
-        """Find out the pace of a young client; the server calls it after each flush."""
-        client = self._client
-        if client is None or self.paused:
-            return
-        if self._pace.gives_up(now):
-            client.line = self._line()
-            self._free_line(now)
-        elif not self._pace.grown(now) and not self._pace.lagging:
-            sent = client.outbox.sent_bytes
-            if self._pace.exceeds_window(sent, client.outbox.account().conflated, now):
-                self._lag(client)
-            elif self._pace.wants_ping(sent):
-                self._ping(sent)
-
-    def _lag(self, client: Client) -> None:
-        """From here on nothing more is sent until all that was sent is known to be read."""
-        self._ping(client.outbox.sent_bytes)
-        self._fill(client)
-        client.line = self._paced_line(client)
-
-    def _ping(self, sent_bytes: int, behind: bytes = b"") -> None:
-        """Send a ping behind `behind`, in one write; `sent_bytes` of results have gone before."""
-        self._pings += 1
-        self._pace.pinged(self._pings, sent_bytes, clock.now())
-        self.transport.write(behind + pace.ping(self._pings))
-
-    def _ponged(self, number: int, now: float) -> None:
-        if not self._pace.ponged(number) or not self._pace.lagging:
-            return
-        client = self._client
-        if client is not None and self._pace.recovers(client.outbox.account().conflated, now):
-            client.line = self._line()
-            client.group.write_by(client, client.line.offer)  # it may be in step with the old one
-        self._free_line(now)
-
-    def _free_line(self, now: float) -> None:
-        """The line takes more, unless the transport or the client still has to get through some."""
-        waits = self.paused or (self._pace.lagging and self._pace.waits)
-        if self._client is not None and not waits:
-            self._owner.hub.line_free(self._client, now)
+        silent_s, most_s = now - self._heard_at, self._owner.limits.silence_s
+        if silent_s > most_s:
+            self.end(SILENT, f"silent: no pong and no byte for {most_s:g} s")
+        elif not self.paused:
+            if min(silent_s, now - self._asked_at) > most_s / _ASKS:
+                self._asked_at = now
+                self.write(frames.ping(self.next_number()))
+            self._flow.look(now)

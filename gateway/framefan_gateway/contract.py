@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
 from framefan.protocol import Delivery, Format
+
+Ack = int | Literal["auto"]
+"""How many messages of a client may be unacknowledged; auto: as its acknowledgements allow."""
 
 
 class Picks(NamedTuple):

@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, NamedTuple
 from framefan.protocol import Gap
 from framefan_gateway.accounts import NOTHING, Loss, Missed, Totals
 from framefan_gateway.feed import Feed
-from framefan_gateway.outbox import Due, Outbox
+from framefan_gateway.outbox import Outbox
 from framefan_gateway.wire import Notice, Outcome
 
 if TYPE_CHECKING:
     from framefan_gateway.contract import Contract
-    from framefan_gateway.history import History
+    from framefan_gateway.due import Past
+    from framefan_gateway.wire import Body
+
+LEAST_MESSAGES = 16
+"""However large messages are, a client may be so many of them behind."""
+_PATIENCE = 16
+"""How much longer the log may be while somebody's past is replayed."""
 
 
 class Entry(NamedTuple):
-    data: bytes
+    body: Body
     item: Outcome | Loss | None
     """None for a status."""
     missed: Missed
@@ -35,12 +41,14 @@ class EveryFeed(Feed):
 
     def __init__(self, contract: Contract, most_messages: int, most_bytes: int) -> None:
         super().__init__(contract)
-        self._most_messages = most_messages
+        self._most_messages = max(most_messages, LEAST_MESSAGES)
         self._most_bytes = most_bytes
         self._log: deque[Entry] = deque()
         self._log_bytes = 0
         self.keep = False
         """Whether anybody is behind; set by the owner of the clients."""
+        self.replays = 0
+        """How many clients have not come to the log yet, since their past is still replayed."""
         self.end = 0
         """The number of the next entry; a client in step is always here."""
         self._trailing: dict[str, Missed] = {}
@@ -69,13 +77,6 @@ class EveryFeed(Feed):
         while self._log and self.start < position:
             self._drop_first()
 
-    def prime(self, camera: str, history: History) -> None:
-        super().prime(camera, history)
-        line = self.lines[camera]
-        refused = line.latest_mark.passed_until(line.now)._replace(lost=0, bus=0)
-        if refused != NOTHING:
-            self._trailing[camera] = refused
-
     def trailing(self, camera: str) -> Missed:
         """What was refused since the camera's last entry: the next one will tell it."""
         return self._trailing.get(camera, NOTHING)
@@ -90,40 +91,44 @@ class EveryFeed(Feed):
             return
         line.outcome(outcome)
         missed = self._trailing.pop(camera, NOTHING)
-        data = outcome.frame(self.format, missed, now, self.picks)
-        self._append(Entry(data, outcome, missed))
+        body = outcome.body(self.format, missed, now, self.picks)
+        self._append(Entry(body, outcome, missed))
         if self.contract.preview:
             self._show(outcome, missed, now)
 
     def loss(self, loss: Loss) -> None:
-        self.lines[loss.camera].loss(loss)
+        self.lines[loss.camera].passed(loss.cause, loss.seqs)
         self._lose(loss.missed)
-        self._append(Entry(gap(loss).frame(self.format), loss, NOTHING))
+        self._append(Entry(gap(loss).body(self.format), loss, NOTHING))
 
     def notice(self, subject: tuple[object, ...], notice: Notice) -> None:  # noqa: ARG002
-        self._append(Entry(notice.frame(self.format), None, NOTHING))
+        self._append(Entry(notice.body(self.format), None, NOTHING))
 
     def release(self, camera: str, notice: Notice) -> None:
         self._drop(camera)
         self._trailing.pop(camera, None)
-        self._append(Entry(notice.frame(self.format), None, NOTHING, camera))
+        self._append(Entry(notice.body(self.format), None, NOTHING, camera))
 
     def _append(self, entry: Entry) -> None:
-        self._due(entry.data, results=int(isinstance(entry.item, Outcome)))
+        self._due(entry.body, results=int(isinstance(entry.item, Outcome)))
         self.end += 1
         if not self.keep:
             self._log.clear()
             self._log_bytes = 0
             return
         self._log.append(entry)
-        self._log_bytes += len(entry.data)
-        while len(self._log) > self._most_messages or (
-            self._log_bytes > self._most_bytes and len(self._log) > 1
-        ):
+        self._log_bytes += len(entry.body.data)
+        while self._is_too_long():
             self._drop_first()
 
+    def _is_too_long(self) -> bool:
+        patience = _PATIENCE if self.replays else 1
+        if len(self._log) > self._most_messages * patience:
+            return True
+        return self._log_bytes > self._most_bytes * patience and len(self._log) > LEAST_MESSAGES
+
     def _drop_first(self) -> None:
-        self._log_bytes -= len(self._log.popleft().data)
+        self._log_bytes -= len(self._log.popleft().body.data)
 
 
 class EveryOutbox(Outbox):
@@ -134,26 +139,25 @@ class EveryOutbox(Outbox):
         self._of = feed
         self.position = feed.end
         """The number of the log entry that is due next, while out of step."""
+        self._late = False
+        """Whether its past is replayed: it counts among the feed's `replays`."""
 
-    def begin(self, camera: str, now: float) -> None:  # noqa: ARG002 - encoded when it is drained
-        line = self._of.lines[camera]
-        if not line.current or line.latest is None:
-            self.go_on(camera, NOTHING)
-            return
-        self._first.append(Due(line.latest, NOTHING, self._of))
-        self._own = self._own.plus(Totals(offered=1))
-        for loss in line.losses:
-            self.greet(gap(loss).frame(self._of.format))
-            self._own = self._own.plus(Totals.of(loss.missed))
-        self._own = self._own.plus(Totals.of(self._of.trailing(camera)))
+    def replay(self, past: Past) -> None:
+        super().replay(past)
+        if not self._late:
+            self._late = True
+            self._of.replays += 1
+
+    def leave(self) -> None:
+        if self._late:
+            self._late = False
+            self._of.replays -= 1
 
     def release(self, camera: str, notice: Notice) -> None:
         """Nothing yet: it is in the log, in its turn."""
 
     def go_on(self, camera: str, carry: Missed) -> None:
-        more = carry.minus(self._of.trailing(camera))
-        if any(more):
-            self._carry[camera] = more
+        self._carry_on(camera, carry.minus(self._of.trailing(camera)))
 
     def _untold(self, camera: str) -> Missed:
         return self._of.trailing(camera).plus(self._carry.get(camera, NOTHING))
@@ -175,31 +179,54 @@ class EveryOutbox(Outbox):
         super().step_out()
         self.position = self._of.end
 
-    def drain(self, now: float, most_bytes: int) -> bytes:
-        """The next entries of the log, once what comes first is through. None past its bound."""
+    def _take_live(
+        self, now: float, most_bytes: int, most_messages: int
+    ) -> tuple[list[Body], int, int]:
+        """The next entries of the log. Nothing past its bound."""
+        bodies: list[Body] = []
+        taken = results = 0
         if self.overflowed:
-            return b""
-        parts, results = self._take_first(now, most_bytes)
-        size = sum(map(len, parts))
-        while not self._first and size < most_bytes and self.position < self._of.end:
+            return bodies, 0, 0
+        while taken < most_bytes and len(bodies) < most_messages and not self._first:
+            if self.position >= self._of.end:
+                self.leave()  # its past is over
+                bodies += self._pictures(most_messages - len(bodies))
+                break
             entry = self._of.entry(self.position)
             self.position += 1
-            match entry.item:
-                case Outcome() if self._carry or self._awaited:
-                    frames = self._frames(entry.item, entry.missed, now)
-                    results += bool(frames)
-                case Loss() if entry.item.camera in self._awaited:
-                    frames = self._after_loss(entry.item)
-                case None if entry.over:
-                    frames = [*self._over(entry.over), entry.data]
-                case _:
-                    frames = [entry.data]
-                    results += isinstance(entry.item, Outcome)
-            parts += frames
-            size += sum(map(len, frames))
-        return self._sent(parts, results)
+            made, sent = self._entry(entry, now, most_messages - len(bodies))
+            results += sent
+            bodies += made
+            taken += sum(len(body.data) for body in made)
+        return bodies, results, 0
 
-    def _after_loss(self, loss: Loss) -> list[bytes]:
+    def _entry(self, entry: Entry, now: float, most: int) -> tuple[list[Body], int]:
+        """The messages of an entry of the log, and how many outcomes they are."""
+        item = entry.item
+        match item:
+            case Outcome() if self._carry or self._awaited:
+                return self._messages(item, entry.missed, now, most)
+            case Loss() if item.camera in self._awaited:
+                return self._in_turn(self._after_loss(item), most), 0
+            case None if entry.over:
+                return self._in_turn([*self._over(entry.over), entry.body], most), 0
+        return [entry.body], int(isinstance(item, Outcome))
+
+    def _in_turn(self, bodies: list[Body], most: int) -> list[Body]:
+        """As many as may be sent; the others wait before all else."""
+        self._first.extend(bodies[most:])
+        return bodies[:most]
+
+    def _pictures(self, most: int) -> list[Body]:
+        """Of those that the client has had the results of."""
+        bodies: list[Body] = []
+        if self._of.contract.preview:
+            for camera in self._of.lines:
+                if len(bodies) < most:
+                    bodies += self._picture(camera)
+        return bodies
+
+    def _after_loss(self, loss: Loss) -> list[Body]:
         """A loss of a camera that was awaited: the part of it that is news to this client."""
         since = self._awaited[loss.camera]
         had = 0
@@ -213,9 +240,11 @@ class EveryOutbox(Outbox):
         assert met is not None
         said, gone = met
         if any(gone):
-            before = self._carry.get(loss.camera, NOTHING)
-            self._carry[loss.camera] = before.plus(gone)
-        return [said, gap(rest).frame(self._of.format)]
+            self._carry_on(loss.camera, gone)
+        return [said, gap(rest).body(self._of.format)]
+
+    def _is_due(self) -> bool:
+        return self.position != self._of.end
 
     def _level(self) -> bool:
         return self.position == self._of.end

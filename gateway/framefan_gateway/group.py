@@ -5,7 +5,12 @@
 2. A write may fill a line. The client then falls out of step, and nothing is done for it until
    its line is free.
 3. A client whose line is free but which is not in step is given what it is due by itself, until
-   it has been told the same as all others; then it falls in step.
+   it has been told the same as all others; then it falls in step. One whose line has a limit
+   never does: before each write it has to be asked for room.
+4. A past that is to be replayed is made a slice at a time. Between two slices the client is in
+   `Work`, the queue that all groups share, and everybody else has a turn.
+5. Whoever waits for news of one camera only, to be told of it otherwise than the others, is in step
+   until right before that news: see `wake`.
 """
 
 from __future__ import annotations
@@ -15,13 +20,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from framefan_gateway.accounts import Totals
 from framefan_gateway.every import EveryFeed, EveryOutbox
+from framefan_gateway.frames import frames
 from framefan_gateway.latest import LatestFeed, LatestOutbox
+from framefan_gateway.outbox import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from framefan_gateway.contract import Contract
-    from framefan_gateway.wire import Notice
+    from framefan_gateway.wire import Body, Notice
 
 WRITE_BYTES = 1 << 16
 """About as much as one write to a draining line may leave behind in its buffer."""
@@ -37,13 +44,15 @@ class Place(Enum):
 
 
 class Line(NamedTuple):
-    """The way to one client; neither function waits."""
+    """The way to one client; none of these functions waits."""
 
     write: Callable[[bytes], object]
     """Takes all it is given, and keeps what does not fit at once."""
     offer: Callable[[bytes], int]
     """Takes what fits at once and answers how much that was; only called while nothing is kept.
     Raises OSError when nothing fits or the way is broken."""
+    room: Callable[[], int] | None = None
+    """How many messages may be written now; None: as many as there are."""
 
 
 class Client:
@@ -70,27 +79,38 @@ class Client:
         return self.group.feed.contract
 
 
+Work = dict[Client, None]
+"""Clients whose past is being replayed, in the order of their turns."""
+
+
 class Group:
     """The clients of one feed."""
 
-    def __init__(self, feed: LatestFeed | EveryFeed) -> None:
+    def __init__(self, feed: LatestFeed | EveryFeed, work: Work) -> None:
         self.feed = feed
         self.clients: set[Client] = set()
+        self._work = work
         self._in_step: dict[Client, Callable[[bytes], int]] = {}
         self._offsets = Totals()
         """The sum of what distinguishes the accounts of clients in step from the feed's totals."""
         self._apart: set[Client] = set()
+        self._waiting: dict[str, set[Client]] = {}
+        """By camera, the clients in step that are to be told otherwise of its next news."""
         self._hindmost = 0
         """No client of an `every` feed stands before this position of its log."""
 
     # ---- where clients stand ----------------------------------------------------------------
 
     def fall_in(self, client: Client) -> None:
-        if client.place is Place.APART and client.outbox.step_in():
+        if client.place is not Place.APART or client.line.room is not None:
+            return
+        if client.outbox.step_in():
             self._apart.discard(client)
             self._in_step[client] = client.line.offer
             self._offsets = self._offsets.plus(client.outbox.offset())
             client.place = Place.IN_STEP
+            for camera in client.outbox.waits_for:
+                self._waiting.setdefault(camera, set()).add(client)
             self._keep_log()
 
     def move(self, client: Client, place: Place) -> None:
@@ -98,6 +118,8 @@ class Group:
         if client.place is Place.IN_STEP:
             del self._in_step[client]
             self._offsets = self._offsets.minus(client.outbox.offset())
+            for camera in client.outbox.waits_for:
+                self._waiting.get(camera, set()).discard(client)
             client.outbox.step_out()
         self._apart.discard(client)
         client.place = place
@@ -105,6 +127,7 @@ class Group:
             self._apart.add(client)
         elif place is Place.GONE:
             self.clients.discard(client)
+            client.outbox.leave()
         self._keep_log()
 
     def write_by(self, client: Client, offer: Callable[[bytes], int]) -> None:
@@ -121,6 +144,16 @@ class Group:
         """Whether a client with a free line would soon be behind by more than it may."""
         return bool(self._apart) and self.feed.crowded
 
+    def waits_for(self, camera: str) -> bool:
+        """Whether `wake` has anything to do."""
+        return camera in self._waiting
+
+    def wake(self, camera: str) -> None:
+        """There is news of this camera; call it with nothing undelivered."""
+        for client in self._waiting.pop(camera, ()):
+            if client.place is Place.IN_STEP:
+                self.move(client, Place.APART)
+
     # ---- what they get ----------------------------------------------------------------------
 
     def admit(self, client: Client) -> None:
@@ -136,15 +169,16 @@ class Group:
 
     def deliver(self, now: float) -> list[Client]:
         """Write what is due; returns the clients that have fallen further behind than they may."""
-        data = self.feed.take_batch()
-        if data:
-            self._deliver_in_step(data)
+        bodies = self.feed.take_batch()
+        if bodies and self._in_step:
+            self._deliver_in_step(bodies)
         if self._apart:
             for client in tuple(self._apart):
                 self.advance(client, now)
         return self._overflowed()
 
-    def _deliver_in_step(self, data: bytes) -> None:
+    def _deliver_in_step(self, bodies: list[Body]) -> None:
+        data = frames(bodies)
         size = len(data)
         for client, offer in tuple(self._in_step.items()):
             # The one place that runs for every delivery: a system call and little else.
@@ -156,13 +190,25 @@ class Group:
                 client.line.write(data[taken:])
 
     def advance(self, client: Client, now: float) -> None:
-        """Give a free line all it is due, for as long as it stays free."""
+        """Give a free line all it is due, for as long as it stays free; of a replay one slice."""
         while client.place is Place.APART:
-            data = client.outbox.drain(now, WRITE_BYTES)
-            if not data:
-                self.fall_in(client)
+            line, outbox = client.line, client.outbox
+            room = ALL if line.room is None else line.room()
+            bodies = outbox.drain(now, WRITE_BYTES, room) if room else []
+            if bodies:
+                line.write(frames(bodies))
+            if client.place is Place.APART and (outbox.replaying or not bodies):
+                self._set_apart(client)
                 return
-            client.line.write(data)
+
+    def _set_apart(self, client: Client) -> None:
+        """It has been given all that could be made at once."""
+        if client.outbox.replaying:
+            self._apart.discard(client)
+            self._work[client] = None
+        else:
+            self._apart.add(client)
+            self.fall_in(client)
 
     def _overflowed(self) -> list[Client]:
         feed = self.feed

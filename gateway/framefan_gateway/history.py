@@ -8,55 +8,39 @@ Pure: the time comes in as an argument.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_gateway.accounts import NOTHING, Loss, Missed
+from framefan_gateway.accounts import Loss
 from framefan_gateway.wire import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from framefan_gateway.contract import Since
-    from framefan_gateway.selection import Selection
 
 LOSS_BYTES = 200
 """About what a loss takes."""
 
 
-class Replay(NamedTuple):
-    """What a client is due of one camera's past."""
-
-    due: list[tuple[Outcome, Missed]]
-    """In order, each with what was missed before it."""
-    trailing: Missed
-    """Missed after the last of them: to be told with the next result of the camera."""
-
-    @property
-    def missed(self) -> Missed:
-        total = self.trailing
-        for _, missed in self.due:
-            total = total.plus(missed)
-        return total
+class Kept(NamedTuple):
+    at: float
+    size: int
+    item: Outcome | Loss
 
 
 class Found(NamedTuple):
     """The answer to a client that comes back."""
 
     recovered: bool
+    """Whether nothing between that result and the newest is missing here."""
     epoch: str
     """The current one."""
-    items: list[Outcome | Loss]
+    items: Sequence[Kept]
     """What was kept since, in order."""
     gone: int
     """How many seqs before them were not kept, as far as that can be counted."""
-
-
-class _Kept(NamedTuple):
-    at: float
-    size: int
-    item: Outcome | Loss
 
 
 class History:
@@ -65,10 +49,16 @@ class History:
     def __init__(self, most_s: float, most_bytes: int) -> None:
         self._most_s = most_s
         self._most_bytes = most_bytes
-        self._kept: deque[_Kept] = deque()
+        self._kept: deque[Kept] = deque()
         self._fresh = 0
         """How many of the newest are of the current epoch."""
+        self._dropped = 0
+        """How many were kept once and are not any more."""
+        self._starts: dict[str, int] = {}
+        """By epoch, the number of the first that was kept of it; the oldest epoch first."""
         self.bytes = 0
+        self.dropped_bytes = 0
+        """Of all that was kept once and is not any more."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -80,7 +70,7 @@ class History:
             if isinstance(kept.item, Outcome):
                 kept.item.rest()
                 size = kept.item.size
-                self._kept[index] = _Kept(kept.at, size, kept.item)
+                self._kept[index] = Kept(kept.at, size, kept.item)
                 self.bytes += size - kept.size
                 break
         self._keep(outcome, outcome.size, now)
@@ -100,7 +90,8 @@ class History:
         self._fresh = 0
 
     def _keep(self, item: Outcome | Loss, size: int, now: float) -> None:
-        self._kept.append(_Kept(now, size, item))
+        self._starts.setdefault(item.epoch, self._dropped + len(self._kept))
+        self._kept.append(Kept(now, size, item))
         self._fresh += 1
         self.bytes += size
         self._trim(now)
@@ -110,8 +101,13 @@ class History:
         while len(self._kept) > 1 and (
             self.bytes > self._most_bytes or (self._kept[0].at < oldest and self._may_go())
         ):
-            self.bytes -= self._kept.popleft().size
+            gone = self._kept.popleft()
+            self.bytes -= gone.size
+            self.dropped_bytes += gone.size
+            self._dropped += 1
             self._fresh = min(self._fresh, len(self._kept))
+            if self._kept[0].item.epoch != gone.item.epoch:
+                self._starts.pop(gone.item.epoch, None)
 
     def _may_go(self) -> bool:
         """Whether the oldest is not the one result that greets newcomers."""
@@ -122,30 +118,14 @@ class History:
 
     # ---- looking back -----------------------------------------------------------------------
 
-    def newest(self, picked: Callable[[Outcome], bool]) -> list[Outcome | Loss]:
-        """From the newest result that is picked to the end, of the current epoch; or nothing."""
-        items: list[Outcome | Loss] = []
-        for kept in islice(reversed(self._kept), self._fresh):
-            items.append(kept.item)
-            if isinstance(kept.item, Outcome) and picked(kept.item):
-                return items[::-1]
-        return []
+    def alone(self) -> Callable[[], int]:
+        """How many bytes of what is kept now only those hold who took it now: asked later on."""
+        held, dropped = self.bytes, self.dropped_bytes
+        return lambda: min(held, self.dropped_bytes - dropped)
 
-    def last(self, results: int, selection: Selection) -> Replay:
-        """The last so many results of the current epoch that `selection` lets through.
-
-        What was missed before the first of them is not counted: nothing was promised before it.
-        """
-        replay = select(self._current(), selection)
-        due = replay.due[-results:] if results else []
-        if due:
-            due[0] = (due[0][0], NOTHING)
-            return Replay(due, replay.trailing)
-        return Replay([], NOTHING)
-
-    def _current(self) -> list[Outcome | Loss]:
-        start = len(self._kept) - self._fresh
-        return [kept.item for kept in islice(self._kept, start, None)]
+    def current(self) -> Sequence[Kept]:
+        """All that is kept of the current epoch, in order."""
+        return tuple(self._kept)[len(self._kept) - self._fresh :]
 
     def after(self, since: Since) -> Found | None:
         """What came after that result; None while nothing after it has come here, and while its
@@ -156,46 +136,38 @@ class History:
         if not self._kept:
             return None
         newest = self._kept[-1].item
-        epochs = enumerate(kept.item.epoch for kept in self._kept)
-        first = next((index for index, epoch in epochs if epoch == since.epoch), None)
+        first = self._starts.get(since.epoch)
         if first is None:  # all that is known of its epoch is that it has ended
-            items = self._current()
+            items = self.current()
             return Found(False, newest.epoch, items, 0) if items else None
         same = newest.epoch == since.epoch and self._fresh > 0
-        gone = max(_first_seq(self._kept[first].item) - since.seq - 1, 0)
-        items = []
-        for item in (kept.item for kept in islice(self._kept, first, None)):
-            if item.epoch != since.epoch or _first_seq(item) > since.seq:
-                items.append(item)
-            elif isinstance(item, Loss) and item.last_seq > since.seq:
-                items.append(item._replace(first_seq=since.seq + 1))
-        if not items and (not self._fresh or _last_seq(newest) < since.seq):
+        base = max(first, self._dropped)
+        kept = tuple(self._kept)[base - self._dropped :]
+        gone = max(first_seq(kept[0].item) - since.seq - 1, 0)
+        end = next((at for at in self._starts.values() if at > base), base + len(kept))
+        items = kept[bisect_right(kept, since.seq, hi=end - base, key=_last_seq_of) :]
+        if not items and (not self._fresh or last_seq(newest) < since.seq):
             return None  # it is ahead of us
-        return Found(same and not gone, newest.epoch, items, gone)
+        return Found(same and not gone, newest.epoch, _cut(items, since), gone)
 
 
-def select(
-    items: Iterable[Outcome | Loss], selection: Selection, before: Missed = NOTHING
-) -> Replay:
-    """Pass what was kept through a contract's selection; `before` was missed before all of it."""
-    due: list[tuple[Outcome, Missed]] = []
-    missed = before
-    for item in items:
-        if isinstance(item, Loss):
-            missed = missed.plus(item.missed)
-            continue
-        cause = selection.refuses(item)
-        if cause is not None:
-            missed = missed.plus(Missed.of(cause, 1))
-            continue
-        due.append((item, missed))
-        missed = NOTHING
-    return Replay(due, missed)
+def _cut(items: Sequence[Kept], since: Since) -> Sequence[Kept]:
+    """Of a loss that began earlier only the rest is news."""
+    if items and items[0].item.epoch == since.epoch:
+        item = items[0].item
+        if isinstance(item, Loss) and item.first_seq <= since.seq:
+            rest = item._replace(first_seq=since.seq + 1)
+            return (items[0]._replace(item=rest), *items[1:])
+    return items
 
 
-def _first_seq(item: Outcome | Loss) -> int:
+def first_seq(item: Outcome | Loss) -> int:
     return item.seq if isinstance(item, Outcome) else item.first_seq
 
 
-def _last_seq(item: Outcome | Loss) -> int:
+def last_seq(item: Outcome | Loss) -> int:
     return item.seq if isinstance(item, Outcome) else item.last_seq
+
+
+def _last_seq_of(kept: Kept) -> int:
+    return last_seq(kept.item)

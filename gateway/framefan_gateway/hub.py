@@ -5,6 +5,9 @@ each contract counts it and makes the bytes, once for all of its clients, and ea
 them. Between two flushes everything stands still, so a client may join, leave, fill or drain at
 any moment and its account is exact.
 
+What a newcomer or a returning client is due of the past is made in slices: as long as there is
+`work`, whoever owns the hub calls it, and does other things in between.
+
 Pure: no clock, no sockets, no tasks. Lines are functions that take bytes and never wait; a line
 that fills says so by `line_full`, also from within the write that filled it.
 """
@@ -15,22 +18,24 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan import protocol
-from framefan_gateway import wire
+from framefan_gateway import replay, wire
 from framefan_gateway.accounts import NOTHING, Loss, Missed, Totals
 from framefan_gateway.contract import ANEW, Opening
+from framefan_gateway.due import Past, resumed
 from framefan_gateway.every import EveryFeed, EveryOutbox
-from framefan_gateway.group import Client, Group, Line, Place
-from framefan_gateway.history import History, select
+from framefan_gateway.group import Client, Group, Line, Place, Work
+from framefan_gateway.history import History
 from framefan_gateway.latest import LatestFeed, LatestOutbox
-from framefan_gateway.outbox import resumed
-from framefan_gateway.selection import Selection
-from framefan_gateway.wire import Notice, Outcome, Picture
+from framefan_gateway.wire import Body, Notice, Outcome, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from framefan.records import OutcomeRecord
     from framefan_gateway.contract import Contract, Since
+    from framefan_gateway.replay import Step
+
+    Steps = Generator[Step, None, Missed]
 
 BATCH_BYTES = 8 * 1024
 """From here on a batch leaves before more is added to it."""
@@ -69,6 +74,7 @@ class Hub:
         self._every_messages = every_messages
         self._every_bytes = every_bytes
         self._groups: dict[Contract, Group] = {}
+        self._work: Work = {}
         self._news: list[News] = []
         self._histories: defaultdict[str, History] = defaultdict(
             lambda: History(history_s, history_bytes)
@@ -101,7 +107,7 @@ class Hub:
         group = self._group(contract)
         client = Client(group, self._outbox(group, Totals()), line, evict)
         self._greet(client, now)
-        self._open(client, opening, {}, now)
+        self._open(client, opening, {})
         group.admit(client)
         return client
 
@@ -109,21 +115,33 @@ class Hub:
         """Write what greets it, in one write unless there is much of it."""
         client.group.advance(client, now)
 
-    def say(self, client: Client, data: bytes, now: float) -> None:
+    def say(self, client: Client, body: Body, now: float) -> None:
         """Write something that is no news, in its turn: not past a line that is full."""
+        if client.place is Place.GONE:
+            return
         if client.place is Place.IN_STEP:
-            client.line.write(data)
-        elif client.place is not Place.GONE:
-            client.outbox.greet(data)
+            client.group.move(client, Place.APART)
+        client.outbox.greet(body)
+        client.group.advance(client, now)
+
+    def work(self, now: float) -> None:
+        """Make one slice of a client's past, of the client that has waited for longest."""
+        if self._work:
+            client = next(iter(self._work))
+            del self._work[client]
             client.group.advance(client, now)
 
+    @property
+    def has_work(self) -> bool:
+        return bool(self._work)
+
     def switch(
-        self, client: Client, contract: Contract, opening: Opening, reply: bytes, now: float
+        self, client: Client, contract: Contract, opening: Opening, reply: Body, now: float
     ) -> None:
         """Another contract from here on: first what was due under the old one, then `reply`.
 
         Cameras of both contracts go on where they are; `opening` is for the others, and for those
-        that its `since` names.
+        that its `since` names. While its outbox is `replaying`, this takes long: wait for the end.
         """
         old, full = client.group, client.place is Place.FULL
         old.move(client, Place.FULL)  # nothing more from there
@@ -135,9 +153,10 @@ class Hub:
         client.outbox.take_over(rest)
         client.outbox.greet(reply)
         self._greet(client, now, besides=old.feed.contract)
-        kept = {camera: missed for camera, missed in rest.untold.items() if contract.covers(camera)}
+        both = [each for each in self._known(old) if contract.covers(each)]
+        kept = {camera: rest.untold.get(camera, NOTHING) for camera in both}
         since = {camera: was for camera, was in rest.awaited.items() if contract.covers(camera)}
-        self._open(client, opening._replace(since=since | dict(opening.since)), kept, now)
+        self._open(client, opening._replace(since=since | dict(opening.since)), kept)
         group.admit(client)
         self._close(old)  # not before: pictures that both want go on
         if full:
@@ -147,7 +166,7 @@ class Hub:
     def _group(self, contract: Contract) -> Group:
         group = self._groups.get(contract)
         if group is None:
-            group = self._groups[contract] = Group(self._new_feed(contract))
+            group = self._groups[contract] = Group(self._new_feed(contract), self._work)
             self.regrouped()
         return group
 
@@ -173,42 +192,54 @@ class Hub:
             if client.contract.covers(camera) and not (besides and besides.covers(camera)):
                 client.outbox.greet(notice.later(client.contract.format, now - told_at))
 
-    def _open(self, client: Client, opening: Opening, kept: dict[str, Missed], now: float) -> None:
+    def _open(self, client: Client, opening: Opening, kept: dict[str, Missed]) -> None:
         outbox, contract = client.outbox, client.contract
-        for camera in dict.fromkeys([*client.group.feed.lines, *opening.since]):
+        for camera in dict.fromkeys([*self._known(client.group), *opening.since]):
             since = opening.since.get(camera)
             if since is not None and camera in opening.strange:
                 self._go_without(client, camera, since)
             elif since is not None:
-                self._go_on(client, camera, since)
+                self._go_on(client, camera, since, opening.history)
             elif camera in kept:
                 outbox.go_on(camera, kept[camera])
-            elif opening.history == 1:
-                outbox.begin(camera, now)
             else:
-                last = self._histories[camera].last(opening.history, Selection(contract))
-                outbox.replay(camera, last)
+                history = self._histories.get(camera)
+                items = history.current() if history and opening.history else ()
+                steps = replay.last(items, opening.history, contract)
+                self._replay(client, camera, steps, None, "")
 
-    def _go_on(self, client: Client, camera: str, since: Since) -> None:
+    def _known(self, group: Group) -> set[str]:
+        """The cameras of its contract of which anything was heard."""
+        return {*group.feed.lines, *filter(group.feed.contract.covers, self._histories)}
+
+    def _go_on(self, client: Client, camera: str, since: Since, results: int) -> None:
         """A client comes back: what was kept since, or word that it has to wait for news."""
         outbox, contract = client.outbox, client.contract
         found = self._histories[camera].after(since) if camera in self._histories else None
         if found is None:
             outbox.wait_for(camera, since)
-            return
-        said = resumed(contract.format, camera, found.epoch, since, recovered=found.recovered)
-        outbox.greet(said)
-        before = Missed(history=found.gone)
-        outbox.replay(camera, select(found.items, Selection(contract), before))
+        elif contract.delivery == "every":
+            steps = replay.following(found, contract)
+            self._replay(client, camera, steps, since, found.epoch)
+        else:
+            steps = replay.newest(found, since, results, contract)
+            self._replay(client, camera, steps, since, found.epoch)
+
+    def _replay(
+        self, client: Client, camera: str, steps: Steps, since: Since | None, epoch: str
+    ) -> None:
+        feed, history = client.group.feed, self._histories.get(camera)
+        alone = history.alone() if history else int
+        client.outbox.replay(Past(camera, steps, feed, feed.lines[camera], since, epoch, alone))
 
     def _go_without(self, client: Client, camera: str, since: Since) -> None:
         """It comes back for a camera that is not there; should that come, it begins with that."""
         fmt = client.contract.format
         client.outbox.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
-        if camera in client.group.feed.lines:  # its last word is on its way
+        if camera in self._known(client.group):  # its last word is on its way
             client.outbox.go_on(camera, NOTHING)
         elif (removed := self.removal(camera)) is not None:
-            client.outbox.greet(wire.frame(removed, fmt))
+            client.outbox.greet(wire.body(removed, fmt))
 
     def leave(self, client: Client) -> None:
         if client.place is Place.GONE:
@@ -228,15 +259,9 @@ class Hub:
             client.group.advance(client, now)
 
     def _new_feed(self, contract: Contract) -> LatestFeed | EveryFeed:
-        feed: LatestFeed | EveryFeed
         if contract.delivery == "every":
-            feed = EveryFeed(contract, self._every_messages, self._every_bytes)
-        else:
-            feed = LatestFeed(contract)
-        for camera, history in self._histories.items():
-            if contract.covers(camera):
-                feed.prime(camera, history)
-        return feed
+            return EveryFeed(contract, self._every_messages, self._every_bytes)
+        return LatestFeed(contract)
 
     # ---- news -------------------------------------------------------------------------------
 
@@ -266,7 +291,7 @@ class Hub:
                 case protocol.Status():
                     self._status(item, now)
                 case Removed():
-                    self._remove(item)
+                    self._remove(item, now)
                 case NewEpoch():
                     self._forget()
         for group in tuple(self._groups.values()):
@@ -279,6 +304,12 @@ class Hub:
                 f"more than {self._every_messages} messages or {self._every_bytes} bytes behind"
             )
 
+    def _wake(self, group: Group, camera: str, now: float) -> None:
+        """Have those stand apart whose next message of this camera is none for all."""
+        if group.waits_for(camera):
+            self._deliver(group, now)
+            group.wake(camera)
+
     def _covering(self, camera: str | None) -> list[Group]:
         return [group for contract, group in self._groups.items() if contract.covers(camera)]
 
@@ -287,11 +318,11 @@ class Hub:
         self.observe(outcome.record, now)
         self._histories[camera].outcome(outcome, now)
         much: list[Group] = []
-        for contract, group in self._groups.items():
-            if contract.covers(camera):
-                group.feed.outcome(outcome, now, superseded=superseded)
-                if group.feed.batch_bytes >= BATCH_BYTES or group.pressed:
-                    much.append(group)
+        for group in self._covering(camera):
+            self._wake(group, camera, now)
+            group.feed.outcome(outcome, now, superseded=superseded)
+            if group.feed.batch_bytes >= BATCH_BYTES or group.pressed:
+                much.append(group)
         # A line that fills takes the rest of its write with it, so a write must not be large.
         for group in much:
             self._deliver(group, now)
@@ -305,6 +336,7 @@ class Hub:
     def _loss(self, loss: Loss, now: float) -> None:
         self._histories[loss.camera].loss(loss, now)
         for group in self._covering(loss.camera):
+            self._wake(group, loss.camera, now)
             group.feed.loss(loss)
 
     def _status(self, status: protocol.Status, now: float) -> None:
@@ -318,9 +350,10 @@ class Hub:
         for group in self._covering(camera):
             group.feed.notice(subject, notice)
 
-    def _remove(self, removed: Removed) -> None:
+    def _remove(self, removed: Removed, now: float) -> None:
         camera, notice = removed.camera, Notice(removed.status)
         for group in self._covering(camera):
+            self._wake(group, camera, now)
             group.release(camera, notice)
         self._histories.pop(camera, None)
         self._trouble = {of: told for of, told in self._trouble.items() if of[1] != camera}
@@ -329,8 +362,6 @@ class Hub:
     def _forget(self) -> None:
         for history in self._histories.values():
             history.forget()
-        for group in self._groups.values():
-            group.feed.forget()
 
     @property
     def log_bytes(self) -> int:

@@ -10,6 +10,7 @@
 5. The cameras are those of the newest state table. One that is in it no more is told to the hub
    as removed, behind all that came of it, and forgotten, but for the seq to expect should it come
    back: so much is remembered of the last few.
+6. Pictures come by another socket. One that is here before its result waits for that; few do.
 
 Pure: bytes come in, news goes to the hub.
 """
@@ -42,6 +43,7 @@ _LARGEST = 1 << 53
 _NOT_OURS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _EPOCHS_REMEMBERED = 64
 _GONE_REMEMBERED = 64
+_MOST_EARLY = 8
 _REMOVED = ("ended", "removed")
 _OTHER = "other"
 _UNKNOWN = "there is no camera of this name: it was removed before, or the name is wrong"
@@ -76,7 +78,9 @@ class Intake:
         self.changes: dict[str, Counter[tuple[str, str]]] = {}
         """By camera, how often it came into a state for a reason."""
         self.pictured: Callable[[PreviewRecord], None] = lambda _record: None
-        """Told of each picture."""
+        """Told of each picture, behind its result."""
+        self._early: deque[PreviewRecord] = deque(maxlen=_MOST_EARLY)
+        """Pictures whose results may still come, the oldest first."""
         self._silent = False
         self.state: StateRecord | None = None
         self.state_at = -math.inf
@@ -151,12 +155,30 @@ class Intake:
         if seq > expected:
             self._hub.tell(Loss(camera, record.epoch, expected, seq - 1, "bus"))
         self._hub.tell(outcome or Loss(camera, record.epoch, seq, seq, "lost"))
+        if self._early:
+            self._look_at_early()
 
     def _take_preview(self, record: PreviewRecord, topic: str) -> None:
         if topic != f"{bus.PREVIEW}{record.camera}/{record.picture}/":
             raise ValueError(topic)
-        if record.epoch == self._epoch:  # else it is of no result that anybody had
+        if record.epoch in self._ended:  # it is of no result that anybody had
+            return
+        if self._is_early(record):
+            self._early.append(record)
+        else:
             self.pictured(record)
+
+    def _is_early(self, record: PreviewRecord) -> bool:
+        return record.epoch != self._epoch or record.seq >= self._next_seq.get(record.camera, 0)
+
+    def _look_at_early(self) -> None:
+        early = [each for each in self._early if each.epoch not in self._ended]
+        self._early.clear()
+        for record in early:
+            if self._is_early(record):
+                self._early.append(record)
+            else:
+                self.pictured(record)
 
     def _take_status(self, record: StatusRecord) -> None:
         _check(record.n, record.ts, record.next_try_s or 0)
@@ -234,6 +256,8 @@ class Intake:
         self._told.pop(camera, None)
         self._circuits.pop(camera, None)
         self.changes.pop(camera, None)
+        for early in [each for each in self._early if each.camera == camera]:
+            self._early.remove(early)
         expected = self._next_seq.pop(camera, None)
         if expected is not None:
             self._gone[camera] = expected

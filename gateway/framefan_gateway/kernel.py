@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import functools
+import os
 import socket
 import struct
 import termios
+from typing import TYPE_CHECKING
 
-from framefan import host
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
 
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-_TCPI_RTT = struct.Struct("68xI")
-"""The smoothed round trip time in Linux's struct tcp_info, in microseconds."""
-_ROUND_TRIP_GUESS_S = 0.1
 
 
 def bound_unsent(sock: socket.socket, most_bytes: int) -> None:
@@ -21,12 +23,21 @@ def bound_unsent(sock: socket.socket, most_bytes: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, most_bytes)
 
 
-def round_trip_s(sock: socket.socket) -> float:
-    """What the kernel measured for this connection, or a guess where it does not say."""
-    if not hasattr(socket, "TCP_INFO") or not host.LINUX:
-        return _ROUND_TRIP_GUESS_S
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCPI_RTT.size)
-    return float(_TCPI_RTT.unpack(info)[0]) / 1e6
+def writer(transport: asyncio.Transport) -> Callable[[bytes], int]:
+    """What writes to a transport while its buffer is empty, and says how much that was.
+
+    Past the transport, to its descriptor, that costs a fifth; TLS takes all it is given. The
+    descriptor outlives the client: asyncio calls connection_lost, where clients leave the hub,
+    before it closes the socket.
+    """
+    if transport.get_extra_info("ssl_object") is None:
+        return functools.partial(os.write, transport.get_extra_info("socket").fileno())
+
+    def write_all(data: bytes) -> int:
+        transport.write(data)
+        return len(data)
+
+    return write_all
 
 
 def unacknowledged_bytes(sock: socket.socket) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from framefan_gateway.accounts import NOTHING, Loss, Mark, Missed, Totals
+from framefan_gateway.due import Ready
 from framefan_gateway.feed import START, Feed
-from framefan_gateway.outbox import Due, Outbox
+from framefan_gateway.outbox import Outbox
+from framefan_gateway.replay import Due
 
 if TYPE_CHECKING:
     from framefan_gateway.contract import Contract
-    from framefan_gateway.history import History
-    from framefan_gateway.wire import Notice, Outcome
+    from framefan_gateway.wire import Body, Notice, Outcome
 
 _CONFLATED = Missed(conflated=1)
 
@@ -30,10 +31,6 @@ class LatestFeed(Feed):
         self.notices: dict[tuple[object, ...], tuple[int, Notice]] = {}
         """By subject, the newest notice and its number: statuses conflate like results."""
         self.noticed = 0
-
-    def prime(self, camera: str, history: History) -> None:
-        super().prime(camera, history)
-        self.told[camera] = self.lines[camera].latest_mark
 
     def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:
         camera = outcome.camera
@@ -55,12 +52,12 @@ class LatestFeed(Feed):
             return
         mark = self.told[camera] = line.latest_mark
         missed = NOTHING if nothing else told.missed_until(mark)
-        self._due(outcome.frame(self.format, missed, now, self.picks), results=1)
+        self._due(outcome.body(self.format, missed, now, self.picks), results=1)
         if self.contract.preview:
             self._show(outcome, missed, now)
 
     def loss(self, loss: Loss) -> None:
-        self.lines[loss.camera].loss(loss)
+        self.lines[loss.camera].passed(loss.cause, loss.seqs)
         self.told.setdefault(loss.camera, START)
         self._lose(loss.missed)
 
@@ -68,12 +65,12 @@ class LatestFeed(Feed):
         self._drop(camera)
         self.told.pop(camera, None)
         self.notices = {of: last for of, last in self.notices.items() if of[1] != camera}
-        self._due(notice.frame(self.format))
+        self._due(notice.body(self.format))
 
     def notice(self, subject: tuple[object, ...], notice: Notice) -> None:
         self.noticed += 1
         self.notices[subject] = (self.noticed, notice)
-        self._due(notice.frame(self.format))
+        self._due(notice.body(self.format))
 
 
 class LatestOutbox(Outbox):
@@ -84,31 +81,27 @@ class LatestOutbox(Outbox):
         self._of = feed
         self._noticed = feed.noticed
         self._marks: dict[str, Mark] = {}
-
-    def begin(self, camera: str, now: float) -> None:  # noqa: ARG002 - encoded when it is drained
-        line = self._of.lines[camera]
-        if not line.current:
-            self._marks[camera] = line.now
-            return
-        last = line.latest_mark
-        self._marks[camera] = last._replace(results=last.results - 1)
-        passed = Totals.of(last.passed_until(line.now))
-        self._own = self._own.plus(passed).plus(Totals(offered=1))
+        """By camera; the one that was served longest ago comes first."""
 
     def go_on(self, camera: str, carry: Missed) -> None:
-        self._marks[camera] = self._of.lines[camera].now
-        if any(carry):
-            self._carry[camera] = carry
+        now, told = self._of.lines[camera].now, self._of.told.get(camera, START)
+        if now.results == told.results:  # the others will be told what lies between: this one not
+            self._marks[camera] = told
+            self._carry_on(camera, carry.minus(told.passed_until(now)))
+        else:
+            self._marks[camera] = now
+            self._carry_on(camera, carry)
 
     def _untold(self, camera: str) -> Missed:
-        mark, line = self._marks.get(camera, Mark()), self._of.lines[camera]
+        mark, line = self._marks.get(camera, START), self._of.lines[camera]
         return mark.passed_until(line.now).plus(self._carry.get(camera, NOTHING))
 
     def release(self, camera: str, notice: Notice) -> None:
+        self._finish(camera)  # its end is told with what comes behind it
         self._keep_due(camera)
         self._marks.pop(camera, None)
         self._first.extend(self._over(camera))
-        self.greet(notice.frame(self._of.format))
+        self.greet(notice.body(self._of.format))
 
     def _keep_due(self, camera: str) -> None:
         """Have the newest of a camera leave from here: the feed will know of it no more."""
@@ -120,7 +113,7 @@ class LatestOutbox(Outbox):
         told = self._tell_besides(line.latest, missed)
         if told is not None:
             self._first.extend(told[0])
-            self._first.append(Due(line.latest, told[1], self._of))
+            self._first.append(Ready(Due(line.latest, told[1]), self._of))
 
     def step_in(self) -> bool:
         """Its marks are the feed's from here on."""
@@ -130,45 +123,73 @@ class LatestOutbox(Outbox):
         return stepped
 
     def step_out(self) -> None:
+        """What the feed has left out, but not told yet, is ours to count from here on."""
         super().step_out()
         self._marks = dict(self._of.told)
+        lines, told = self._of.lines.items(), self._of.told
+        untold = sum(line.now.results - told.get(name, START).results for name, line in lines)
+        if untold:
+            self._own = self._own.minus(Totals(conflated=untold))
         self._noticed = self._of.noticed
 
-    def drain(self, now: float, most_bytes: int) -> bytes:
-        """The newest of each camera, once what comes first is through."""
-        parts, results = self._take_first(now, most_bytes)
-        if self._first:
-            return self._sent(parts, results)
-        parts += self._notices()
-        conflated = 0
-        for camera, line in self._of.lines.items():
-            mark = self._marks.setdefault(camera, Mark())
-            if line.latest is None or line.now.results == mark.results:
-                continue
-            missed = mark.missed_until(line.latest_mark)
-            self._marks[camera] = line.latest_mark
-            conflated += missed.conflated
-            frames = self._frames(line.latest, missed, now)
-            results += bool(frames)
-            parts += frames
-        return self._sent(parts, results, conflated)
+    def _take_live(
+        self,
+        now: float,
+        most_bytes: int,  # noqa: ARG002 - few enough not to be bounded in bytes
+        most_messages: int,
+    ) -> tuple[list[Body], int, int]:
+        """The newest of each camera."""
+        bodies = self._notices(most_messages)
+        results = conflated = 0
+        lines, marks = self._of.lines, self._marks
+        for camera in lines.keys() - marks.keys():
+            marks[camera] = START
+        for camera, mark in tuple(marks.items()):
+            if len(bodies) >= most_messages:
+                break
+            line = lines[camera]
+            if line.latest is not None and line.now.results != mark.results:
+                missed = mark.missed_until(line.latest_mark)
+                del marks[camera]
+                marks[camera] = line.latest_mark
+                conflated += missed.conflated
+                made, sent = self._messages(line.latest, missed, now, most_messages - len(bodies))
+                results += sent
+                bodies += made
+            if line.shot is not None and len(bodies) < most_messages:
+                bodies += self._picture(camera)
+        return bodies, results, conflated
 
-    def _notices(self) -> list[bytes]:
+    def _notices(self, most: int) -> list[Body]:
         feed = self._of
         if self._noticed == feed.noticed:
             return []
         due = sorted((n, notice) for n, notice in feed.notices.values() if n > self._noticed)
-        self._noticed = feed.noticed
-        return [notice.frame(feed.format) for _, notice in due]
+        some = due[:most]
+        if len(some) == len(due):  # of a camera that is gone there may be none left
+            self._noticed = feed.noticed
+        elif some:
+            self._noticed = some[-1][0]
+        return [notice.body(feed.format) for _, notice in some]
+
+    def _is_due(self) -> bool:
+        marks = self._marks
+        return any(
+            line.now.results != marks.get(camera, START).results
+            for camera, line in self._of.lines.items()
+        )
 
     def _level(self) -> bool:
-        return self._noticed == self._of.noticed and self._marks == self._of.told
+        told = self._of.told
+        return self._noticed == self._of.noticed and all(
+            mark == told.get(camera, START) for camera, mark in self._marks.items()
+        )
 
     def _passed(self) -> Totals:
         """Results that a newer one has already replaced count as conflated, not as pending."""
         passed = super()._passed()
         conflated = 0
         for camera, line in self._of.lines.items():
-            unsent = line.now.results - self._marks.get(camera, Mark()).results
+            unsent = line.now.results - self._marks.get(camera, START).results
             conflated += max(unsent - 1, 0)
         return passed._replace(conflated=conflated)

@@ -36,6 +36,8 @@ class ClientFacts(Struct, kw_only=True):
     lag_s: float
     """For how long its line has been full; 0: it is free."""
     connected_s: float
+    gateway: int = 1
+    """Where it is connected."""
     user_agent: str = ""
 
 
@@ -63,7 +65,7 @@ class Connected(Protocol):
         """None while its line is free."""
 
 
-def facts(connections: Iterable[Connected], now: float) -> Iterator[ClientFacts]:
+def facts(connections: Iterable[Connected], now: float, gateway: int = 1) -> Iterator[ClientFacts]:
     """Those of all connections that are clients by the time it is their turn."""
     told: dict[Contract, dict[str, Any]] = {}
     for connection in connections:
@@ -86,6 +88,7 @@ def facts(connections: Iterable[Connected], now: float) -> Iterator[ClientFacts]
             pending=account.pending,
             bytes=account.bytes,
             lag_s=0.0 if full_since is None else round(max(now - full_since, 0.0), 3),
+            gateway=gateway,
             connected_s=round(max(now - connection.joined_at, 0.0), 3),
             user_agent=_agent(connection.request),
         )
@@ -105,13 +108,14 @@ def _agent(request: Request | None) -> str:
     return names[0] if len(names) == 1 and len(names[0]) <= _AGENT_CHARACTERS else ""
 
 
-def parts(clients: Iterable[ClientFacts]) -> Iterator[bytes]:
-    """One JSON object of all clients, in slices."""
+def rows(clients: Iterable[ClientFacts]) -> Iterator[bytes]:
+    """Clients as JSON, in slices: objects with commas between them."""
     encode, waiting = msgspec.json.Encoder().encode, iter(clients)
-    yield b'{"clients":['
-    first = True
     while some := list(islice(waiting, SLICE)):
-        rows = encode(some)[1:-1]
-        yield rows if first else b"," + rows
-        first = False
-    yield b"]}"
+        yield encode(some)[1:-1]
+
+
+def whole(rows: Iterable[bytes], missing: list[int]) -> bytes:
+    """One JSON object of all clients; `missing`: gateways that did not answer."""
+    more = b',"missing":' + msgspec.json.encode(missing) if missing else b""
+    return b'{"clients":[' + b",".join(rows) + b"]" + more + b"}"

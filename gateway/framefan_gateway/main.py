@@ -20,6 +20,7 @@ import zmq
 
 from framefan import bus, clock, host, links, logs, messages, records
 from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
+from framefan.gateway_counts import GatewayCounts
 from framefan.processes import Parent, settle
 from framefan_gateway import tls
 from framefan_gateway.hub import Hub
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from framefan.settings import Settings
 
-_READS_PER_TICK = 64
+_READS_PER_TICK, _PICTURES_PER_TICK = 64, 8
 _MOST_WAITING = 1024
 """News that is read before any of it is flushed, while more is there."""
 _BEAT_S = 1.0
@@ -47,7 +48,10 @@ _FROM_POOL = messages.ToCapture  # the pool says nothing to a gateway; any union
 
 
 class Subscription:
-    """The bus, read by its descriptor."""
+    """The bus, read by its descriptors: results, and pictures once somebody watches.
+
+    No result waits for a picture: pictures are read when no more results are there.
+    """
 
     def __init__(self, settings: Settings, intake: Intake, server: Server) -> None:
         self._intake = intake
@@ -57,6 +61,8 @@ class Subscription:
         self._socket.connect(settings.results_endpoint)
         self._fd = int(self._socket.getsockopt(zmq.FD))
         self._again: asyncio.Handle | None = None
+        self._settings = settings
+        self._pictures: zmq.Socket[bytes] | None = None
         self._previews: set[str] = set()
         server.previews.follow = self._follow
         self._loop.add_reader(self._fd, self.read)
@@ -64,33 +70,43 @@ class Subscription:
 
     def _follow(self, topics: set[str]) -> None:
         """Subscribe to just these previews."""
+        if self._pictures is None:
+            self._pictures = bus.picture_subscriber(self._settings)
+            self._loop.add_reader(int(self._pictures.getsockopt(zmq.FD)), self.read)
         for topic in self._previews - topics:
-            self._socket.unsubscribe(topic)
+            self._pictures.unsubscribe(topic)
         for topic in topics - self._previews:
-            self._socket.subscribe(topic)
+            self._pictures.subscribe(topic)
         self._previews = set(topics)
+        self._soon()  # subscribing may hide what has come
 
     def read(self) -> None:
-        """Read what is there. The descriptor tells of changes only, so read until it is empty."""
+        """Read what is there. Descriptors tell of changes only, so read until they are empty."""
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        bus_socket = self._socket
-        for _ in range(_READS_PER_TICK):
-            try:
-                parts = [bus_socket.recv(_NOBLOCK)]
-            except zmq.Again:
-                break
-            while bus_socket.getsockopt(_RCVMORE):  # the parts of a message come all together
-                parts.append(bus_socket.recv(_NOBLOCK))
-            self._intake.take(parts, clock.now(), clock.wall())
-            if not int(bus_socket.getsockopt(_EVENTS)) & _POLLIN:  # an Again costs far more
-                break
-        else:
-            self._again = self._loop.call_soon(self.read)
+        if self._take(self._socket, _READS_PER_TICK):
+            self._soon()
             if self._server.hub.waiting < _MOST_WAITING:
                 return  # there is newer news behind it; whoever wants the latest waits for that
+        elif self._pictures is not None and self._take(self._pictures, _PICTURES_PER_TICK):
+            self._soon()
         self._server.news()
+
+    def _take(self, sock: zmq.Socket[bytes], most: int) -> bool:
+        """Whether there may be more than these."""
+        for _ in range(most):
+            if not int(sock.getsockopt(_EVENTS)) & _POLLIN:  # an Again costs far more
+                return False
+            parts = [sock.recv(_NOBLOCK)]
+            while sock.getsockopt(_RCVMORE):  # the parts of a message come all together
+                parts.append(sock.recv(_NOBLOCK))
+            self._intake.take(parts, clock.now(), clock.wall())
+        return True
+
+    def _soon(self) -> None:
+        if self._again is None:
+            self._again = self._loop.call_soon(self.read)
 
     def close(self) -> None:
         self._server.previews.follow = lambda _topics: None
@@ -98,6 +114,9 @@ class Subscription:
         if self._again is not None:
             self._again.cancel()
         self._socket.close(linger=0)
+        if self._pictures is not None:
+            self._loop.remove_reader(int(self._pictures.getsockopt(zmq.FD)))
+            self._pictures.close(linger=0)
 
 
 class PoolLink:
@@ -178,8 +197,11 @@ class Gateway:
             limits.every_messages, limits.every_bytes, limits.history_s, limits.history_bytes
         )
         self._intake = Intake(self._hub, limits.state_lost_s)
-        self._server = Server(settings, self._id, self._hub, self._intake)
+        counts = GatewayCounts(parent.counts_fd, self._id)
+        self._server = Server(settings, self._id, self._hub, self._intake, counts)
         self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
+        # half of the spare ones are for those who come when all clients' are in use, to be told so
+        self._server.most_connections = descriptors - host.SPARE_DESCRIPTORS // 2
         self._stop = asyncio.Event()
         self._drains = False
         """The whole run ends, not only this gateway."""
@@ -197,6 +219,8 @@ class Gateway:
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
+        self._server.whole.go_on()
+        await self._server.neighbours.open()
         await self._server.start(listener, self._certificate)
         self._bus = Subscription(self._parent.settings, self._intake, self._server)
         self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
@@ -234,6 +258,8 @@ class Gateway:
     async def _end(self) -> None:
         self._bus.close()
         await self._server.close()
+        self._server.neighbours.close()
+        self._server.whole.publish()  # the ends of its clients, too
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         self._pool.close()
@@ -267,10 +293,7 @@ class Gateway:
         if clock.now() - beaten < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
         self._server.previews.look()  # cameras come and go
-        self._pool.report(self.facts())
-
-    def facts(self) -> records.GatewayFacts:
-        return self._server.tally.facts()
+        self._pool.report(self._server.whole.publish().facts)
 
     # ---- the supervisor ---------------------------------------------------------------------
 

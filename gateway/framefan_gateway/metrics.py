@@ -1,36 +1,36 @@
 """The metrics of a run in Prometheus' text form, made from the state table when they are asked for.
 
-docs/metrics.md lists them. Nothing is counted here: the pool's table and this gateway's own counts
-are turned into samples. Loaded at the first request for them, since prometheus_client takes a
-while to import.
+docs/metrics.md lists them. Nothing is counted here: the pool's table and what all gateways have
+counted (whole.py) are turned into samples. Loaded at the first request for them, since
+prometheus_client takes a while to import.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from framefan import clock, host
 from framefan.protocol import CAUSES
-from framefan.records import PICTURES, GatewayFacts
+from framefan.records import PICTURES
 from framefan.states import STATES
 from framefan_gateway import families
+from framefan_gateway.stages import LAG_BOUNDS, STAGE_BOUNDS, STAGES, Histogram
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from framefan.records import CameraFacts, StateRecord, WorkerFacts
+    from framefan.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
     from framefan_gateway.families import Samples
     from framefan_gateway.intake import Intake
-    from framefan_gateway.stages import Stages
-    from framefan_gateway.tally import Tally
+    from framefan_gateway.whole import Published, Whole
 
 WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
 SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
@@ -51,11 +51,11 @@ class Process(NamedTuple):
 
 
 class Metrics:
-    """Renders what the pool's table and the gateway's tally hold at that moment."""
+    """Renders what the pool's table and the gateways' counts are at that moment."""
 
-    def __init__(self, tally: Tally, intake: Intake) -> None:
+    def __init__(self, whole: Whole, intake: Intake) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Run(tally, intake))
+        self._registry.register(_Run(whole, intake))
 
     def parts(self) -> Iterator[bytes]:
         """The page in parts of a few milliseconds, so that it need not be made in one go."""
@@ -75,45 +75,43 @@ class _One(Collector):
 
 
 class _Run(Collector):
-    def __init__(self, tally: Tally, intake: Intake) -> None:
-        self._tally = tally
+    def __init__(self, whole: Whole, intake: Intake) -> None:
+        self._whole = whole
         self._intake = intake
-        self._told = GatewayFacts(id=0)
         self._build = _build()  # reads files: once
 
     def collect(self) -> Iterator[Metric]:
-        state, facts, now = self._intake.state, self._tally.facts(), clock.now()
-        pending = facts.offered - facts.sent - facts.missed
-        self._told = facts = _risen(facts, self._told)
-        rows = [] if state is None else [row for row in state.gateways if row.id != facts.id]
-        restarts = 0 if state is None else _restarts(state.gateways, facts.id)
-        gateways = [*rows, facts]
+        state, gateways, now = self._intake.state, self._whole.gateways(), clock.now()
+        living = [each for each in gateways if each.living]
+        counted = sorted((each.told for each in gateways), key=attrgetter("id"))
         yield self._build
         if state is not None:
             yield families.gauge(
                 "table_age_seconds",
-                "Since the pool's last state table, from which the rest is taken",
-                [((), now - self._intake.state_at)],
+                "Since the gateway had the pool's last state table",
+                [(_id(each), now - each.table_at) for each in living if each.table_at > -math.inf],
+                ("gateway",),
             )
             yield from _frames(state.cameras)
             yield from _outcomes(state.cameras)
             yield from _previews(state.cameras)
             yield from _states(state.cameras, state.workers)
-        yield _changes(self._intake.changes)
-        yield from _deliveries(gateways)
-        yield _pending(rows, facts, pending)
-        yield from _ends(gateways)
-        yield from _bus(state, gateways)
-        yield from _processes(_listed(state, facts, restarts))
-        yield from _stages(self._tally.stages)
+        yield _changes(gateways, state)
+        yield from _now(living)
+        yield from _deliveries(counted)
+        yield from _ends(counted)
+        yield from _bus(state, counted)
+        yield from _processes(_listed(state, gateways[0].told))
+        yield from _stages(gateways, state)
         yield families.histogram(
             "loop_lag_seconds",
             "How late the gateway's loop ran what was due",
-            [((), self._tally.lag.histogram)],
+            [(_id(each), Histogram.of(LAG_BOUNDS, each.lag)) for each in gateways],
+            ("gateway",),
         )
 
 
-# ---- this gateway and what runs it ---------------------------------------------------------------
+# ---- what runs -----------------------------------------------------------------------------------
 
 
 def _build() -> Metric:
@@ -122,14 +120,29 @@ def _build() -> Metric:
     return InfoMetricFamily("framefan_build", "What runs", value=facts)
 
 
-def _stages(stages: Stages) -> Iterator[Metric]:
+def _id(gateway: Published) -> tuple[str]:
+    return (str(gateway.facts.id),)
+
+
+def _is_known(camera: str, state: StateRecord | None) -> bool:
+    """A gateway may still have counts of a camera that is gone."""
+    return state is None or camera in state.cameras
+
+
+def _stages(gateways: list[Published], state: StateRecord | None) -> Iterator[Metric]:
     """One family in as many pieces as there are cameras: it is by far the largest."""
-    for camera, by_stage in stages:
+    for camera in dict.fromkeys(camera for each in gateways for camera in each.stages):
+        if not _is_known(camera, state):
+            continue
         yield families.histogram(
             "stage_seconds",
             "Grab to predict, in predict, predict's end to delivery, and the whole",
-            [((camera, stage), found) for stage, found in by_stage],
-            ("camera", "stage"),
+            [
+                ((*_id(each), camera, stage), Histogram.of(STAGE_BOUNDS, counted))
+                for each in gateways
+                for stage, counted in zip(STAGES, each.stages.get(camera, ()), strict=False)
+            ],
+            ("gateway", "camera", "stage"),
         )
 
 
@@ -230,20 +243,38 @@ def _states(cameras: dict[str, CameraFacts], workers: list[WorkerFacts]) -> Iter
     )
 
 
-def _changes(changes: dict[str, Counter[tuple[str, str]]]) -> Metric:
+def _changes(gateways: list[Published], state: StateRecord | None) -> Metric:
+    """Each gateway hears of each change: one that was not there for some has counted fewer."""
+    most: dict[tuple[str, str, str], int] = {}
+    for each in gateways:
+        for camera, into, reason, count in each.changes:
+            if _is_known(camera, state):
+                key = camera, into, reason
+                most[key] = max(most.get(key, 0), count)
     return families.counter(
         "camera_state_changes",
         "Times the camera came into a state, by reason",
-        [
-            ((camera, state, reason), count)
-            for camera, by_state in changes.items()
-            for (state, reason), count in by_state.items()
-        ],
+        most.items(),
         ("camera", "state", "reason"),
     )
 
 
 # ---- gateways ------------------------------------------------------------------------------------
+
+
+def _now(living: list[Published]) -> Iterator[Metric]:
+    """What is so at this moment: a gateway that is gone has none of it."""
+    gauges: tuple[tuple[str, str, Callable[[Published], float]], ...] = (
+        ("clients", "Clients that are connected", lambda it: it.facts.clients),
+        ("deliveries_pending", "Results that wait for a client's line", lambda it: it.pending),
+        (
+            "loop_lag_worst_seconds",
+            "How late the gateway's loop was at worst, lately",
+            lambda it: it.facts.lag_s,
+        ),
+    )
+    for name, text, value in gauges:
+        yield families.gauge(name, text, [(_id(it), value(it)) for it in living], ("gateway",))
 
 
 def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
@@ -252,9 +283,6 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
     def per_gateway(field: str) -> Samples:
         return [((str(facts.id),), getattr(facts, field)) for facts in gateways]
 
-    yield families.gauge(
-        "clients", "Clients that are connected", per_gateway("clients"), by_gateway
-    )
     yield families.counter(
         "deliveries_offered",
         "Results that were due, over all clients",
@@ -275,34 +303,6 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
     yield families.counter(
         "sent_bytes", "Bytes given to clients' lines", per_gateway("bytes"), by_gateway
     )
-    yield families.gauge(
-        "loop_lag_worst_seconds",
-        "How late the gateway's loop was at worst, lately",
-        per_gateway("lag_s"),
-        by_gateway,
-    )
-
-
-def _pending(others: list[GatewayFacts], own: GatewayFacts, pending: int) -> Metric:
-    rows = [(row.id, row.offered - row.sent - row.missed) for row in others]
-    return families.gauge(
-        "deliveries_pending",
-        "Results that wait for a client's line",
-        [((str(number),), count) for number, count in (*rows, (own.id, pending))],
-        ("gateway",),
-    )
-
-
-def _risen(facts: GatewayFacts, last: GatewayFacts) -> GatewayFacts:
-    """`facts` with no counter less than it was `last`: that would look like a restart.
-
-    A client that comes back takes out of its account what it turns out to have had before.
-    """
-    counted = {name: getattr(facts, name) for name in ("offered", "sent", "missed", "bytes")}
-    risen = {name: max(count, getattr(last, name)) for name, count in counted.items()}
-    causes = facts.missed_by.keys() | last.missed_by.keys()
-    missed_by = {c: max(facts.missed_by.get(c, 0), last.missed_by.get(c, 0)) for c in causes}
-    return msgspec.structs.replace(facts, **risen, missed_by=missed_by)
 
 
 def _ends(gateways: list[GatewayFacts]) -> Iterator[Metric]:
@@ -345,14 +345,13 @@ def _bus(state: StateRecord | None, gateways: list[GatewayFacts]) -> Iterator[Me
 # ---- processes -----------------------------------------------------------------------------------
 
 
-def _restarts(gateways: list[GatewayFacts], number: int) -> int:
-    return next((row.restarts for row in gateways if row.id == number), 0)
-
-
-def _listed(state: StateRecord | None, own: GatewayFacts, restarts: int) -> list[Process]:
-    this = Process("gateway", str(own.id), own.pid, restarts)
+def _listed(state: StateRecord | None, own: GatewayFacts) -> list[Process]:
+    """`own`: of the gateway that is asked, whose pid no table needs to tell."""
     if state is None:
-        return [this]
+        return [Process("gateway", str(own.id), own.pid, 0)]
+    gateways = {row.id: Process("gateway", str(row.id), row.pid, row.restarts)
+                for row in state.gateways}  # fmt: skip
+    this = gateways.get(own.id, Process("gateway", str(own.id), own.pid, 0))
     return [
         Process("supervisor", "", state.supervisor.pid, state.supervisor.restarts),
         Process("pool", "", state.pool.pid, state.pool.restarts),
@@ -361,12 +360,7 @@ def _listed(state: StateRecord | None, own: GatewayFacts, restarts: int) -> list
             for name, camera in state.cameras.items()
         ),
         *(Process("worker", str(row.id), row.pid, row.restarts) for row in state.workers),
-        *(
-            Process("gateway", str(row.id), row.pid, row.restarts)
-            for row in state.gateways
-            if row.id != own.id
-        ),
-        this,
+        *(gateways | {own.id: this._replace(pid=own.pid)}).values(),
     ]
 
 

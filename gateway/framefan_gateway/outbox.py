@@ -7,52 +7,40 @@ again a difference. At every moment, in integers:
 
     offered = sent + missed (by cause) + pending
 
-Three things keep a client apart from those in step, until each is used up:
-1. `_first`: what it is sent before anything else, a replay for instance.
-2. `_carry`: what it missed of a camera beyond what the feed will tell with the next message.
+Besides the feed there are, for one client alone:
+1. `_first`: what it is sent before anything else, in order: messages, and replays that are made
+   while the line takes them. A client with any of these is out of step.
+2. `_carry`: by camera, what it missed beyond what the feed will tell with the next message.
 3. `_awaited`: results of a camera that it had elsewhere before it came here, so that the next one
    to send, and whether anything lies between, is only known when that comes.
 
-Pure: it returns bytes; whoever owns the line writes them, and says when the line is full or free.
+The last two concern one camera each. Until that camera has news, a client that waits for nothing
+else is in step with all others; `waits_for` names the cameras, and the group takes the client out
+of step right before news of one of them.
+
+Pure: it returns messages; whoever owns the line writes them, and says when it is full or free.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from framefan.protocol import Resumed
-from framefan_gateway import wire
 from framefan_gateway.accounts import NOTHING, Missed, Totals
-from framefan_gateway.feed import Feed
-from framefan_gateway.wire import Outcome
+from framefan_gateway.due import Past, Ready, Rest, resumed, size
+from framefan_gateway.replay import Began, Due
 
 if TYPE_CHECKING:
-    from framefan.protocol import Format
     from framefan_gateway.contract import Since
-    from framefan_gateway.history import Replay
-    from framefan_gateway.wire import Notice
+    from framefan_gateway.due import Item
+    from framefan_gateway.feed import Feed
+    from framefan_gateway.wire import Body, Notice, Outcome
 
 _GIVEN_BACK = ("filtered", "max_fps", "conflated", "lost", "bus")
 """The order of causes in which what a client already had is taken out of what it missed."""
-
-
-class Due(NamedTuple):
-    """One result of a replay."""
-
-    outcome: Outcome
-    missed: Missed
-    feed: Feed
-    """Of the contract under which it is due: its format, and what it picks."""
-
-
-class Rest(NamedTuple):
-    """What one outbox leaves to the next when a client changes its contract."""
-
-    first: deque[bytes | Due]
-    untold: dict[str, Missed]
-    """By camera, what was missed since the last message of it."""
-    awaited: dict[str, Since]
+SLICE = 32
+"""Steps of replays that one call makes: half a millisecond to one."""
+ALL = 1 << 62
 
 
 class Outbox:
@@ -64,32 +52,35 @@ class Outbox:
         self._own = own
         self._since = feed.totals
         """The feed's totals up to which `_own` is settled."""
-        self._first: deque[bytes | Due] = deque()
+        self._first: deque[Item] = deque()
         self._carry: dict[str, Missed] = {}
         self._awaited: dict[str, Since] = {}
+        self._pictured: dict[str, object] = {}
+        """By camera, the result whose picture was sent last, while out of step."""
         self.in_step = False
 
     # ---- how it begins ----------------------------------------------------------------------
 
-    def greet(self, data: bytes) -> None:
+    def greet(self, body: Body) -> None:
         """Have this leave before anything else; it is no outcome."""
-        self._first.append(data)
+        self._first.append(body)
 
-    def replay(self, camera: str, replay: Replay) -> None:
+    def replay(self, past: Past) -> None:
         """Begin with a camera's past; from the feed comes what is newer than now."""
-        for outcome, missed in replay.due:
-            self._first.append(Due(outcome, missed, self._feed))
-        self._own = self._own.plus(Totals(offered=len(replay.due)))
-        self._own = self._own.plus(Totals.of(replay.missed))
-        self.go_on(camera, replay.trailing)
-
-    def begin(self, camera: str, now: float) -> None:
-        """Begin with a camera's latest outcome, if there is one of the current epoch."""
-        raise NotImplementedError
+        self.go_on(past.camera, NOTHING)
+        self._first.append(past)
 
     def go_on(self, camera: str, carry: Missed) -> None:
         """Begin with what is newer than now; `carry` was missed, and counted, before."""
         raise NotImplementedError
+
+    def _carry_on(self, camera: str, missed: Missed) -> None:
+        """Tell this, too, with the camera's next message."""
+        missed = self._carry.get(camera, NOTHING).plus(missed)
+        if any(missed):
+            self._carry[camera] = missed
+        else:
+            self._carry.pop(camera, None)
 
     def wait_for(self, camera: str, since: Since) -> None:
         """Begin with what comes after a result that has not come here."""
@@ -100,21 +91,44 @@ class Outbox:
         """The camera is gone: what is due of it leaves from here, and then `notice`."""
         raise NotImplementedError
 
-    def _over(self, camera: str) -> list[bytes]:
+    def leave(self) -> None:
+        """This client is gone, or changes its contract: nothing is kept for it any more."""
+
+    def _over(self, camera: str) -> list[Body]:
         """Carry on nothing of a camera that is gone; what to say if it was awaited."""
         self._carry.pop(camera, None)
+        self._pictured.pop(camera, None)
         since = self._awaited.pop(camera, None)
         if since is None:
             return []
         return [self._resumed(camera, since.epoch, since, recovered=False)]
 
     def leave_off(self, now: float) -> Rest:
-        """The end of this contract, at once: all that is due, and what is still to be told."""
+        """The end of this contract, at once: all that is due, and what is still to be told.
+
+        Replays are finished here, which may take long: see `replaying`.
+        """
+        self._finish()
         first, self._first = self._first, deque()
-        while data := self.drain(now, 1 << 62):
-            first.append(data)
-        untold = {camera: self._untold(camera) for camera in self._feed.lines}
+        bodies, results, conflated = self._take_live(now, ALL, ALL)
+        first.extend(bodies)
+        self._own = self._own.plus(Totals(sent=results, conflated=conflated))
+        untold = {each: self._untold(each) for each in {*self._feed.lines, *self._carry}}
         return Rest(first, untold, self._awaited)
+
+    def _finish(self, camera: str | None = None) -> None:
+        """Make all of the replays there are, or of one camera, at once."""
+        made: deque[Item] = deque()
+        for item in self._first:
+            if not isinstance(item, Past) or camera not in (None, item.camera):
+                made.append(item)
+                continue
+            ended = False
+            while not ended:
+                step, ended = self._step(item)
+                if step is not None:
+                    made.append(Ready(step, item.feed) if isinstance(step, Due) else step)
+        self._first = made
 
     def take_over(self, rest: Rest) -> None:
         """Send first what was due under the contract before, of the cameras that are still asked
@@ -122,22 +136,25 @@ class Outbox:
         """
         covers = self._feed.contract.covers
         for item in rest.first:
-            if isinstance(item, Due) and not covers(item.outcome.camera):
+            if isinstance(item, Ready) and not covers(item.due.outcome.camera):
                 self._own = self._own.plus(Totals(filtered=1))
             else:
                 self._first.append(item)
 
     @property
+    def replaying(self) -> bool:
+        """Whether some of a replay is still to be made."""
+        return any(isinstance(item, Past) for item in self._first)
+
+    @property
     def own_bytes(self) -> int:
-        """About how much waits for this client alone."""
-        return sum(
-            item.outcome.size if isinstance(item, Due) else len(item) for item in self._first
-        )
+        """About how much is held for this client alone."""
+        return sum(size(item) for item in self._first)
 
     @property
     def said_bytes(self) -> int:
         """How much of that is ready to be sent: answers, for instance, but no replay."""
-        return sum(len(item) for item in self._first if not isinstance(item, Due))
+        return sum(size(item) for item in self._first if not isinstance(item, Ready | Past))
 
     @property
     def behind_bytes(self) -> int:
@@ -154,17 +171,25 @@ class Outbox:
         """What to add to the feed's totals to get this account, while in step."""
         return self._own.minus(self._since)
 
+    @property
+    def waits_for(self) -> set[str]:
+        """The cameras whose next news is not the same to this client as to the others."""
+        return {*self._carry, *self._awaited}
+
     def step_out(self) -> None:
-        """The line is full: from here on the feed goes on without this client."""
+        """From here on the feed goes on without this client."""
         self._settle(self._feed.totals.minus(self._since))
         self.in_step = False
+        lines = self._feed.lines
+        self._pictured = {name: line.shot.of for name, line in lines.items() if line.shot}
 
     def step_in(self) -> bool:
         """Join the clients in step if nothing sets this one apart; says whether it did."""
-        if self._first or self._carry or self._awaited or not self._level():
+        if self._first or not self._level():
             return False
         self._settle(self._passed())
         self.in_step = True
+        self._pictured = {}
         return True
 
     def account(self) -> Totals:
@@ -174,11 +199,20 @@ class Outbox:
         return self._own.plus(self._passed())
 
     @property
-    def sent_bytes(self) -> int:
-        """The account's bytes, for those who ask often."""
+    def sent_messages(self) -> int:
+        """The account's messages, for those who ask often."""
         if self.in_step:
-            return self._own.bytes - self._since.bytes + self._feed.sent_bytes
-        return self._own.bytes
+            return self._own.messages - self._since.messages + self._feed.sent_messages
+        return self._own.messages
+
+    @property
+    def held(self) -> int:
+        """Rises whenever a result waits or is replaced, while out of step."""
+        return self._own.conflated + self._is_due()
+
+    def _is_due(self) -> bool:
+        """Whether a result of the feed waits, while out of step."""
+        raise NotImplementedError
 
     def _settle(self, more: Totals) -> None:
         self._own = self._own.plus(more)
@@ -190,7 +224,7 @@ class Outbox:
         What a feed conflates, it conflates for those in step; out of step each counts its own.
         """
         passed = self._feed.totals.minus(self._since)
-        return passed._replace(sent=0, conflated=0, bytes=0)
+        return passed._replace(sent=0, conflated=0, messages=0, bytes=0)
 
     def _level(self) -> bool:
         """Whether this client has been told exactly what those in step have been told."""
@@ -198,39 +232,100 @@ class Outbox:
 
     # ---- what is due ------------------------------------------------------------------------
 
-    def drain(self, now: float, most_bytes: int) -> bytes:
-        """What is due, about `most_bytes` of it; counts as sent. Empty when nothing is due."""
+    def drain(self, now: float, most_bytes: int, most_messages: int = ALL) -> list[Body]:
+        """What is due, about `most_bytes` and no more than `most_messages` of it; counts as sent.
+
+        Empty when nothing is due, and when only a slice of a replay was looked at: then `replaying`
+        is true.
+        """
+        bodies, results = self._take_first(now, most_bytes, most_messages)
+        conflated = 0
+        if not self._first:
+            more, sent, conflated = self._take_live(now, most_bytes, most_messages - len(bodies))
+            bodies += more
+            results += sent
+        taken = sum(len(body.data) for body in bodies)
+        self._own = self._own.plus(
+            Totals(sent=results, conflated=conflated, messages=len(bodies), bytes=taken)
+        )
+        return bodies
+
+    def _take_live(
+        self, now: float, most_bytes: int, most_messages: int
+    ) -> tuple[list[Body], int, int]:
+        """From the feed: messages, how many outcomes they are, and how many these replaced."""
         raise NotImplementedError
 
-    def _sent(self, parts: list[bytes], results: int, conflated: int = 0) -> bytes:
-        data = b"".join(parts)
-        self._own = self._own.plus(Totals(sent=results, conflated=conflated, bytes=len(data)))
-        return data
-
-    def _take_first(self, now: float, most_bytes: int) -> tuple[list[bytes], int]:
-        """From what comes before anything else: the bytes, and how many outcomes they hold."""
-        parts: list[bytes] = []
-        size = results = 0
-        while self._first and size < most_bytes:
+    def _take_first(
+        self, now: float, most_bytes: int, most_messages: int
+    ) -> tuple[list[Body], int]:
+        """From what comes before anything else: messages, and how many outcomes they are."""
+        bodies: list[Body] = []
+        taken = results = steps = 0
+        while self._first and taken < most_bytes and len(bodies) < most_messages and steps < SLICE:
             item = self._first.popleft()
-            if isinstance(item, Due):
+            if isinstance(item, Past):
+                steps += 1
+                made, ended = self._step(item)
+                if not ended:
+                    self._first.appendleft(item)
+                if made is None:
+                    continue
+                item = Ready(made, item.feed) if isinstance(made, Due) else made
+            if isinstance(item, Ready):
                 results += 1
-                item = item.outcome.frame(item.feed.format, item.missed, now, item.feed.picks)
-            parts.append(item)
-            size += len(item)
-        return parts, results
+                outcome, missed = item.due
+                item = outcome.body(item.feed.format, missed, now, item.feed.picks)
+            bodies.append(item)
+            taken += len(item.data)
+        return bodies, results
 
-    def _frames(self, outcome: Outcome, missed: Missed, now: float) -> list[bytes]:
+    def _step(self, past: Past) -> tuple[Body | Due | None, bool]:
+        """One step of a replay: what to send, and whether that was the end of it."""
+        camera = past.camera
+        try:
+            step = next(past.steps)
+        except StopIteration as end:
+            trailing: Missed = end.value
+            self._own = self._own.plus(Totals.of(trailing))
+            if self._feed.lines.get(camera) is past.line:  # else it is gone, and nobody is told
+                self._carry_on(camera, trailing)
+            return None, True
+        if isinstance(step, Due):
+            self._own = self._own.plus(Totals.of(step.missed).plus(Totals(offered=1)))
+            return step, False
+        if isinstance(step, Began) and past.since is not None:
+            fmt, recovered = past.feed.format, step.recovered
+            return resumed(fmt, camera, past.epoch, past.since, recovered=recovered), False
+        return None, False
+
+    def _picture(self, camera: str) -> list[Body]:
+        """The picture of the camera's latest result, if that has been sent and the picture not."""
+        line = self._feed.lines[camera]
+        shot, latest = line.shot, line.latest
+        if shot is None or latest is None or shot.of != latest.id:
+            return []
+        if self._pictured.get(camera) == shot.of:
+            return []
+        self._pictured[camera] = shot.of
+        return [shot.body]
+
+    def _messages(
+        self, outcome: Outcome, missed: Missed, now: float, most: int
+    ) -> tuple[list[Body], int]:
         """The message of an outcome that the feed lets through, with what this client is to be
-        told besides; nothing when it had that one before.
+        told besides, and whether it is among them: it waits if all that is more than `most`.
         """
         told = self._tell_besides(outcome, missed)
         if told is None:
-            return []
+            return [], 0  # it had that one before
         said, missed = told
-        return [*said, outcome.frame(self._feed.format, missed, now, self._feed.picks)]
+        if len(said) >= most:
+            self._first.append(Ready(Due(outcome, missed), self._feed))
+            return said, 0
+        return [*said, outcome.body(self._feed.format, missed, now, self._feed.picks)], 1
 
-    def _tell_besides(self, outcome: Outcome, missed: Missed) -> tuple[list[bytes], Missed] | None:
+    def _tell_besides(self, outcome: Outcome, missed: Missed) -> tuple[list[Body], Missed] | None:
         """What is said before an outcome, and all that it says was missed; None: it had that."""
         camera = outcome.camera
         if self._carry:
@@ -243,7 +338,7 @@ class Outbox:
 
     def _meet(
         self, camera: str, epoch: str, seq: int, missed: Missed, since: Since
-    ) -> tuple[bytes, Missed] | None:
+    ) -> tuple[Body, Missed] | None:
         """The first news of a camera that was awaited: what to say before it, and what was missed
         between `since` and this seq. None when the client had this one, too.
 
@@ -268,14 +363,8 @@ class Outbox:
             missed = missed.minus(had)
         return self._resumed(camera, epoch, since, recovered=gone <= 0), missed
 
-    def _resumed(self, camera: str, epoch: str, since: Since, *, recovered: bool) -> bytes:
+    def _resumed(self, camera: str, epoch: str, since: Since, *, recovered: bool) -> Body:
         return resumed(self._feed.format, camera, epoch, since, recovered=recovered)
-
-
-def resumed(fmt: Format, camera: str, epoch: str, since: Since, *, recovered: bool) -> bytes:
-    """The message that says whether what follows leaves nothing out."""
-    message = Resumed(camera=camera, epoch=epoch, seq=since.seq, recovered=recovered)
-    return wire.frame(message, fmt)
 
 
 def _take(missed: Missed, count: int) -> Missed:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from framefan_gateway.hub import Hub
 
 MOST_SNAPSHOTS = 32
-"""So many are waited for at once: each is a request that holds a place among the handshakes."""
+"""So many are waited for at once in a run: each is a request that holds a connection."""
 
 
 class Busy(Exception):
@@ -28,8 +28,16 @@ class Busy(Exception):
 
 
 class Previews:
-    def __init__(self, hub: Hub, cameras: Callable[[], Collection[str]]) -> None:
-        """`cameras`: the names of all there are; call `look` when they change."""
+    def __init__(
+        self,
+        hub: Hub,
+        cameras: Callable[[], Collection[str]],
+        gateways: Callable[[], int] = lambda: 1,
+    ) -> None:
+        """`cameras`: the names of all there are; call `look` when they change. `gateways`: how many
+        share what may be waited for.
+        """
+        self._gateways = gateways
         self._hub = hub
         self._cameras = cameras
         self._waiting: defaultdict[str, set[asyncio.Future[bytes]]] = defaultdict(set)
@@ -63,7 +71,7 @@ class Previews:
     async def snapshot(self, camera: str, picture: str, seconds: float) -> bytes:
         """The next picture of a camera. Raises Busy, and TimeoutError when none comes in time."""
         topic = _topic(camera, picture)
-        if sum(map(len, self._waiting.values())) >= MOST_SNAPSHOTS:
+        if sum(map(len, self._waiting.values())) >= max(1, MOST_SNAPSHOTS // self._gateways()):
             raise Busy
         future = asyncio.get_running_loop().create_future()
         self._waiting[topic].add(future)

@@ -22,7 +22,9 @@ _EARLY_MOST_S = 0.005
 class Selection:
     """One run through the results of a contract's cameras."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, *, backwards: bool = False) -> None:
+        """`backwards`: the newest result is asked about first."""
+        self._direction = -1 if backwards else 1
         self._nonempty = contract.nonempty
         self._picks = contract.picks
         self._interval_s = 1 / contract.max_fps if contract.max_fps else 0.0
@@ -43,7 +45,7 @@ class Selection:
         self._due.pop(camera, None)
 
     def _in_time(self, outcome: Outcome) -> bool:
-        at, interval = outcome.record.captured_at, self._interval_s
+        at, interval = self._direction * outcome.record.captured_at, self._interval_s
         due = self._due.get(outcome.camera)
         if due is None or not -2 * interval < at - due < interval:
             self._due[outcome.camera] = at + interval  # the first, late, or of another clock

@@ -12,7 +12,7 @@ import asyncio
 import functools
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from websockets.asyncio.server import Server as WebSocketServer
@@ -20,11 +20,16 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from framefan import clock, logs
-from framefan_gateway import listing, replies, web
+from framefan.gateway_counts import GatewayCounts, is_crowded
+from framefan_gateway import admission, listing, replies, web
+from framefan_gateway.acceptor import Acceptor, factory_of
+from framefan_gateway.admission import Admission
 from framefan_gateway.connection import ClientConnection
+from framefan_gateway.neighbours import Neighbours
 from framefan_gateway.previews import Previews
 from framefan_gateway.session import Session
 from framefan_gateway.tally import Tally
+from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     import socket
@@ -42,12 +47,12 @@ GOING_AWAY = 1001
 _REST_FACTOR = 16
 _REST_LEAST_S = 0.0005
 _REST_MOST_S = 0.004
-_ACCEPTS_PER_TICK = 64
-_BACKLOG = 1024
 _INBOUND_QUEUE = 4
 _PULSE_S = 0.1
 _PULSES = 100
-"""How many clients' paces are looked after at once: with more clients, each has to wait longer."""
+"""How many clients are looked after at once: with more clients, each has to wait longer."""
+_WORK_S = 0.002
+"""For how long slices of the past are made before everybody else has a turn."""
 _FAREWELL_S = 2.0
 """How long clients may take to answer a close before they are aborted."""
 _ABORTED_S = 0.5
@@ -61,47 +66,67 @@ _silent.propagate = False
 class Server:
     """Serves clients of one hub on one listening socket until `close`."""
 
-    def __init__(self, settings: Settings, gateway: int, hub: Hub, intake: Intake) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gateway: int,
+        hub: Hub,
+        intake: Intake,
+        counts: GatewayCounts | None = None,
+    ) -> None:
+        """`counts`: what all gateways of the run share; without it this is the only one."""
         self.settings = settings
+        self.counts = counts or GatewayCounts(
+            own=gateway, addresses=settings.limits.clients_per_address > 0
+        )
         self.limits = settings.limits
         self.hub = hub
         self.tally = Tally(gateway, hub, intake)
+        self.whole = Whole(self.tally, intake, self.counts)
         hub.observe = self.tally.stages.observe
         hub.release = self.tally.stages.release
         self._intake = intake
-        self.previews = Previews(hub, self.cameras)
+        self.previews = Previews(hub, self.cameras, lambda: self.counts.gateways)
         intake.pictured = self.previews.arrived
+        self.neighbours = Neighbours(settings, gateway, self.counts, self._facts)
         self._web = web.Web(
-            settings, gateway, hub, intake, self.tally, self._facts, self.previews.snapshot
+            settings,
+            gateway,
+            hub,
+            intake,
+            self.whole,
+            self._facts,
+            self.previews.snapshot,
+            self.neighbours.ask,
         )
         self._connections: set[ClientConnection] = set()
         self._full: set[ClientConnection] = set()
         """Whose line was full when it was last looked at, or since."""
-        self._strangers: set[ClientConnection] = set()
-        """Past the handshake, and still to say who they are."""
+        self.admission: Admission[ClientConnection] = Admission(self.limits.max_handshakes)
+        self._acceptor: Acceptor | None = None
         self._addresses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: WebSocketServer | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
-        self._young: set[ClientConnection] = set()
+        self._work: asyncio.Handle | None = None
+        self._expecting: set[ClientConnection] = set()
+        """Whose next command waits until its past has been replayed."""
         self._turn: list[ClientConnection] = []
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
+        self.most_connections = self.most_clients + admission.MOST
+        """As many as there are descriptors for here, clients and those on their way in."""
 
     async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Serve on a socket that is bound and listens already; it is closed in the end."""
-        self._server = await serve(
+        self._server = serve(  # not awaited: that would listen and accept
             self._serve,
-            sock=listener,
-            ssl=tls,
-            # asyncio refuses a deadline of the TLS handshake where there is no TLS
-            ssl_handshake_timeout=None if tls is None else self.limits.handshake_s,
-            backlog=_ACCEPTS_PER_TICK,
             create_connection=functools.partial(ClientConnection, self),  # type: ignore[arg-type]
             process_request=self._answer,
             compression=None,
             open_timeout=self.limits.handshake_s,
+            ping_interval=None,  # we ask by ourselves: see connection.py
             close_timeout=self.limits.stall_s,
             max_size=self.limits.inbound_bytes,
             max_queue=_INBOUND_QUEUE,
@@ -109,14 +134,22 @@ class Server:
             server_header=None,
             logger=_silent,
         )
+        self._acceptor = Acceptor(
+            listener,
+            factory_of(self._server),
+            self,
+            tls,
+            ssl_handshake_timeout=self.limits.handshake_s,
+            ssl_shutdown_timeout=self.limits.stall_s,
+        )
+        self._server.server = cast("asyncio.Server", self._acceptor)
         self._pulse()
-        listener.listen(_BACKLOG)  # asyncio accepts as many in one go as it was told to queue
 
     async def close(self) -> None:
         """Say 1001 to everybody, and abort who has not left after a short while."""
         for connection in tuple(self._connections):
             connection.leave()
-        for timer in (self._flush, self._pulse_timer):
+        for timer in (self._flush, self._pulse_timer, self._work):
             if timer is not None:
                 timer.cancel()
         if self._server is None:
@@ -155,27 +188,40 @@ class Server:
         self.hub.flush(start)
         end = clock.now()
         self._rest_until = end + min((end - start) * _REST_FACTOR, _REST_MOST_S)
-        for connection in tuple(self._young):
-            connection.probe(end)
-            if not connection.young:
-                self._young.discard(connection)
+
+    def work_soon(self) -> None:
+        """The hub is to make slices of what clients are due of the past."""
+        if self._work is None and self.hub.has_work:
+            self._work = asyncio.get_running_loop().call_soon(self._do_work)
+
+    def _do_work(self) -> None:
+        """For a moment only: then everybody else has a turn."""
+        now = clock.now()
+        until = now + _WORK_S
+        while self.hub.has_work and now < until:
+            self.hub.work(now)
+            now = clock.now()
+        self._work = None
+        self.work_soon()
+        self._expecting = {each for each in self._expecting if not each.check_past()}
+
+    def expects(self, connection: ClientConnection) -> None:
+        self._expecting.add(connection)
 
     def _pulse(self) -> None:
-        """Look after the pace of the next few clients, and what waits for all of them."""
+        """Look after the next few clients, and what waits for all of them."""
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
         self.tally.lag.beat(now, _PULSE_S)
         self._shed()
-        for connection in tuple(self._full):  # those that lag have a deadline
-            connection.pulse(now)
         self._turn = self._turn or list(self._connections)
         for connection in self._turn[-_PULSES:]:
-            connection.pulse(now)
+            connection.look(now)
         del self._turn[-_PULSES:]
 
     def _shed(self) -> None:
         """Keep what waits for all clients within its bound: who is furthest behind goes first."""
-        most, held = self.limits.gateway_buffer_bytes, self.hub.log_bytes
+        most, held = self._buffer_bytes, self.hub.log_bytes
         full = self._full = {each for each in self._full if each.full_since is not None}
         held += sum(each.held_bytes for each in full)
         if held <= most:
@@ -191,14 +237,16 @@ class Server:
     def opened(self, connection: ClientConnection) -> None:
         self._connections.add(connection)
         self._addresses[connection.address] += 1
-        if self._handshakes() > 2 * self.limits.max_handshakes:
-            connection.abort("handshakes")  # not even a 503 for a flood
+        self.counts.count_address(connection.address, 1)
+
+    def asked(self, connection: ClientConnection) -> None:
+        self.admission.asked(connection)
 
     def lost(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
-        self._strangers.discard(connection)
-        self._young.discard(connection)
+        self._admitted(connection)
         self._addresses[connection.address] -= 1
+        self.counts.count_address(connection.address, -1)
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
         if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
@@ -208,7 +256,47 @@ class Server:
         self._full.add(connection)
 
     def authorized(self, connection: ClientConnection) -> None:
-        self._strangers.discard(connection)
+        self._admitted(connection)
+
+    def _admitted(self, connection: ClientConnection) -> None:
+        """It is not on its way in any more."""
+        if self._acceptor is not None:
+            self._acceptor.gone(connection)
+        self.counted()
+
+    # ---- all gateways together --------------------------------------------------------------
+
+    @property
+    def _accepted(self) -> int:
+        coming = 0 if self._acceptor is None else len(self._acceptor)
+        return len(self._connections) + coming
+
+    @property
+    def _buffer_bytes(self) -> int:
+        return self.limits.gateway_buffer_bytes // self.counts.gateways
+
+    def room(self) -> int:
+        return self.most_connections - self._accepted
+
+    def crowded(self) -> bool:
+        """Whether this gateway has clearly more connections than the mean of all."""
+        counts = self.counts
+        return counts.gateways > 1 and is_crowded(self._accepted, counts.others())
+
+    def counted(self) -> None:
+        """Let the others know how many there are here."""
+        self.counts.write(self._accepted, self._accepted - len(self.admission))
+
+    def beat(self) -> None:
+        self.counts.beat(clock.now())
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether there are as many clients here as descriptors, or in the run as may be."""
+        here, elsewhere = self.hub.clients, sum(row.clients for row in self.counts.others())
+        return here >= self.most_clients or here + elsewhere >= self.limits.max_clients
+
+    # ---- for sessions and the page ----------------------------------------------------------
 
     def cameras(self) -> set[str]:
         """The names of all cameras there are: those of the table, once there is one."""
@@ -218,40 +306,35 @@ class Server:
         return set(state.cameras)
 
     def _facts(self) -> Iterator[ClientFacts]:
-        return listing.facts(tuple(self._connections), clock.now())
-
-    def probe(self, connection: ClientConnection) -> None:
-        self._young.add(connection)
+        return listing.facts(tuple(self._connections), clock.now(), self.tally.gateway)
 
     def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(closing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _handshakes(self) -> int:
-        done = len(self._server.all_connections if self._server else ())
-        return len(self._connections) - done + len(self._strangers)
-
     def _answer(
         self, connection: ServerConnection, request: Request
     ) -> Response | Awaitable[Response] | None:
         assert isinstance(connection, ClientConnection)
-        answer = self._web.answer(request)
+        answer = self._web.answer(request) or self._full_up(connection, request)
         if answer is not None:
-            return answer
-        if self.hub.clients >= self.most_clients:
-            return _busy(request, "this gateway serves as many clients as it may")
-        if self._handshakes() > self.limits.max_handshakes:
-            return _busy(request, "too many handshakes at once")
-        most = self.limits.clients_per_address
-        if most and self._addresses[connection.address] > most:
+            self.admission.answered(connection)
+        return answer
+
+    def _full_up(self, connection: ClientConnection, request: Request) -> Response | None:
+        """The refusal of a client above the caps."""
+        if self._is_full:
+            return _busy(request, "there are as many clients as there may be")
+        most, address = self.limits.clients_per_address, connection.address
+        if most and self._addresses[address] + self.counts.elsewhere(address) > most:
             return _busy(request, "this address has as many connections as it may")
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ClientConnection)
         connection.served = True
-        self._strangers.add(connection)
+        self.admission.came(connection, clock.now())  # until it has shown who it is
         try:
             await Session(self, connection).run()
         except ConnectionClosed:
@@ -259,8 +342,6 @@ class Server:
         except Exception as error:  # the border to websockets, which would swallow it unsaid
             logs.error("serving a client failed", error=repr(error))
             raise
-        finally:
-            self._strangers.discard(connection)
 
 
 def _code(connection: ClientConnection) -> str:

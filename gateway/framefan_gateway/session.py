@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 BAD_REQUEST = 4400
 UNAUTHORIZED = 4401
+_CHANGES = ("subscribe", "unsubscribe")
+"""Commands that have to wait until the client's past has been replayed."""
 _REASON_BYTES = 123
 """As long as the reason of a close may be."""
 
@@ -66,13 +68,13 @@ class Session:
         assert connection.request is not None
         try:
             query = urlsplit(connection.request.path).query
-            contract, opening = asked.by_query(query, self._desk.cameras())
+            contract, opening, ack = asked.by_query(query, self._desk.cameras())
         except Refusal as refusal:
             await self._refuse(None, refusal, BAD_REQUEST)
             return
-        connection.join(contract, opening)
+        connection.join(contract, opening, ack)
         async for message in connection:
-            self._answer(message)
+            await self._answer(message)
 
     # ---- who it is --------------------------------------------------------------------------
 
@@ -96,7 +98,7 @@ class Session:
         except Refusal as refusal:
             await self._refuse(command.id, refusal, UNAUTHORIZED)
             return False
-        await connection.send(_text(Reply(id=command.id, auth={})))
+        await connection.say_first(_text(Reply(id=command.id, auth={})))
         return True
 
     def _check_token(self, command: Command) -> None:
@@ -117,12 +119,18 @@ class Session:
 
     # ---- what it asks for next --------------------------------------------------------------
 
-    def _answer(self, message: str | bytes) -> None:
+    async def _answer(self, message: str | bytes) -> None:
+        count = commands.acknowledged(_bytes(message), binary=isinstance(message, bytes))
+        if count is not None and self._connection.ack is not None:
+            self._connection.acknowledge(count)  # in pieces, or no news
+            return
         try:
             command = commands.read(message)
         except commands.NotACommand as error:
             self._say(error.reply)
             return
+        if command.name in _CHANGES:
+            await self._connection.settled()
         try:
             self._does[command.name](command)
         except Refusal as refusal:
@@ -130,20 +138,21 @@ class Session:
 
     def _say(self, reply: Reply) -> None:
         connection = self._connection
-        connection.say(wire.frame(reply, connection.contract.format))
+        connection.say(wire.body(reply, connection.contract.format))
 
     def _subscribe(self, command: Command) -> None:
         connection = self._connection
-        cameras = self._desk.cameras()
-        contract, opening = asked.subscribe(connection.contract, command.options, cameras)
-        reply = Reply(id=command.id, subscribe=contract.told())
-        connection.switch(contract, opening, wire.frame(reply, contract.format))
+        cameras, before = self._desk.cameras(), connection.contract
+        contract, opening, ack = asked.subscribe(before, command.options, cameras, connection.ack)
+        reply = Reply(id=command.id, subscribe=contract.told() | {"ack": ack})
+        connection.switch(contract, opening, ack, wire.body(reply, contract.format))
 
     def _unsubscribe(self, command: Command) -> None:
         connection = self._connection
         contract = asked.unsubscribe(connection.contract, command.options, self._desk.cameras())
-        reply = Reply(id=command.id, unsubscribe=contract.told())
-        connection.switch(contract, ANEW, wire.frame(reply, contract.format))
+        ack = connection.ack
+        reply = Reply(id=command.id, unsubscribe=contract.told() | {"ack": ack})
+        connection.switch(contract, ANEW, ack, wire.body(reply, contract.format))
 
     def _auth(self, command: Command) -> None:
         self._check_token(command)
@@ -157,4 +166,8 @@ class Session:
 
 def _text(reply: Reply) -> str:
     """Before a client has a contract it has no format: this is JSON, for websockets to send."""
-    return wire.json_text(reply)
+    return wire.body(reply, "json").data.decode()
+
+
+def _bytes(message: str | bytes) -> bytes:
+    return message.encode() if isinstance(message, str) else message

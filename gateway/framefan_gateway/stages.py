@@ -6,6 +6,7 @@ Plain integers, counted once per result; metrics.py tells them.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,13 @@ STAGES = ("wait", "predict", "deliver", "total")
 """Grab to predict, in predict, predict's end to the flush that delivers it here, and the whole."""
 STAGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_LATELY = 10
 WORST_S = 15.0
 """The worst lateness is that of the last one to two of these."""
+
+
+Counted = tuple[list[int], float]
+"""How many by each bound, and the sum of their seconds."""
 
 
 class Histogram:
@@ -40,6 +46,22 @@ class Histogram:
         else:
             self.counts[0] += 1
 
+    @classmethod
+    def of(cls, bounds: tuple[float, ...], counted: Counted) -> Histogram:
+        made = cls(bounds)
+        made.go_on_from(counted)
+        return made
+
+    def state(self) -> Counted:
+        return self.counts[:], self.sum
+
+    def go_on_from(self, counted: Counted) -> None:
+        """Add what was counted before, by the same bounds."""
+        counts, seconds = counted
+        if len(counts) == len(self.counts):
+            self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
+            self.sum += seconds
+
     def cumulative(self) -> list[tuple[float, int]]:
         """By upper bound, how many were not above it; the last bound is infinite."""
         return list(zip((*self.bounds, float("inf")), accumulate(self.counts), strict=True))
@@ -53,15 +75,27 @@ class Stages:
 
     def observe(self, record: OutcomeRecord, now: float) -> None:
         """Count one result or error, as it is delivered; `now` is of the stamps' clock."""
-        of = self._cameras.get(record.camera)
-        if of is None:
-            of = self._cameras[record.camera] = tuple(Histogram(STAGE_BOUNDS) for _ in STAGES)
-        wait, predict, deliver, total = of
+        wait, predict, deliver, total = self._of(record.camera)
         captured, started, finished = record.captured_at, record.started_at, record.finished_at
         wait.observe(started - captured)
         predict.observe(finished - started)
         deliver.observe(now - finished)
         total.observe(now - captured)
+
+    def _of(self, camera: str) -> tuple[Histogram, ...]:
+        of = self._cameras.get(camera)
+        if of is None:
+            of = self._cameras[camera] = tuple(Histogram(STAGE_BOUNDS) for _ in STAGES)
+        return of
+
+    def state(self) -> dict[str, list[Counted]]:
+        """Each camera's stages, in the order of STAGES."""
+        return {camera: [each.state() for _, each in of] for camera, of in self}
+
+    def go_on_from(self, counted: dict[str, list[Counted]]) -> None:
+        for camera, stages in counted.items():
+            for histogram, each in zip(self._of(camera), stages, strict=True):
+                histogram.go_on_from(each)
 
     def release(self, camera: str) -> None:
         """The camera is gone."""
@@ -79,6 +113,9 @@ class Lag:
     def __init__(self) -> None:
         self.histogram = Histogram(LAG_BOUNDS)
         self._due: float | None = None
+        self._lately: deque[float] = deque([0.0], maxlen=_LATELY)
+        self.recent_s = 0.0
+        """How late it was at most, the last times: what happened meanwhile looks as late to us."""
         self._window = 0.0
         self._worst = self._worst_before = 0.0
 
@@ -88,8 +125,10 @@ class Lag:
         if now - self._window >= WORST_S:
             self._window, self._worst_before, self._worst = now, self._worst, 0.0
         if due is not None:
-            late = now - due
+            late = max(now - due, 0.0)
             self.histogram.observe(late)
+            self._lately.append(late)
+            self.recent_s = max(self._lately)
             self._worst = max(self._worst, late)
 
     @property

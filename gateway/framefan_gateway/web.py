@@ -29,6 +29,7 @@ from framefan_gateway import listing, snapshots
 from framefan_gateway.replies import JSON, pack, reply
 from framefan_gateway.snapshots import Snapshots
 from framefan_gateway.tally import Tally
+from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -46,7 +47,7 @@ SOCKET_PATH = "/ws"
 SCHEMA_PATH = "/schema/result.v1.json"
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
-_SCRIPTS = ("main", "feed", "health", "tile", "draw", "strip", "width", "snippets", "words")
+_SCRIPTS = ("main", "feed", "ack", "health", "tile", "draw", "strip", "width", "snippets", "words")
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
@@ -56,6 +57,12 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 _OPEN = (*_FILES, "/healthz", "/readyz")
 """Answered without a token: the page, and what watches over processes."""
 _QUERY_TOKENS = {"token", "access_token"}
+_LONG_ONES = 4
+"""So many long answers are put together at a time; whoever asks meanwhile waits."""
+_PATIENCE_S = 0.3
+_LOOK_S = 0.005
+_OF_THE_TABLE = ("pid", "state", "restarts")
+"""What the supervisor knows of a gateway, and not the gateway itself."""
 _READY_WORKERS = ("ready", "busy")
 
 
@@ -68,21 +75,24 @@ class Web:
         gateway: int,
         hub: Hub,
         intake: Intake,
-        tally: Tally | None = None,
+        whole: Whole | None = None,
         clients: Callable[[], Iterable[ClientFacts]] = tuple,
         snapshot: Callable[[str, str, float], Awaitable[bytes]] | None = None,
+        others: Callable[[], Awaitable[tuple[list[bytes], list[int]]]] | None = None,
     ) -> None:
-        """`clients` makes the facts of each as they are asked for, one after the other; `snapshot`
-        has a picture of a camera made, within so many seconds.
+        """`whole`: what all gateways count; `clients` makes the facts of each as they are asked,
+        one after the other; `snapshot` has a picture of a camera made, within so many seconds;
+        `others` asks for rows of the other gateways' clients: neighbours.py.
         """
         self._settings = settings
-        self._gateway = gateway
         self._hub = hub
         self._intake = intake
-        self._tally = tally or Tally(gateway, hub, intake)
+        self._whole = whole or Whole(Tally(gateway, hub, intake), intake)
         self._clients = clients
+        self._others = others or _nobody
         self._snapshots = Snapshots(snapshot, intake)
         self._metrics: Metrics | None = None
+        self._long_ones = asyncio.Semaphore(_LONG_ONES)
         self._schema = b""
         self._services: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
             SOCKET_PATH: self._socket,
@@ -129,7 +139,8 @@ class Web:
         ready, body = self.readiness()
         return reply(request, 200 if ready else 503, pack(body), JSON)
 
-    def _status(self, request: Request) -> Response:
+    async def _status(self, request: Request) -> Response:
+        await self._catch_up()
         status = self.status()
         if status is None:
             return self._error(request, 503, "no state from the pool yet; try again soon")
@@ -151,22 +162,31 @@ class Web:
     # ---- answers in slices ------------------------------------------------------------------
 
     async def _list_clients(self, request: Request) -> Response:
-        slices: list[bytes] = []
-        for part in listing.parts(self._clients()):
-            slices.append(part)
-            await asyncio.sleep(0)
-        return reply(request, 200, b"".join(slices), JSON)
+        async with self._long_ones:
+            rows, missing = await self._others()
+            for part in listing.rows(self._clients()):
+                rows.append(part)
+                await asyncio.sleep(0)
+        return reply(request, 200, listing.whole(rows, missing), JSON)
 
     async def _show_metrics(self, request: Request) -> Response:
         if self._metrics is None:
             # In a thread: the loop gets its turns while this is imported, the first time.
             metrics = await asyncio.to_thread(importlib.import_module, "framefan_gateway.metrics")
-            self._metrics = metrics.Metrics(self._tally, self._intake)
+            self._metrics = metrics.Metrics(self._whole, self._intake)
+        await self._catch_up()
         families: list[bytes] = []
-        for family in self._metrics.parts():
-            families.append(family)
-            await asyncio.sleep(0)
+        async with self._long_ones:
+            for family in self._metrics.parts():
+                families.append(family)
+                await asyncio.sleep(0)
         return reply(request, 200, b"".join(families), _METRICS)
+
+    async def _catch_up(self) -> None:
+        """Have a table that is no older than one from which another gateway may have answered."""
+        until = clock.now() + _PATIENCE_S
+        while self._whole.is_behind() and clock.now() < until:
+            await asyncio.sleep(_LOOK_S)
 
     # ---- who is answered --------------------------------------------------------------------
 
@@ -250,9 +270,12 @@ class Web:
         for camera in whole["cameras"].values():
             if camera["next_try_s"] is not None:
                 camera["next_try_s"] = max(round(camera["next_try_s"] - age, 3), 0.0)
-        for gateway in whole["gateways"]:
-            if gateway["id"] == self._gateway:
-                gateway["clients"] = self._hub.clients
+        counted = {each.facts.id: each.facts for each in self._whole.gateways() if each.living}
+        for row in whole["gateways"]:
+            facts = counted.get(row["id"])
+            if facts is not None:
+                known = {name: row[name] for name in _OF_THE_TABLE}
+                row.update(msgspec.to_builtins(facts) | known)
         return whole
 
 
@@ -264,6 +287,11 @@ def _camera(facts: CameraFacts | None) -> dict[str, Any]:
 
 def _explained(facts: CameraFacts) -> bool:
     return facts.been_live or bool(facts.reason or facts.message)
+
+
+async def _nobody() -> tuple[list[bytes], list[int]]:
+    """There are no other gateways."""
+    return [], []
 
 
 def shows_token(headers: Headers, token: str) -> bool:

@@ -1,7 +1,7 @@
 """The messages clients receive, and their bytes, encoded once and shared.
 
 A message is encoded when the first client is due it, once per (format, missed); every other client
-that is due the same is handed the same bytes, as a whole WebSocket frame.
+that is due the same is handed the same body. Who writes it puts it into frames: see frames.py.
 
 JSON is strict: msgspec writes a float that is not finite as null.
 """
@@ -9,7 +9,7 @@ JSON is strict: msgspec writes a float that is not finite as null.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -29,10 +29,6 @@ from framefan_gateway.accounts import NOTHING, Missed
 if TYPE_CHECKING:
     from framefan_gateway.contract import Picks
 
-_TEXT, _BINARY = 0x81, 0x82
-"""The first byte of a whole message's only frame."""
-_MEDIUM = struct.Struct("!BBH")
-_LARGE = struct.Struct("!BBQ")
 _LENGTH = struct.Struct("!I")
 
 _PLAIN = (NOTHING, None)
@@ -49,32 +45,19 @@ _error = msgspec.msgpack.Decoder(PredictError)
 _value = msgspec.msgpack.Decoder()
 
 
-def frame(message: Struct, fmt: Format) -> bytes:
-    """One whole unmasked WebSocket frame: text for JSON, binary for MessagePack."""
+class Body(NamedTuple):
+    """One whole message as bytes."""
+
+    data: bytes
+    binary: bool
+    """Whether these are no text."""
+
+
+def body(message: Struct, fmt: Format) -> Body:
+    """The message as a client of this format gets it: text for JSON, else binary."""
     if fmt == "json":
-        return _framed(_TEXT, _json.encode(message))
-    return _framed(_BINARY, _msgpack.encode(message))
-
-
-def json_text(message: Struct) -> str:
-    """The message without its frame, for a connection that makes frames itself."""
-    return _json.encode(message).decode()
-
-
-def _framed(head: int, data: bytes) -> bytes:
-    """RFC 6455, section 5.2: the length in one byte, or in the two or eight after it."""
-    size = len(data)
-    if size < 126:
-        return bytes((head, size)) + data
-    if size < 1 << 16:
-        return _MEDIUM.pack(head, 126, size) + data
-    return _LARGE.pack(head, 127, size) + data
-
-
-def _unframed(data: bytes) -> bytes:
-    """What `_framed` was given."""
-    size = data[1]
-    return data[2 if size < 126 else 2 + (2 if size == 126 else 8) :]
+        return Body(_json.encode(message), False)
+    return Body(_msgpack.encode(message), True)
 
 
 class Notice:
@@ -82,21 +65,21 @@ class Notice:
 
     def __init__(self, message: Status | Gap) -> None:
         self.message = message
-        self._frames: dict[Format, bytes] = {}
+        self._bodies: dict[Format, Body] = {}
 
-    def frame(self, fmt: Format) -> bytes:
-        found = self._frames.get(fmt)
+    def body(self, fmt: Format) -> Body:
+        found = self._bodies.get(fmt)
         if found is None:
-            found = self._frames[fmt] = frame(self.message, fmt)
+            found = self._bodies[fmt] = body(self.message, fmt)
         return found
 
-    def later(self, fmt: Format, elapsed_s: float) -> bytes:
+    def later(self, fmt: Format, elapsed_s: float) -> Body:
         """The same to somebody who is told it so much later: the next try is the nearer."""
         wait = self.message.next_try_s if isinstance(self.message, Status) else UNSET
         if wait is UNSET:
-            return self.frame(fmt)
+            return self.body(fmt)
         left = max(round(wait - elapsed_s, 2), 0.0)
-        return frame(msgspec.structs.replace(self.message, next_try_s=left), fmt)
+        return body(msgspec.structs.replace(self.message, next_try_s=left), fmt)
 
 
 class Picture:
@@ -110,19 +93,18 @@ class Picture:
         self.picture = record.picture
         self.jpeg = record.jpeg
 
-    def frame(self, message: bytes) -> bytes:
-        """One whole binary frame: the length of `message` in four bytes, `message`, the JPEG.
+    def body(self, message: bytes) -> Body:
+        """The length of `message` in four bytes, `message`, the JPEG.
 
-        `message`: the frame in which the result was sent.
+        `message`: the result's, in JSON.
         """
-        text = _unframed(message)
-        return _framed(_BINARY, b"".join((_LENGTH.pack(len(text)), text, self.jpeg)))
+        return Body(b"".join((_LENGTH.pack(len(message)), message, self.jpeg)), True)
 
 
 class Outcome:
     """A result or error of one seq: the same bytes for every client that missed the same."""
 
-    __slots__ = ("_frames", "_message", "camera", "epoch", "record", "seq")
+    __slots__ = ("_bodies", "_message", "camera", "epoch", "record", "seq")
 
     def __init__(self, record: OutcomeRecord) -> None:
         """Raises msgspec.MsgspecError when the payload is not what `kind` says."""
@@ -130,17 +112,22 @@ class Outcome:
         self.camera = record.camera
         self.epoch = record.epoch
         self.seq = record.seq
-        self._frames: dict[tuple[Format, Missed, Picks | None], bytes] = {}
+        self._bodies: dict[tuple[Format, Missed, Picks | None], Body] = {}
         self._message: Result | Failure | None = _message(record)
+
+    @property
+    def id(self) -> tuple[str, int, int]:
+        """Epoch, seq and frame."""
+        return self.epoch, self.seq, self.record.frame
 
     @property
     def message(self) -> Result | Failure:
         return self._message or _message(self.record)
 
-    def frame(self, fmt: Format, missed: Missed, now: float, picks: Picks | None = None) -> bytes:
-        """The bytes for a client that missed `missed`; `deliver` ends at the first encoding."""
+    def body(self, fmt: Format, missed: Missed, now: float, picks: Picks | None = None) -> Body:
+        """The message to a client that missed `missed`; `deliver` ends at the first encoding."""
         key = fmt, missed, picks
-        found = self._frames.get(key)
+        found = self._bodies.get(key)
         if found is None:
             message = self.message
             if picks is not None and isinstance(message, Result):
@@ -151,9 +138,9 @@ class Outcome:
                 message.missed = sum(missed)
                 message.missed_by = missed.by_cause() if message.missed else UNSET
             message.latency_ms = latency(self.record, now)
-            found = frame(message, fmt)
+            found = body(message, fmt)
             if self._message is not None or key[1:] == _PLAIN:
-                self._frames[key] = found
+                self._bodies[key] = found
         return found
 
     def empty(self, picks: Picks | None) -> bool:
@@ -168,14 +155,15 @@ class Outcome:
     def rest(self) -> None:
         """From here on keep nothing that can be made again, but the bytes that most clients get."""
         self._message = None
-        if len(self._frames) > 1:
-            self._frames = {key: data for key, data in self._frames.items() if key[1:] == _PLAIN}
+        if len(self._bodies) > 1:
+            self._bodies = {key: made for key, made in self._bodies.items() if key[1:] == _PLAIN}
 
     @property
     def size(self) -> int:
         """About the bytes of memory it takes."""
         whole = 0 if self._message is None else _DECODED * len(self.record.payload)
-        return _BARE + len(self.record.payload) + whole + sum(map(len, self._frames.values()))
+        made = sum(len(each.data) for each in self._bodies.values())
+        return _BARE + len(self.record.payload) + whole + made
 
 
 def _picked(message: Result, picks: Picks | None) -> list[Detection] | UnsetType:

@@ -14,7 +14,6 @@ import cv2
 import msgspec
 import numpy as np
 
-from framefan import bus
 from framefan.records import Detection
 
 if TYPE_CHECKING:
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
 
 _QUALITY, _FINE = 70, 90
 """JPEG's 0 to 100: for what changes all the time, and for what is looked at alone."""
-MOST_BYTES = bus.MESSAGE_BYTES - 4096
-"""Of a picture: its record goes through the bus as one message, and a larger one would end it."""
 _TRIES = 4
 _FONT, _DARK = cv2.FONT_HERSHEY_SIMPLEX, (24, 24, 24)
 _detections = msgspec.msgpack.Decoder(list[Detection])
 
 
-def encode(image: NDArray[np.uint8], picture: str, detections: bytes | None) -> bytes:
+def encode(
+    image: NDArray[np.uint8], picture: str, detections: bytes | None, most_bytes: int
+) -> bytes:
     """A JPEG of `image`, `uint8[height, width, 3]` BGR, which is only read; b"" if there is none.
 
     `detections`: a MessagePack list of Detection, to be drawn where `picture` is `boxes`.
-    One that the bus would not carry is made smaller.
+    One that has more than `most_bytes`, so that the bus would not carry it, is made smaller.
     """
     if picture == "boxes":
         image = image.copy()
@@ -44,7 +43,7 @@ def encode(image: NDArray[np.uint8], picture: str, detections: bytes | None) -> 
     quality = _QUALITY if picture.isdecimal() else _FINE
     for _ in range(_TRIES):
         made, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if made and data.size <= MOST_BYTES:
+        if made and data.size <= most_bytes:
             return data.tobytes()
         quality = _QUALITY
         image = _scaled(image, max(image.shape[1] // 2, 1))

@@ -20,6 +20,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import zmq
+
 from framefan import clock, links, logs
 from framefan.errors import LinkError
 from framefan.messages import (
@@ -93,6 +95,8 @@ class Pool:
         self.loop.watch(self._listener.fileno(), self._accept)
         self.loop.watch(self.outcomes.fileno(), self._take_outcomes)
         self.loop.watch(self.publisher.fileno(), self._greet_subscribers)
+        for each in self.publisher.picture_sockets:
+            self.loop.watch(int(each.getsockopt(zmq.FD)), self.publisher.new_watchers)
         if self.publisher.doorman:
             self.loop.watch(self.publisher.doorman.fileno(), self.publisher.doorman.answer)
 
@@ -124,6 +128,7 @@ class Pool:
         if self._parent.stop_asked:
             self._stop()
         self._greet_subscribers()
+        self.publisher.new_watchers()
         self.crew.tend(now)
         self._tell_circuits()  # before the table that shows them
         self.tables.tick(now)
@@ -214,7 +219,7 @@ class Pool:
         try:
             for message in early or link.receive():
                 if isinstance(message, GatewayReport):
-                    self.tables.gateways[number] = message.facts
+                    self.tables.heard(message.facts)
         except LinkError:
             self.tables.gateways.pop(number, None)
             self.drop(link)

@@ -1,4 +1,7 @@
-"""The pool's two ends of the bus: one XPUB with one numbering, and a bound SUB for its workers."""
+"""The pool's ends of the bus: one XPUB with one numbering, and a bound SUB for its workers.
+
+Pictures have sockets of their own: picture_bus.py.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from framefan import bus, clock
 from framefan.messages import WorkerOutcome, WorkerPreview
 from framefan.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan_inference.outlet import open_outlet
-from framefan_inference.previews import Preview, Previews
+from framefan_inference.picture_bus import PictureBus, room_for_shared, subscriptions
+from framefan_inference.previews import RESULTS, Preview, Previews
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
@@ -44,11 +48,12 @@ class Publisher:
         self.n = 0
         self.has_readers = False
         """Somebody has subscribed to results since the start."""
-        self.previews = Previews()
+        self.previews = Previews(settings.limits.picture_bytes)
         self._encoder = msgspec.msgpack.Encoder()
         self._topics = _Topics()
-        self.socket = bus.publisher(settings.limits)
+        self.socket = bus.publisher(settings.limits, room_for_shared(settings.limits))
         self.socket.bind(settings.results_endpoint)
+        self._pictures = PictureBus(settings, self.socket)
         self.doorman = open_outlet(self.socket, settings, results_fd) if results_fd >= 0 else None
 
     def fileno(self) -> int:
@@ -82,8 +87,17 @@ class Publisher:
             ),
         )
 
+    @property
+    def picture_sockets(self) -> list[zmq.Socket[bytes]]:
+        """Their descriptors are readable when `new_watchers` may have something to do."""
+        return self._pictures.sockets
+
     def preview(self, preview: Preview) -> None:
         head = preview.head
+        topic = f"{bus.PREVIEW}{head.camera}/{head.picture}/"
+        places = self.previews.places(topic)
+        if not places:
+            return
         record = PreviewRecord(
             epoch=self.epoch,
             camera=head.camera,
@@ -92,8 +106,7 @@ class Publisher:
             picture=head.picture,
             jpeg=preview.jpeg,
         )
-        self.socket.send(f"{bus.PREVIEW}{head.camera}/{head.picture}/".encode(), _SNDMORE)
-        self.socket.send(self._encoder.encode(record), 0)
+        self._pictures.send(topic.encode(), self._encoder.encode(record), places)
 
     def forget(self, camera: str) -> None:
         """The camera has left."""
@@ -120,18 +133,21 @@ class Publisher:
     def new_subscriptions(self) -> bool:
         """Whether somebody has subscribed since the last call, to anything but previews."""
         found = False
-        while True:
-            try:
-                said = self.socket.recv(_NOBLOCK)
-            except zmq.Again:
-                return found
-            starts, topic = said[:1] == b"\x01", said[1:].decode(errors="replace")
-            if not self.previews.watched(topic, starts) and starts:
+        for starts, topic in subscriptions(self.socket):
+            if not self.previews.watched(topic, starts, RESULTS) and starts:
                 found = True
                 self.has_readers |= _covers_results(topic)
+        return found
+
+    def new_watchers(self) -> None:
+        """Take in what was subscribed to, or is no more, where there are only pictures."""
+        for place, sock in enumerate(self.picture_sockets, RESULTS + 1):
+            for starts, topic in subscriptions(sock):
+                self.previews.watched(topic, starts, place)
 
     def close(self) -> None:
         """Give subscribers a moment to take what was sent."""
+        self._pictures.close()
         self.socket.close(linger=500)
         if self.doorman:
             self.doorman.close()

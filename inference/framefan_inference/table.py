@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from framefan import clock
 from framefan.messages import Children
@@ -25,6 +28,7 @@ class Tables:
         self.due = clock.now()
         self.children = Children(os.getppid(), "", [])
         self.gateways: dict[int, GatewayFacts] = {}
+        self._heard_at: dict[int, float] = {}
 
     def tick(self, now: float) -> None:
         if now < self.due:
@@ -57,6 +61,7 @@ class Tables:
             run_dir=settings.run_dir,
             results_endpoint=settings.results_endpoint,
             publish_endpoint=settings.publish,
+            picture_endpoints=list(settings.picture_endpoints),
             url=self.children.url,
             supervisor=Pid(self.children.supervisor_pid),
             pool=Pid(os.getpid(), self._restarts()),
@@ -71,14 +76,21 @@ class Tables:
         """How often the supervisor has started a pool anew."""
         return sum(child.restarts for child in self.children.children if child.stage == "pool")
 
+    def heard(self, facts: GatewayFacts) -> None:
+        """A gateway says how it is, about once a second."""
+        self.gateways[facts.id] = facts
+        self._heard_at[facts.id] = clock.now()
+
     def _gateways(self) -> list[GatewayFacts]:
         """What each gateway says of itself, with what the supervisor knows of its process."""
         known = {
             int(child.role): child for child in self.children.children if child.stage == "gateway"
         }
-        rows = []
+        rows, silent_s = [], self._pool.settings.limits.state_lost_s
         for number in sorted(known.keys() | self.gateways.keys()):
             facts = self.gateways.get(number) or GatewayFacts(id=number, state="starting")
+            if clock.now() - self._heard_at.get(number, math.inf) > silent_s:
+                facts = replace(facts, state="silent")
             child = known.get(number)
             if child:
                 facts.pid, facts.restarts = child.pid, child.restarts

@@ -83,7 +83,8 @@ class Worker:
         self._outcomes = outcomes
         self._rings: dict[tuple[str, int], RingReader] = {}
         self._copies = False
-        self._encode: Callable[[Any, str, bytes | None], bytes] | None = None
+        self._encode: Callable[[Any, str, bytes | None, int], bytes] | None = None
+        self._most_jpeg_bytes = bus.most_jpeg_bytes(parent.settings.limits)
         self._stopping = False
 
     def run(self) -> None:
@@ -162,7 +163,8 @@ class Worker:
         image = self._base(lease).reshape(lease.height, lease.width, 3)
         try:
             encode = self._encode or self._load_encoder()
-            jpeg = encode(image, picture, payload if kind == "detections" else None)
+            seen = payload if kind == "detections" else None
+            jpeg = encode(image, picture, seen, self._most_jpeg_bytes)
         except Exception:  # noqa: BLE001 - nobody's frame is lost because somebody watches
             logs.exception("no picture could be made")
             jpeg = b""
@@ -171,7 +173,7 @@ class Worker:
         if jpeg:
             self._outcomes.send_preview(WorkerPreview(*facts), jpeg)
 
-    def _load_encoder(self) -> Callable[[Any, str, bytes | None], bytes]:
+    def _load_encoder(self) -> Callable[[Any, str, bytes | None, int], bytes]:
         from framefan_inference import pictures  # OpenCV, which not every predictor loads
 
         threads.limit_opencv()

@@ -52,6 +52,10 @@ def _kill(pids: list[int], scene: Scene, number: int = signal.SIGKILL) -> None:
     os.kill(scene.dice.choice(pids), number)
 
 
+def _gateways(scene: Scene) -> list[int]:
+    return [each.pid for each in scene.run.fresh_state().gateways if each.pid]
+
+
 def _capture(scene: Scene) -> list[int]:
     cameras = scene.run.fresh_state().cameras
     return [facts.pid for name, facts in cameras.items() if name.startswith("demo") and facts.pid]
@@ -132,15 +136,13 @@ def _no_descriptors(scene: Scene) -> None:
 
 FAULTS = (
     Fault("worker killed", 2.0, lambda s: _kill(_workers(s), s), "worker"),
-    Fault(
-        "gateway killed", 3.0, lambda s: os.kill(s.run.pid_of("gateway"), signal.SIGKILL), "gateway"
-    ),
+    Fault("gateway killed", 3.0, lambda s: _kill(_gateways(s), s), "gateway"),
     Fault("pool killed", 3.0, lambda s: os.kill(s.run.pid_of("pool"), signal.SIGKILL), "pool"),
     Fault("capture killed", 3.0, lambda s: _kill(_capture(s), s), "capture"),
     Fault(
         "worker stopped", PREDICT_S + 4, lambda s: _kill(_workers(s), s, signal.SIGSTOP), "worker"
     ),
-    Fault("gateway stopped for 2 s", 5.0, lambda s: _stop_for(s.run.pid_of("gateway"), 2.0)),
+    Fault("gateway stopped for 2 s", 5.0, lambda s: _stop_for(s.dice.choice(_gateways(s)), 2.0)),
     Fault("capture stopped for 1 s", 5.0, lambda s: _stop_for(s.dice.choice(_capture(s)), 1.0)),
     Fault("predict raises", 2.0, lambda s: _ask(s, "raise", 10)),
     Fault("predict hangs", PREDICT_S + 4, lambda s: _ask(s, "hang"), "worker"),

@@ -23,6 +23,7 @@ from framefan.clock import now
 from framefan.records import StateRecord
 
 WORKERS = 3
+GATEWAYS = 2
 CAMERAS = ("demo-a", "demo-b", "rtsp", "http")
 GROWTH_BYTES = 2 << 20
 JUDGED_S = 300.0
@@ -127,6 +128,7 @@ def _stage(report: Report) -> Iterator[Scene]:
         )
         env = _LIMITS | {"CHAOS_FOLDER": str(asked)}
         arguments = ("--config", str(config), "-p", f"{PREDICTOR}:Predictor", "-w", str(WORKERS))
+        arguments += ("--gateways", str(GATEWAYS))
         longest_s = 2 * report.seconds + 600
         run = stack.enter_context(Run(*arguments, env=env, longest_s=longest_s))
         yield Scene(run, asked, random.Random(report.seed), cameras)
@@ -252,7 +254,7 @@ def _look(scene: Scene) -> tuple[dict[str, int], dict[str, int]]:
     pids = {
         "supervisor": [scene.run.process.pid],
         "pool": [state.pool.pid],
-        "gateway": [state.gateways[0].pid],
+        "gateway": [each.pid for each in state.gateways],
         "worker": [each.pid for each in state.workers],
         "capture": [facts.pid for facts in state.cameras.values()],
     }
@@ -276,7 +278,8 @@ def described(report: Report) -> str:
         f"# Chaos, seed {report.seed}: {'passed' if report.passed else 'FAILED'}",
         "",
         f"{len(report.faults)} faults in {report.seconds:g} s; {len(CAMERAS)} cameras, {WORKERS} "
-        f"workers, {len(CONTRACTS) + len(SLOW) + 1} clients, {report.results:,} results checked. "
+        f"workers, {GATEWAYS} gateways, {len(CONTRACTS) + len(SLOW) + 1} clients, "
+        f"{report.results:,} results checked. "
         "After each fault the ledger was exact, and no slot missing from the pool's book. "
         f"p99 at rest {report.quiet_p99_ms:.0f} ms.",
         "",

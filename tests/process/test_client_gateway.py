@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from runs import Run, assert_exactly_once
-from waiting import SCALE, wait_until
+from waiting import SCALE, pause, wait_until
 
-from framefan.client import CommandFailed, Feed, Refused, connect
+from framefan import clock
+from framefan.client import CommandFailed, Feed, Refused, connect, connect_sync
 from framefan.protocol import Failure, Gap, Result, Resumed
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def assert_accounted(messages: list[Any]) -> None:
 def cut(feed: Feed) -> None:
     """As a cable is cut: neither side says a word."""
     assert feed._line is not None
-    feed._line.transport.abort()
+    feed._line._connection.transport.abort()
 
 
 @pytest.mark.parametrize("delivery", ["latest", "every"])
@@ -71,7 +72,7 @@ def cut(feed: Feed) -> None:
 def test_cuts_leave_no_hole(run: Run, delivery: Any, format_: Any) -> None:
     outcomes = run.results("front", "back")
 
-    async def read() -> list[Any]:
+    async def read() -> tuple[list[Any], dict[str, dict[str, int]]]:
         found = []
         asked = connect(run.ws, delivery=delivery, format=format_, **QUICKLY)
         async with asked as feed:
@@ -79,13 +80,15 @@ def test_cuts_leave_no_hole(run: Run, delivery: Any, format_: Any) -> None:
                 found += await take(feed, 30)
                 cut(feed)
             found += await take(feed, 30)
-            assert feed.recovered is True
-        return found
+        return found, feed.missed
 
-    messages = asyncio.run(read())
+    messages, missed = asyncio.run(read())
     resumed = [each for each in messages if isinstance(each, Resumed)]
     assert len(resumed) == 10
-    assert all(each.recovered for each in resumed)
+    # In `latest` what lies between is not sent, and told.
+    left_out = any("history" in causes for causes in missed.values())
+    assert all(each.recovered for each in resumed) is not left_out
+    assert delivery == "latest" or not left_out
     assert_accounted(messages)
     published = outcomes.read()
     outcomes.close()
@@ -97,6 +100,41 @@ def test_cuts_leave_no_hole(run: Run, delivery: Any, format_: Any) -> None:
             # What was before it listened, or comes to it later than to the client, it cannot tell.
             got = [seq for seq in got if told[0] <= seq <= told[-1]]
             assert got == [seq for seq in told if got[0] <= seq <= got[-1]]
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("how", ["awaits", "blocks", "sync"])
+def test_a_slow_loop_gets_what_is_new_when_it_asks(run: Run, how: str) -> None:
+    """Two cameras take turns, so a result may be as old as two turns of the loop."""
+    turn_s, turns = 0.4, 12
+
+    async def read() -> list[Any]:
+        found = []
+        async with connect(run.ws) as feed:
+            for _ in range(turns):
+                each = await asyncio.wait_for(anext(feed), WAIT_S)
+                found.append((each, clock.wall()))
+                if how == "awaits":
+                    await asyncio.to_thread(pause, turn_s)
+                else:
+                    pause(turn_s)
+        return found
+
+    def read_sync() -> list[Any]:
+        found = []
+        with connect_sync(run.ws) as feed:
+            for each in feed:
+                found.append((each, clock.wall()))
+                if len(found) == turns:
+                    return found
+                pause(turn_s)
+        raise AssertionError
+
+    found = read_sync() if how == "sync" else asyncio.run(read())
+    assert_accounted([each for each, _ in found])
+    ages = [at - each.ts for each, at in found[2:]]
+    assert max(ages) <= 2 * turn_s + 0.5 * SCALE, ages
+    assert sum(each.missed for each, _ in found) > turns
 
 
 def is_result(message: Any) -> bool:

@@ -35,9 +35,22 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PRINTED = re.compile(r"front (\d+)((?: motion)*)")
 NODE = Path(sys.prefix) / "node-clients"
 """Packages for Node, installed once into the environment's own folder."""
-NODE_PACKAGES = ["ws@8", "wscat@6"]
+NODE_PACKAGES = ["ws@8", "wscat@6", "undici@6"]
 ENOUGH = 20
-PYTHON = ["Python", "Python, websockets", "Python, aiohttp", "Python without asyncio"]
+OURS = ["framefan.client"] * 2
+OTHERS = {
+    "Python, websockets": "websockets",
+    "Python without asyncio, websockets": "websockets",
+    "Python, aiohttp": "aiohttp",
+    "Python without asyncio, httpx-ws": "httpx-ws",
+    "Python without asyncio, websocket-client": "websocket-client",
+}
+"""Python's sections, with their row of the table of tokens."""
+ACK = re.compile(
+    r"^def on_open.*\n.*handled.*\n\n\n" r"|^.*(?:handled|on_open=).*\n" r"|\?ack=auto",
+    re.MULTILINE,
+)
+"""What tells the gateway how far a client is, and may be left out."""
 
 
 def section(heading: str) -> str:
@@ -55,6 +68,14 @@ def snippet(heading: str, number: int = 0) -> str:
     return snippets(heading)[number][1]
 
 
+def without_ack(text: str) -> str:
+    """As a client that acknowledges nothing."""
+    shorter = ACK.sub("", text)
+    assert shorter != text
+    assert "ack" not in shorter.replace("background", "")
+    return shorter
+
+
 @cache
 def tokens() -> dict[str, str]:
     """By client, what to add behind the address."""
@@ -64,10 +85,10 @@ def tokens() -> dict[str, str]:
 
 def with_token(text: str, client: str) -> str:
     """The address's string gets a neighbour; in a shell, another word."""
-    added, argument = tokens()[client], ADDRESS + "/ws"
-    if f'{argument}"' in text:
-        return text.replace(f'{argument}"', f'{argument}", {added}')
-    return text.replace(argument, f"{argument} {added}")
+    added, argument = tokens()[client], re.escape(ADDRESS) + r"/ws(?:\?ack=auto)?"
+    if re.search(f'{argument}"', text):
+        return re.sub(f'({argument}")', lambda found: f"{found[1]}, {added}", text)
+    return re.sub(f"({argument})", lambda found: f"{found[1]} {added}", text)
 
 
 class Served(NamedTuple):
@@ -186,11 +207,11 @@ def run_python(served: Served, text: str, tmp_path: Path) -> None:
     assert_results(printed([sys.executable, str(program)], cwd=tmp_path))
 
 
-def run_node(served: Served, text: str, tmp_path: Path, node: Path) -> None:
+def run_node(served: Served, text: str, tmp_path: Path, node: Path, *switches: str) -> None:
     program = tmp_path / "client.js"
     program.write_text(on_port(served, text))
     where = {"NODE_PATH": str(node / "node_modules")}
-    assert_results(printed(["node", str(program)], env=where))
+    assert_results(printed(["node", *switches, str(program)], env=where))
 
 
 def run_wscat(served: Served, text: str, node: Path) -> None:
@@ -216,15 +237,31 @@ def run_watch(served: Served, text: str) -> None:
 
 def test_every_snippet_is_run_here() -> None:
     languages = [language for language, _ in re.findall(r"^```(\w+)\n(.)", DOCUMENT, re.MULTILINE)]
-    tested = ["python"] * (len(PYTHON) + 1) + ["html", "javascript", "sh", "sh", "javascript"]
+    python = ["python"] * (len(OURS) + len(OTHERS) + 1)
+    tested = [*python, "html", "javascript", "javascript", "sh", "sh", "javascript"]
     assert languages == tested
     assert DOCUMENT.count("```") == 2 * len(tested)
-    assert len(tokens()) == 7
+    assert len(tokens()) == 8
 
 
-@pytest.mark.parametrize("heading", PYTHON)
+@pytest.mark.parametrize("number", range(len(OURS)))
+def test_our_own(served: Served, number: int, tmp_path: Path) -> None:
+    run_python(served, snippet("Python", number), tmp_path)
+
+
+@pytest.mark.parametrize("number", range(len(OURS)))
+def test_our_own_with_a_token(guarded: Served, number: int, tmp_path: Path) -> None:
+    run_python(guarded, with_token(snippet("Python", number), OURS[number]), tmp_path)
+
+
+@pytest.mark.parametrize("heading", OTHERS)
 def test_python(served: Served, heading: str, tmp_path: Path) -> None:
     run_python(served, snippet(heading), tmp_path)
+
+
+@pytest.mark.parametrize("heading", OTHERS)
+def test_python_without_ack(served: Served, heading: str, tmp_path: Path) -> None:
+    run_python(served, without_ack(snippet(heading)), tmp_path)
 
 
 def test_pictures(served: Served, tmp_path: Path) -> None:
@@ -232,24 +269,40 @@ def test_pictures(served: Served, tmp_path: Path) -> None:
     assert (tmp_path / "front.jpg").read_bytes().startswith(b"\xff\xd8")
 
 
-@pytest.mark.parametrize(
-    ("heading", "client"),
-    list(
-        zip(PYTHON, ["framefan.client", "websockets", "aiohttp", "websocket-client"], strict=True)
-    ),
-)
+@pytest.mark.parametrize(("heading", "client"), OTHERS.items())
 def test_python_with_a_token(guarded: Served, heading: str, client: str, tmp_path: Path) -> None:
     run_python(guarded, with_token(snippet(heading), client), tmp_path)
 
 
-@pytest.mark.node
-def test_node(served: Served, tmp_path: Path, node: Path) -> None:
-    run_node(served, snippet("Node"), tmp_path, node)
+NODES = ["Node, ws", "Node, undici"]
 
 
 @pytest.mark.node
-def test_node_with_a_token(guarded: Served, tmp_path: Path, node: Path) -> None:
-    run_node(guarded, with_token(snippet("Node"), "Node"), tmp_path, node)
+@pytest.mark.parametrize("heading", NODES)
+def test_node(served: Served, heading: str, tmp_path: Path, node: Path) -> None:
+    run_node(served, snippet(heading), tmp_path, node)
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("heading", NODES)
+def test_node_without_ack(served: Served, heading: str, tmp_path: Path, node: Path) -> None:
+    run_node(served, without_ack(snippet(heading)), tmp_path, node)
+
+
+@pytest.mark.node
+def test_nodes_own(served: Served, tmp_path: Path, node: Path) -> None:
+    """Before version 22 it has to be switched on."""
+    first, _, rest = snippet("Node, undici").partition("\n")
+    assert first == 'const {WebSocket} = require("undici");'
+    version = subprocess.check_output(["node", "--version"], text=True)
+    switches = [] if int(version[1:].split(".")[0]) >= 22 else ["--experimental-websocket"]
+    run_node(served, rest, tmp_path, node, *switches)
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("heading", NODES)
+def test_node_with_a_token(guarded: Served, heading: str, tmp_path: Path, node: Path) -> None:
+    run_node(guarded, with_token(snippet(heading), "Node"), tmp_path, node)
 
 
 def test_framefan_watch(served: Served) -> None:
@@ -303,8 +356,13 @@ def test_browser(served: Served, page: Page) -> None:
 
 
 @pytest.mark.chromium
+def test_browser_without_ack(served: Served, page: Page) -> None:
+    assert_shown(served, page, without_ack(snippet("Browser")))
+
+
+@pytest.mark.chromium
 def test_browser_with_a_token(guarded: Served, page: Page) -> None:
-    made = '/ws");\n'
+    made = '/ws?ack=auto");\n'
     text = snippet("Browser")
     assert made in text
     assert_shown(guarded, page, text.replace(made, made + snippet("With a token")))

@@ -306,12 +306,12 @@ def test_what_a_killed_run_left_is_in_nobodys_way(folder: Path) -> None:
 
 def _snippets() -> list[str]:
     found = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
-    assert len(found) == 2
+    assert len(found) == 3
     return found
 
 
-def _prints(code: str, folder: Path) -> None:
-    """It prints results of a camera named front."""
+def _prints(code: str, folder: Path, what: str = "detections") -> None:
+    """It prints results of a camera named front, or its pictures."""
     with subprocess.Popen(
         [sys.executable, "-u", "-c", code], cwd=folder, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -322,11 +322,11 @@ def _prints(code: str, folder: Path) -> None:
             process.kill()
     seqs = [int(line.split(" ", 2)[0]) for line in lines]
     assert seqs == list(range(seqs[0], seqs[0] + 5))
-    assert {line.split(" ", 2)[1] for line in lines} == {"detections"}
+    assert {line.split(" ", 2)[1] for line in lines} == {what}
 
 
 def test_the_documents_readers_read(folder: Path) -> None:
-    near, far = _snippets()
+    near, pictures, far = _snippets()
     text = DOCUMENT.read_text()
     block = re.search(r"^    umask.*?^    framefan run ([^\n]*)$", text, re.DOTALL | re.MULTILINE)
     assert block
@@ -342,6 +342,7 @@ def test_the_documents_readers_read(folder: Path) -> None:
     (here / "server.key").write_text((folder / "keys" / "server.key").read_text())
     with Run(SOURCE, *given, env=OFTEN) as run:
         _prints(near.replace("/run/user/1000/framefan/default", str(run.dir)), here)
+        _prints(pictures.replace("/run/user/1000/framefan/default", str(run.dir)), here, "640")
         _prints(far.replace("tcp://cameras.example:5555", endpoint(run)), here)
         known = json.dumps(run.get("/api/status")[1])
         assert str(folder) not in known

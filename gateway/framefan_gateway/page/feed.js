@@ -1,8 +1,15 @@
 // The connection to the gateway: what comes over it, what is asked for, and what to do without it.
 
+import { Acks } from "./ack.js";
+
 const RETRY_FIRST_MS = 500;
 const RETRY_CAP_MS = 10000;
-const NORMAL = 1001;
+const CLOSED = {
+  1001: "the server was stopped",
+  1008: "this page sent too much",
+  4408: "this page fell too far behind",
+  4409: "this page did not answer for a minute",
+};
 const BAD_REQUEST = 4400;
 const UNAUTHORISED = 4401;
 const KEY = "framefan-token";
@@ -57,6 +64,7 @@ export class Feed {
     this.retryMs = RETRY_FIRST_MS;
     this.commands = 0;
     this.socket = null;
+    this.acks = new Acks();
     this.tryAt = 0;
     this.why = "";
     setInterval(() => this.countDown(), 250);
@@ -83,12 +91,13 @@ export class Feed {
     this.handlers.state("connecting", "connecting");
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const { cameras, preview } = this.wanted;
-    const query = new URLSearchParams();
+    const query = new URLSearchParams({ ack: "auto" });
     if (preview) query.set("preview", preview);
     if (cameras) query.set("camera", cameras.join(","));
     const socket = new WebSocket(`${scheme}//${location.host}/ws?${query}`);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
+    this.acks.begin(socket);
     this.asked = JSON.stringify(this.wanted);
     socket.addEventListener("open", () => {
       if (token()) socket.send(JSON.stringify({ id: 0, auth: { token: token() } }));
@@ -101,6 +110,7 @@ export class Feed {
     socket.addEventListener("message", ({ data }) => {
       this.retryMs = RETRY_FIRST_MS;
       this.take(data);
+      this.acks.take(socket);
     });
     socket.addEventListener("close", (event) => this.lost(event));
   }
@@ -142,7 +152,7 @@ export class Feed {
       return;
     }
     this.retryMs = Math.min(this.retryMs * 2, RETRY_CAP_MS);
-    this.why = event.code === NORMAL ? "the server was stopped" : "connection lost";
+    this.why = CLOSED[event.code] || "connection lost";
     this.tryAt = performance.now() + this.retryMs * (0.5 + Math.random() / 2);
     this.countDown();
   }

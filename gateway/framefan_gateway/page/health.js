@@ -80,8 +80,11 @@ export class Health {
     const cameras = Object.values(state.cameras);
     const live = cameras.filter((each) => each.state === "live").length;
     const ready = state.workers.filter((each) => ["ready", "busy"].includes(each.state)).length;
+    const serving = state.gateways.filter((each) => each.state === "ready").length;
+    const gateways = state.gateways.length > 1
+      ? `${serving} of ${state.gateways.length} gateways ready · ` : "";
     summary.textContent = `${live} of ${counted(cameras.length, "camera")} live · ` +
-      `${ready} of ${counted(state.workers.length, "worker")} ready · framefan ${state.version}`;
+      `${ready} of ${counted(state.workers.length, "worker")} ready · ${gateways}framefan ${state.version}`;
   }
 
   showWorkers(all) {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 from waiting import SCALE
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -44,23 +46,76 @@ def resumed(seq: int, recovered: bool, camera: str = "cam", epoch: str = "e1") -
 
 
 class Line:
-    """One connection, as the script sees it."""
+    """One connection, as the script sees it.
+
+    It keeps the window as the gateway does, one message where the client asks for `auto`, and
+    checks each acknowledgement: it rises, and covers no message that was not sent.
+    """
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
         self.query = query(connection.request)
         self.headers = connection.request.headers if connection.request else {}
         self.got: list[dict[str, Any]] = []
+        ack = self.query.get("ack")
+        self.window = None if ack is None else 1 if ack == "auto" else int(ack)
+        self.sent = 0
+        self.acked = 0
+        self._commands = deque[dict[str, Any]]()
+        self._news = asyncio.Condition()
+        self._closed = False
 
-    async def send(self, *messages: dict[str, Any]) -> None:
+    async def send(self, *messages: dict[str, Any] | str | bytes) -> None:
         for message in messages:
-            await self.connection.send(json.dumps(message))
+            await self.until(lambda: self.window is None or self.sent - self.acked < self.window)
+            self.sent += 1
+            await self.connection.send(
+                json.dumps(message) if isinstance(message, dict) else message
+            )
 
     async def next(self) -> dict[str, Any]:
         """The client's next command."""
-        command = json.loads(await asyncio.wait_for(self.connection.recv(), WAIT_S))
+        await self.until(lambda: bool(self._commands))
+        command = self._commands.popleft()
         self.got.append(command)
         return command
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Raises ConnectionClosed if the connection ends before."""
+        async with asyncio.timeout(WAIT_S), self._news:
+            await self._news.wait_for(lambda: condition() or self._closed)
+        if not condition():
+            raise ConnectionClosed(None, None)
+
+    async def listen(self) -> None:
+        """Take what the client says, until it goes or says what it must not."""
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                async for data in self.connection:
+                    self._take(data)
+                    async with self._news:
+                        self._news.notify_all()
+        finally:
+            self._closed = True
+            async with self._news:
+                self._news.notify_all()
+
+    def _take(self, data: str | bytes) -> None:
+        decode = msgspec.msgpack.decode if isinstance(data, bytes) else json.loads
+        message = decode(data)
+        if "ack" not in message:
+            self._commands.append(message)
+            return
+        ack = message["ack"]
+        assert message == {"ack": ack}, message
+        assert self.window is not None, "it did not ask for it"
+        assert isinstance(data, bytes) == (self.query.get("format") == "msgpack"), data
+        assert self.acked < ack <= self.sent, (self.acked, ack, self.sent)
+        self.acked = ack
+
+    async def in_step(self) -> None:
+        """What the client sent until it read all that it was sent has arrived."""
+        await asyncio.wait_for(await self.connection.ping(), WAIT_S)
 
     async def reply(self, command: dict[str, Any], **answer: Any) -> None:
         await self.send({"type": "reply", "id": command["id"]} | answer)
@@ -141,10 +196,13 @@ class ScriptedGateway:
         line = Line(connection)
         self.lines.append(line)
         assert not isinstance(part, int)
+        listening = asyncio.ensure_future(line.listen())
         try:
             with contextlib.suppress(ConnectionClosed):
                 await part(line)
-                await connection.wait_closed()
+            await listening
         except BaseException as error:
             self.failed.append(error)
             raise
+        finally:
+            listening.cancel()

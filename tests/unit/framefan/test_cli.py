@@ -82,7 +82,7 @@ USAGE = {
     "once": "[SOURCE] [OPTIONS]",
     "status": "[OPTIONS]",
     "reload": "[OPTIONS]",
-    "scale": "WORKERS [OPTIONS]",
+    "scale": "[WORKERS] [OPTIONS]",
     "swap": "PREDICTOR [OPTIONS]",
     "watch": "[URL] [OPTIONS]",
     "top": "[URL] [OPTIONS]",

@@ -81,7 +81,7 @@ async def test_what_a_later_gateway_adds_is_ignored() -> None:
 @pytest.mark.parametrize("garbage", ["no json", "[1]", '{"type":"result"}', '{"type":5}', b"\xc1"])
 async def test_what_is_no_message_ends_it_with_an_error(garbage: str | bytes) -> None:
     async def part(line: Line) -> None:
-        await line.connection.send(garbage)
+        await line.send(garbage)
 
     async with ScriptedGateway(part) as gateway, connect(gateway.url) as feed:
         with pytest.raises(Refused, match="no message of framefan"):
@@ -90,11 +90,11 @@ async def test_what_is_no_message_ends_it_with_an_error(garbage: str | bytes) ->
 
 async def test_binary_messages_are_message_pack() -> None:
     async def part(line: Line) -> None:
-        await line.connection.send(msgspec.msgpack.encode(result(7)))
+        await line.send(msgspec.msgpack.encode(result(7)))
 
     async with ScriptedGateway(part) as gateway, connect(gateway.url) as feed:
         assert seqs(await take(feed, 1)) == [("e1", 7)]
-        assert gateway.lines[0].query == {"delivery": "latest", "format": "msgpack"}
+        assert gateway.lines[0].query == {"delivery": "latest", "format": "msgpack", "ack": "auto"}
 
 
 async def test_pictures_are_left_aside() -> None:
@@ -102,8 +102,8 @@ async def test_pictures_are_left_aside() -> None:
 
     async def part(line: Line) -> None:
         for seq in (7, 8):
-            await line.connection.send(msgspec.msgpack.encode(result(seq)))
-            await line.connection.send(b"\x00\x00\x00\x02{}\xff\xd8")
+            await line.send(msgspec.msgpack.encode(result(seq)))
+            await line.send(b"\x00\x00\x00\x02{}\xff\xd8")
 
     async with ScriptedGateway(part) as gateway, connect(f"{gateway.url}?preview=640") as feed:
         assert seqs(await take(feed, 2)) == [("e1", 7), ("e1", 8)]
@@ -120,6 +120,7 @@ async def test_what_is_asked_for_stands_in_the_address_and_the_token_does_not() 
             min_confidence=0.5,
             nonempty=True,
             history=20,
+            ack=50,
             token="secret",
             format="json",
         )
@@ -133,6 +134,7 @@ async def test_what_is_asked_for_stands_in_the_address_and_the_token_does_not() 
             "min_confidence": "0.5",
             "nonempty": "1",
             "history": "20",
+            "ack": "50",
             "format": "json",
         }
         assert line.headers["Authorization"] == "Bearer secret"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scripted_gateway import WAIT_S, Line, ScriptedGateway, result, resumed, since
 
-from framefan import client, dial
+from framefan import dial, live_feed
 from framefan.client import CommandFailed, Feed, connect
 from framefan.clock import now
 from framefan.protocol import Reply
@@ -64,6 +64,7 @@ async def test_a_command_in_the_loop_loses_nothing() -> None:
             "max_fps": 5,
             "labels": ["person"],
             "history": None,
+            "ack": "auto",
         }
         assert feed.contract == contract
         seqs = []
@@ -200,7 +201,7 @@ async def test_an_answer_that_never_comes_is_not_waited_for_for_ever() -> None:
 
 
 async def test_a_command_does_not_read_past_without_bound(monkeypatch: Any) -> None:
-    monkeypatch.setattr(client, "_HELD_BYTES", 100_000)
+    monkeypatch.setattr(live_feed, "_HELD_BYTES", 100_000)
     count = 0
 
     async def talks(line: Line) -> None:
@@ -235,7 +236,7 @@ async def test_what_is_not_read_stays_with_the_gateway() -> None:
     async def _send(line: Line, seq: int) -> None:
         await line.send(result(seq, detections=[], result="x" * 100_000))
 
-    async with ScriptedGateway(floods) as gateway, connect(gateway.url) as feed:
+    async with ScriptedGateway(floods) as gateway, connect(gateway.url, ack=None) as feed:
         await asyncio.wait_for(full.wait(), WAIT_S)
         stopped_at = sent
         assert stopped_at < 500, "50 MB went somewhere"
@@ -354,7 +355,7 @@ async def test_leaving_is_quick_however_much_is_unread() -> None:
             await line.send(result(seq, detections=[], result="x" * 10_000))
 
     async with ScriptedGateway(part) as gateway:
-        async with connect(gateway.url) as feed:
+        async with connect(gateway.url, ack=None) as feed:
             await take(feed, 1)
             start = now()
         assert now() - start < 1.5, "it waited for a close frame that nobody read"

@@ -29,9 +29,22 @@ class Reader:
     """A client's side: a line with room for so many writes, and all that came out of it."""
 
     def __init__(
-        self, hub: Hub, contract: Contract, room: int = 1000, opening: Opening = ANEW
+        self,
+        hub: Hub,
+        contract: Contract,
+        room: int = 1000,
+        opening: Opening = ANEW,
+        *,
+        ack: int = 0,
+        works: bool = True,
     ) -> None:
+        """`ack`: so many messages at most are unacknowledged; 0: they are not counted. `works`:
+        the hub's work is done at once.
+        """
         self.hub = hub
+        self.ack = ack
+        self.acked = 0
+        self._works = works
         self.contract = contract
         self.room = room
         self.received: list[dict[str, Any]] = []
@@ -54,10 +67,30 @@ class Reader:
         }
         self._told: dict[str, int] = {}
         self.client: Any = None
-        self.client = hub.join(contract, Line(self.write, self.offer), self.evict, 0.0, opening)
+        line = Line(self.write, self.offer, self.left if ack else None)
+        self.client = hub.join(contract, line, self.evict, 0.0, opening)
         hub.start(self.client, 0.0)
+        self.work()
         if self.room <= 0:
             hub.line_full(self.client)
+
+    def work(self) -> None:
+        while self._works and self.hub.has_work:
+            self.hub.work(0.0)
+
+    def left(self) -> int:
+        """How many messages may be written."""
+        left = self.ack - (len(self.received) - self.acked)
+        if not left:
+            self.hub.line_full(self.client)
+        return left
+
+    def acknowledge(self, count: int) -> None:
+        """So many more were handled."""
+        self.acked = min(self.acked + count, len(self.received))
+        if self.room > 0 and self.acked == len(self.received):
+            self.hub.line_free(self.client, 0.0)
+            self.work()
 
     def switch(self, contract: Contract) -> None:
         before = self.contract
@@ -67,8 +100,9 @@ class Reader:
         self.replayed = True
         self.contract = contract
         self._coming.append(contract)
-        reply = wire.frame(Reply(id=len(self._contracts), ping={}), "json")
+        reply = wire.body(Reply(id=len(self._contracts), ping={}), "json")
         self.hub.switch(self.client, contract, ANEW, reply, 0.0)
+        self.work()
 
     def offer(self, data: bytes) -> int:
         """All of it while there is room; the last one in part, or not at all."""
@@ -89,6 +123,7 @@ class Reader:
         self.room -= 1
         for message in split(data):
             self.received.append(message)
+            assert not self.ack or len(self.received) - self.acked <= self.ack
             if message["type"] == "reply":
                 self._contracts.append((len(self.received), self._coming.pop(0)))
         if self.room <= 0 and self.client is not None:
@@ -96,7 +131,9 @@ class Reader:
 
     def drain(self, room: int) -> None:
         self.room = room
+        self.acked = len(self.received)
         self.hub.line_free(self.client, 0.0)
+        self.work()
 
     def evict(self, reason: str) -> None:
         self.evicted = reason

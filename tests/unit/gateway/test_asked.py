@@ -69,7 +69,12 @@ def refusal(of: Any, *arguments: Any) -> Refusal:
     ],
 )
 def test_each_option_of_a_query(query: str, contract: Contract, opening: Opening) -> None:
-    assert by_query(query, CAMERAS) == (contract, opening)
+    assert by_query(query, CAMERAS) == (contract, opening, None)
+
+
+@pytest.mark.parametrize(("text", "ack"), [("1", 1), ("1000", 1000), ("auto", "auto"), ("0", None)])
+def test_an_acknowledgement_is_asked_for_beside_the_contract(text: str, ack: Any) -> None:
+    assert by_query(f"ack={text}", CAMERAS) == (Contract(), ANEW, ack)
 
 
 WRONG_QUERIES = [
@@ -92,6 +97,11 @@ WRONG_QUERIES = [
     ("history=1.5", asked.BAD_VALUE, "history"),
     ("history=1000001", asked.BAD_VALUE, "history"),
     ("history=" + "9" * 5000, asked.BAD_VALUE, "history"),
+    ("ack=1001", asked.BAD_VALUE, "ack is a number of messages up to 1000, or auto"),
+    ("ack=-1", asked.BAD_VALUE, "ack"),
+    ("ack=1.5", asked.BAD_VALUE, "ack"),
+    ("ack=", asked.BAD_VALUE, "ack"),
+    ("ack=1&ack=2", asked.BAD_VALUE, "ack is given twice"),
     ("camera=", asked.BAD_VALUE, "cameras is a list of names"),
     ("camera=front,", asked.BAD_VALUE, "cameras is a list of names"),
     ("camera", asked.BAD_VALUE, "cameras is a list of names"),
@@ -179,12 +189,16 @@ def changed(**changes: Any) -> Contract:
         ({"min_confidence": None}, changed(min_confidence=0.0)),
         ({"nonempty": False}, changed(nonempty=False)),
         ({"history": 3}, BEFORE),
+        ({"ack": 1000}, BEFORE),
+        ({"ack": "auto"}, BEFORE),
+        ({"ack": None}, BEFORE),
     ],
 )
 def test_a_subscribe_changes_what_it_names_and_keeps_the_rest(
     options: dict[str, Any], after: Contract
 ) -> None:
-    contract, opening = subscribe(BEFORE, options, CAMERAS)
+    contract, opening, ack = subscribe(BEFORE, options, CAMERAS, 7)
+    assert ack == options.get("ack", 7)
     assert contract == after
     assert opening == Opening(options.get("history", 1))
 
@@ -198,7 +212,7 @@ def test_a_since_of_a_camera_that_is_not_there_is_no_error() -> None:
 
 def test_since_of_a_command_is_a_list_or_a_text() -> None:
     for value in (["front:a:1"], "front:a:1"):
-        _, opening = subscribe(BEFORE, {"since": value}, CAMERAS)
+        opening = subscribe(BEFORE, {"since": value}, CAMERAS).opening
         assert opening.since == {"front": Since("a", 1)}
 
 
@@ -322,7 +336,7 @@ def check(found: Asked | Contract | Refusal, size: int) -> None:
         assert len(found.message) < LONGEST
         assert msgspec.json.encode(found.message)
         return
-    contract, opening = found if isinstance(found, Asked) else (found, ANEW)
+    contract, opening, _ = found if isinstance(found, Asked) else (found, ANEW, None)
     assert len(repr(contract)) < 600 + 10 * size
     assert len(repr(opening)) < 600 + 20 * size
     assert 0 <= opening.history <= 1_000_000

@@ -23,6 +23,7 @@ from framefan_gateway.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.metrics import Metrics
 from framefan_gateway.tally import Tally
+from framefan_gateway.whole import Whole
 
 EVERY = Contract(delivery="every")
 REMOVED = {"state": "ended", "reason": "removed"}
@@ -291,7 +292,9 @@ def test_a_thousand_cameras_come_and_go_and_leave_nothing() -> None:
     assert not run.hub._trouble
     assert set(run.intake._known()) == {"stays"}
     assert len(run.intake._gone) < 100
-    assert "cam999" not in b"".join(Metrics(run.tally, run.intake).parts()).decode()
+    assert (
+        "cam999" not in b"".join(Metrics(Whole(run.tally, run.intake), run.intake).parts()).decode()
+    )
     for reader in readers:
         account = reader.client.outbox.account()
         assert account.offered == account.sent + account.missed == 1000 * 6

@@ -136,5 +136,5 @@ def check(message: str | bytes) -> None:
         reply = Reply(id=read(message).id, ping={})
     except NotACommand as error:
         reply = error.reply
-    for found in (wire.frame(reply, "json"), wire.frame(reply, "msgpack")):
+    for found in (wire.body(reply, "json"), wire.body(reply, "msgpack")):
         assert len(found) < LONGEST

@@ -10,10 +10,9 @@ import socket
 import tracemalloc
 
 import pytest
-from gateway_server import UPGRADE, Gateway, read, running, until
+from gateway_server import UPGRADE, Gateway, pace, read, running, until
 
 from framefan import host
-from framefan_gateway import server
 
 IDLE = 200
 MAY_COST = (20 + 4) << 10
@@ -56,15 +55,15 @@ async def test_idle_clients_cost_next_to_nothing() -> None:
         await until(lambda: gateway.hub.clients == 0)
 
 
-async def test_who_went_without_a_word_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a machine that loses its network: no FIN, no answer to a ping."""
-    real = server.serve
-    quick = {"ping_interval": 0.1, "ping_timeout": 0.3}
-    monkeypatch.setattr(server, "serve", lambda *a, **options: real(*a, **(quick | options)))
-    async with running() as gateway:
+async def test_who_went_without_a_word_is_dropped() -> None:
+    """As a machine that loses its network: no FIN, no answer to a ping. Others are asked."""
+    async with running(silence_s=0.6) as gateway:
         gone, fine = await gateway.raw(), await gateway.client()
         await until(lambda: gateway.hub.clients == 1)
-        await until(lambda: gateway.server.tally.closed_by == {"1011": 1})
+        await until(lambda: gateway.server.tally.closed_by == {"4409": 1})
+        assert b"silent: no pong and no byte for 0.6 s" in gone.recv(1 << 16)
+        for _ in range(3):
+            await pace(0.3)
         gateway.publish()
         assert (await read(fine))["seq"] == 0
         gone.close()
@@ -85,6 +84,7 @@ async def test_a_hundred_come_and_go_and_leave_nothing() -> None:
         await until(lambda: not gateway.server._connections)
         assert not gateway.hub.clients
         assert not gateway.server._addresses
-        assert not gateway.server._strangers
+        assert not len(gateway.server.admission)
+        assert not gateway.server._acceptor._sockets
         await until(lambda: len(os.listdir("/proc/self/fd")) == before)
         await (await gateway.client()).close()

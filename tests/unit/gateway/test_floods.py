@@ -69,10 +69,12 @@ async def test_the_pong_that_answers_a_ping_is_free() -> None:
         sock = await gateway.raw()
         connection = only(gateway)
         assert not connection._credit.spend(clock.now())
+        window = connection._flow.window
         for number in range(1, 30):
-            connection._ping(0)
+            gateway.publish()
+            await until(lambda: window.outstanding)
             await flood(sock, pong(number))
-            await until(lambda: not connection._pace.waited(1e9))
+            await until(lambda: not window.outstanding)
         await flood(sock, pong(29))
         await refused(gateway, sock)
 

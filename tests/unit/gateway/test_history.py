@@ -9,14 +9,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from framefan_gateway import replay
 from framefan_gateway.accounts import NOTHING, Loss, Missed
 from framefan_gateway.contract import Contract, Since
-from framefan_gateway.history import LOSS_BYTES, Found, History, select
-from framefan_gateway.selection import Selection
+from framefan_gateway.history import LOSS_BYTES, Found, History
 from framefan_gateway.wire import Outcome
 
 MUCH = 1 << 30
-ALL = Selection(Contract())
 
 
 def result(seq: int, epoch: str = "e0", **changes: Any) -> Outcome:
@@ -37,7 +36,7 @@ def kept(*seqs: int, most_s: float = 60.0, most_bytes: int = MUCH, **changes: An
 
 def seqs(found: Found | None) -> list[int]:
     assert found is not None
-    return [seq for item in found.items for seq in span(item)]
+    return [seq for kept in found.items for seq in span(kept.item)]
 
 
 def span(item: Outcome | Loss) -> range:
@@ -69,7 +68,7 @@ def test_the_newest_result_stays_however_old_or_large_it_is() -> None:
     history = kept(0, most_s=10.0)
     for n in range(1, 5):
         history.loss(lost(n, n, ("lost", "bus")[n % 2]), n * 100.0)
-    assert [item for item in history.newest(lambda _: True) if isinstance(item, Outcome)]
+    assert [kept for kept in history.current() if isinstance(kept.item, Outcome)]
     history.outcome(result(5), 500.0)
     assert seqs(history.after(Since("e0", -1))) == [4, 5] or len(history) == 1
 
@@ -103,7 +102,7 @@ def test_losses_of_two_epochs_are_never_one_run() -> None:
     history.loss(lost(1, 1), 1.0)
     history.forget()
     history.loss(lost(0, 3, epoch="e1"), 1.0)
-    assert [item.epoch for item in history.after(Since("e0", 0)).items] == ["e0", "e1"]  # type: ignore[union-attr]
+    assert [kept.item.epoch for kept in history.after(Since("e0", 0)).items] == ["e0", "e1"]  # type: ignore[union-attr]
 
 
 def test_a_result_is_made_small_when_the_next_one_comes() -> None:
@@ -115,7 +114,7 @@ def test_a_result_is_made_small_when_the_next_one_comes() -> None:
     history.loss(lost(1, 1), 0.0)
     history.outcome(result(2), 0.0)
     assert history.bytes < whole / 5
-    assert first.frame("json", NOTHING, 1.0)
+    assert first.body("json", NOTHING, 1.0)
 
 
 def test_what_looks_back_leaves_nothing_behind() -> None:
@@ -124,64 +123,18 @@ def test_what_looks_back_leaves_nothing_behind() -> None:
     sizes = []
     for n in range(1, 9):
         contract = Contract(nonempty=True, min_confidence=n / 10, format="msgpack")
-        due = history.last(40, Selection(contract)).due
+        steps = replay.last(history.current(), 40, contract)
+        due = [step for step in steps if isinstance(step, replay.Due)]
         assert len(due) == 40
         for item, missed in due:
             for more in (missed, Missed(history=n)):
-                item.frame("json", more, 100.0, contract.picks)
-                item.frame("json", NOTHING, 100.0)
+                item.body("json", more, 100.0, contract.picks)
+                item.body("json", NOTHING, 100.0)
         sizes.append(sum(item.size for item, _ in due[:-1]))  # the newest is live
     assert sizes == [sizes[0]] * len(sizes)
 
 
-# ---- looking back -------------------------------------------------------------------------------
-
-
-def test_the_last_so_many_results_and_what_was_missed_between_them() -> None:
-    history = kept(0, 1)
-    history.loss(lost(2, 3), 2.0)
-    history.outcome(result(4), 4.0)
-    history.loss(lost(5, 5, "bus"), 5.0)
-    replay = history.last(2, ALL)
-    assert [(item.seq, missed) for item, missed in replay.due] == [
-        (1, NOTHING),  # what lies before the first was promised to nobody
-        (4, Missed(lost=2)),
-    ]
-    assert replay.trailing == Missed(bus=1)
-    assert replay.missed == Missed(lost=2, bus=1)
-    assert [item.seq for item, _ in history.last(100, ALL).due] == [0, 1, 4]
-    assert history.last(0, ALL) == ([], NOTHING)
-    assert History(60.0, MUCH).last(5, ALL) == ([], NOTHING)
-
-
-def test_the_last_so_many_are_counted_behind_the_filter() -> None:
-    history = History(60.0, MUCH)
-    for seq in range(10):
-        history.outcome(result(seq, payload=[] if seq % 3 else [SEEN]), float(seq))
-    replay = history.last(3, Selection(Contract(nonempty=True)))
-    assert [(item.seq, missed.filtered) for item, missed in replay.due] == [(3, 0), (6, 2), (9, 2)]
-
-
 SEEN = {"label": "person", "confidence": 0.9, "box": (0.0, 0.0, 1.0, 1.0)}
-
-
-def test_the_newest_that_is_picked_and_all_behind_it() -> None:
-    history = kept(0, 1, 2)
-    history.loss(lost(3, 4), 3.0)
-    found = history.newest(lambda item: item.seq < 2)
-    assert [seq for item in found for seq in span(item)] == [1, 2, 3, 4]
-    assert history.newest(lambda _: False) == []
-    history.forget()
-    assert history.newest(lambda _: True) == []
-
-
-def test_selecting_counts_each_cause() -> None:
-    items = [result(0, payload=[]), lost(1, 2), result(3, payload=[SEEN]), result(4, payload=[])]
-    replay = select(items, Selection(Contract(nonempty=True)), Missed(history=7))
-    assert [(item.seq, missed) for item, missed in replay.due] == [
-        (3, Missed(filtered=1, lost=2, history=7))
-    ]
-    assert replay.trailing == Missed(filtered=1)
 
 
 # ---- coming back --------------------------------------------------------------------------------
@@ -189,7 +142,7 @@ def test_selecting_counts_each_cause() -> None:
 
 def test_exactly_up_to_date_and_ahead() -> None:
     history = kept(5, 6, 7)
-    assert history.after(Since("e0", 7)) == Found(True, "e0", [], 0)
+    assert history.after(Since("e0", 7)) == Found(True, "e0", (), 0)
     assert history.after(Since("e0", 8)) is None
     assert History(60.0, MUCH).after(Since("e0", 0)) is None
 
@@ -212,8 +165,8 @@ def test_within_a_run_of_losses_only_the_rest_of_it_is_news() -> None:
         found = history.after(Since("e0", since))
         assert found is not None
         assert found.recovered
-        assert found.items == [lost(first, 9)]
-    assert history.after(Since("e0", 9)) == Found(True, "e0", [], 0)
+        assert [kept.item for kept in found.items] == [lost(first, 9)]
+    assert history.after(Since("e0", 9)) == Found(True, "e0", (), 0)
 
 
 def test_another_epoch_is_not_recovered() -> None:
@@ -223,11 +176,11 @@ def test_another_epoch_is_not_recovered() -> None:
     found = history.after(Since("e0", 1))
     assert found is not None
     assert (found.recovered, found.epoch, found.gone) == (False, "e1", 0)
-    assert [(item.epoch, *span(item)) for item in found.items] == [("e0", 2), ("e1", 0)]
+    assert [(kept.item.epoch, *span(kept.item)) for kept in found.items] == [("e0", 2), ("e1", 0)]
     found = history.after(Since("never", 1))
     assert found is not None
     assert (found.recovered, found.epoch, found.gone) == (False, "e1", 0)
-    assert [(item.epoch, *span(item)) for item in found.items] == [("e1", 0)]
+    assert [(kept.item.epoch, *span(kept.item)) for kept in found.items] == [("e1", 0)]
 
 
 def test_while_the_next_epoch_has_said_nothing_there_is_nothing_to_answer() -> None:
@@ -312,17 +265,6 @@ class Camera(RuleBasedStateMachine):
             assert len(seqs(answer)) == len(fresh)
 
     @invariant()
-    def the_last_are_the_last(self) -> None:
-        there = [seq for _, epoch, seq, kind in self.all if (epoch, kind) == (self.name, "result")]
-        for count in (0, 1, 3, 1000):
-            due = [item.seq for item, _ in self.history.last(count, ALL).due]
-            assert due == there[len(there) - len(due) :]
-            assert len(due) <= count
-        if there:
-            newest = self.history.newest(lambda _: True)
-            assert newest[0].seq == there[-1]  # type: ignore[union-attr]
-
-    @invariant()
     def who_comes_back_is_told_all_that_came_after(self) -> None:
         ends = {at[1]: at[2] + 3 for at in self.all}  # by epoch, further than any had come
         for epoch, since in [*{at[1:3] for at in self.all[-20:]}, *ends.items()]:
@@ -336,16 +278,17 @@ class Camera(RuleBasedStateMachine):
             assert not kept_of(self.history) & {at[1:3] for at in later}
             assert epoch == self.name or not self.said
             return
+        items = [kept.item for kept in answer.items]
         told = [
             (item.epoch, seq, "result" if isinstance(item, Outcome) else item.cause)
-            for item in answer.items
+            for item in items
             for seq in span(item)
         ]
         there = [at[1:] for at in (*later, *newer)]
         assert told == there[len(there) - len(told) :], "in order, all, to the newest"
         whole = epoch == self.name and len(told) == len(there)
         assert answer.recovered == (whole and self.said)
-        if any(item.epoch == epoch for item in answer.items):
+        if any(item.epoch == epoch for item in items):
             assert answer.gone == len(there) - len(told)
 
 

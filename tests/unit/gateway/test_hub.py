@@ -11,7 +11,9 @@ from hub_reader import Reader, split
 
 from framefan_gateway import wire
 from framefan_gateway.accounts import Loss
-from framefan_gateway.contract import Contract, Opening
+from framefan_gateway.contract import Contract, Opening, Since
+from framefan_gateway.every import LEAST_MESSAGES
+from framefan_gateway.frames import frames
 from framefan_gateway.group import Line, Place
 from framefan_gateway.hub import Hub, NewEpoch
 
@@ -200,8 +202,10 @@ def test_every_past_its_bound_is_closed_with_the_reason_and_the_others_are_not(h
 def test_every_is_bounded_in_bytes_too() -> None:
     hub = Hub(every_messages=1000, every_bytes=1000)
     stuck = Reader(hub, Contract(delivery="every"), room=1)
-    for seq in range(6):
+    for seq in range(1 + LEAST_MESSAGES):
         publish(hub, seq)
+    assert not stuck.evicted, "so many it may always be behind, however large they are"
+    publish(hub, 99)
     assert "1000 bytes" in stuck.evicted
 
 
@@ -245,15 +249,16 @@ def test_what_is_still_due_of_an_old_contract_leaves_as_that_had_it(hub: Hub) ->
     written: list[bytes] = []
     line = Line(written.append, whole(written.append))
     client = hub.join(Contract(), line, lambda _: None, 0.0, Opening(history=3))
-    hub.switch(client, Contract(format="msgpack"), Opening(), b"reply", 0.0)
-    before, after = b"".join(written).split(b"reply")
+    reply = wire.Body(b"reply", False)
+    hub.switch(client, Contract(format="msgpack"), Opening(), reply, 0.0)
+    before, after = b"".join(written).split(frames([reply]))
     assert [message["seq"] for message in split(before)] == [0, 1, 2]
     assert after == b""
     publish(hub, 3)
     assert written[-1][0] == 0x82
 
 
-def test_a_newcomers_gaps_leave_out_what_was_refused_between_them(hub: Hub) -> None:
+def test_a_newcomer_is_told_with_its_second_result_what_lies_before_that(hub: Hub) -> None:
     contract = Contract(delivery="every", nonempty=True)
     Reader(hub, contract)
     publish(hub, 0)
@@ -262,10 +267,72 @@ def test_a_newcomers_gaps_leave_out_what_was_refused_between_them(hub: Hub) -> N
     lose(hub, 3, 3)
     newcomer = Reader(hub, contract)
     publish(hub, 4)
-    told = [(m.get("seq"), m.get("first_seq"), m["missed"]) for m in newcomer.received]
-    assert told == [(0, None, 0), (None, 1, 1), (None, 3, 1), (4, None, 1)]
+    assert [(m["seq"], m["missed"]) for m in newcomer.received] == [(0, 0), (4, 3)]
+    assert newcomer.received[1]["missed_by"] == {"lost": 2, "filtered": 1}
     newcomer.check_holes()
     assert newcomer.client.outbox.account().missed == 3
+
+
+def test_who_waits_for_a_silent_camera_is_in_step_until_it_speaks(hub: Hub) -> None:
+    publish(hub, 0)
+    opening = Opening(since={"a": Since("k3f9", 0), "b": Since("k3f9", 7)})
+    back = [Reader(hub, Contract(delivery=how), opening=opening) for how in ("latest", "every")]
+    assert [each.client.place for each in back] == [Place.IN_STEP] * 2
+    publish(hub, 1)
+    assert [each.client.place for each in back] == [Place.IN_STEP] * 2
+    publish(hub, 9, "b")
+    for each in back:
+        assert [m["seq"] for m in each.results] == [1, 9]
+        assert each.results[-1]["missed_by"] == {"history": 1}
+        assert each.client.place is Place.IN_STEP
+        each.check_holes()
+
+
+def test_latest_goes_on_with_the_newest_and_counts_what_lies_between(hub: Hub) -> None:
+    for seq in range(6):
+        publish(hub, seq)
+    lose(hub, 6, 7)
+    since = {"a": Since("k3f9", 1)}
+    back = Reader(hub, Contract(), opening=Opening(since=since))
+    assert [(m["type"], m.get("recovered"), m["seq"]) for m in back.received] == [
+        ("resumed", False, 1), ("result", None, 5),
+    ]  # fmt: skip
+    assert back.results[0]["missed_by"] == {"history": 3}
+    publish(hub, 8)
+    assert back.results[-1]["missed_by"] == {"lost": 2}
+    more = Reader(hub, Contract(), opening=Opening(history=3, since=since))
+    assert [m["seq"] for m in more.results] == [4, 5, 8]
+    back.check_holes()
+    more.check_holes()
+
+
+def test_a_long_past_is_made_in_slices_and_others_have_their_turn(hub: Hub) -> None:
+    for seq in range(500):
+        publish(hub, seq)
+    late = Reader(hub, Contract(), opening=Opening(history=500), works=False)
+    other = Reader(hub, Contract(), works=False)
+    assert 0 < len(late.results) < 100
+    publish(hub, 500)
+    assert other.results[-1]["seq"] == 500
+    slices = 0
+    while hub.has_work:
+        hub.work(0.0)
+        slices += 1
+    assert slices > 5
+    assert [m["seq"] for m in late.results] == list(range(501))
+    late.check_holes()
+
+
+def test_a_message_limit_is_kept_to_the_message(hub: Hub) -> None:
+    """The reader asserts that no more are unacknowledged; each camera is served in its turn."""
+    reader = Reader(hub, Contract(), ack=2)
+    for seq in range(9):
+        for camera in "abc":
+            publish(hub, seq, camera)
+        if seq % 2:
+            reader.acknowledge(2)
+    assert len({m["camera"] for m in reader.results[-3:]}) == 3
+    reader.check_holes()
 
 
 def test_much_news_at_once_is_no_lag_of_a_client_with_a_free_line() -> None:

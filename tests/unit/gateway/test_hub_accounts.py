@@ -68,9 +68,10 @@ class Accounts(RuleBasedStateMachine):
         contract=st.sampled_from(CONTRACTS),
         room=st.sampled_from([0, 1, 2, 5, 1000]),
         history=st.sampled_from([0, 1, 1, 1, 3]),
+        ack=st.sampled_from([0, 0, 1, 2, 5]),
     )
-    def join(self, contract: Contract, room: int, history: int) -> None:
-        self.add(Reader(self.hub, contract, room, Opening(history)))
+    def join(self, contract: Contract, room: int, history: int, ack: int) -> None:
+        self.add(Reader(self.hub, contract, room, Opening(history), ack=ack, works=False))
 
     def add(self, reader: Reader) -> None:
         self.readers.append(reader)
@@ -83,8 +84,11 @@ class Accounts(RuleBasedStateMachine):
         contract=st.sampled_from(CONTRACTS),
         room=st.sampled_from([1, 2, 1000]),
         ahead=st.sampled_from([0, 0, 0, 2]),
+        ack=st.sampled_from([0, 0, 1, 3]),
     )
-    def come_back(self, data: st.DataObject, contract: Contract, room: int, ahead: int) -> None:
+    def come_back(
+        self, data: st.DataObject, contract: Contract, room: int, ahead: int, ack: int
+    ) -> None:
         """Leave, and return with the last seqs had; or with later ones, had elsewhere."""
         reader = data.draw(st.sampled_from(self.readers))
         self.leave_now(reader)
@@ -94,7 +98,17 @@ class Accounts(RuleBasedStateMachine):
             if contract.covers(camera)
         }
         opening = Opening(since=since, strange=frozenset(self.removed & since.keys()))
-        self.add(Reader(self.hub, contract, room, opening))
+        self.add(Reader(self.hub, contract, room, opening, ack=ack, works=False))
+
+    @rule(slices=st.sampled_from([1, 3]))
+    def work(self, slices: int) -> None:
+        for _ in range(slices):
+            self.hub.work(self.time)
+
+    @precondition(lambda self: self.readers)
+    @rule(data=st.data(), count=st.sampled_from([1, 2, 10]))
+    def acknowledge(self, data: st.DataObject, count: int) -> None:
+        data.draw(st.sampled_from(self.readers)).acknowledge(count)
 
     @precondition(lambda self: self.readers)
     @rule(data=st.data(), contract=st.sampled_from(CONTRACTS))
@@ -184,6 +198,7 @@ class Accounts(RuleBasedStateMachine):
             account = reader.client.outbox.account()
             if not reader.switching:
                 assert account.sent == len(reader.results)
+            assert account.messages == reader.client.outbox.sent_messages == len(reader.received)
             assert account.pending >= 0
             if reader.client.place is Place.IN_STEP:
                 assert account.pending == 0
@@ -230,9 +245,14 @@ class Accounts(RuleBasedStateMachine):
         for reader in self.readers:
             if reader.client.place is Place.GONE:
                 continue
-            reader.drain(1000)
+            before = -1
+            while before < len(reader.received) or self.hub.has_work:
+                before = len(reader.received)
+                reader.drain(1000)
+                self.hub.work(self.time)
             account = reader.client.outbox.account()
-            assert reader.client.place is Place.IN_STEP
+            if not reader.ack:
+                assert reader.client.place is Place.IN_STEP
             assert account.pending == 0
             assert account.offered == account.sent + account.missed
             if not reader.dropped:

@@ -161,7 +161,7 @@ async def test_the_server_tells_its_metrics() -> None:
         await until(lambda: not gateway.hub.clients)
         await until(lambda: gateway.server.tally.lag.histogram.cumulative()[-1][1])
         lines = (await fetch(gateway, "/metrics")).decode().splitlines()
-    assert 'framefan_stage_seconds_count{camera="cam",stage="total"} 3.0' in lines
+    assert 'framefan_stage_seconds_count{camera="cam",gateway="1",stage="total"} 3.0' in lines
     assert 'framefan_deliveries_sent_total{gateway="1"} 3.0' in lines
     assert 'framefan_closes_total{code="1000",gateway="1"} 1.0' in lines
-    assert "framefan_loop_lag_seconds_count 0.0" not in lines
+    assert 'framefan_loop_lag_seconds_count{gateway="1"} 0.0' not in lines

@@ -26,6 +26,7 @@ WHOLE = {
     "min_confidence": 0.0,
     "nonempty": False,
     "preview": None,
+    "ack": None,
 }
 
 
@@ -134,7 +135,7 @@ async def test_a_subscribe_is_answered_with_the_whole_contract(gateway: Gateway)
 
 
 async def test_an_unsubscribe_stops_its_cameras_and_no_others(gateway: Gateway) -> None:
-    async with talking(gateway) as talk:
+    async with talking(gateway, "?delivery=every") as talk:
         answer = await talk.ask("unsubscribe", cameras=["cam"])
         assert answer["unsubscribe"]["cameras"] == ["other"]
         for camera in ("cam", "other", "cam", "other"):

@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_server import Gateway, running, until
+from gateway_server import Gateway, pace, running, until
 from talk import talking
+
+from framefan_gateway.admission import SILENT_S
 
 
 @pytest.fixture
@@ -115,7 +117,7 @@ async def test_a_first_message_that_is_too_long_closes_with_1009() -> None:
     async with guarded() as gateway, talking(gateway) as talk:
         await talk.client.send(json.dumps({"auth": {"token": "x" * 20_000}}))
         assert (await talk.closed())[0] == 1009
-        await until(lambda: not gateway.server._strangers)
+        await until(lambda: not len(gateway.server.admission))
 
 
 async def test_commands_right_behind_the_token_are_answered() -> None:
@@ -153,21 +155,18 @@ async def test_where_no_token_is_set_any_is_right(gateway: Gateway) -> None:
         assert (await talk.ask("auth", token="any"))["auth"] == {}
 
 
-async def test_who_has_not_shown_a_token_counts_as_a_handshake() -> None:
+async def test_who_has_not_shown_a_token_keeps_nobody_out() -> None:
+    """Above the cap the oldest that says nothing goes, not the newcomer."""
     async with guarded(max_handshakes=2, handshake_s=60.0) as gateway:
-        async with talking(gateway) as first, talking(gateway):
-            with pytest.raises(Exception, match="HTTP 503"):
-                async with talking(gateway):
-                    pass
-            await first.client.send(AUTH)
-            await first.next()
-            async with talking(gateway) as third:
-                await third.client.send(AUTH)
-                assert "auth" in await third.next()
-            async with talking(gateway):
-                pass
-            await until(lambda: len(gateway.server._strangers) == 1)
-        await until(lambda: not gateway.server._strangers)
+        async with talking(gateway) as oldest, talking(gateway), talking(gateway):
+            await until(lambda: len(gateway.server.admission) == 3)
+            await pace(SILENT_S)
+            async with talking(gateway) as newcomer:
+                await newcomer.client.send(AUTH)
+                assert "auth" in await newcomer.next()
+                await oldest.client.wait_closed()
+                assert len(gateway.server.admission) == 2
+        await until(lambda: not len(gateway.server.admission))
 
 
 async def test_the_token_and_guesses_are_in_no_answer_and_no_log(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import re
@@ -62,6 +63,8 @@ class Site:
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Response:
         response = self.ask(path, method, **headers)
+        if inspect.isawaitable(response):
+            response = asyncio.run(_waited(response))
         assert isinstance(response, Response)
         return response
 
@@ -72,6 +75,10 @@ class Site:
             response = await response
         assert isinstance(response, Response)
         return response
+
+
+async def _waited(answer: Any) -> Response:
+    return await answer
 
 
 @pytest.fixture

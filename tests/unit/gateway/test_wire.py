@@ -22,21 +22,10 @@ HEAD = [
 ]  # fmt: skip
 
 
-def body(data: bytes) -> bytes:
-    """The payload of one whole unmasked frame, its header checked."""
-    size = data[1]
-    if size < 126:
-        assert len(data) == 2 + size
-        return data[2:]
-    assert size == 126
-    assert len(data) == 4 + int.from_bytes(data[2:4], "big")
-    return data[4:]
-
-
 def message(missed: Missed = NOTHING, **changes: Any) -> dict[str, Any]:
-    data = wire.Outcome(outcome(7, **changes)).frame("json", missed, 1.0)
-    assert data[0] == 0x81
-    text = json.loads(body(data))
+    made = wire.Outcome(outcome(7, **changes)).body("json", missed, 1.0)
+    assert not made.binary
+    text = json.loads(made.data)
     assert isinstance(text, dict)
     return text
 
@@ -89,21 +78,21 @@ def test_strict_json_of_numbers_that_have_none() -> None:
 
 def test_encoded_once_for_each_format_and_missed() -> None:
     one = wire.Outcome(outcome(0))
-    plain = one.frame("json", NOTHING, 1.0)
-    assert one.frame("json", NOTHING, 2.0) is plain
-    other = one.frame("json", Missed(1), 2.0)
+    plain = one.body("json", NOTHING, 1.0)
+    assert one.body("json", NOTHING, 2.0) is plain
+    other = one.body("json", Missed(1), 2.0)
     assert other is not plain
-    assert json.loads(body(other))["missed"] == 1
-    assert one.frame("json", NOTHING, 3.0) is plain
-    assert json.loads(body(plain))["missed"] == 0
+    assert json.loads(other.data)["missed"] == 1
+    assert one.body("json", NOTHING, 3.0) is plain
+    assert json.loads(plain.data)["missed"] == 0
 
 
-def test_msgpack_says_the_same_in_a_binary_frame() -> None:
+def test_msgpack_says_the_same_in_binary() -> None:
     one = wire.Outcome(outcome(0))
-    data = one.frame("msgpack", NOTHING, 1.0)
-    assert data[0] == 0x82
-    same = json.loads(body(one.frame("json", NOTHING, 1.0)))
-    assert msgspec.msgpack.decode(body(data)) == same
+    made = one.body("msgpack", NOTHING, 1.0)
+    assert made.binary
+    same = json.loads(one.body("json", NOTHING, 1.0).data)
+    assert msgspec.msgpack.decode(made.data) == same
 
 
 @pytest.mark.parametrize(
@@ -127,25 +116,23 @@ def test_a_payload_that_is_not_what_kind_says_is_refused(kind: str, payload: Any
 
 
 def test_every_message_fits_the_schema_generated_from_the_structs() -> None:
-    frames = [
-        wire.Outcome(outcome(0)).frame("json", Missed(1), 0.0),
-        wire.Outcome(outcome(0, kind="value")).frame("json", NOTHING, 0.0),
-        wire.Outcome(outcome(0, kind="error")).frame("json", NOTHING, 0.0),
-        wire.Notice(wire.status(status("stalled", reason="timeout"))).frame("json"),
-        gap(Loss("cam", "e", 3, 5, "bus")).frame("json"),
-        wire.frame(protocol.Resumed(camera="cam", epoch="e", seq=5, recovered=True), "json"),
-        wire.frame(protocol.Reply(id=1, error=protocol.CommandError(100, "no")), "json"),
+    bodies = [
+        wire.Outcome(outcome(0)).body("json", Missed(1), 0.0),
+        wire.Outcome(outcome(0, kind="value")).body("json", NOTHING, 0.0),
+        wire.Outcome(outcome(0, kind="error")).body("json", NOTHING, 0.0),
+        wire.Notice(wire.status(status("stalled", reason="timeout"))).body("json"),
+        gap(Loss("cam", "e", 3, 5, "bus")).body("json"),
+        wire.body(protocol.Resumed(camera="cam", epoch="e", seq=5, recovered=True), "json"),
+        wire.body(protocol.Reply(id=1, error=protocol.CommandError(100, "no")), "json"),
     ]
     mapping = protocol.schema()["discriminator"]["mapping"]
     assert set(mapping) == {"result", "error", "status", "gap", "resumed", "reply"}
-    for data in frames:
-        msgspec.json.decode(body(data), type=protocol.Message)
+    for made in bodies:
+        msgspec.json.decode(made.data, type=protocol.Message)
 
 
 def test_a_status_leaves_out_what_it_is_not_about() -> None:
-    text = json.loads(
-        body(wire.Notice(wire.status(status("stalled", next_try_s=2.5))).frame("json"))
-    )
+    text = json.loads(wire.Notice(wire.status(status("stalled", next_try_s=2.5))).body("json").data)
     assert text == {
         "type": "status", "v": 1, "ts": 1.0, "epoch": "k3f9", "subject": "camera",
         "camera": "cam", "state": "stalled", "reason": "", "message": "", "next_try_s": 2.5,

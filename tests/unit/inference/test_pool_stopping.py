@@ -75,7 +75,8 @@ def test_nothing_is_left_in_the_folder_but_what_the_next_run_replaces(sees: str)
         run.wait_ready()
         run.stop()
         left = {path.name for path in run.folder.iterdir()}
-        assert left <= {"pool", "results", "outcomes"}
+        ours = {"pool", "results", "outcomes", "picture1", "picture2", "picture3"}
+        assert left <= ours
         assert all(path.is_socket() for path in run.folder.iterdir())
     assert not psutil.pid_exists(run.child.pid) or run.child.process.poll() is not None
 

@@ -16,6 +16,7 @@ from framefan_inference import pictures
 from framefan_inference.previews import Preview, Previews
 
 SCENE = Scene(1280, 720)
+MIB = 1 << 20
 
 
 def preview(lease: int, camera: str = "cam", picture: str = "640") -> Preview:
@@ -35,15 +36,15 @@ def decoded(jpeg: bytes) -> Any:
 
 
 def test_a_picture_is_wanted_while_it_is_subscribed_to() -> None:
-    previews = Previews()
+    previews = Previews(MIB)
     assert previews.of("cam") == ()
-    assert previews.watched("preview/cam/640/", True)
-    assert previews.watched("preview/cam/640/", True)  # by somebody else
-    assert previews.watched("preview/cam/full/", True)
+    assert previews.watched("preview/cam/640/", True, 0)
+    assert previews.watched("preview/cam/640/", True, 0)  # by somebody else
+    assert previews.watched("preview/cam/full/", True, 0)
     assert previews.of("cam") == ("640", "full")
-    assert previews.watched("preview/cam/640/", False)
+    assert previews.watched("preview/cam/640/", False, 0)
     assert previews.of("cam") == ("full",)
-    previews.watched("preview/cam/full/", False)
+    previews.watched("preview/cam/full/", False, 0)
     assert previews.of("cam") == ()
 
 
@@ -53,18 +54,30 @@ def test_a_picture_is_wanted_while_it_is_subscribed_to() -> None:
      "preview/Cam/640/", "preview//640/", "preview/cam/640/x/"],
 )  # fmt: skip
 def test_less_or_more_than_a_topic_asks_for_nothing(topic: str) -> None:
-    previews = Previews()
-    assert previews.watched(topic, True)
+    previews = Previews(MIB)
+    assert previews.watched(topic, True, 0)
     assert not previews._wanted
 
 
 @pytest.mark.parametrize("topic", ["", "result/cam/", "state/", "preview"])
 def test_other_topics_are_others(topic: str) -> None:
-    assert not Previews().watched(topic, True)
+    assert not Previews(MIB).watched(topic, True, 0)
+
+
+def test_a_picture_is_sent_where_it_is_watched_and_made_for_whoever_is_left() -> None:
+    previews, topic = Previews(MIB), "preview/cam/640/"
+    for place in (0, 2, 3):
+        previews.watched(topic, True, place)
+    assert previews.places(topic) == 0b1101
+    previews.watched(topic, False, 0)
+    previews.watched(topic, False, 3)
+    assert (previews.places(topic), previews.of("cam")) == (0b100, ("640",))
+    previews.watched(topic, False, 2)
+    assert (previews.places(topic), previews.of("cam")) == (0, ())
 
 
 def test_a_picture_leaves_behind_its_result_and_not_of_a_lost_one() -> None:
-    previews = Previews()
+    previews = Previews(MIB)
     assert previews.arrived(preview(1), is_open=False) == []  # a lease of an earlier pool, or lost
     assert previews.left(1, is_lost=False) == []
     assert previews.arrived(preview(1), is_open=False) == [preview(1)]
@@ -79,16 +92,26 @@ def test_a_picture_leaves_behind_its_result_and_not_of_a_lost_one() -> None:
 
 
 def test_behind_a_worker_that_hangs_few_are_kept() -> None:
-    previews = Previews()
+    previews = Previews(MIB)
     for lease in range(1000):
         assert previews.arrived(preview(lease), is_open=True) == []
     assert len(previews._held) == 32
     assert previews.left(999, is_lost=False) == [preview(999)]
 
 
+def test_what_is_kept_for_results_is_bounded_in_bytes() -> None:
+    previews = Previews(10 * len(b"jpeg"))
+    for lease in range(20):
+        previews.arrived(preview(lease), is_open=True)
+    assert previews.left(9, is_lost=False) == []
+    assert previews.left(10, is_lost=True) == []
+    assert previews.arrived(preview(20), is_open=True) == []
+    assert previews.left(11, is_lost=False) == [preview(11)]
+
+
 @pytest.mark.parametrize("width", [320, 640, 1280])
 def test_it_has_the_width_that_was_asked_for_and_shows_the_frame(width: int, image: Any) -> None:
-    picture = decoded(pictures.encode(image, str(width), None))
+    picture = decoded(pictures.encode(image, str(width), None, MIB))
     assert picture.shape == (720 * width // 1280, width, 3)
     for shape in SCENE.truth(7):
         if shape.moving:
@@ -98,7 +121,7 @@ def test_it_has_the_width_that_was_asked_for_and_shows_the_frame(width: int, ima
 
 @pytest.mark.parametrize("picture", PICTURES)
 def test_a_small_frame_is_left_as_it_is(picture: str, image: Any) -> None:
-    assert decoded(pictures.encode(image[:90, :160], picture, None)).shape == (90, 160, 3)
+    assert decoded(pictures.encode(image[:90, :160], picture, None, MIB)).shape == (90, 160, 3)
 
 
 def test_boxes_are_drawn_on_a_copy(image: Any) -> None:
@@ -107,20 +130,16 @@ def test_boxes_are_drawn_on_a_copy(image: Any) -> None:
         Detection("a\n\u2603", 0.5, (100, 100, 300, 300)),
         Detection("out", 1, (-1e9, 0, 1e9, 9)),
     ]
-    drawn = decoded(pictures.encode(image, "boxes", msgspec.msgpack.encode(seen)))
-    plain = decoded(pictures.encode(image, "full", msgspec.msgpack.encode(seen)))
+    drawn = decoded(pictures.encode(image, "boxes", msgspec.msgpack.encode(seen), MIB))
+    plain = decoded(pictures.encode(image, "full", msgspec.msgpack.encode(seen), MIB))
     assert np.array_equal(image, before)
     assert np.abs(drawn[100, 120:280].astype(int) - plain[100, 120:280]).mean() > 20
     assert np.abs(drawn[400:, 640:].astype(int) - plain[400:, 640:]).mean() < 2
 
 
-def test_one_that_the_bus_would_not_carry_is_made_smaller(
-    image: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = len(pictures.encode(image, "full", None))
-    monkeypatch.setattr(pictures, "MOST_BYTES", whole // 8)
-    smaller = pictures.encode(image, "full", None)
+def test_one_that_the_bus_would_not_carry_is_made_smaller(image: Any) -> None:
+    whole = len(pictures.encode(image, "full", None, MIB))
+    smaller = pictures.encode(image, "full", None, whole // 8)
     assert 0 < len(smaller) <= whole // 8
     assert decoded(smaller).shape[1] < 1280
-    monkeypatch.setattr(pictures, "MOST_BYTES", 10)
-    assert pictures.encode(image, "full", None) == b""
+    assert pictures.encode(image, "full", None, 10) == b""

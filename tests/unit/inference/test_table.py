@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from framefan import clock
 from framefan.messages import ChildFacts, Children, SourceStatus
 from framefan.records import GatewayFacts, StateRecord, WorkerFacts
 from framefan.secret import SourceText
@@ -40,7 +41,7 @@ class FakePool:
         self.outcomes = SimpleNamespace(foreign=4)
         self.published: list[StateRecord] = []
         self.publisher = SimpleNamespace(
-            epoch="k3f9", n=7, state=self.published.append, previews=Previews()
+            epoch="k3f9", n=7, state=self.published.append, previews=Previews(1 << 20)
         )
         self.told: list[tuple[StateRecord, bool]] = []
         self.statuses: list[Any] = []
@@ -144,12 +145,28 @@ def test_gateways_by_what_they_say_and_what_the_supervisor_knows(
     pool: FakePool, tables: Tables, children: Any, heard: Any, expected: Any
 ) -> None:
     tables.children = Children(33, "http://x", children)
-    tables.gateways = {facts.id: facts for facts in heard}
+    for facts in heard:
+        tables.heard(facts)
     tables.publish(100.0)
     (state,) = pool.published
     rows = [(g.id, g.pid, g.state, g.restarts, g.clients) for g in state.gateways]
     assert rows == expected
     assert (state.supervisor.pid, state.url) == (33, "http://x")
+
+
+def test_a_gateway_that_stands_still_is_silent(
+    pool: FakePool, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables.heard(GatewayFacts(id=1, clients=3))
+    now = clock.now()
+    for later, state in ((1.0, "ready"), (4.0, "silent")):
+        monkeypatch.setattr(clock, "now", lambda at=now + later: at)
+        tables.publish(100.0)
+        (row,) = pool.published[-1].gateways
+        assert (row.state, row.clients) == (state, 3)
+    tables.heard(GatewayFacts(id=1))
+    tables.publish(100.0)
+    assert pool.published[-1].gateways[0].state == "ready"
 
 
 def test_the_pool_knows_how_often_it_was_started_anew(pool: FakePool, tables: Tables) -> None:

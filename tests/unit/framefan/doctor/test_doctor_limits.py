@@ -98,3 +98,18 @@ def test_more_workers_than_cores_are_a_warning(limits) -> None:
     (finding,) = found(settings(workers=3))
     assert finding.level is Level.WARN
     assert "3 on 1 cores" in finding.text
+
+
+def test_gateways_share_the_clients_and_each_has_descriptors_of_its_own(limits) -> None:
+    limits["descriptors"] = 4096
+    assert found(settings(gateways=4)) == [], "a little more than a quarter each"
+    limits["descriptors"] = 1024
+    (finding,) = found(settings(gateways=4))
+    assert "3584 clients" in finding.text
+
+
+def test_more_gateways_than_cores_are_a_warning(limits) -> None:
+    limits["cores"] = 2
+    (finding,) = found(settings(gateways=3))
+    assert (finding.level, finding.subject) == (Level.WARN, "gateways")
+    assert "3 on 2 cores" in finding.text

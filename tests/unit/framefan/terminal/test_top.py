@@ -25,7 +25,7 @@ FEED: Any = SimpleNamespace(url="ws://h/ws", connected=True, trouble="")
 def table(ts: float, epoch: str = "a", **cameras: Any) -> dict[str, Any]:
     return {
         "ts": ts, "epoch": epoch, "name": "default", "workers": [WORKER],
-        "gateways": [{"clients": 3}, {"clients": 4}],
+        "gateways": [{"clients": 3, "state": "ready"}, {"clients": 4, "state": "silent"}],
         "cameras": {name: CAMERA | facts for name, facts in cameras.items()},
     }  # fmt: skip
 
@@ -51,7 +51,13 @@ def test_two_tables_and_results_make_rates_and_stages() -> None:
     glance.look(table(3.0, front={"captured": 70}))  # the same table once more
     glance.take(result("front"), 1.0)
     text = shown(glance)
-    for words in ("7 clients", "0 of 1 workers ready", "30.0  10.0  newer 20.0", "25%"):
+    for words in (
+        "7 clients",
+        "1 of 2 gateways ready",
+        "0 of 1 workers ready",
+        "30.0  10.0  newer 20.0",
+        "25%",
+    ):
         assert words in text, text
     assert "\x1b[31m" not in text
     told = glance.told(1.0)

@@ -1,22 +1,18 @@
-"""Pongs that are read past websockets, and pings that ride behind results."""
+"""The bytes that are made and read past websockets: messages, pings and pongs."""
 
 from __future__ import annotations
 
-import os
 import struct
-from functools import partial
 
 import pytest
-from gateway_server import pace, running, until
+from gateway_server import running, until
+from hub_reader import split
 from hypothesis import given
 from hypothesis import strategies as st
-from talk import talking
 from test_floods import only
 
-from framefan import clock
-from framefan_gateway import pace as pacing
-from framefan_gateway.group import Place
-from framefan_gateway.pace import ping, pong_in, whole
+from framefan_gateway.frames import frames, number_of, ping, pong_in, whole
+from framefan_gateway.wire import Body
 
 MASKS = st.binary(min_size=4, max_size=4)
 
@@ -80,54 +76,33 @@ async def test_the_bytes_of_a_pong_inside_a_text_are_the_texts() -> None:
     async with running() as gateway:
         sock = await gateway.raw(rcvbuf=0)
         connection = only(gateway)
-        connection._ping(0)
+        gateway.publish()
+        window = connection._flow.window
+        await until(lambda: window.outstanding)
         pong = masked(0x8A, ping(connection._pings)[2:], bytes(4))
         text = masked(0x81, b"y" * 10 + pong + b"y" * 10, bytes(4))
         for part in (text[:16], text[16:34], text[34:]):
             connection.data_received(part)
-        assert connection._pace.waited(1e12) > 0
+        assert window.outstanding
         connection.data_received(pong)
-        assert connection._pace.waited(1e12) == 0
+        assert not window.outstanding
         sock.close()
 
 
-async def test_a_ping_rides_behind_the_next_result_in_one_write() -> None:
-    async with running() as gateway:
-        client = await gateway.client()
-        connection = only(gateway)
-        await until(lambda: connection.client.place is Place.IN_STEP)
-        written: list[bytes] = []
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(os, "write", lambda _fd, data: written.append(data) or len(data))
-            group = connection.client.group
-            group.write_by(
-                connection.client, partial(connection._offer_with_ping, connection.client)
-            )
-            gateway.publish()
-            gateway.publish()
-            gateway.server.flush()
-        (data,) = written  # the second went the usual way: its line took os.write before the test
-        assert data[-14:].startswith(b"\x89\x0cpace")
-        assert connection._pace.waited(1e12) > 0
-        await client.close()
+def test_other_pongs_are_not_ours() -> None:
+    assert number_of(b"") is None
+    assert number_of(b"x" * 12) is None
+    assert number_of(b"pace1234567") is None
 
 
-async def test_a_client_that_recovers_at_a_change_of_contract_is_not_left_behind(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The answer is written as to one that lags; its pong says that all is well again."""
-    monkeypatch.setattr(pacing, "CALM_S", 0.3)
-    async with running() as gateway, talking(gateway) as talk:
-        gateway.publish()
-        await talk.results(1)
-        (connection,) = gateway.server._connections
-        assert connection.client is not None
-        connection._pace._lag(0, clock.now())
-        connection._lag(connection.client)
-        await until(lambda: not connection._pace.waits)
-        await pace(0.4)
-        await talk.ask("subscribe", max_fps=0)
-        await until(lambda: not connection._pace.lagging)
-        for _ in range(3):
-            gateway.publish()
-            await talk.results(1)
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_a_body_is_one_whole_frame(size: int) -> None:
+    text, binary = frames([Body(b"a" * size, False)]), frames([Body(b"a" * size, True)])
+    assert (text[0], binary[0]) == (0x81, 0x82)
+    assert text[1:] == binary[1:]
+    assert text.endswith(b"a" * size)
+    head = text[: len(text) - size]
+    assert len(head) == 2 + (0 if size < 126 else 2 if size < 65_536 else 8)
+    assert int.from_bytes(head[2:], "big") == size or head[1] == size
+    message = Body(b'{"type":"x"}', False)
+    assert split(frames([message] * 3)) == [{"type": "x"}] * 3

@@ -1,0 +1,69 @@
+"""What waits for one client alone, in order: messages, results of a replay, replays to be made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from framefan.protocol import Resumed
+from framefan_gateway import wire
+from framefan_gateway.wire import Body
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Generator
+
+    from framefan.protocol import Format
+    from framefan_gateway.accounts import Missed
+    from framefan_gateway.contract import Since
+    from framefan_gateway.feed import CameraLine, Feed
+    from framefan_gateway.replay import Due, Step
+
+
+class Past(NamedTuple):
+    """One camera's replay, under the contract of a feed."""
+
+    camera: str
+    steps: Generator[Step, None, Missed]
+    feed: Feed
+    line: CameraLine
+    """The camera's in that feed, as it was when the replay began."""
+    since: Since | None
+    epoch: str
+    """The current one."""
+    alone: Callable[[], int]
+    """The bytes that only this replay still holds, since the history has dropped them."""
+
+
+class Ready(NamedTuple):
+    """One result of a replay, to be encoded when the line takes it."""
+
+    due: Due
+    feed: Feed
+
+
+Item = Body | Ready | Past
+
+
+class Rest(NamedTuple):
+    """What one outbox leaves to the next when a client changes its contract."""
+
+    first: deque[Item]
+    untold: dict[str, Missed]
+    """By camera, what was missed since the last message of it."""
+    awaited: dict[str, Since]
+
+
+def size(item: Item) -> int:
+    """About the bytes that an item takes for itself."""
+    match item:
+        case Ready():
+            return item.due.outcome.size
+        case Past():
+            return item.alone()
+    return len(item.data)
+
+
+def resumed(fmt: Format, camera: str, epoch: str, since: Since, *, recovered: bool) -> Body:
+    """The message that says whether what follows leaves nothing out."""
+    message = Resumed(camera=camera, epoch=epoch, seq=since.seq, recovered=recovered)
+    return wire.body(message, fmt)

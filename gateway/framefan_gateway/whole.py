@@ -1,0 +1,144 @@
+"""What all gateways of a run have counted, for whoever asks one of them.
+
+Each gateway publishes its whole counts in the shared memory (framefan/gateway_counts.py) once a
+second, and right before it answers a question about them; then it reads those of the others. So
+whoever is asked, no count is ever less than it was in an earlier answer of anybody.
+
+A gateway that takes the place of one that died goes on from what that one had published. What still
+waited for its clients then is missed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from framefan import logs
+from framefan.gateway_counts import MOST_GATEWAYS, GatewayCounts
+from framefan.records import GatewayFacts
+from framefan_gateway.stages import Counted
+
+if TYPE_CHECKING:
+    from framefan.records import StateRecord
+    from framefan_gateway.intake import Intake
+    from framefan_gateway.tally import Tally
+
+Changes = list[tuple[str, str, str, int]]
+
+
+class Published(msgspec.Struct, array_like=True, frozen=True):
+    """One gateway's counts, as it publishes them."""
+
+    facts: GatewayFacts
+    told: GatewayFacts
+    """The same, with no counter less than in any answer before."""
+    pending: int
+    stages: dict[str, list[Counted]]
+    lag: Counted
+    changes: Changes
+    """Camera, state, reason, and how often it came into them."""
+    table: tuple[str, int]
+    """The newest table of the pool that it has: epoch and number."""
+    table_at: float
+    """When that one came, on clock.now; -inf: there is none."""
+    living: bool = True
+
+
+class Whole:
+    """The counts of all gateways, seen from one of them."""
+
+    def __init__(self, tally: Tally, intake: Intake, counts: GatewayCounts | None = None) -> None:
+        """`counts`: what all gateways of the run share; without it this is the only one."""
+        self._tally = tally
+        self._intake = intake
+        self._counts = counts or GatewayCounts(own=tally.gateway)
+        self._number = tally.gateway
+        self._told = GatewayFacts(id=self._number)
+        self._decoder = msgspec.msgpack.Decoder(Published)
+        self._is_mute = False
+
+    def go_on(self) -> None:
+        """Begin where the last gateway of this number ended, if there was one."""
+        before = self._read(self._number)
+        if before is None:
+            return
+        self._told = before.told
+        self._tally.go_on_from(before.facts, before.pending)
+        self._tally.stages.go_on_from(before.stages)
+        self._tally.lag.histogram.go_on_from(before.lag)
+        for camera, state, reason, count in before.changes:
+            self._intake.changes.setdefault(camera, Counter())[state, reason] += count
+
+    def publish(self) -> Published:
+        """This gateway's counts of now, for all to read."""
+        own = self._own()
+        done = self._counts.publish(msgspec.msgpack.encode(own))
+        if not done and not self._is_mute:
+            logs.warning("the other gateways cannot be told what this one counts: no memory for it")
+        self._is_mute = not done
+        return own
+
+    def gateways(self) -> list[Published]:
+        """Of all that have ever counted, this one first."""
+        own = self.publish()
+        others = (self._read(number) for number in range(1, MOST_GATEWAYS + 1))
+        return [own, *(each for each in others if each and each.facts.id != self._number)]
+
+    def is_behind(self) -> bool:
+        """Whether another gateway has a newer table of this pool: it is on its way here as well."""
+        state = self._intake.state
+        for number in range(1, self._counts.gateways + 1):
+            other = None if number == self._number else self._read(number)
+            if other is None or not other.living:
+                continue
+            epoch, n = other.table
+            if (state is None and epoch) or (state and epoch == state.epoch and n > state.n):
+                return True
+        return False
+
+    def _own(self) -> Published:
+        tally, intake = self._tally, self._intake
+        facts = tally.facts()
+        self._told = risen(facts, self._told)
+        return Published(
+            facts=facts,
+            told=self._told,
+            pending=facts.offered - facts.sent - facts.missed,
+            stages=tally.stages.state(),
+            lag=tally.lag.histogram.state(),
+            changes=[
+                (camera, state, reason, count)
+                for camera, by_state in intake.changes.items()
+                for (state, reason), count in by_state.items()
+            ],
+            table=_table(intake.state),
+            table_at=intake.state_at,
+        )
+
+    def _read(self, number: int) -> Published | None:
+        text = self._counts.published(number)
+        try:
+            found = self._decoder.decode(text) if text else None
+        except msgspec.DecodeError:
+            return None
+        if found is None or self._counts.lives(number):
+            return found
+        return msgspec.structs.replace(found, living=False)
+
+
+def _table(state: StateRecord | None) -> tuple[str, int]:
+    return ("", 0) if state is None else (state.epoch, state.n)
+
+
+def risen(facts: GatewayFacts, last: GatewayFacts) -> GatewayFacts:
+    """`facts` with no counter less than it was `last`: that would look like a restart.
+
+    A client that comes back takes out of its account what it turns out to have had before.
+    """
+    counted = {name: getattr(facts, name) for name in ("offered", "sent", "missed", "bytes")}
+    most = {name: max(count, getattr(last, name)) for name, count in counted.items()}
+    causes = facts.missed_by.keys() | last.missed_by.keys()
+    missed_by = {c: max(facts.missed_by.get(c, 0), last.missed_by.get(c, 0)) for c in causes}
+    return msgspec.structs.replace(facts, **most, missed_by=missed_by)

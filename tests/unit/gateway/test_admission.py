@@ -1,0 +1,123 @@
+"""Who is let in, and when, under random events."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from framefan_gateway.admission import MOST, SILENT_S, Admission
+
+CAP = 4
+SOON = 0.3
+
+
+def test_newcomers_that_ask_are_never_dropped_however_many_come_at_once() -> None:
+    rule_ = Admission[int](CAP)
+    for number in range(MOST):
+        assert rule_.accepts(1)
+        rule_.came(number, 0.0)
+        assert rule_.surplus(SILENT_S) is None, "each has its second"
+    assert not rule_.accepts(1), "above the hard cap the backlog waits"
+    rule_.asked(0)
+    assert not rule_.accepts(1)
+    rule_.done(0)
+    assert rule_.accepts(1)
+    assert not rule_.accepts(0), "without a descriptor, too"
+
+
+def test_accepting_rests_while_half_of_the_cap_wait_for_their_answer() -> None:
+    rule_ = Admission[int](CAP)
+    for number in range(100):
+        rule_.came(number, 0.0)
+    assert rule_.accepts(1), "those that say nothing do not hold it"
+    rule_.asked(0)
+    assert rule_.accepts(1)
+    rule_.asked(1)
+    assert not rule_.accepts(1)
+    rule_.answered(0)
+    assert rule_.accepts(1), "whoever reads its answer slowly does not hold it either"
+    assert len(rule_) == 100, "but it is still here"
+
+
+def test_the_oldest_goes_for_a_newcomer_unless_it_has_just_said_something() -> None:
+    rule_ = Admission[int](CAP)
+    for number in range(CAP):
+        rule_.came(number, number * 0.1)
+    assert rule_.surplus(99.0) is None, "below the cap nobody goes"
+    rule_.came(CAP, 0.5)
+    assert rule_.surplus(SILENT_S) is None
+    assert rule_.surplus(SILENT_S + 0.05) == 0
+    rule_.came(0, SILENT_S + 0.05)
+    assert rule_.surplus(SILENT_S + 0.05) is None, "the next one has been silent for less"
+    assert rule_.surplus(SILENT_S + 0.15) == 1
+
+
+class Door(RuleBasedStateMachine):
+    """Against a plain list of who is where, since when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rule = Admission[int](CAP, most=8)
+        self.now = 0.0
+        self.place: dict[int, str] = {}
+        self.since: dict[int, float] = {}
+
+    def silent(self) -> list[int]:
+        return [who for who, place in self.place.items() if place == "silent"]
+
+    @rule(who=st.integers(0, 11), later=st.sampled_from((0.0, SOON, 1.5 * SILENT_S)))
+    def come(self, who: int, later: float) -> None:
+        self.now += later
+        surplus = self.rule.surplus(self.now)
+        if surplus is not None:
+            self.rule.done(surplus)
+            del self.place[surplus]
+        if who not in self.place and self.rule.accepts(1):
+            self.rule.came(who, self.now)
+            self.place[who], self.since[who] = "silent", self.now
+
+    @rule(data=st.data(), step=st.sampled_from(("asked", "answered", "done", "came")))
+    def move(self, data: st.DataObject, step: str) -> None:
+        """In the order that connections have; an answer without a question changes nothing."""
+        usable = {
+            "asked": self.silent(),
+            "answered": [who for who, place in self.place.items() if place == "asked"],
+            "came": [who for who, place in self.place.items() if place == "asked"],
+            "done": list(self.place),
+        }[step]
+        if not usable:
+            return
+        who = data.draw(st.sampled_from(usable))
+        if step == "came":
+            self.rule.came(who, self.now)
+            self.place[who], self.since[who] = "silent", self.now
+        else:
+            getattr(self.rule, step)(who)
+            if step == "done":
+                del self.place[who]
+            else:
+                self.place[who] = step
+
+    @invariant()
+    def it_counts_who_is_on_the_way(self) -> None:
+        assert len(self.rule) == len(self.place) <= 8
+
+    @invariant()
+    def only_the_oldest_silent_one_goes_and_only_above_the_cap(self) -> None:
+        silent, surplus = self.silent(), self.rule.surplus(self.now)
+        old = [who for who in silent if self.now - self.since[who] > SILENT_S]
+        if surplus is None:
+            assert len(silent) <= CAP or not old
+        else:
+            assert len(silent) > CAP
+            assert self.now - self.since[surplus] == max(self.now - self.since[w] for w in old)
+
+    @invariant()
+    def it_accepts_unless_it_is_full_or_answers_wait(self) -> None:
+        asked = sum(place == "asked" for place in self.place.values())
+        assert self.rule.accepts(1) == (len(self.place) < 8 and asked < CAP // 2)
+
+
+TestDoor = Door.TestCase
+TestDoor.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
