@@ -1,7 +1,8 @@
 """Clients that are stopped as a debugger stops them, and clients on a line of few bytes a second.
 
-All clients of all libraries run beside each other on one run of framefan; each is stopped by SIGSTOP
-once, for 4, 10 or 30 s. The narrow ones take so many bytes a second off their socket, and no more.
+All clients of all libraries run beside each other on one run of framefan; each is stopped by
+SIGSTOP once, for 4, 10 or 30 s. The narrow ones take so many bytes a second off their socket, and
+no more.
 """
 
 from __future__ import annotations
