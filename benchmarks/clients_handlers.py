@@ -155,22 +155,32 @@ def _fast_slow_fast(used: Sequence[Way]) -> list[Row]:
     clients = beside_each_other(
         fps, [_client(way, dict(asked)) for way in used], end + BACK_S + 8.0
     )
-    rows = []
-    for client in clients:
-        way: Way = client.facts["way"]
-        fast_at = client.opened_at + end
-        back = back_after(client.notes, fast_at, fps)
-        before = back_after(client.notes, client.opened_at, fps)
-        bar = way.ack is not None or way.library.handlers is not None
-        rows.append(
-            Row(
-                f"{way.name}: back at {fps}/s after {_SLOW_S:g} s of a slow handler",
-                f"<= {BACK_S:g} s" if bar else "",
-                f"{seconds(back)}; from its start {seconds(before)}",
-                (back is not None and back <= BACK_S) if bar else None,
-            )
-        )
-    return rows
+    with_ack = [client for client in clients if client.ack]
+    without = [client for client in clients if not client.ack]
+    bounded = [each for each in without if _bar(each.facts["way"])]
+    boundless = [each for each in without if not _bar(each.facts["way"])]
+    return [
+        _back_row("with ack", with_ack, end, fps, True),
+        _back_row("without ack", bounded, end, fps, True),
+        _back_row("without ack, a queue without a bound", boundless, end, fps, False),
+    ]
+
+
+def _back_row(name: str, clients: Sequence[Client], end: float, fps: int, barred: bool) -> Row:
+    found = {
+        client.facts["way"].library.name: back_after(client.notes, client.opened_at + end, fps)
+        for client in clients
+    }
+    late = {each: took for each, took in found.items() if took is None or took > BACK_S}
+    took = [each for each in found.values() if each is not None]
+    told = f"{len(found) - len(late)} of {len(found)}, the slowest {max(took, default=0):.1f} s"
+    told += "".join(f"; {each}: {seconds(when)}" for each, when in late.items())
+    return Row(
+        f"{name}: back at {fps}/s after {_SLOW_S:g} s of {_SLOW_HANDLER_S:g} s a result",
+        f"<= {BACK_S:g} s" if barred else "",
+        told,
+        not late if barred else None,
+    )
 
 
 def seconds(found: float | None, unit: str = " s") -> str:
