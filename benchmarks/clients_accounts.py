@@ -83,5 +83,5 @@ def back_after(notes: Sequence[Note], since: float, fps: float) -> float | None:
             first += 1
         whole = times[last] - since >= 1.0
         if whole and last - first + 1 >= due and age(note) <= FRESH_S:
-            return max(0.0, times[last] - 1.0 - since)
+            return max(0.0, float(times[last]) - 1.0 - since)
     return None

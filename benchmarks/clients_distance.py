@@ -117,7 +117,7 @@ def _rows(line: str, way: Way, clients: Sequence[Client]) -> list[Row]:
     mine = [client for client in clients if client.facts["way"] == way]
     rtts = ", ".join(f"{client.facts['rtt_s'] * 1000:.0f}" for client in mine)
     backs = [_back(client) for client in mine]
-    whole = all(None not in each and max(each) <= BACK_S for each in backs)  # type: ignore[type-var]
+    whole = all(took is not None and took <= BACK_S for found in backs for took in found)
     waits = ["/".join(seconds(each, "") for each in found) for found in backs]
     settled = [_settled(client) or [float("inf")] for client in mine]
     middles = [percentile(each, 50) for each in settled]
