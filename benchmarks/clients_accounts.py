@@ -44,10 +44,10 @@ def cuts(notes: Sequence[Note]) -> list[str]:
     return [note["why"] for note in events(notes, "closed")]
 
 
-def wrong_accounts(notes: Iterable[Note]) -> list[str]:
+def wrong_accounts(notes: Iterable[Note], resumes: bool = False) -> list[str]:
     """Each hole in `seq` that is not what `missed`, and gaps before it, say of it.
 
-    Within one connection; what lies between two is the business of `since`.
+    Within one connection; with `resumes` also what lies between two, as `since` promises.
     """
     wrong: list[str] = []
     last: dict[tuple[str, str], int] = {}
@@ -55,7 +55,7 @@ def wrong_accounts(notes: Iterable[Note]) -> list[str]:
     for note in notes:
         key = (note.get("camera", ""), note.get("epoch", ""))
         if note.get("event") == "opened":
-            last.clear()
+            last = last if resumes else {}
         elif note.get("event") == "gap":
             gaps[key] = gaps.get(key, 0) + note["missed"]
         elif "seq" in note:

@@ -23,6 +23,7 @@ QUERIES = {
 }
 _QUIET_S = 0.3
 _COMMANDS_S = 0.1
+_STAYS_S, _READS_S = 60.0, 2.0
 
 
 async def commands(connection: websockets.ClientConnection, history: int) -> None:
@@ -44,18 +45,31 @@ async def read(connection: websockets.ClientConnection, most: float) -> int:
     return count
 
 
+async def largest(url: str) -> int:
+    """The longest history that the gateway does not refuse."""
+    for history in (1_000_000, 1000):
+        async with websockets.connect(f"{url}?history={history}") as connection:
+            message = json.loads(await connection.recv())
+            if message["type"] != "reply":
+                return history
+    raise SystemExit(f"no history: {message}")
+
+
 async def main() -> None:
     asked = json.loads(sys.argv[1])
     kind, observer = asked["kind"], Observer()
     os.nice(19)  # what it does with its replays must not hinder those who measure
+    asked["history"] = await largest(asked["url"])
     query = QUERIES[kind].format(**asked)
+    stays = kind in ("commands", "silent")
     while True:
         try:
             async with websockets.connect(f"{asked['url']}?{query}", max_size=None) as connection:
                 task = None
                 if kind == "commands":
                     task = asyncio.create_task(commands(connection, asked["history"]))
-                count = await read(connection, 60.0 if kind == "commands" else 1.0)
+                observer.say(event="opened", history=asked["history"])
+                count = await read(connection, _STAYS_S if stays else _READS_S)
                 observer.say(event="read", messages=count)
                 if task:
                     task.cancel()
