@@ -228,12 +228,8 @@ class ClientConnection(ServerConnection):
         self.check_past()
 
     def use(self, line: Line) -> None:
-        client = self._client
-        if client is not None:
-            if line.room is not None and client.place is Place.IN_STEP:
-                self._owner.hub.line_full(client)
-            client.line = line
-            client.group.write_by(client, line.offer)
+        if self._client is not None:
+            self._client.group.use(self._client, line)
 
     def write_by(self, offer: Callable[[bytes], int]) -> None:
         if self._client is not None:
@@ -241,8 +237,7 @@ class ClientConnection(ServerConnection):
 
     @property
     def held(self) -> int:
-        client = self._client
-        return 0 if client is None or client.outbox.in_step else client.outbox.held
+        return 0 if self._client is None else self._client.outbox.held
 
     @property
     def sent_messages(self) -> int:

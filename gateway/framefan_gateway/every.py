@@ -49,8 +49,9 @@ class EveryFeed(Feed):
         """Whether anybody is behind; set by the owner of the clients."""
         self.replays = 0
         """How many clients have not come to the log yet, since their past is still replayed."""
-        self.end = 0
-        """The number of the next entry; a client in step is always here."""
+        self.end = self.given_end = 0
+        """The number of the next entry, and of the next after the last batch that was taken: there
+        is a client in step."""
         self._trailing: dict[str, Missed] = {}
 
     @property
@@ -67,6 +68,10 @@ class EveryFeed(Feed):
         """Whether the log is half full: who can take some should get it now."""
         half = 2 * len(self._log) >= self._most_messages or 2 * self._log_bytes >= self._most_bytes
         return self.keep and half
+
+    def take_batch(self) -> list[Body]:
+        self.given_end = self.end
+        return super().take_batch()
 
     def entry(self, position: int) -> Entry:
         """The entry of that number, which is kept."""
@@ -153,8 +158,9 @@ class EveryOutbox(Outbox):
             self._late = False
             self._of.replays -= 1
 
-    def release(self, camera: str, notice: Notice) -> None:
-        """Nothing yet: it is in the log, in its turn."""
+    def release(self, camera: str, notice: Notice) -> None:  # noqa: ARG002 - it is in the log
+        """The rest is in the log, in its turn."""
+        self._finish(camera)  # while its end can still be told with what comes behind it
 
     def go_on(self, camera: str, carry: Missed) -> None:
         self._carry_on(camera, carry.minus(self._of.trailing(camera)))
@@ -177,7 +183,7 @@ class EveryOutbox(Outbox):
 
     def step_out(self) -> None:
         super().step_out()
-        self.position = self._of.end
+        self.position = self._of.given_end
 
     def _take_live(
         self, now: float, most_bytes: int, most_messages: int

@@ -85,6 +85,9 @@ class Feed:
         """By camera, the last results that were due, oldest first, where pictures are to follow."""
         self._batch: list[Body] = []
         self.batch_bytes = 0
+        self.given = Totals()
+        """`totals` as of the last batch that was taken: what clients in step have really had. Who
+        falls out of step does so from there."""
 
     @property
     def totals(self) -> Totals:
@@ -145,6 +148,7 @@ class Feed:
         """All that the clients in step are due since the last call, to leave in one write."""
         batch, self._batch = self._batch, []
         self.batch_bytes = 0
+        self.given = self.totals
         return batch
 
     def _due(self, body: Body, results: int = 0) -> None:

@@ -95,7 +95,7 @@ class Paced:
         self.window = Window(now, port.lateness)
         self._port = port
         self._open = Line(port.write, port.try_write)
-        self._limited = Line(self._write, self._write, self._room)
+        self._limited = Line(self._write, self._write, self._room, by_write=True)
         self.line = self._limited
         self._confirms = _NEVER
         """The number of a ping that went alone, while it is on its way."""
@@ -165,7 +165,6 @@ class Paced:
             self._port.free()
         elif window.falls_behind(now):
             self._choose_line()
-            self._port.fill()
         elif self.line is self._open and not window.outstanding:
             self._port.write_by(self._write_once)
 

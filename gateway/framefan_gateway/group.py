@@ -5,8 +5,8 @@
 2. A write may fill a line. The client then falls out of step, and nothing is done for it until
    its line is free.
 3. A client whose line is free but which is not in step is given what it is due by itself, until
-   it has been told the same as all others; then it falls in step. One whose line has a limit
-   never does: before each write it has to be asked for room.
+   it has been told the same as all others; then it falls in step. One whose line has a limit in
+   messages never does; with a limit in writes it is asked for room before each batch.
 4. A past that is to be replayed is made a slice at a time. Between two slices the client is in
    `Work`, the queue that all groups share, and everybody else has a turn.
 5. Whoever waits for news of one camera only, to be told of it otherwise than the others, is in step
@@ -52,7 +52,10 @@ class Line(NamedTuple):
     """Takes what fits at once and answers how much that was; only called while nothing is kept.
     Raises OSError when nothing fits or the way is broken."""
     room: Callable[[], int] | None = None
-    """How many messages may be written now; None: as many as there are."""
+    """How many messages may be written now; None: as many as there are. When there are none, the
+    client's line is full from then on."""
+    by_write: bool = False
+    """Whether any room at all is enough for any number of messages in one write."""
 
 
 class Client:
@@ -91,6 +94,8 @@ class Group:
         self.clients: set[Client] = set()
         self._work = work
         self._in_step: dict[Client, Callable[[bytes], int]] = {}
+        self._limited: dict[Client, Callable[[], int]] = {}
+        """Those in step that have to be asked for room."""
         self._offsets = Totals()
         """The sum of what distinguishes the accounts of clients in step from the feed's totals."""
         self._apart: set[Client] = set()
@@ -102,11 +107,14 @@ class Group:
     # ---- where clients stand ----------------------------------------------------------------
 
     def fall_in(self, client: Client) -> None:
-        if client.place is not Place.APART or client.line.room is not None:
+        line = client.line
+        if client.place is not Place.APART or (line.room is not None and not line.by_write):
             return
         if client.outbox.step_in():
             self._apart.discard(client)
-            self._in_step[client] = client.line.offer
+            self._in_step[client] = line.offer
+            if line.room is not None:
+                self._limited[client] = line.room
             self._offsets = self._offsets.plus(client.outbox.offset())
             client.place = Place.IN_STEP
             for camera in client.outbox.waits_for:
@@ -117,6 +125,7 @@ class Group:
         """To anywhere but in step."""
         if client.place is Place.IN_STEP:
             del self._in_step[client]
+            self._limited.pop(client, None)
             self._offsets = self._offsets.minus(client.outbox.offset())
             for camera in client.outbox.waits_for:
                 self._waiting.get(camera, set()).discard(client)
@@ -131,9 +140,16 @@ class Group:
         self._keep_log()
 
     def write_by(self, client: Client, offer: Callable[[bytes], int]) -> None:
-        """Have a client in step be offered its next batches in another way."""
+        """Have a client in step be offered its next batch in another way."""
         if client.place is Place.IN_STEP:
             self._in_step[client] = offer
+
+    def use(self, client: Client, line: Line) -> None:
+        """Write to a client by another line from here on."""
+        client.line = line
+        if client.place is Place.IN_STEP:
+            self.move(client, Place.APART)
+            self.fall_in(client)
 
     def _keep_log(self) -> None:
         if isinstance(self.feed, EveryFeed):
@@ -169,6 +185,9 @@ class Group:
 
     def deliver(self, now: float) -> list[Client]:
         """Write what is due; returns the clients that have fallen further behind than they may."""
+        if self.feed.batch_bytes:
+            for room in tuple(self._limited.values()):
+                room()
         bodies = self.feed.take_batch()
         if bodies and self._in_step:
             self._deliver_in_step(bodies)

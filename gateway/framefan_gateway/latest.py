@@ -31,6 +31,18 @@ class LatestFeed(Feed):
         self.notices: dict[tuple[object, ...], tuple[int, Notice]] = {}
         """By subject, the newest notice and its number: statuses conflate like results."""
         self.noticed = 0
+        self._left_out: dict[str, int] = {}
+        """By camera, what was superseded since its last message."""
+        self.given_told = self.told
+        self.given_noticed = 0
+        self.given_left_out = 0
+        """As of the last batch that was taken, like `given`."""
+
+    def take_batch(self) -> list[Body]:
+        self.given_told = dict(self.told)
+        self.given_noticed = self.noticed
+        self.given_left_out = sum(self._left_out.values())
+        return super().take_batch()
 
     def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:
         camera = outcome.camera
@@ -48,8 +60,10 @@ class LatestFeed(Feed):
         line.outcome(outcome)
         if superseded:
             self.told[camera] = told
+            self._left_out[camera] = self._left_out.get(camera, 0) + 1
             self._lose(_CONFLATED)
             return
+        self._left_out.pop(camera, None)
         mark = self.told[camera] = line.latest_mark
         missed = NOTHING if nothing else told.missed_until(mark)
         self._due(outcome.body(self.format, missed, now, self.picks), results=1)
@@ -64,6 +78,8 @@ class LatestFeed(Feed):
     def release(self, camera: str, notice: Notice) -> None:
         self._drop(camera)
         self.told.pop(camera, None)
+        self.given_told.pop(camera, None)
+        self._left_out.pop(camera, None)
         self.notices = {of: last for of, last in self.notices.items() if of[1] != camera}
         self._due(notice.body(self.format))
 
@@ -125,12 +141,11 @@ class LatestOutbox(Outbox):
     def step_out(self) -> None:
         """What the feed has left out, but not told yet, is ours to count from here on."""
         super().step_out()
-        self._marks = dict(self._of.told)
-        lines, told = self._of.lines.items(), self._of.told
-        untold = sum(line.now.results - told.get(name, START).results for name, line in lines)
-        if untold:
-            self._own = self._own.minus(Totals(conflated=untold))
-        self._noticed = self._of.noticed
+        feed = self._of
+        self._marks = dict(feed.given_told)
+        self._noticed = feed.given_noticed
+        if feed.given_left_out:
+            self._own = self._own.minus(Totals(conflated=feed.given_left_out))
 
     def _take_live(
         self,

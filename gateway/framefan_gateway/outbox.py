@@ -178,7 +178,8 @@ class Outbox:
 
     def step_out(self) -> None:
         """From here on the feed goes on without this client."""
-        self._settle(self._feed.totals.minus(self._since))
+        given = self._feed.given
+        self._own, self._since = self._own.plus(given.minus(self._since)), given
         self.in_step = False
         lines = self._feed.lines
         self._pictured = {name: line.shot.of for name, line in lines.items() if line.shot}
@@ -207,8 +208,8 @@ class Outbox:
 
     @property
     def held(self) -> int:
-        """Rises whenever a result waits or is replaced, while out of step."""
-        return self._own.conflated + self._is_due()
+        """Rises whenever a result waits or is replaced."""
+        return self._own.conflated + (not self.in_step and self._is_due())
 
     def _is_due(self) -> bool:
         """Whether a result of the feed waits, while out of step."""
