@@ -1,7 +1,7 @@
 """Several gateways on one port: what they carry, how even they are, and one that is killed.
 
-The load generator runs on the same cores. "What they carry" is the most deliveries a second at which
-99 % of results are no older than one period, of 30 results a second.
+The load generator runs on the same cores. "What they carry" is the most deliveries a second at
+which 99 % of results are no older than one period, of 30 results a second.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FPS = 30
 _FIRST, _STEP, _MOST = 600, 200, 3600
 _STEP_S, _SETTLE_S = 3.0, 1.0
+_TRIES = 2
 _ARRIVED = 0.95
 _MORE = 1.5
 AT_ONCE, FOUR = 1000, 4
@@ -93,18 +94,26 @@ def _carries(gateways: int) -> tuple[float, str]:
             more = _STEP if clients else _FIRST
             load.open("all", port, more, timed=True)
             clients += more
-            time.sleep(_SETTLE_S)
-            load.report("all")
-            time.sleep(_STEP_S)
-            ages = load.report("all")["age"]
-            p99 = percentile(ages, 99) if len(ages) else float("inf")
-            rate, due = len(ages) / _STEP_S, clients * FPS
+            for _ in range(_TRIES):  # one bad moment of the machine is no limit
+                rate, p99 = _step(load)
+                if good := p99 <= 1 / FPS and rate >= _ARRIVED * clients * FPS:
+                    break
+            due = clients * FPS
             step = f"{clients:,} clients, {rate:,.0f}/s of {due:,}, p99 {p99 * 1000:.1f} ms"
             print(f"  {gateways} gateways: {step}", flush=True)
-            if p99 > 1 / FPS or rate < _ARRIVED * due:
+            if not good:
                 return best, f"{told}; then {step}"
             best, told = rate, step
     return best, told
+
+
+def _step(load: AgedLoad) -> tuple[float, float]:
+    """Deliveries a second, and the 99th percentile of their ages in seconds."""
+    time.sleep(_SETTLE_S)
+    load.report("all")
+    time.sleep(_STEP_S)
+    ages = load.report("all")["age"]
+    return len(ages) / _STEP_S, percentile(ages, 99) if len(ages) else float("inf")
 
 
 def _port(run: Run) -> int:
