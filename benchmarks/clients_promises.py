@@ -1,8 +1,8 @@
 """What was promised before, kept to ordinary clients: `every` resumed, the dead that cost nothing.
 
 Every library reads `every` through a proxy that cuts all connections at random, and comes back by
-hand with `since`, as docs/protocol.md says. Then ten of a hundred clients never read. And the client
-of the README, unchanged: JSON from the first second, nothing to send.
+hand with `since`, as docs/protocol.md says. Then ten of a hundred clients never read. And the
+client of the README, unchanged: JSON from the first second, nothing to send.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ async def _cut(run: Run, used: list[Library], chance: random.Random) -> list[Cli
             await asyncio.sleep(chance.uniform(*_CUT_EVERY_S))
         await asyncio.sleep(_SETTLE_S)
     proxy.close()
+    await asyncio.sleep(_SETTLE_S / 10)  # its connections end by themselves
     return clients
 
 
