@@ -1,8 +1,9 @@
-"""What each library takes off its line before the handler asks for it.
+"""What each library takes off its line, and answers for, before the handler asks for it.
 
 A server of our own sends 30 small messages a second, as framefan would without pacing, and a ping
 behind each. The ping that a library has answered tells what it has parsed, its notes tell what its
-handler has begun with. The difference lies in the library, where nothing newer can take its place.
+handler has begun with. The difference lies in the library, where nothing newer can take its place
+and no server can see it.
 """
 
 from __future__ import annotations
@@ -102,9 +103,9 @@ def _row(client: Client, answered: list[tuple[float, int]]) -> Row:
     most, median = max(held), percentile(held, 50)
     told = f"{median:.0f} at half time, {most} at most"
     return Row(
-        f"{client.library.name}: messages parsed ahead of a handler of {HANDLER_S:g} s",
+        f"{client.library.name}: pings answered ahead of a handler of {HANDLER_S:g} s",
         "",
-        told if most else "none: the rest lies in the kernel, and pings wait for the handler",
+        told if most else "none: pings wait for the handler, and the rest for the kernel",
     )
 
 

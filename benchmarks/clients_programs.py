@@ -245,8 +245,14 @@ def node_modules() -> str:
 
 
 def check_there() -> None:
-    """Raises SystemExit that names what is missing of libraries and programs."""
+    """Raises SystemExit that names what is missing of libraries and programs.
+
+    What the system has to give is installed where that may be done, as for the tests.
+    """
     modules = ("websocket", "aiohttp", "httpx_ws", "picows", "playwright")
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise SystemExit(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
+    script = ROOT / "tests" / "system_packages.py"
+    if subprocess.run([sys.executable, str(script), "bench"], check=False).returncode:
+        raise SystemExit("programs are missing")

@@ -82,6 +82,7 @@ async def _cut(run: Run, used: list[Library], chance: random.Random) -> list[Cli
             await asyncio.sleep(chance.uniform(*_CUT_EVERY_S))
         await asyncio.sleep(_SETTLE_S)
     proxy.close()
+    await asyncio.sleep(_SETTLE_S / 10)  # its connections end by themselves
     return clients
 
 

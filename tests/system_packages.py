@@ -1,7 +1,8 @@
 """What only the system can give the tests: Chromium, Node.js, and GStreamer's RTSP server.
 
 Run by `make test`, it installs what is missing where it may (apt-get, as root). Elsewhere it says
-in one line which group of tests is skipped. With CI=true nothing may be missing.
+in one line which group of tests is skipped. With CI=true nothing may be missing. With the argument
+`bench` the same for what the benchmark `clients` needs, which cannot do without any of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SYSTEM_PYTHON = "/usr/bin/python3"
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _GSTREAMER = """
 import gi
 gi.require_version("GstRtspServer", "1.0")
@@ -46,15 +48,25 @@ def has_gstreamer() -> bool:
         return False
 
 
+def has_nginx() -> bool:
+    return shutil.which("nginx", path=SYSTEM_PATH) is not None
+
+
+def has_ip() -> bool:
+    return shutil.which("ip", path=SYSTEM_PATH) is not None
+
+
 class Group(NamedTuple):
     marker: str
     there: Callable[[], bool]
     packages: tuple[str, ...]
 
 
+_CHROMIUM = Group("chromium", has_chromium, ("chromium",))
+_NODE = Group("node", has_node, ("nodejs", "npm"))
 GROUPS = (
-    Group("chromium", has_chromium, ("chromium",)),
-    Group("node", has_node, ("nodejs", "npm")),
+    _CHROMIUM,
+    _NODE,
     Group(
         "gstreamer",
         has_gstreamer,
@@ -67,6 +79,12 @@ GROUPS = (
             "gstreamer1.0-tools",
         ),
     ),
+)
+BENCH_GROUPS = (
+    _CHROMIUM,
+    _NODE,
+    Group("nginx", has_nginx, ("nginx",)),
+    Group("ip", has_ip, ("iproute2",)),
 )
 
 
@@ -81,18 +99,18 @@ def install(groups: list[Group]) -> None:
         subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
 
 
-def main() -> int:
-    missing = [group for group in GROUPS if not group.there()]
+def main(arguments: list[str]) -> int:
+    bench = arguments == ["bench"]
+    groups = BENCH_GROUPS if bench else GROUPS
+    missing = [group for group in groups if not group.there()]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         install(missing)
         missing = [group for group in missing if not group.there()]
     for group in missing:
-        print(
-            f"framefan: tests marked {group.marker} are skipped; for them, as root:"
-            f" apt-get install {' '.join(group.packages)}"
-        )
-    return 1 if missing and os.environ.get("CI") == "true" else 0
+        those = "needed" if bench else f"tests marked {group.marker} are skipped; for them"
+        print(f"framefan: {those}, as root: apt-get install {' '.join(group.packages)}")
+    return 1 if missing and (bench or os.environ.get("CI") == "true") else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
