@@ -28,6 +28,7 @@ NAMES = (
     "track",
     "page",
     "growth",
+    "formats",
     "profiles",
 )
 
