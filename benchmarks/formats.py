@@ -2,7 +2,7 @@
 
 The bytes of a message, the gateway's CPU to write it, and a Python client's to read it into a
 record. The gateway writes a message once for all clients that get the same; each client reads its
-own. A value that is no list of detections is written item by item in Protocol Buffers.
+own.
 """
 
 from __future__ import annotations

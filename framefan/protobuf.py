@@ -6,24 +6,24 @@ from the records, so that there is no generated code that could be older than th
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from framefan import proto_schema
+from framefan import proto_schema, proto_value
 from framefan.proto_schema import STRUCT, VALUE, Field
 from framefan.protocol import Failure, Message, Result
 from framefan.records import PredictError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 INSTALL = "pip install 'framefan[protobuf]'"
 _EXACT = float(1 << 53)
 """Up to here a double is each whole number."""
-_FREE = {STRUCT, VALUE}
+_WRITTEN: Mapping[str, Callable[[Any], bytes]] = {
+    STRUCT: proto_value.of_object,
+    VALUE: proto_value.of_value,
+}
 _SHARED = set(Result.__struct_fields__) & set(Failure.__struct_fields__)
 
 
@@ -116,7 +116,7 @@ def _type(types: Any, declared: Any, kind: str) -> None:
         declared.type = getattr(types, f"TYPE_{kind.upper()}")
         return
     declared.type = types.TYPE_MESSAGE
-    declared.type_name = f".{kind}" if kind in _FREE else f".{proto_schema.PACKAGE}.{kind}"
+    declared.type_name = f".{kind}" if kind in _WRITTEN else f".{proto_schema.PACKAGE}.{kind}"
 
 
 def _is_message(kind: str) -> bool:
@@ -149,41 +149,17 @@ def _encode(message: msgspec.Struct) -> bytes:
     whole = _runtime().message(**{kind: fields})
     inner = getattr(whole, kind)
     for name, value in free.items():
-        _free(kind)[name](getattr(inner, name), value)
+        into = getattr(inner, name)
+        into.SetInParent()
+        into.MergeFromString(_free(kind)[name](value))
     return bytes(whole.SerializeToString())
 
 
 @cache
-def _free(kind: str) -> Mapping[str, Any]:
-    """The fields of such a message that may hold whatever JSON can, and what fills each."""
+def _free(kind: str) -> Mapping[str, Callable[[Any], bytes]]:
+    """The fields of such a message that may hold whatever JSON can, and what writes each."""
     fields = proto_schema.messages()[proto_schema.ENVELOPE[kind].__name__]
-    fills = {VALUE: _fill, STRUCT: _fill_struct}
-    return {field.name: fills[field.kind] for field in fields if field.kind in _FREE}
-
-
-def _fill(into: Any, value: Any) -> None:
-    """Write a value of JSON; a number that is not finite as null, as JSON has it."""
-    if isinstance(value, str):
-        into.string_value = value
-    elif isinstance(value, bool):
-        into.bool_value = value
-    elif isinstance(value, int | float) and math.isfinite(value):
-        into.number_value = value
-    elif isinstance(value, dict):
-        _fill_struct(into.struct_value, value)
-    elif isinstance(value, list | tuple):
-        into.list_value.SetInParent()
-        add = into.list_value.values.add
-        for each in value:
-            _fill(add(), each)
-    else:
-        into.null_value = 0
-
-
-def _fill_struct(into: Any, value: Mapping[str, Any]) -> None:
-    into.SetInParent()
-    for key, each in value.items():
-        _fill(into.fields[key], each)
+    return {field.name: _WRITTEN[field.kind] for field in fields if field.kind in _WRITTEN}
 
 
 def decode(data: bytes) -> Message | None:
@@ -274,7 +250,9 @@ def encode_command(command: Mapping[str, Any]) -> bytes:
     whole = _runtime().command()
     for name, value in command.items():
         if name in proto_schema.COMMANDS:
-            _fill_struct(getattr(whole, name), value)
+            into = getattr(whole, name)
+            into.SetInParent()
+            into.MergeFromString(proto_value.of_object(value))
         else:
             setattr(whole, "text_id" if name == "id" and isinstance(value, str) else name, value)
     return bytes(whole.SerializeToString())

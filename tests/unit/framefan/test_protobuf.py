@@ -122,6 +122,21 @@ def test_nothing_seen_and_nothing_returned_are_two_things() -> None:
         assert protobuf.decode(protobuf.encode(message)) == message
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [n + 0.5 for n in range(3000)],
+        [[float(n), n, None, n % 2 == 0] for n in range(300)],
+        {f"k{n}": {"text": "é" * n, "": [{}, [], ""]} for n in range(0, 300, 7)},
+        "x" * 70_000,
+    ],
+)
+def test_large_values_come_back_as_they_were(value: Any) -> None:
+    large = msgspec.structs.replace(RESULT, detections=UNSET, result=value)
+    found = protobuf.plain(protobuf.encode(large))
+    assert found == msgspec.json.decode(msgspec.json.encode(large))
+
+
 def test_what_is_not_finite_within_a_value_is_null_as_in_json() -> None:
     odd = msgspec.structs.replace(RESULT, detections=UNSET, result=[math.nan, math.inf, 1])
     assert protobuf.plain(protobuf.encode(odd))["result"] == [None, None, 1]  # type: ignore[index]
