@@ -7,7 +7,7 @@ from the records, so that there is no generated code that could be older than th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -196,30 +196,57 @@ def _parsed(message: Any, data: bytes) -> Any:
         raise Garbled(str(error)) from None
 
 
+class _Read(NamedTuple):
+    """How a field is read; made once, for it is done for each field of each message."""
+
+    name: str
+    key: str
+    label: str
+    asked: bool
+    """Whether it may be unset."""
+    one: Callable[[Any], Any] | None
+    """What makes a plain value of it; None: it is one."""
+    kept: bool
+    """Whether it is there even when it is empty."""
+
+
+@cache
+def _reads(name: str) -> tuple[_Read, ...]:
+    return tuple(
+        _Read(
+            field.name,
+            "id" if field.name == "text_id" else field.name,
+            field.label,
+            bool(field.label or field.oneof or _is_message(field.kind)),
+            _reader(field.kind),
+            field.label not in ("map", "repeated") or name == "Gap",
+        )
+        for field in proto_schema.messages()[name]
+    )
+
+
+def _reader(kind: str) -> Callable[[Any], Any] | None:
+    if kind in _WRITTEN:
+        return _value if kind == VALUE else _struct
+    return partial(_plain, name=kind) if _is_message(kind) else None
+
+
 def _plain(message: Any, name: str) -> dict[str, Any]:
     found = {}
-    for field in proto_schema.messages()[name]:
-        value = getattr(message, field.name)
-        if field.label == "map":
-            value = dict(value)
-        elif field.label == "repeated":
-            whole = _is_message(field.kind)
-            value = [_plain(each, field.kind) for each in value] if whole else list(value)
-        elif field.label or field.oneof or _is_message(field.kind):
-            if not message.HasField(field.name):
-                continue
-            value = _one(value, field.kind)
-        if value or field.label not in ("map", "repeated") or name == "Gap":
-            found["id" if field.name == "text_id" else field.name] = value
+    for field, key, label, asked, one, kept in _reads(name):
+        if label == "map":
+            value: Any = dict(getattr(message, field))
+        elif label == "repeated":
+            many = getattr(message, field)
+            value = list(many) if one is None else [one(each) for each in many]
+        elif asked and not message.HasField(field):
+            continue
+        else:
+            value = getattr(message, field)
+            value = value if one is None else one(value)
+        if value or kept:
+            found[key] = value
     return found
-
-
-def _one(value: Any, kind: str) -> Any:
-    if kind == VALUE:
-        return _value(value)
-    if kind == STRUCT:
-        return _struct(value)
-    return _plain(value, kind) if _is_message(kind) else value
 
 
 def _value(value: Any) -> Any:
