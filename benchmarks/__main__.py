@@ -22,6 +22,7 @@ NAMES = (
     "capture",
     "cameras",
     "gateway",
+    "clients",
     "inference",
     "changes",
     "shapes",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from benchmarks.cameras_rtsp import pause
 from benchmarks.client import free_port
-from benchmarks.clients import collect, for_seconds, is_result
+from benchmarks.client_connections import collect, for_seconds, is_result
 from benchmarks.http_cameras import FPS
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run, cpu_seconds

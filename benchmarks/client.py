@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import predictors
-from benchmarks.clients import PrintingClient, collect
+from benchmarks.client_connections import PrintingClient, collect
 from benchmarks.report import Row, spread
 from benchmarks.run import START_S, Run, until
 from framefan import clock

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from benchmarks import plots, predictors
-from benchmarks.clients import Received
+from benchmarks.client_connections import Received
 from benchmarks.end_to_end_load import clients
 from benchmarks.gateway_cost import ratios
 from benchmarks.gateway_real import cores, memory

@@ -321,8 +321,9 @@ class Loop:
                 self.end(client, "ours")
 
 
-def _main(pipe: Connection, core: int, loop: Callable[[Connection], Loop]) -> None:
-    os.sched_setaffinity(0, {core})
+def _main(pipe: Connection, core: int | None, loop: Callable[[Connection], Loop]) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     gc.disable()  # nothing here makes cycles, and a collection would look like a slow gateway
     with contextlib.suppress(EOFError):
         loop(pipe).run()
@@ -331,7 +332,8 @@ def _main(pipe: Connection, core: int, loop: Callable[[Connection], Loop]) -> No
 class Load:
     """The load process, seen from the benchmark."""
 
-    def __init__(self, core: int, loop: Callable[[Connection], Loop] = Loop) -> None:
+    def __init__(self, core: int | None, loop: Callable[[Connection], Loop] = Loop) -> None:
+        """`core`: the one that it may use; None: any."""
         self._pipe, theirs = _spawn.Pipe()
         self._process = _spawn.Process(target=_main, args=(theirs, core, loop), daemon=True)
         self._process.start()

@@ -22,7 +22,7 @@ import msgspec
 import zmq
 
 from benchmarks import decode, plots, predictors, report
-from benchmarks.clients import collect, for_seconds, is_result
+from benchmarks.client_connections import collect, for_seconds, is_result
 from benchmarks.gateway_load import Load
 from benchmarks.gateway_real import cores
 from benchmarks.plots import Panel

@@ -16,7 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks import predictors
-from benchmarks.clients import collect, for_seconds, is_result
+from benchmarks.client_connections import collect, for_seconds, is_result
 from benchmarks.report import Row, spread
 from benchmarks.run import Run, cpu_seconds
 from framefan import clock

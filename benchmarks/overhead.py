@@ -21,7 +21,7 @@ import msgspec
 import zmq
 
 from benchmarks import decode, predictors
-from benchmarks.clients import Received, collect, for_seconds, is_result
+from benchmarks.client_connections import Received, collect, for_seconds, is_result
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run, cpu_seconds
 from framefan import bus, clock

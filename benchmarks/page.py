@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from benchmarks.clients import collect, for_seconds, is_result
+from benchmarks.client_connections import collect, for_seconds, is_result
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run
 

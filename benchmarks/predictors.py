@@ -18,6 +18,11 @@ def nothing(image: Any) -> list[Any]:
     return []
 
 
+def blob_200(image: Any) -> dict[str, str]:
+    """A result whose message is about 470 bytes."""
+    return {"blob": "x" * 200}
+
+
 def sleep_100_ms(image: Any) -> list[Any]:
     time.sleep(0.1)
     return []

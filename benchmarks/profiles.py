@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import predictors
 from benchmarks.capture import movie
-from benchmarks.clients import collect, for_seconds
+from benchmarks.client_connections import collect, for_seconds
 from benchmarks.gateway_load import Load
 from benchmarks.gateway_real import cores
 from benchmarks.report import Row

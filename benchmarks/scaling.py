@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from benchmarks import predictors
-from benchmarks.clients import Received, collect, for_seconds, is_result
+from benchmarks.client_connections import Received, collect, for_seconds, is_result
 from benchmarks.report import Row
 from benchmarks.run import Run
 

@@ -12,7 +12,7 @@ import threading
 from itertools import pairwise
 
 from benchmarks import predictors
-from benchmarks.clients import Received, SlowReader, collect, for_seconds, is_result
+from benchmarks.client_connections import Received, SlowReader, collect, for_seconds, is_result
 from benchmarks.report import Row, percentile
 from benchmarks.run import Run
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.clients import collect, is_result
+from benchmarks.client_connections import collect, is_result
 from benchmarks.report import Row
 from benchmarks.run import Run
 from benchmarks.shapes import MODEL

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.clients import Received, collect, is_result
+from benchmarks.client_connections import Received, collect, is_result
 from benchmarks.report import Row
 from benchmarks.run import Run
 

@@ -1,4 +1,4 @@
-"""Two clocks: deadlines and ages read `now()`, people read `wall()`.
+"""The clocks: deadlines and ages read `now()`, people read `wall()`.
 
 `now()` is CLOCK_MONOTONIC, the same for every process of the machine, so stamps of one process
 can be compared in another. The wall clock may jump; nothing but a message field may depend on it.
@@ -13,3 +13,6 @@ now = time.monotonic
 
 wall = time.time
 """Seconds since 1970 as this machine believes; for `ts` fields and logs only."""
+
+cpu = time.process_time
+"""Seconds that this process has computed."""

@@ -237,8 +237,7 @@ class ClientConnection(ServerConnection):
 
     @property
     def held(self) -> int:
-        client = self._client
-        return 0 if client is None or client.outbox.in_step else client.outbox.held
+        return 0 if self._client is None else self._client.outbox.held
 
     @property
     def sent_messages(self) -> int:

@@ -249,8 +249,8 @@ class EveryOutbox(Outbox):
             self._carry_on(loss.camera, gone)
         return [said, gap(rest).body(self._of.format)]
 
-    def _is_due(self) -> bool:
-        return self.position != self._of.end
+    def _unsent(self) -> int:
+        return self._of.end - self.position
 
     def _level(self) -> bool:
         return self.position == self._of.end

@@ -187,12 +187,9 @@ class LatestOutbox(Outbox):
             self._noticed = some[-1][0]
         return [notice.body(feed.format) for _, notice in some]
 
-    def _is_due(self) -> bool:
-        marks = self._marks
-        return any(
-            line.now.results != marks.get(camera, START).results
-            for camera, line in self._of.lines.items()
-        )
+    def _unsent(self) -> int:
+        marks, lines = self._marks, self._of.lines.items()
+        return sum(line.now.results - marks.get(name, START).results for name, line in lines)
 
     def _level(self) -> bool:
         told = self._of.told

@@ -36,7 +36,7 @@ WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
 SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
 LOST = ("late", "worker_died", "predict_timeout", "no_outcome", "stopped")
 ENDS = {"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"}
-ENDS |= {"4400", "4401", "4408"}
+ENDS |= {"4400", "4401", "4408", "4409"}
 """The close codes that are told each by itself: a client may close with any of thousands."""
 OTHER = "other"
 

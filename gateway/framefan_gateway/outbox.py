@@ -208,11 +208,11 @@ class Outbox:
 
     @property
     def held(self) -> int:
-        """Rises whenever a result waits or is replaced, while out of step."""
-        return self._own.conflated + self._is_due()
+        """Rises whenever a result waits or is replaced."""
+        return self._own.conflated + (0 if self.in_step else self._unsent())
 
-    def _is_due(self) -> bool:
-        """Whether a result of the feed waits, while out of step."""
+    def _unsent(self) -> int:
+        """How many results came since what was sent last, while out of step."""
         raise NotImplementedError
 
     def _settle(self, more: Totals) -> None:

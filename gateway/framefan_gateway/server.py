@@ -1,9 +1,9 @@
 """The shell around the hub: one asyncio server for WebSocket clients and the page.
 
-It owns the listening socket, the connections and the moment of each flush. News is flushed at once
-when the loop is idle. After a flush that took a while the next one rests for a few times as long,
-at most a few milliseconds: under load several messages then share each client's write, and the
-loop keeps time for everything else.
+It owns the connections and the moment of each flush. News is flushed at once when the loop is
+idle. After a flush that took a while the next one rests for a few times as long, at most 4 ms, and
+up to 10 ms when this process computes for more than half of the time. Then several messages share
+each client's write, a message costs less the more there are, and the loop has time for all else.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from framefan_gateway.connection import ClientConnection
 from framefan_gateway.neighbours import Neighbours
 from framefan_gateway.previews import Previews
 from framefan_gateway.session import Session
+from framefan_gateway.stages import Busy
 from framefan_gateway.tally import Tally
 from framefan_gateway.whole import Whole
 
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 GOING_AWAY = 1001
 _REST_FACTOR = 16
 _REST_LEAST_S = 0.0005
-_REST_MOST_S = 0.004
+_REST_MOST_S, _REST_BUSY_S = 0.004, 0.010
+_BUSY = 0.5
 _INBOUND_QUEUE = 4
 _PULSE_S = 0.1
 _PULSES = 100
@@ -109,6 +111,8 @@ class Server:
         self._server: WebSocketServer | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
+        self._rest_most_s = _REST_MOST_S
+        self._busy = Busy()
         self._work: asyncio.Handle | None = None
         self._expecting: set[ClientConnection] = set()
         """Whose next command waits until its past has been replayed."""
@@ -187,7 +191,7 @@ class Server:
         start = clock.now()
         self.hub.flush(start)
         end = clock.now()
-        self._rest_until = end + min((end - start) * _REST_FACTOR, _REST_MOST_S)
+        self._rest_until = end + min((end - start) * _REST_FACTOR, self._rest_most_s)
 
     def work_soon(self) -> None:
         """The hub is to make slices of what clients are due of the past."""
@@ -213,6 +217,9 @@ class Server:
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
         self.tally.lag.beat(now, _PULSE_S)
+        self._busy.beat(now, clock.cpu())
+        over = max(self._busy.share - _BUSY, 0.0) / (1 - _BUSY)
+        self._rest_most_s = _REST_MOST_S + over * (_REST_BUSY_S - _REST_MOST_S)
         self._shed()
         self._turn = self._turn or list(self._connections)
         for connection in self._turn[-_PULSES:]:

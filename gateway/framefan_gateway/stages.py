@@ -20,6 +20,8 @@ STAGES = ("wait", "predict", "deliver", "total")
 STAGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _LATELY = 10
+_SMOOTH = 5
+"""The share of late is about that of so many beats."""
 WORST_S = 15.0
 """The worst lateness is that of the last one to two of these."""
 
@@ -134,3 +136,18 @@ class Lag:
     @property
     def worst_s(self) -> float:
         return max(self._worst, self._worst_before)
+
+
+class Busy:
+    """What share of the time this process computes, of late."""
+
+    def __init__(self) -> None:
+        self._at = self._cpu_s = 0.0
+        self.share = 0.0
+
+    def beat(self, now: float, cpu_s: float) -> None:
+        """`cpu_s`: what this process has computed by now, in seconds."""
+        passed, used = now - self._at, cpu_s - self._cpu_s
+        if self._at and passed > 0:
+            self.share += (min(used / passed, 1.0) - self.share) / _SMOOTH
+        self._at, self._cpu_s = now, cpu_s

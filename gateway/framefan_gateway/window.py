@@ -6,7 +6,9 @@ was written behind the results, or the client's own acknowledgement. Both are ca
 what they echo is a number that each write carries.
 
 1. `size` writes may be on their way. A newcomer begins with one.
-2. `base` is the least delay of an echo in the last 10 to 20 seconds: what the way itself takes.
+2. `base` is the least delay of an echo in the last 10 to 20 seconds: what the way itself takes. So
+   that it is that and no wait behind other writes, a window that held something back begins with
+   one again every 10 seconds, and until all that is on its way has come back nothing is learned.
 3. An echo within `base` + 100 ms is timely; and if this process ran late itself, within so much
    more, since it may have come before it was seen. If anything was held back since that write, a
    timely echo lets the window grow by one: so by each write of a round trip, to twice its size.
@@ -56,8 +58,10 @@ class Window:
         "_base_before",
         "_calm_since",
         "_calm_writes",
+        "_clean_from",
         "_echoes",
         "_first_at",
+        "_held_back",
         "_lateness",
         "_out",
         "_shrunk_at",
@@ -73,6 +77,10 @@ class Window:
         self._size = 1.0
         self._base = self._base_before = math.inf
         self._base_at = now
+        self._clean_from = -1
+        """The newest number whose delay may be a wait behind other writes."""
+        self._held_back = False
+        """Whether anything was since `_base_at`."""
         self._echoes = False
         """Whether anything ever came back."""
         self._first_at = math.inf
@@ -133,7 +141,8 @@ class Window:
         held_back = held > held_then
         delay, timely = now - sent_at, now - sent_at <= self.timely_s
         self._echoes = self.judged = True
-        self._learn(delay, now)
+        self._held_back = self._held_back or held_back
+        self._learn(number, delay, now)
         if timely:
             self._size = min(self._size + held_back, MOST)
         elif number > self._shrunk_at:
@@ -146,10 +155,15 @@ class Window:
             self.steady = True
         return timely
 
-    def _learn(self, delay: float, now: float) -> None:
+    def _learn(self, number: int, delay: float, now: float) -> None:
         if now - self._base_at > BASE_S:
-            self._base_before, self._base, self._base_at = self._base, delay, now
-        self._base = min(self._base, delay)
+            self._base_before, self._base, self._base_at = self._base, math.inf, now
+            if self._held_back:
+                self._held_back = False
+                self._size = 1.0
+                self._clean_from = self._out[-1][0] if self._out else number
+        if number > self._clean_from:
+            self._base = min(self._base, delay)
 
     def stirred(self, now: float) -> None:
         """Something was held back: the calm begins anew."""

@@ -18,6 +18,8 @@ from fake_camera import Close, FakeCamera, Frames, Garbage, Stall, Status
 from runs import Run
 from waiting import pause
 
+from chaos.ordinary import Ordinary
+
 PREDICT_S = 2.0
 """The deadline of predict in these runs."""
 
@@ -29,6 +31,7 @@ class Scene(NamedTuple):
     folder: Path
     dice: random.Random
     cameras: dict[str, FakeCamera]
+    ordinary: Ordinary
 
 
 class Fault(NamedTuple):
@@ -144,6 +147,7 @@ FAULTS = (
     ),
     Fault("gateway stopped for 2 s", 5.0, lambda s: _stop_for(s.dice.choice(_gateways(s)), 2.0)),
     Fault("capture stopped for 1 s", 5.0, lambda s: _stop_for(s.dice.choice(_capture(s)), 1.0)),
+    Fault("client stopped for 3 s", 5.0, lambda s: _stop_for(s.ordinary.stopped_pid, 3.0)),
     Fault("predict raises", 2.0, lambda s: _ask(s, "raise", 10)),
     Fault("predict hangs", PREDICT_S + 4, lambda s: _ask(s, "hang"), "worker"),
     Fault("predict ends its process", 3.0, lambda s: _ask(s, "exit"), "worker"),

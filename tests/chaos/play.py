@@ -19,7 +19,8 @@ from waiting import SCALE, pause, wait_until
 
 from chaos.clients import CONTRACTS, SLOW, Crowd
 from chaos.faults import FAULTS, PREDICT_S, Fault, Scene, resident
-from framefan.clock import now
+from chaos.ordinary import CALM_S, KINDS, Ordinary
+from framefan.clock import now, wall
 from framefan.records import StateRecord
 
 WORKERS = 3
@@ -32,6 +33,8 @@ REST_S = 20.0
 """Without a fault, before memory is looked at."""
 PREDICTOR = Path(__file__).with_name("predictor.py")
 _SETTLE_S = 3.0
+_QUIET_S = 4.0
+"""In which ordinary clients are judged, after all faults of a round, and at the end."""
 _LIMITS = limits(
     state_every_s=0.2,
     predict_s=PREDICT_S,
@@ -59,6 +62,21 @@ class Told:
 
 
 @dataclass
+class OrdinaryFacts:
+    """What one ordinary client did."""
+
+    name: str
+    library: str
+    outcomes: int
+    ends: int
+    """Connections that ended, all with a killed gateway."""
+    judged: int
+    """Outcomes whose age at the handler was judged; 0 without `ack`."""
+    oldest_s: float
+    """Of those."""
+
+
+@dataclass
 class Report:
     seed: int
     seconds: float
@@ -75,6 +93,7 @@ class Report:
     """It was played to its end, and the run stopped clean."""
     ends: dict[str, int] = field(default_factory=dict)
     """How clients' connections ended, by close code."""
+    ordinary: list[OrdinaryFacts] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -97,10 +116,24 @@ def play(report: Report, tell: Any = lambda _: None) -> None:
                 crowd.close()
                 report.wrong += crowd.seen.wrong
                 report.results, report.ends = crowd.seen.results, dict(crowd.seen.ends)
+                _add_ordinary(report, scene.ordinary)
     except BaseException as error:  # whatever it was, the report that is written says so
         report.wrong.append(f"{type(error).__name__}: {error}")
         raise
     report.finished = True
+
+
+def _add_ordinary(report: Report, ordinary: Ordinary) -> None:
+    for each in ordinary.accounts:
+        kind = each.kind
+        report.wrong += each.wrong
+        if kind.acknowledges and not each.judged:
+            report.wrong.append(f"ordinary client, {kind.name}: its age was never judged")
+        report.ordinary.append(
+            OrdinaryFacts(
+                kind.name, kind.library, each.outcomes, each.ends, each.judged, each.oldest_s
+            )
+        )
 
 
 @contextlib.contextmanager
@@ -131,18 +164,22 @@ def _stage(report: Report) -> Iterator[Scene]:
         arguments += ("--gateways", str(GATEWAYS))
         longest_s = 2 * report.seconds + 600
         run = stack.enter_context(Run(*arguments, env=env, longest_s=longest_s))
-        yield Scene(run, asked, random.Random(report.seed), cameras)
+        ordinary = stack.enter_context(Ordinary(run.ws))
+        yield Scene(run, asked, random.Random(report.seed), cameras, ordinary)
 
 
 def _play(scene: Scene, crowd: Crowd, report: Report, tell: Any) -> None:
+    start = scene.ordinary.trouble(kills_gateway=False)
     _wait_well(scene, crowd, now(), 20.0)
     began = now()
     order: list[Fault] = []
     looks = []
+    start.over = wall()
     pause(_SETTLE_S)
     report.quiet_p99_ms = _p99_ms(crowd, began)
     while now() - began < report.seconds:
         if not order:
+            _be_quiet(scene, report)
             order = list(FAULTS)
             scene.dice.shuffle(order)
         fault = order.pop()
@@ -153,10 +190,24 @@ def _play(scene: Scene, crowd: Crowd, report: Report, tell: Any) -> None:
             looks.append(_look(scene))
         pause(scene.dice.uniform(0.2, 1.5))
     _rest(scene, crowd, report)
+    _be_quiet(scene, report)
     looks.append(_look(scene))
     for index, into in enumerate((report.growth, report.descriptors)):
         for kind, value in looks[-1][index].items():
             into[kind] = value - looks[0][index][kind]
+
+
+def _be_quiet(scene: Scene, report: Report) -> None:
+    """No fault for long enough that ordinary clients are judged."""
+    ordinary = scene.ordinary
+    if not report.faults:
+        return
+    pause(max(ordinary.troubles[-1].over + CALM_S - wall(), 0.0))
+    began = wall()
+    pause(_QUIET_S)
+    report.wrong += [
+        f"ordinary client, {name}: idle when all is well" for name in ordinary.idle(began)
+    ]
 
 
 def _rest(scene: Scene, crowd: Crowd, report: Report) -> None:
@@ -173,9 +224,11 @@ def _rest(scene: Scene, crowd: Crowd, report: Report) -> None:
 def _inject(scene: Scene, crowd: Crowd, fault: Fault, report: Report) -> None:
     reach = _restarts(scene).get(fault.dies, 0) + fault.times
     at = now()
+    trouble = scene.ordinary.trouble(kills_gateway=fault.dies == "gateway")
     fault.do(scene)
-    done = now()
+    done, trouble.done = now(), wall()
     took = _wait_well(scene, crowd, done, 4 * fault.limit_s + 10, fault.dies, reach)
+    trouble.over = wall()
     recovery = done - at + took if "stopped for" in fault.name else took
     if recovery > fault.limit_s * SCALE:
         report.late.append(f"{fault.name}: well after {recovery:.1f} s, bar {fault.limit_s:g} s")
@@ -278,7 +331,8 @@ def described(report: Report) -> str:
         f"# Chaos, seed {report.seed}: {'passed' if report.passed else 'FAILED'}",
         "",
         f"{len(report.faults)} faults in {report.seconds:g} s; {len(CAMERAS)} cameras, {WORKERS} "
-        f"workers, {GATEWAYS} gateways, {len(CONTRACTS) + len(SLOW) + 1} clients, "
+        f"workers, {GATEWAYS} gateways, {len(CONTRACTS) + len(SLOW) + 1} clients and {len(KINDS)} "
+        f"ordinary ones, "
         f"{report.results:,} results checked. "
         "After each fault the ledger was exact, and no slot missing from the pool's book. "
         f"p99 at rest {report.quiet_p99_ms:.0f} ms.",
@@ -295,6 +349,7 @@ def described(report: Report) -> str:
                 f"| {fault.name} | {len(told)} | {longest:.2f} s | {fault.limit_s:g} s "
                 f"| {worst:.0f} ms |"
             )
+    lines += _ordinary_lines(report)
     grown = ", ".join(f"{kind} {size / (1 << 20):+.2f} MiB" for kind, size in report.growth.items())
     judged = f"bar {GROWTH_BYTES >> 20} MiB" if report.seconds >= JUDGED_S else "too short to judge"
     opened = ", ".join(f"{kind} {count:+}" for kind, count in report.descriptors.items())
@@ -306,3 +361,18 @@ def described(report: Report) -> str:
     lines += [f"- LATE: {each}" for each in report.late]
     lines += [f"- WRONG: {each}" for each in report.wrong]
     return "\n".join(lines) + "\n"
+
+
+def _ordinary_lines(report: Report) -> list[str]:
+    """What ordinary clients did, as a table."""
+    return [
+        "",
+        "| ordinary client | library | handled | connections ended by a killed gateway "
+        f"| {CALM_S:g} s after a fault, its ages judged | oldest |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {each.name} | {each.library} | {each.outcomes:,} | {each.ends} | {each.judged:,} "
+            f"| {f'{each.oldest_s:.2f} s' if each.judged else '-'} |"
+            for each in report.ordinary
+        ),
+    ]

@@ -99,6 +99,18 @@ async def test_auto_lets_a_fast_client_have_all_and_a_slow_one_the_newest() -> N
         assert [m["seq"] for m in await take(talk)] == [gateway.seq - 1]
 
 
+async def test_what_is_replaced_is_seen_while_another_camera_waits() -> None:
+    """Else a slow client of several cameras passes for a quick one: one of them always waits."""
+    async with running() as gateway, talking(gateway, "?ack=auto"):
+        await until(lambda: gateway.hub.clients)
+        outbox, held = only(gateway).client.outbox, [0]
+        for _ in range(4):
+            for camera in ("front", "back", "yard"):
+                await sent(gateway, 1, camera=camera)
+            held.append(outbox.held)
+        assert held == sorted(set(held))
+
+
 async def test_acknowledgements_in_messagepack() -> None:
     query = "?ack=1&format=msgpack"
     async with running() as gateway, talking(gateway, query) as talk:

@@ -7,7 +7,7 @@ import math
 import pytest
 from gateway_fakes import outcome
 
-from framefan_gateway.stages import LAG_BOUNDS, STAGES, WORST_S, Histogram, Lag, Stages
+from framefan_gateway.stages import LAG_BOUNDS, STAGES, WORST_S, Busy, Histogram, Lag, Stages
 
 BOUNDS = (0.01, 0.1, 1.0)
 
@@ -99,3 +99,13 @@ def test_the_worst_is_forgotten_after_two_windows() -> None:
     kept = int(2 * WORST_S) - 3
     assert seen[:kept] == [2.0] * kept
     assert lag.worst_s == 0
+
+
+def test_how_busy_the_process_is_follows_within_a_second() -> None:
+    busy, cpu = Busy(), 5.0
+    for beat in range(40):
+        cpu += 0.1 if beat >= 20 else 0.02
+        busy.beat(100 + beat * 0.1, cpu)
+        if beat == 19:
+            assert 0.19 < busy.share <= 0.2001
+    assert 0.95 < busy.share <= 1.0

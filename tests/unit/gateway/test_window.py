@@ -46,9 +46,9 @@ def test_it_grows_by_timely_echoes_while_something_is_held_back() -> None:
 def test_a_late_echo_shrinks_it_once_for_all_that_was_on_its_way() -> None:
     window = grown(8)
     for number in range(101, 109):
-        window.wrote(number, 10.0, 0)
+        window.wrote(number, 5.0, 0)
     for number in range(101, 109):
-        assert not window.echoed(number, 9.99 + 2 * window.timely_s, 1)
+        assert not window.echoed(number, 4.99 + 2 * window.timely_s, 1)
     assert window.size == 4
 
 
@@ -122,13 +122,22 @@ def test_who_never_echoes_is_not_judged_until_it_does() -> None:
     assert window.room(200.0) == 1
 
 
+def test_a_wait_behind_other_writes_is_never_taken_for_the_way() -> None:
+    """However late this process itself is, and so however much it lets pass for timely."""
+    late = SimpleNamespace(recent_s=1.0)
+    player = Player(10, 0.001, 1, 0.5, late)
+    ages = player.play(120.0)
+    assert max(ages) < 0.5 * 8
+
+
 def test_a_way_that_becomes_longer_does_not_hold_it_down_for_ever() -> None:
     window, number = grown(8), 200
     for second in range(20, 60):
         number += 1
         window.wrote(number, second, 0)
         window.echoed(number, second + 0.5, 1)
-    assert window.size > 8
+    assert window.timely_s == pytest.approx(0.5 + PATIENCE_S)
+    assert window.size > 1
 
 
 def test_a_number_that_is_not_on_its_way_tells_nothing() -> None:
@@ -149,8 +158,15 @@ class Player:
 
     STEP_S = 0.005
 
-    def __init__(self, rate: float, round_trip_s: float, queue: int, handler_s: float) -> None:
-        self.window = Window(0.0, ON_TIME)
+    def __init__(
+        self,
+        rate: float,
+        round_trip_s: float,
+        queue: int,
+        handler_s: float,
+        lateness: SimpleNamespace = ON_TIME,
+    ) -> None:
+        self.window = Window(0.0, lateness)
         self.period, self.one_way = 1 / rate, round_trip_s / 2
         self.queue, self.handler_s = queue, handler_s
         self.now = self.next_result = self.free_at = 0.0

@@ -1,0 +1,148 @@
+"""Clients that are stopped as a debugger stops them, and clients on a line of few bytes a second.
+
+All clients of all libraries run beside each other on one run of framefan; each is stopped by
+SIGSTOP once, for 4, 10 or 30 s. The narrow ones take so many bytes a second off their socket, and
+no more.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import predictors
+from benchmarks.client_connections import SlowReader
+from benchmarks.clients_accounts import age, missed, results
+from benchmarks.clients_handlers import Way, accounts, beside_each_other, cut, ways
+from benchmarks.clients_programs import CHROMIUM, Client
+from benchmarks.report import Row, percentile
+from benchmarks.run import Run
+from framefan import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FPS = 10
+STOPS_S = (4.0, 10.0, 30.0)
+NEW_WITHIN_S = 1.0
+_BEFORE_S = 4.0
+_AFTER_S = 6.0
+_TOLD = 0.8
+"""Of what came while it was stopped, so much at least was missed: the rest it may have had."""
+KIB_PER_S = (1, 5, 20)
+_NARROW_FPS = 200
+_NARROW_S = 25.0
+_BEYOND_S = 1.5
+_HEAD_BYTES = 4
+
+
+def measure() -> list[Row]:
+    return [*stopped(), *narrow()]
+
+
+def stopped(stops_s: Sequence[float] = STOPS_S) -> list[Row]:
+    # A stopped browser stops its pages' clocks in ways of its own; its page is among the handlers.
+    used = [way for way in ways() if way.library is not CHROMIUM]
+    clients = [
+        Client(way.library, {"ack": way.ack}, {"way": way, "stop_s": stop_s})
+        for way in used
+        for stop_s in stops_s
+    ]
+    beside_each_other(FPS, clients, 0.0, lambda clients, _: _stop(clients))
+    return [
+        *(_row(way, [each for each in clients if each.facts["way"] == way]) for way in used),
+        cut(f"of {len(clients)} clients stopped for up to {max(stops_s):g} s, cut", clients),
+        accounts("the same: results after a hole that `missed` does not tell", clients),
+    ]
+
+
+def _stop(clients: Sequence[Client]) -> None:
+    """Stop all at once, and let each go on when its time is over."""
+    time.sleep(_BEFORE_S)
+    for client in clients:
+        assert client.process is not None
+        client.process.signal(signal.SIGSTOP)
+        client.facts["stopped_at"] = clock.now()
+    try:
+        for client in sorted(clients, key=lambda each: float(each.facts["stop_s"])):
+            due = client.facts["stopped_at"] + client.facts["stop_s"]
+            time.sleep(max(0.0, due - clock.now()))
+            _go_on(client)
+    finally:
+        for client in clients:
+            _go_on(client)
+    time.sleep(_AFTER_S)
+
+
+def _go_on(client: Client) -> None:
+    if client.process and "went_on_at" not in client.facts:
+        client.facts["went_on_at"] = clock.now()
+        client.process.signal(signal.SIGCONT)
+
+
+def _row(way: Way, clients: Sequence[Client]) -> Row:
+    told, good = [], True
+    for client in clients:
+        stop_s, went_on = client.facts["stop_s"], client.facts["went_on_at"]
+        later = [age(each) for each in results(client.notes, went_on + NEW_WITHIN_S)]
+        oldest = max(later, default=float("inf"))
+        first = max((age(each) for each in results(client.notes, went_on)), default=float("inf"))
+        # The account of its stop is told within its first second.
+        gone = missed(client.notes, client.facts["stopped_at"], went_on + NEW_WITHIN_S)
+        told.append(
+            f"{stop_s:g} s: {oldest:.2f} s ({first:.2f} before), "
+            f"{gone} of {FPS * stop_s:.0f} missed"
+        )
+        good &= oldest <= NEW_WITHIN_S and gone >= _TOLD * FPS * stop_s
+    return Row(
+        f"{way.name}: stopped, {FPS}/s: oldest result from {NEW_WITHIN_S:g} s after, and missed",
+        f"<= {NEW_WITHIN_S:g} s, >= {_TOLD:.0%}" if way.ack else "",
+        "; ".join(told),
+        good if way.ack else None,
+    )
+
+
+def narrow(kib: Sequence[int] = KIB_PER_S, watched_s: float = _NARROW_S) -> list[Row]:
+    """All of them read at the same time, in threads of this process."""
+    buffers: dict[str, int] = {"default receive buffer": 0, "receive buffer of 4 KiB": 4096}
+    source = f"demo?size=320x180&fps={_NARROW_FPS}"
+    with Run(source, predictor=predictors.reference("blob_200")) as run:
+        run.wait_ready()
+        size = _message_bytes(run)
+        readers = {
+            (each, name): SlowReader(run.websocket, each * 1024, receive_buffer=buffer)
+            for each in kib
+            for name, buffer in buffers.items()
+        }
+        print(f"  {len(readers)} readers of a few bytes a second", flush=True)
+        threads = [
+            threading.Thread(target=each.read, args=(watched_s,)) for each in readers.values()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return [_narrow_row(*key, reader, size) for key, reader in readers.items()]
+
+
+def _message_bytes(run: Run) -> int:
+    from benchmarks.client_connections import collect
+
+    found: list[Any] = collect(run.websocket, lambda texts, _: len(texts) >= 10)
+    return max(len(str(each.message)) for each in found) + _HEAD_BYTES
+
+
+def _narrow_row(kib: int, name: str, reader: SlowReader, size: int) -> Row:
+    needs = size / (kib * 1024)
+    oldest = max(reader.ages[1:], default=float("inf"))
+    told = f"{oldest:.2f} s, {len(reader.ages)} read, {reader.missed} missed"
+    if reader.ages:
+        told += f", p50 {percentile(reader.ages, 50):.2f} s"
+    return Row(
+        f"{kib} KiB/s of {_NARROW_FPS} results/s, {name}: oldest result read",
+        f"<= {_BEYOND_S:g} s + {needs:.2f} s",
+        told + (f"; ended early: {reader.closed}" if reader.closed else ""),
+        oldest <= _BEYOND_S + needs and not reader.closed,
+    )
