@@ -29,6 +29,7 @@ NAMES = (
     "track",
     "page",
     "growth",
+    "formats",
     "profiles",
 )
 

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConcurrencyError, ConnectionClosed, WebSocketException
 from websockets.protocol import OPEN
 
-from framefan import address, clock, listen, refusal
+from framefan import address, clock, listen, protobuf, refusal
 from framefan.backoff import Backoff
 from framefan.errors import Refused, Unreachable
 from framefan.protocol import Message
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from framefan.position import Position
-    from framefan.protocol import Delivery
+    from framefan.protocol import Delivery, Format
 
 _MESSAGE_BYTES = 4 << 20
 """The largest result (256 KiB) in the longest way to write it, and room."""
@@ -48,7 +48,8 @@ _log = logging.getLogger("framefan.client")
 _json = msgspec.json.Decoder(Message)
 _msgpack = msgspec.msgpack.Decoder(Message)
 _PICTURE = b"\0"
-"""The first byte of its length; no map in MessagePack begins with it."""
+"""The first byte of its length; no map in MessagePack begins with it, and no message in Protocol
+Buffers."""
 
 
 class Changes(TypedDict, total=False):
@@ -105,7 +106,7 @@ class Line:
     def __init__(self, connection: ClientConnection, contract: Mapping[str, Any]) -> None:
         self._connection = connection
         self._acks = contract["ack"] is not None
-        self._binary = contract["format"] == "msgpack"
+        self.format: Format = contract["format"]
         self._received = 0
         self._acknowledged = 0
 
@@ -128,16 +129,20 @@ class Line:
             return
         self._acknowledged = self._received
         message = {"ack": self._received}
-        if self._binary:
+        if self.format == "protobuf":
+            protocol.send_binary(protobuf.encode_command(message))
+        elif self.format == "msgpack":
             protocol.send_binary(msgspec.msgpack.encode(message))
         else:
             protocol.send_text(msgspec.json.encode(message))
         self._connection.send_data()
 
-    async def send(self, text: str) -> None:
+    async def send(self, command: Mapping[str, Any]) -> None:
         """On a connection that has ended nothing happens: whoever reads next is told."""
+        protobufs = self.format == "protobuf"
+        data = protobuf.encode_command(command) if protobufs else _text(command)
         with contextlib.suppress(ConnectionClosed):
-            await self._connection.send(text)
+            await self._connection.send(data)
 
     async def leave(self) -> None:
         """Close it in good order, and within two seconds."""
@@ -247,35 +252,47 @@ async def _ask_for_nothing(line: Line, contract: Mapping[str, Any]) -> None:
     """An address cannot say that it is of no camera, or of no label; a command can."""
     empty = {name: value for name, value in contract.items() if value == []}
     if empty:
-        await line.send(msgspec.json.encode({"subscribe": empty}).decode())
+        await line.send({"subscribe": empty})
+
+
+def _text(command: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(command).decode()
 
 
 class _Typed(Struct):
     type: str = ""
 
 
-def decode(data: str | bytes) -> Message | None:
+def decode(data: str | bytes, fmt: Format) -> Message | None:
     """The message; None for one of a kind that is not known here, or a picture, which repeats a
     result. Raises Refused for no message.
     """
     if isinstance(data, bytes) and data.startswith(_PICTURE):
         return None
     try:
-        found: Message = _json.decode(data) if isinstance(data, str) else _msgpack.decode(data)
-        return found
+        if fmt == "protobuf" and isinstance(data, bytes):
+            return protobuf.decode(data)
+        return _decoded(data)
     except msgspec.ValidationError:
-        kind = _kind(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+        kind = _kind(data, fmt)
+    except (msgspec.DecodeError, protobuf.Garbled, RecursionError) as error:
         raise _garbled(str(error)) from error
     if kind in ("result", "error"):
         raise _garbled(f"a message of type {kind} lacks what it must have")
     return None
 
 
-def _kind(data: str | bytes) -> str:
+def _decoded(data: str | bytes) -> Message:
+    found: Message = _json.decode(data) if isinstance(data, str) else _msgpack.decode(data)
+    return found
+
+
+def _kind(data: str | bytes, fmt: Format) -> str | None:
     try:
         if isinstance(data, str):
             return msgspec.json.decode(data, type=_Typed).type
+        if fmt == "protobuf":
+            return protobuf.kind(data)
         return msgspec.msgpack.decode(data, type=_Typed).type
     except msgspec.ValidationError as error:
         raise _garbled(str(error)) from error

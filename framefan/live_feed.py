@@ -15,7 +15,6 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from websockets.exceptions import ConnectionClosed
 
 from framefan import clock, dial, refusal
@@ -146,7 +145,7 @@ class Feed:
                 raise
 
     def _take(self, data: str | bytes) -> None:
-        message = dial.decode(data)
+        message = dial.decode(data, self._asked.contract["format"])
         if message is None or not self._positions.take(message, self._asked.contract["cameras"]):
             return
         if isinstance(message, Reply):
@@ -233,18 +232,18 @@ class Feed:
     async def _ask(self, command: str, fields: Mapping[str, Any], timeout_s: float) -> Reply:
         """Send it, once on each connection, until it is answered."""
         number = next(self._numbers)
-        text = msgspec.json.encode({"id": number, command: fields}).decode()
+        said = {"id": number, command: fields}
         self._waiting[number] = None
         try:
             async with asyncio.timeout(timeout_s):
-                reply = await self._answer(number, text)
+                reply = await self._answer(number, said)
         finally:
             del self._waiting[number]
         if isinstance(reply.error, CommandError):
             raise CommandFailed(reply.error.code, reply.error.message, reply.error.temporary)
         return reply
 
-    async def _answer(self, number: int, text: str) -> Reply:
+    async def _answer(self, number: int, said: Mapping[str, Any]) -> Reply:
         sent_on: Line | None = None
 
         def enough() -> bool:
@@ -255,7 +254,7 @@ class Feed:
             line = self._line
             if line is not None and line is not sent_on:
                 sent_on = line
-                await line.send(text)
+                await line.send(said)
             await self._step(enough)
             self._check_patience()
         return reply

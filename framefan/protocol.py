@@ -15,7 +15,7 @@ from framefan.records import Detection, PredictError
 
 VERSION = 1
 Delivery = Literal["latest", "every"]
-Format = Literal["json", "msgpack"]
+Format = Literal["json", "msgpack", "protobuf"]
 
 CAUSES = ("conflated", "lost", "bus", "filtered", "max_fps", "history")
 """Why a client was not sent a result: a newer one took its place while the line was full; the pool

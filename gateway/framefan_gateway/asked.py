@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from framefan import protobuf
 from framefan.settings import NAME
 from framefan_gateway.contract import DEFAULT, Ack, Contract, Opening, Since
 
@@ -167,6 +168,17 @@ def _choice(*choices: str) -> Callable[[str, Any], Any]:
     return read
 
 
+_FORMATS = _choice("json", "msgpack", "protobuf")
+
+
+def _format(name: str, value: Any) -> Any:
+    _FORMATS(name, value)
+    if value == "protobuf" and not protobuf.is_usable():
+        message = f"{name}=protobuf needs {protobuf.INSTALL} on the gateway's machine"
+        raise Refusal(BAD_VALUE, message)
+    return value
+
+
 def _number(least: float, most: float, what: str) -> Callable[[str, Any], Any]:
     """0 or None, or from `least` to `most`."""
 
@@ -248,7 +260,7 @@ _READ: dict[str, Callable[[str, Any], Any]] = {
     "nonempty": _flag,
     "history": _history,
     "since": _since,
-    "format": _choice("json", "msgpack"),
+    "format": _format,
     "preview": _preview,
     "ack": _ack,
 }

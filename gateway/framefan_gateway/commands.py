@@ -1,7 +1,8 @@
 """Commands: what a client sends, read strictly. Nobody is dropped for a wrong one.
 
 A command is one object with the name of the command as a key, and an `id` for its answer:
-`{"id": 1, "subscribe": {"cameras": ["front"]}}`. Text is JSON, binary is MessagePack.
+`{"id": 1, "subscribe": {"cameras": ["front"]}}`. Text is JSON; binary is MessagePack, or Protocol
+Buffers from a client that has asked for these.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from framefan.protocol import CommandError, Reply
+from framefan import protobuf
+from framefan.protocol import CommandError, Format, Reply
 from framefan_gateway.asked import BAD_VALUE, NOT_DECODED, UNKNOWN_COMMAND, Refusal, shown
 
 _ACK_BYTES = 64
@@ -37,14 +39,26 @@ _json_ack = msgspec.json.Decoder(_Acknowledged)
 _msgpack_ack = msgspec.msgpack.Decoder(_Acknowledged)
 
 
-def acknowledged(data: bytes | bytearray | memoryview, *, binary: bool) -> int | None:
+def acknowledged(data: bytes | bytearray | memoryview, fmt: Format, *, binary: bool) -> int | None:
     """How many messages a client says that it has handled; None when this says something else."""
-    if len(data) > _ACK_BYTES or b"ack" not in bytes(data):
+    if len(data) > _ACK_BYTES:
+        return None
+    if binary and fmt == "protobuf":
+        return _protobuf_ack(bytes(data))
+    if b"ack" not in bytes(data):
         return None
     try:
         return (_msgpack_ack if binary else _json_ack).decode(data).ack
     except (msgspec.MsgspecError, ValueError):
         return None
+
+
+def _protobuf_ack(data: bytes) -> int | None:
+    try:
+        found = protobuf.read_command(data)
+    except protobuf.Garbled:
+        return None
+    return found.get("ack") if len(found) == 1 else None
 
 
 class NotACommand(Exception):
@@ -59,9 +73,9 @@ def refused(number: Id, refusal: Refusal) -> Reply:
     return Reply(id=number, error=CommandError(refusal.code, refusal.message, refusal.temporary))
 
 
-def read(message: str | bytes) -> Command:
-    """Raises NotACommand, with the answer."""
-    found = _decoded(message)
+def read(message: str | bytes, fmt: Format) -> Command:
+    """What a client of this format says. Raises NotACommand, with the answer."""
+    found = _decoded(message, fmt)
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise NotACommand(None, Refusal(NOT_DECODED, "a command is one object"))
     number = found.pop("id", None)
@@ -77,13 +91,16 @@ def read(message: str | bytes) -> Command:
         raise NotACommand(number, refusal) from None
 
 
-def _decoded(message: str | bytes) -> Any:
+def _decoded(message: str | bytes, fmt: Format) -> Any:
+    kind = "JSON" if isinstance(message, str) else "MessagePack"
     try:
         if isinstance(message, str):
             return msgspec.json.decode(message)
+        if fmt == "protobuf":
+            kind = "Command in Protocol Buffers"
+            return protobuf.read_command(message)
         return msgspec.msgpack.decode(message)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        kind = "JSON" if isinstance(message, str) else "MessagePack"
         raise NotACommand(None, Refusal(NOT_DECODED, f"this is no {kind}")) from None
 
 

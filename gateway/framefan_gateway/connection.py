@@ -345,7 +345,7 @@ class ClientConnection(ServerConnection):
             return True
         if not isinstance(self._flow, Counted) or not frame.fin:
             return False
-        count = acknowledged(frame.data, binary=frame.opcode is Opcode.BINARY)
+        count = acknowledged(frame.data, self.contract.format, binary=frame.opcode is Opcode.BINARY)
         return count is not None and self.acknowledge(count)
 
     def acknowledge(self, count: int) -> bool:

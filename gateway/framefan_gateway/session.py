@@ -14,7 +14,7 @@ import hmac
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from framefan import clock
+from framefan import clock, protobuf
 from framefan.protocol import Reply
 from framefan_gateway import asked, commands, wire
 from framefan_gateway.asked import Refusal
@@ -68,6 +68,7 @@ class Session:
         assert connection.request is not None
         try:
             query = urlsplit(connection.request.path).query
+            await _prepare("protobuf" if "protobuf" in query else None)
             contract, opening, ack = asked.by_query(query, self._desk.cameras())
         except Refusal as refusal:
             await self._refuse(None, refusal, BAD_REQUEST)
@@ -90,7 +91,7 @@ class Session:
             await connection.close(UNAUTHORIZED, "no token came in time")
             return False
         try:
-            command = commands.read(message)
+            command = commands.read(message, connection.contract.format)
             self._check_token(command)
         except commands.NotACommand:
             await connection.close(UNAUTHORIZED, "the first message must be auth")
@@ -120,15 +121,17 @@ class Session:
     # ---- what it asks for next --------------------------------------------------------------
 
     async def _answer(self, message: str | bytes) -> None:
-        count = commands.acknowledged(_bytes(message), binary=isinstance(message, bytes))
+        fmt, binary = self._connection.contract.format, isinstance(message, bytes)
+        count = commands.acknowledged(_bytes(message), fmt, binary=binary)
         if count is not None and self._connection.ack is not None:
             self._connection.acknowledge(count)  # in pieces, or no news
             return
         try:
-            command = commands.read(message)
+            command = commands.read(message, fmt)
         except commands.NotACommand as error:
             self._say(error.reply)
             return
+        await _prepare(command.options.get("format"))
         if command.name in _CHANGES:
             await self._connection.settled()
         try:
@@ -162,6 +165,12 @@ class Session:
         for name in command.options:
             raise Refusal(asked.UNKNOWN_OPTION, f'ping takes no options, not "{asked.shown(name)}"')
         self._say(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
+
+
+async def _prepare(fmt: object) -> None:
+    """Import what the format needs, once, in a thread: the loop gets its turns meanwhile."""
+    if fmt == "protobuf" and not protobuf.is_loaded():
+        await asyncio.to_thread(protobuf.is_usable)
 
 
 def _text(reply: Reply) -> str:

@@ -24,7 +24,7 @@ import msgspec
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan import clock, protocol
+from framefan import clock, proto_schema, protocol
 from framefan_gateway import listing, snapshots
 from framefan_gateway.replies import JSON, pack, reply
 from framefan_gateway.snapshots import Snapshots
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 SOCKET_PATH = "/ws"
 SCHEMA_PATH = "/schema/result.v1.json"
+PROTO_PATH = "/schema/result.v1.proto"
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _SCRIPTS = ("main", "feed", "ack", "health", "tile", "draw", "strip", "width", "snippets", "words")
@@ -102,6 +103,7 @@ class Web:
             "/api/status": self._status,
             "/api/clients": self._list_clients,
             SCHEMA_PATH: self._show_schema,
+            PROTO_PATH: self._show_proto,
         }
         folder = resources.files("framefan_gateway") / "page"
         self._files = {
@@ -149,6 +151,9 @@ class Web:
     def _show_schema(self, request: Request) -> Response:
         self._schema = self._schema or pack(protocol.schema())
         return reply(request, 200, self._schema, "application/schema+json")
+
+    def _show_proto(self, request: Request) -> Response:
+        return reply(request, 200, proto_schema.text().encode(), _TEXT)
 
     def _socket(self, request: Request) -> Response:
         message = "this is the WebSocket; connect with ws://"

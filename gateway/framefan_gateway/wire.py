@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from framefan import protobuf
 from framefan.protocol import Failure, Format, Gap, Latency, Result, Status
 from framefan.records import (
     CIRCUIT,
@@ -57,6 +58,8 @@ def body(message: Struct, fmt: Format) -> Body:
     """The message as a client of this format gets it: text for JSON, else binary."""
     if fmt == "json":
         return Body(_json.encode(message), False)
+    if fmt == "protobuf":
+        return Body(protobuf.encode(message), True)
     return Body(_msgpack.encode(message), True)
 
 

@@ -68,7 +68,7 @@ def cut(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("delivery", ["latest", "every"])
-@pytest.mark.parametrize("format_", ["json", "msgpack"])
+@pytest.mark.parametrize("format_", ["json", "msgpack", "protobuf"])
 def test_cuts_leave_no_hole(run: Run, delivery: Any, format_: Any) -> None:
     outcomes = run.results("front", "back")
 

@@ -35,7 +35,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PRINTED = re.compile(r"front (\d+)((?: motion)*)")
 NODE = Path(sys.prefix) / "node-clients"
 """Packages for Node, installed once into the environment's own folder."""
-NODE_PACKAGES = ["ws@8", "wscat@6", "undici@6"]
+NODE_PACKAGES = ["ws@8", "wscat@6", "undici@6", "protobufjs@8"]
 ENOUGH = 20
 OURS = ["framefan.client"] * 2
 OTHERS = {
@@ -47,7 +47,7 @@ OTHERS = {
 }
 """Python's sections, with their row of the table of tokens."""
 ACK = re.compile(
-    r"^def on_open.*\n.*handled.*\n\n\n" r"|^.*(?:handled|on_open=).*\n" r"|\?ack=auto",
+    r"^def on_open.*\n.*handled.*\n\n\n" r"|^.*(?:handled|on_open=).*\n" r"|\?ack=auto|&ack=auto",
     re.MULTILINE,
 )
 """What tells the gateway how far a client is, and may be left out."""
@@ -238,7 +238,7 @@ def run_watch(served: Served, text: str) -> None:
 def test_every_snippet_is_run_here() -> None:
     languages = [language for language, _ in re.findall(r"^```(\w+)\n(.)", DOCUMENT, re.MULTILINE)]
     python = ["python"] * (len(OURS) + len(OTHERS) + 1)
-    tested = [*python, "html", "javascript", "javascript", "sh", "sh", "javascript"]
+    tested = [*python, "html", *["javascript"] * 3, "sh", "sh", "javascript"]
     assert languages == tested
     assert DOCUMENT.count("```") == 2 * len(tested)
     assert len(tokens()) == 8
@@ -274,6 +274,7 @@ def test_python_with_a_token(guarded: Served, heading: str, client: str, tmp_pat
     run_python(guarded, with_token(snippet(heading), client), tmp_path)
 
 
+PROTOBUF = "Protocol Buffers, in Node"
 NODES = ["Node, ws", "Node, undici"]
 
 
@@ -287,6 +288,16 @@ def test_node(served: Served, heading: str, tmp_path: Path, node: Path) -> None:
 @pytest.mark.parametrize("heading", NODES)
 def test_node_without_ack(served: Served, heading: str, tmp_path: Path, node: Path) -> None:
     run_node(served, without_ack(snippet(heading)), tmp_path, node)
+
+
+@pytest.mark.node
+def test_protobuf_in_node(served: Served, tmp_path: Path, node: Path) -> None:
+    run_node(served, snippet(PROTOBUF), tmp_path, node)
+
+
+@pytest.mark.node
+def test_protobuf_in_node_without_ack(served: Served, tmp_path: Path, node: Path) -> None:
+    run_node(served, without_ack(snippet(PROTOBUF)), tmp_path, node)
 
 
 @pytest.mark.node

@@ -161,7 +161,7 @@ def test_ctrl_c_ends_a_wait_and_loses_nothing() -> None:
             with pytest.raises(KeyboardInterrupt):
                 next(feed)
             interrupting.join()
-            feed._thread.run(feed._feed._line.send(f'{{"id": {number}}}'))
+            feed._thread.run(feed._feed._line.send({"id": number}))
             assert next(feed).seq == number
 
 
@@ -173,7 +173,7 @@ def _interrupt_in_wait(feed: SyncFeed, thread: int) -> None:
 def test_what_came_as_ctrl_c_did_is_there_for_the_next() -> None:
     """The wait is over for the thread that reads, and not yet for the one that was interrupted."""
     with scripted(waits) as gateway, connect_sync(gateway.url) as feed:
-        feed._thread.run(feed._feed._line.send('{"id": 1}'))
+        feed._thread.run(feed._feed._line.send({"id": 1}))
         feed._thread.run(feed._next(WAIT_S))
         assert next(feed).seq == 1
 

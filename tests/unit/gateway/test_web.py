@@ -15,7 +15,7 @@ from gateway_fakes import parts, state
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan import protocol
+from framefan import proto_schema, protocol
 from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
 from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Settings
@@ -121,7 +121,7 @@ def test_what_is_not_there_says_what_is(site: Site) -> None:
     assert "/api/status" in json.loads(response.body)["paths"]
 
 
-NEW = ["/metrics", "/api/clients", "/schema/result.v1.json"]
+NEW = ["/metrics", "/api/clients", "/schema/result.v1.json", "/schema/result.v1.proto"]
 
 
 async def test_every_path_that_is_told_is_served(site: Site) -> None:
@@ -261,5 +261,8 @@ def test_the_schema_is_the_protocols(site: Site) -> None:
     response = site.get("/schema/result.v1.json")
     assert response.headers["Content-Type"] == "application/schema+json"
     assert json.loads(response.body) == protocol.schema()
+    proto = site.get("/schema/result.v1.proto")
+    assert proto.headers["Content-Type"].startswith("text/plain")
+    assert proto.body.decode() == proto_schema.text()
     head = site.get("/schema/result.v1.json", "HEAD")
     assert (head.body, head.headers["Content-Length"]) == (b"", str(len(response.body)))

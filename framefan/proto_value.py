@@ -1,0 +1,62 @@
+"""Any value of JSON as the bytes of a google.protobuf.Value.
+
+The runtime would make an object of each number within, at some 1 µs: a result may hold 30,000, and
+the gateway's other clients wait meanwhile. The field numbers stand in google/protobuf/struct.proto.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NULL = b"\x08\x00"
+_BOOLS = (b"\x20\x00", b"\x20\x01")
+_number = struct.Struct("<cd").pack
+_item = struct.Struct("<3sd").pack
+_NUMBER, _TEXT, _STRUCT, _LIST = b"\x11", b"\x1a", b"\x2a", b"\x32"
+_ITEM, _KEY, _VALUE = b"\x0a", b"\x0a", b"\x12"
+_NUMBER_ITEM = _ITEM + b"\x09" + _NUMBER
+
+
+def of_value(value: Any) -> bytes:
+    """A `Value`. A number that is not finite is null, as in JSON."""
+    if isinstance(value, str):
+        return _sized(_TEXT, value.encode())
+    if isinstance(value, bool):
+        return _BOOLS[value]
+    if isinstance(value, int | float):
+        return _number(_NUMBER, value) if math.isfinite(value) else _NULL
+    if isinstance(value, list | tuple):
+        return _sized(_LIST, _of_list(value))
+    return _NULL if value is None else _sized(_STRUCT, of_object(value))
+
+
+def of_object(value: Mapping[str, Any]) -> bytes:
+    """A `Struct`."""
+    pairs = [
+        _sized(_KEY, key.encode()) + _sized(_VALUE, of_value(each)) for key, each in value.items()
+    ]
+    return b"".join([_sized(_ITEM, pair) for pair in pairs])
+
+
+def _of_list(values: list[Any] | tuple[Any, ...]) -> bytes:
+    if set(map(type, values)) == {float} and all(map(math.isfinite, values)):
+        return b"".join([_item(_NUMBER_ITEM, each) for each in values])
+    return b"".join([_sized(_ITEM, of_value(each)) for each in values])
+
+
+def _sized(tag: bytes, data: bytes) -> bytes:
+    """The tag, the length as a varint, and the bytes."""
+    size = len(data)
+    if size < 128:
+        return tag + size.to_bytes(1, "little") + data
+    length = bytearray()
+    while size >= 128:
+        length.append(size & 127 | 128)
+        size >>= 7
+    length.append(size)
+    return b"".join((tag, length, data))

@@ -1,0 +1,123 @@
+"""A client with format=protobuf at a real server: results, commands, acknowledgements."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from gateway_server import WAIT_S, Gateway, running
+from talk import Talk, talking
+from waiting import SCALE
+
+from framefan import protobuf
+from framefan.client import connect
+from framefan.protocol import Result
+from framefan_gateway import asked
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    async with running(cameras=("cam", "other"), inbound_per_s=1e6) as made:
+        yield made
+
+
+async def receive(talk: Talk) -> dict[str, Any]:
+    async with asyncio.timeout(WAIT_S * SCALE):
+        data = await talk.client.recv()
+    assert isinstance(data, bytes)
+    found = protobuf.plain(data)
+    assert found is not None
+    return found
+
+
+async def say(talk: Talk, **command: Any) -> None:
+    await talk.client.send(protobuf.encode_command(command))
+
+
+async def test_results_and_answers_are_protobuf_whatever_a_command_is_in(gateway: Gateway) -> None:
+    seq = gateway.publish()
+    async with talking(gateway, "?format=protobuf") as talk:
+        result = await receive(talk)
+        assert (result["type"], result["camera"], result["seq"]) == ("result", "cam", seq)
+        await say(talk, id=1, subscribe={"max_fps": 5, "labels": ["car"], "history": 0})
+        answer = await receive(talk)
+        assert answer["id"] == 1
+        assert answer["subscribe"]["format"] == "protobuf"
+        assert (answer["subscribe"]["max_fps"], answer["subscribe"]["labels"]) == (5, ["car"])
+        await talk.client.send(json.dumps({"id": "two", "ping": {}}))
+        answer = await receive(talk)
+        assert (answer["id"], answer["ping"].keys()) == ("two", {"ts"})
+
+
+async def test_what_is_no_command_is_told(gateway: Gateway) -> None:
+    async with talking(gateway, "?format=protobuf") as talk:
+        for data, code in (
+            (b"\xff", asked.NOT_DECODED),
+            (b"", asked.UNKNOWN_COMMAND),
+            (protobuf.encode_command({"id": 1}), asked.UNKNOWN_COMMAND),
+            (protobuf.encode_command({"subscribe": {"history": 1.5}}), asked.BAD_VALUE),
+            (protobuf.encode_command({"subscribe": {"dance": None}}), asked.UNKNOWN_OPTION),
+        ):
+            await talk.client.send(data)
+            assert (await receive(talk))["error"]["code"] == code, data
+
+
+async def test_an_acknowledgement_makes_room(gateway: Gateway) -> None:
+    async with talking(gateway, "?format=protobuf&ack=1&history=0") as talk:
+        first = gateway.publish()
+        assert (await receive(talk))["seq"] == first
+        for _ in range(3):
+            last = gateway.publish()
+            gateway.server.flush()
+        await say(talk, ack=1)
+        result = await receive(talk)
+        assert (result["seq"], result["missed_by"]) == (last, {"conflated": 2})
+        await say(talk, ack=2)
+        await say(talk, id=3, ping={})
+        assert (await receive(talk))["id"] == 3, "an acknowledgement is answered"
+
+
+async def test_a_change_of_format_begins_with_its_own_answer(gateway: Gateway) -> None:
+    async with talking(gateway, "?history=0") as talk:
+        await talk.client.send(json.dumps({"subscribe": {"format": "protobuf", "history": 0}}))
+        assert (await receive(talk))["subscribe"]["format"] == "protobuf"
+        await say(talk, subscribe={"format": "json", "history": 0})
+        answer = json.loads(await talk.client.recv())
+        assert answer["subscribe"]["format"] == "json"
+
+
+async def test_without_the_package_it_is_refused(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protobuf._runtime.cache_clear()
+    monkeypatch.setitem(sys.modules, "google.protobuf", None)
+    why = "format=protobuf needs pip install 'framefan[protobuf]' on the gateway's machine"
+    async with talking(gateway) as talk:
+        answer = await talk.ask("subscribe", format="protobuf")
+        assert answer["error"] == {"code": asked.BAD_VALUE, "message": why, "temporary": False}
+        await talk.ask("ping")
+    async with talking(gateway, "?format=protobuf") as talk:
+        assert (await talk.next())["error"]["message"] == why
+        assert await talk.closed() == (4400, why)
+
+
+@pytest.mark.parametrize("ack", [1, "auto", None])
+async def test_our_own_client(gateway: Gateway, ack: Any) -> None:
+    gateway.publish()
+    async with (
+        asyncio.timeout(WAIT_S * SCALE),
+        connect(gateway.url, format="protobuf", ack=ack) as feed,
+    ):
+        async for result in feed:
+            assert isinstance(result, Result)
+            assert result.detections is not None
+            if result.seq == 5:
+                break
+            gateway.publish()
+        contract = await feed.subscribe(cameras=["other"], max_fps=5)
+        assert contract["cameras"] == ["other"]
+        assert await feed.ping() >= 0
