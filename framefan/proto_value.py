@@ -22,8 +22,18 @@ _ITEM, _KEY, _VALUE = b"\x0a", b"\x0a", b"\x12"
 _NUMBER_ITEM = _ITEM + b"\x09" + _NUMBER
 
 
-def of_value(value: Any) -> bytes:
-    """A `Value`. A number that is not finite is null, as in JSON."""
+_DEEPEST = 32
+"""A runtime reads 100 messages within each other, and an object takes three of them."""
+
+
+class TooDeep(ValueError):
+    """Objects and lists stand too deep within each other for a runtime to read."""
+
+
+def of_value(value: Any, depth: int = 0) -> bytes:
+    """A `Value`. A number that is not finite is null, as in JSON. Raises TooDeep."""
+    if depth > _DEEPEST:
+        raise TooDeep(f"the result is over {_DEEPEST} levels deep")
     if isinstance(value, str):
         return _sized(_TEXT, value.encode())
     if isinstance(value, bool):
@@ -31,22 +41,23 @@ def of_value(value: Any) -> bytes:
     if isinstance(value, int | float):
         return _number(_NUMBER, value) if math.isfinite(value) else _NULL
     if isinstance(value, list | tuple):
-        return _sized(_LIST, _of_list(value))
-    return _NULL if value is None else _sized(_STRUCT, of_object(value))
+        return _sized(_LIST, _of_list(value, depth + 1))
+    return _NULL if value is None else _sized(_STRUCT, of_object(value, depth + 1))
 
 
-def of_object(value: Mapping[str, Any]) -> bytes:
-    """A `Struct`."""
+def of_object(value: Mapping[str, Any], depth: int = 1) -> bytes:
+    """A `Struct`. Raises TooDeep."""
     pairs = [
-        _sized(_KEY, key.encode()) + _sized(_VALUE, of_value(each)) for key, each in value.items()
+        _sized(_KEY, key.encode()) + _sized(_VALUE, of_value(each, depth))
+        for key, each in value.items()
     ]
     return b"".join([_sized(_ITEM, pair) for pair in pairs])
 
 
-def _of_list(values: list[Any] | tuple[Any, ...]) -> bytes:
+def _of_list(values: list[Any] | tuple[Any, ...], depth: int) -> bytes:
     if set(map(type, values)) == {float} and all(map(math.isfinite, values)):
         return b"".join([_item(_NUMBER_ITEM, each) for each in values])
-    return b"".join([_sized(_ITEM, of_value(each)) for each in values])
+    return b"".join([_sized(_ITEM, of_value(each, depth)) for each in values])
 
 
 def _sized(tag: bytes, data: bytes) -> bytes:

@@ -129,7 +129,8 @@ def _is_message(kind: str) -> bool:
 def encode(message: msgspec.Struct) -> bytes:
     """A record of framefan.protocol as a `Message`. Raises ImportError without the package.
 
-    A result with an id beyond 64 bits with a sign, which JSON can write, is told as an error.
+    A result that JSON can write and this cannot is told as an error: an id beyond 64 bits with a
+    sign (`number`), or a value that is too deep (`too_deep`).
     """
     try:
         return _encode(message)
@@ -137,7 +138,8 @@ def encode(message: msgspec.Struct) -> bytes:
         if not isinstance(message, Result):
             raise
         head = {name: getattr(message, name) for name in _SHARED}
-        return _encode(Failure(**head, error=PredictError("number", str(error))))
+        kind = "too_deep" if isinstance(error, proto_value.TooDeep) else "number"
+        return _encode(Failure(**head, error=PredictError(kind, str(error))))
 
 
 def _encode(message: msgspec.Struct) -> bytes:

@@ -149,6 +149,10 @@ def test_the_deepest_value_that_a_predictor_may_return_can_be_read(wrap: Any) ->
         value = wrap(value)
     deep = msgspec.structs.replace(RESULT, detections=UNSET, result=value)
     assert protobuf.decode(protobuf.encode(deep)) == deep
+    deeper = msgspec.structs.replace(RESULT, detections=UNSET, result=wrap(value))
+    found = protobuf.decode(protobuf.encode(deeper))  # the one level that workers allow besides
+    assert isinstance(found, Failure)
+    assert found.error.kind == "too_deep"
 
 
 def test_an_id_beyond_the_numbers_there_are_is_told_as_an_error() -> None:
