@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 COUNTS = (100, 300, 1000, 3000)
 _A_PROCESS = 500
 _FPS = 10
+_RATES = (1, 10)
+"""Results a second: those who are in read them on the same cores on which the others join."""
 _FIRST_S, _EACH_S = 1.0, 0.002
 _PATIENCE_S = 20.0
 _READY_S = 60.0
@@ -38,7 +40,7 @@ _GOOD, _GOOD_S = 20, 2.0
 
 
 def measure() -> list[Row]:
-    rows = [at_once(count) for count in COUNTS]
+    rows = [at_once(count, fps) for fps in _RATES for count in COUNTS]
     return [*rows, *storm(), idle()]
 
 
@@ -106,17 +108,17 @@ def _told(trouble: Counter[str]) -> str:
     return f", {trouble.total()} troubles{': ' if most else ''}{most}".replace("|", "/")
 
 
-def at_once(count: int) -> Row:
-    print(f"  {count} ordinary clients at the same moment", flush=True)
+def at_once(count: int, fps: int) -> Row:
+    print(f"  {count} ordinary clients at the same moment, {fps}/s", flush=True)
     bar_s = _FIRST_S + _EACH_S * count
-    with small_run() as run, Crowd(run, count) as crowd:
+    with small_run(fps=fps) as run, Crowd(run, count) as crowd:
         crowd.begin()
         came = crowd.wait_in(crowd.began_at)
         trouble = crowd.trouble()
     took = [at - crowd.began_at for at in came.values()]
     last, half = max(took, default=float("inf")), percentile(took or [float("inf")], 50)
     return Row(
-        f"{count:,} ordinary clients at the same moment: the last is in, none refused",
+        f"{count:,} ordinary clients at the same moment, {fps}/s: the last is in, none refused",
         f"<= {bar_s:.1f} s",
         f"{len(came):,} in, the last after {last:.2f} s, half after {half:.2f} s{_told(trouble)}",
         len(came) == count and last <= bar_s and not trouble,
