@@ -37,7 +37,7 @@ CLIENTS: tuple[Row, ...] = (
         (
             f"{_ORDINARY}::test_a_slow_handler_is_never_cut_and_handles_what_is_new",
             f"{_SERVER}::test_a_slow_reader_reads_what_is_new",
-            "unit/gateway/test_window::"
+            "unit/gateway/test_client_window::"
             "test_what_a_slow_handler_gets_is_as_old_as_its_queue_is_long",
         ),
     ),
@@ -51,7 +51,7 @@ CLIENTS: tuple[Row, ...] = (
         "the full rate within 4 s",
         (
             f"{_ORDINARY}::test_a_fast_client_far_away_has_the_full_rate_within_four_seconds",
-            "unit/gateway/test_window::"
+            "unit/gateway/test_client_window::"
             "test_a_fast_one_far_away_has_the_full_rate_within_four_seconds",
         ),
     ),

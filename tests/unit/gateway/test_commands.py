@@ -19,7 +19,7 @@ LONGEST = 500
 
 def answer(message: str | bytes) -> Reply:
     with pytest.raises(NotACommand) as caught:
-        read(message)
+        read(message, "json")
     return caught.value.reply
 
 
@@ -45,8 +45,8 @@ def told(reply: Reply) -> CommandError:
     ],
 )
 def test_a_command_is_json_text_or_binary_msgpack(sent: dict[str, Any], command: Command) -> None:
-    assert read(msgspec.json.encode(sent).decode()) == command
-    assert read(msgspec.msgpack.encode(sent)) == command
+    assert read(msgspec.json.encode(sent).decode(), "json") == command
+    assert read(msgspec.msgpack.encode(sent), "json") == command
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_any_id_that_is_taken_can_be_answered_in_both_formats(number: int) -> No
 def check(message: str | bytes) -> None:
     """It is a command, or a short answer says why not; either can be answered."""
     try:
-        reply = Reply(id=read(message).id, ping={})
+        reply = Reply(id=read(message, "json").id, ping={})
     except NotACommand as error:
         reply = error.reply
     for found in (wire.body(reply, "json"), wire.body(reply, "msgpack")):
