@@ -79,14 +79,13 @@ class _Connect:
         `nonempty`: only results in which something was seen. `history`: so many of each camera's
         last results come first; None: one. `token`: the run's, sent as a header.
 
-        `ack`: how many messages the gateway may send ahead of the loop, from 1 to 1000; "auto": as
-        many as keep the loop busy, which the gateway finds out; None: as many as the network
-        takes. A gateway that is too old to know of it is asked again without, once.
+        `ack`: messages that the gateway may send ahead of the loop, from 1 to 1000; "auto": as many
+        as keep the loop busy; None: as many as the network takes. A gateway that is too old to know
+        of it is asked again without, once.
 
-        `format`: MessagePack takes about a quarter less time to decode here than JSON, in as many
-        bytes; JSON is there to be looked at on the wire. Protocol Buffers take half the bytes, and
-        some ten times as long to decode; they need `pip install 'framefan[protobuf]'`, here and at
-        the gateway. The records are the same.
+        `format`: MessagePack decodes here in a quarter less time than JSON. Protocol Buffers take
+        half the bytes and ten times as long to decode; they need `framefan[protobuf]`, here and at
+        the gateway.
 
         `resume`: go on after each interruption where it came, instead of with the newest.
         `connect_s`: seconds until the first connection must stand; 0: one attempt; None: however
@@ -96,12 +95,7 @@ class _Connect:
         Raises UsageError for an unusable address or format; entering it raises `Refused` when
         trying again would not help, and `Unreachable` after `connect_s`.
         """
-        if format == "protobuf" and not protobuf.is_usable():
-            raise UsageError(
-                "format=protobuf needs the package protobuf",
-                "it is not installed",
-                protobuf.INSTALL,
-            )
+        _check_format(format)
         contract = {
             "cameras": dial.names(cameras),
             "delivery": delivery,
@@ -113,15 +107,15 @@ class _Connect:
             "ack": ack,
             "format": format,
         }
-        self._asked = dial.Asked(
-            url=address.websocket(url, tls=ssl is not None),
-            contract=contract,
-            token=token,
-            resume=resume,
-            ssl=ssl,
-            connect_s=connect_s,
-            backoff_first_s=backoff_first_s,
-            backoff_cap_s=backoff_cap_s,
+        where, waits = address.websocket(url, tls=ssl is not None), (backoff_first_s, backoff_cap_s)
+        self._asked = dial.Asked(where, contract, token, resume, ssl, connect_s, *waits)
+
+
+def _check_format(wanted: Format) -> None:
+    """Raises UsageError for a format that this machine cannot read."""
+    if wanted == "protobuf" and not protobuf.is_usable():
+        raise UsageError(
+            "format=protobuf needs the package protobuf", "it is not installed", protobuf.INSTALL
         )
 
 
