@@ -12,6 +12,7 @@ passwords.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
 import signal
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 CONTROL_FD = "FRAMEFAN_CONTROL_FD"
 PARENT_PID = "FRAMEFAN_PARENT_PID"
+DUMP_SIGNAL = signal.SIGUSR2
+"""Sent to a child that hangs: every thread's stack goes to stderr, from C, so that it works even
+where C code holds the interpreter's lock."""
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -113,10 +117,10 @@ class Child:
         keep = [theirs.fileno(), *(fd for fd in handed if fd >= 0)]
         self.stage = stage
         self.role = role
-        # A child is born with SIGINT and SIGTERM held back, until it has its handlers set; SIGHUP
-        # stays so: when a terminal closes, the supervisor alone hears it and stops all in order.
+        # A child is born with these held back, until it has its handlers set; SIGHUP stays so:
+        # when a terminal closes, the supervisor alone hears it and stops all in order.
         held = signal.pthread_sigmask(
-            signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+            signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, DUMP_SIGNAL}
         )
         try:
             self.process = subprocess.Popen(
@@ -219,6 +223,12 @@ class Parent:
         title = f"{stage} {start.role}".strip()
         name_this(title)
         logs.configure(self.settings, title)
+
+    @staticmethod
+    def write_stacks_when_asked() -> None:
+        """From here on DUMP_SIGNAL, also one that came before, has us write our stacks."""
+        faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL})
 
     def _on_sigterm(self, *_: object) -> None:
         self.stop_asked = True

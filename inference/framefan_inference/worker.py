@@ -61,9 +61,6 @@ if TYPE_CHECKING:
     from framefan.settings import Settings
     from framefan_inference.predictor import Predictor
 
-DUMP_SIGNAL = signal.SIGUSR2
-"""The pool sends it to a worker that hangs: every thread's stack goes to stderr, from C, so that
-it works even where C code holds the interpreter's lock."""
 Answer = tuple[results.Kind, bytes]
 LOADING = "loading"
 WARMING_UP = "warming up"
@@ -319,11 +316,10 @@ def _set_up(parent: Parent) -> Predictor:
 
 
 def main() -> None:
-    signal.signal(DUMP_SIGNAL, signal.SIG_IGN)
     parent = Parent("worker", ToWorker)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a lone SIGTERM ends it; the pool starts anew
     faulthandler.enable()
-    faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
+    parent.write_stacks_when_asked()
     threads.limit(parent.settings.workers)
     sys.dont_write_bytecode = True  # its times are whole seconds: an edit within one is missed
     outcomes = Outcomes(parent.settings)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from framefan_inference.rings import Ring
     from framefan_inference.schedule import Frame, Grant
 
-DUMP_SIGNAL = signal.SIGUSR2
 LEAVE_S = 5.0
 """What a worker that retires and has no frame gets for its predictor's close()."""
 DUMP_S = 0.3
@@ -92,7 +90,7 @@ class Worker:
         if not self._dumped and self.child:
             self._dumped = True
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.child.pid, DUMP_SIGNAL)
+                os.kill(self.child.pid, processes.DUMP_SIGNAL)
             self.deadline = now + DUMP_S
             return False
         return True

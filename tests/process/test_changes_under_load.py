@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from framefan.records import StateRecord
 
 SOURCES = ("a=demo?size=160x120&fps=40&seed=1", "b=demo?size=160x120&fps=25&seed=2")
-QUICK = limits(state_every_s=0.1, worker_start_s=4.0, predict_s=2.0)
+QUICK = limits(state_every_s=0.1, predict_s=2.0)
 WORKS = """
 import numpy as np
 
@@ -192,7 +192,7 @@ def test_changes_in_random_order_leave_no_hole(tmp_path: Path) -> None:
 
 
 def test_a_predictor_that_fails_leaves_the_old_one_in_place(tmp_path: Path) -> None:
-    with changing("-w", "1") as (run, reader):
+    with changing("-w", "1", env=limits(worker_start_s=6.0)) as (run, reader):
         before = run.fresh_state().workers
         for how, (text, code, words) in FAIL.items():
             path = write(tmp_path, text)

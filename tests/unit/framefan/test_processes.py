@@ -28,7 +28,7 @@ from framefan.processes import Parent
 parent = Parent("capture", FromSupervisor)
 known = parent.settings.cameras[0].source.reveal()
 facts = sum(1 << i for i, held_back in enumerate([
-    {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= held,
+    {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2} <= held,
     "hunter2" in known,
     parent.inherited_fd < 0 or os.read(parent.inherited_fd, 3) == b"abc",
     not any("hunter2" in value for value in os.environ.values()),
@@ -37,6 +37,7 @@ facts = sum(1 << i for i, held_back in enumerate([
     not any("hunter2" in value for value in born_with.values()),
 ]) if held_back)
 parent.link.send(Progress(facts))
+parent.write_stacks_when_asked()
 stop = list(parent.early)
 while not stop and not parent.stop_asked:
     stop = parent.link.receive(block=True)
@@ -80,6 +81,16 @@ def test_sigterm_while_it_is_born_is_held_until_it_can_hear_it() -> None:
     child.terminate()
     assert child.process.wait(10) == 6
     child.kill()
+
+
+def test_its_stacks_can_be_asked_for_before_it_can_write_them(capfd) -> None:
+    child = start()
+    os.kill(child.pid, processes.DUMP_SIGNAL)
+    child.link.receive(block=True)
+    child.link.send(Stop())
+    assert child.process.wait(10) == 5
+    child.kill()
+    assert "play_child.py" in capfd.readouterr().err
 
 
 def test_kill_is_idempotent_and_leaves_no_zombie() -> None:

@@ -13,7 +13,7 @@ from waiting import wait_until
 
 from framefan.errors import EXIT_START, EXIT_USAGE
 from framefan.messages import Detach, Notice, Returned, Stop
-from framefan_inference.workers import DUMP_SIGNAL
+from framefan.processes import DUMP_SIGNAL
 
 ANSWERS = """
 import contextlib, sys, threading
