@@ -181,11 +181,12 @@ def supervise(folder: str, plan: str) -> int:
     processes.POOL = processes.Stage("pool", here)
     processes.CAPTURE = processes.Stage("capture", here, sees_sources=True, overheard=True)
     processes.GATEWAY = processes.Stage("gateway", here)
-    fast = Limits(no_progress_s=1.0, restart_first_s=0.1, restart_cap_s=0.2, grace_s=1.0)
+    silence_s = given.get("silence_s", 10.0)  # nobody may be killed for starting slowly
+    fast = Limits(no_progress_s=silence_s, restart_first_s=0.1, restart_cap_s=0.2, grace_s=1.0)
     settings = Settings(
         name=given.get("name", "fake"),
         run_dir=str(run_dir("fake")),
-        cameras=(CameraSettings(name="demo", source=SourceText("demo"), no_progress_s=1.0),),
+        cameras=(CameraSettings(name="demo", source=SourceText("demo"), no_progress_s=silence_s),),
         predictor=folder,
         device=plan,
         port=given.get("port", 0),

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-import runs
 import test_camera_faults as faults
 import test_camera_pictures as pictures
 import test_camera_processes as processes
@@ -20,8 +19,6 @@ from faults import limits, sabotage
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from camera_runs import CameraRun
 
 CAPTURE, POOL, SUPERVISOR = "framefan_capture.main", "framefan_inference.main", "framefan"
 BLIND = """
@@ -48,67 +45,54 @@ backoff.Backoff.failed = lambda self, lasted_s=0.0: 0.4
 take = camera.Camera._fail
 camera.Camera._fail = lambda self, error: take(self, SourceError("unknown", error.what, error.why))
 """
-_PATIENCE = 0.3
-"""What would take the test's whole patience each time is believed sooner here."""
+UNSEEN = [
+    (pictures.test_the_same_picture_is_told_and_served_until_another_one_comes, "same_picture"),
+    (pictures.test_a_pause_is_told_and_the_stream_goes_on, "no_frame"),
+    (pictures.test_a_slow_camera_stalls_unless_it_is_known_to_be_slow, "its stalls"),
+    (pictures.test_one_damaged_picture_is_counted_and_the_stream_goes_on, "the bad one"),
+    (partial(pictures.test_a_new_size_is_told_and_followed, name="grows-http"), "new size"),
+]
+"""Tests, and what each of them waits for in vain."""
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "SCALE", waiting.SCALE * _PATIENCE)
-    monkeypatch.setattr(runs, "START_S", runs.START_S / _PATIENCE)  # nothing is believed there
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ends() -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def unseeing(tmp_path_factory: pytest.TempPathFactory, ends: contextlib.ExitStack) -> CameraRun:
-    folder = tmp_path_factory.mktemp("cameras")
-    sabotage(folder, CAPTURE, BLIND)
-    return pictures.start(folder, ends, sabotage(folder, POOL, DEAF))
+@contextlib.contextmanager
+def believing(share: float) -> Iterator[None]:
+    """What would take the test's whole patience each time is believed after this share of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waiting, "SCALE", waiting.SCALE * share)
+        yield
 
 
-@pytest.mark.parametrize(
-    ("test", "fails"),
-    [
-        (pictures.test_the_same_picture_is_told_and_served_until_another_one_comes, "same_picture"),
-        (pictures.test_a_pause_is_told_and_the_stream_goes_on, "no_frame"),
-        (pictures.test_a_slow_camera_stalls_unless_it_is_known_to_be_slow, "its stalls"),
-        (pictures.test_one_damaged_picture_is_counted_and_the_stream_goes_on, "the bad one"),
-        (partial(pictures.test_a_new_size_is_told_and_followed, name="grows-http"), "new size"),
-    ],
-)
-def test_what_nobody_looks_for_is_not_seen(unseeing: CameraRun, test: object, fails: str) -> None:
-    assert callable(test)
-    with pytest.raises(AssertionError, match=fails):
-        test(unseeing)
+def test_what_nobody_looks_for_is_not_seen(tmp_path: Path, ends: contextlib.ExitStack) -> None:
+    sabotage(tmp_path, CAPTURE, BLIND)
+    unseeing = pictures.start(tmp_path, ends, sabotage(tmp_path, POOL, DEAF))
+    for test, fails in UNSEEN:
+        assert callable(test)
+        with believing(0.2), pytest.raises(AssertionError, match=fails):
+            test(unseeing)
 
 
-def test_without_a_watch_nothing_comes_back(tmp_path: Path) -> None:
-    with contextlib.ExitStack() as stack:
-        env = sabotage(tmp_path, SUPERVISOR, TRUSTFUL) | limits(grace_s=1.0)
-        run = processes.start(tmp_path, stack, env)
-        with pytest.raises(AssertionError, match="decoder-1: live"):
-            processes.test_a_crash_of_the_decoder_is_its_cameras_own(run)
-        with pytest.raises(AssertionError, match="no_progress"):
-            processes.test_one_that_stands_still_is_killed_and_started_anew(run)
+def test_without_a_watch_nothing_comes_back(tmp_path: Path, ends: contextlib.ExitStack) -> None:
+    env = sabotage(tmp_path, SUPERVISOR, TRUSTFUL) | limits(grace_s=1.0)
+    run = processes.start(tmp_path, ends, env)
+    with believing(0.2), pytest.raises(AssertionError, match="decoder-1: live"):
+        processes.test_a_crash_of_the_decoder_is_its_cameras_own(run)
+    with believing(0.3), pytest.raises(AssertionError, match="no_progress"):
+        processes.test_one_that_stands_still_is_killed_and_started_anew(run)
 
 
-@pytest.fixture(scope="module")
-def regular(tmp_path_factory: pytest.TempPathFactory, ends: contextlib.ExitStack) -> faults.Bench:
-    folder = tmp_path_factory.mktemp("cameras")
-    bench = faults.Bench(folder, ends, sabotage(folder, CAPTURE, REGULAR))
+def test_without_reasons_and_dice_none_are_told(tmp_path: Path, ends: contextlib.ExitStack) -> None:
+    bench = faults.Bench(tmp_path, ends, sabotage(tmp_path, CAPTURE, REGULAR))
     ends.enter_context(bench.run)
-    return bench
-
-
-def test_without_reasons_and_dice_none_are_told(regular: faults.Bench) -> None:
     with pytest.raises(AssertionError):
-        faults.test_a_client_is_told_why(regular)
+        faults.test_a_client_is_told_why(bench)
     with pytest.raises(AssertionError, match="unknown"):
-        faults.test_a_camera_says_why_and_when_and_is_back_when_it_is_well(regular, "refuses")
+        faults.test_a_camera_says_why_and_when_and_is_back_when_it_is_well(bench, "refuses")
     with pytest.raises(AssertionError):
-        faults.assert_waits_are_diced(regular.run)
+        faults.assert_waits_are_diced(bench.run)

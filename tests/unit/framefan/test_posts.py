@@ -299,7 +299,7 @@ def test_clients_of_the_control_socket_cannot_hurt_the_run(begin) -> None:
     ("part", "reason"), [("crash_once", "decoder_died"), ("hang_once", "no_progress")]
 )
 def test_the_pool_is_told_why_a_capture_is_gone_and_until_when(start, part, reason) -> None:
-    run = start(demo=part)
+    run = start(demo=part, silence_s=2.0)
     run.wait_for(lambda: len(run.pids("demo")) == 2)
     whys = [line["whys"]["demo"] for line in run.told() if "demo" in line["whys"]]
     assert whys

@@ -11,6 +11,9 @@ import time
 import pytest
 from staged_run import Run, alive
 
+SILENCE_S = 2.0
+"""After it a child counts as hanging, where that is what a test is about."""
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_one_signal_is_a_clean_end(start, number) -> None:
@@ -64,7 +67,7 @@ def test_a_second_signal_means_now(start) -> None:
 @pytest.mark.parametrize("part", ["crash_once", "hang_once", "garbage"])
 @pytest.mark.parametrize("role", ["pool", "demo", "1"])
 def test_a_lost_child_comes_back_and_the_others_stay(start, part, role) -> None:
-    run = start(**{role: part})
+    run = start(**{role: part}, silence_s=SILENCE_S)
     run.wait_for(lambda: len(run.pids(role)) == 2)
     run.ready()
     run.process.send_signal(signal.SIGTERM)
@@ -90,13 +93,13 @@ def test_a_death_is_seen_while_somebody_holds_the_link_open(start) -> None:
 
 
 def test_a_child_that_never_speaks_is_killed(start) -> None:
-    run = start(demo="mute")
+    run = start(demo="mute", silence_s=SILENCE_S)
     run.wait_for(lambda: len(run.pids("demo")) == 2)
     assert not alive(run.pids("demo")[0])
     run.process.send_signal(signal.SIGTERM)
     code, said = run.end()
     assert code == 0
-    assert "capture demo: no progress for 1 s" in said
+    assert f"capture demo: no progress for {SILENCE_S:g} s" in said
 
 
 def test_an_exit_nobody_asked_for_is_a_death_also_with_code_0(start) -> None:
@@ -107,11 +110,11 @@ def test_an_exit_nobody_asked_for_is_a_death_also_with_code_0(start) -> None:
 
 
 def test_a_supervisor_that_was_stopped_kills_nobody(start) -> None:
-    run = start().ready()
+    run = start(silence_s=SILENCE_S).ready()
     group = [run.process.pid, *(run.pids(role)[0] for role in ("pool", "demo", "1"))]
     for pid in group:
         os.kill(pid, signal.SIGSTOP)
-    until = time.monotonic() + 2.5  # longer than any child may be silent
+    until = time.monotonic() + SILENCE_S + 1  # longer than any child may be silent
     run.wait_for(lambda: time.monotonic() > until)
     os.kill(run.process.pid, signal.SIGCONT)  # first: it sees nothing but silence
     until = time.monotonic() + 0.3
