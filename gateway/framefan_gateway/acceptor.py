@@ -90,8 +90,6 @@ class Acceptor:
         self._beat_timer: asyncio.TimerHandle | None = None
         self._coming: dict[ClientConnection, asyncio.Task[None]] = {}
         """Those that asyncio has no transport for yet: TLS has its own handshake before."""
-        self._sockets: dict[ClientConnection, socket.socket] = {}
-        """Of those on their way in."""
         self._failing = False
         self._serving = True
         self._beat()
@@ -159,7 +157,7 @@ class Acceptor:
         sock.setblocking(False)
         connection = self._factory()
         owner.admission.came(connection, now)
-        self._sockets[connection] = sock
+        connection.socket = sock
         self._coming[connection] = self._loop.create_task(self._connect(connection, sock))
         owner.counted()
 
@@ -191,7 +189,7 @@ class Acceptor:
         who = admission.surplus(now)
         if who is None:
             return
-        if _has_unread(self._sockets[who]):  # we have been slow to read, it was not silent
+        if _has_unread(who.socket):  # we have been slow to read, it was not silent
             admission.came(who, now)
             return
         admission.done(who)
@@ -203,7 +201,6 @@ class Acceptor:
     def gone(self, connection: ClientConnection) -> None:
         """It is a client, or has left: not on its way in any more."""
         self._owner.admission.done(connection)
-        self._sockets.pop(connection, None)
 
 
 def _has_unread(sock: socket.socket) -> bool:

@@ -32,6 +32,7 @@ from framefan_gateway.group import Line, Place
 from framefan_gateway.stall import Stall
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from websockets.protocol import Event
@@ -48,6 +49,8 @@ TOO_MANY = 1008
 BAD_REQUEST = 4400
 TOO_SLOW = 4408
 SILENT = 4409
+_READ_BYTES = 4096
+"""At once: a client says little, mostly pongs and acknowledgements."""
 _ASKS = 3
 """How often within `silence_s` a client that says nothing is sent a ping."""
 
@@ -104,6 +107,8 @@ class ClientConnection(ServerConnection):
         self.try_write: Callable[[bytes], int] = len
         """Until it joins, nothing is written by a line."""
         self._flow: Flow = Open(self)
+        self.socket: socket.socket
+        """The acceptor sets it as soon as this is made."""
         self.address = ""
         """Where the client is; its port is left out."""
         self.joined_at = 0.0
@@ -119,7 +124,7 @@ class ClientConnection(ServerConnection):
         hub, now = self._owner.hub, clock.now()
         self.joined_at = now
         self.ack = ack
-        self.try_write = kernel.writer(self.transport)
+        self.try_write = kernel.writer(self.socket, self.transport)
         self._flow = flow_for(self, contract.delivery, ack, now)
         self._client = client = hub.join(contract, self._flow.line, self._evict, now, opening)
         hub.start(client, now)
@@ -279,6 +284,7 @@ class ClientConnection(ServerConnection):
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self.transport = cast("asyncio.Transport", transport)  # TLS may pause us in the next line
+        kernel.bound_reads(self.transport, _READ_BYTES)
         super().connection_made(transport)
         self._owner.opened(self)
 

@@ -199,7 +199,8 @@ class Group:
     def _deliver_in_step(self, bodies: list[Body]) -> None:
         data = frames(bodies)
         size = len(data)
-        for client, offer in tuple(self._in_step.items()):
+        in_step = self._in_step  # a write may take a client out of it
+        for client, offer in zip(tuple(in_step), tuple(in_step.values()), strict=True):
             # The one place that runs for every delivery: a system call and little else.
             try:
                 taken = offer(data)

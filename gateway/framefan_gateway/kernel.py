@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
-import os
 import socket
 import struct
 import termios
@@ -23,15 +21,23 @@ def bound_unsent(sock: socket.socket, most_bytes: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, most_bytes)
 
 
-def writer(transport: asyncio.Transport) -> Callable[[bytes], int]:
+def bound_reads(transport: asyncio.Transport, most_bytes: int) -> None:
+    """Have asyncio read no more than so much at once, where it can be told.
+
+    Else it asks for a buffer of 256 KiB for every pong: a new mapping each time, which costs more
+    than all else that is done for that pong.
+    """
+    if hasattr(transport, "max_size"):
+        transport.max_size = most_bytes
+
+
+def writer(sock: socket.socket, transport: asyncio.Transport) -> Callable[[bytes], int]:
     """What writes to a transport while its buffer is empty, and says how much that was.
 
-    Past the transport, to its descriptor, that costs a fifth; TLS takes all it is given. The
-    descriptor outlives the client: asyncio calls connection_lost, where clients leave the hub,
-    before it closes the socket.
+    Past the transport, to its socket, that costs a fifth; TLS takes all it is given.
     """
     if transport.get_extra_info("ssl_object") is None:
-        return functools.partial(os.write, transport.get_extra_info("socket").fileno())
+        return sock.send
 
     def write_all(data: bytes) -> int:
         transport.write(data)
