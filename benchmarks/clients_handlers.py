@@ -1,7 +1,8 @@
 """How old a result is as the handler of an ordinary client begins with it.
 
-Every library, with `ack` and without, with handlers of 0.2 to 2 s, all beside each other on one run
-of framefan: they sleep most of the time. At 10 results a second first, then at 30.
+Every library, with `ack` and without, all beside each other on one run of framefan: they sleep most
+of the time. With handlers of 0.2 s, then of more, up to 2 s; at 10 results a second first, then at
+30.
 """
 
 from __future__ import annotations
@@ -62,11 +63,9 @@ def measure(watched_s: float = WATCHED_S, chosen: Sequence[Way] = ()) -> list[Ro
     clients: dict[int, list[Client]] = {}
     for fps in RATES:
         clients[fps] = []
-        for some in (HANDLERS_S[:2], HANDLERS_S[2:]):  # all at once, they are too many programs
+        for handler_s in HANDLERS_S:  # all at once, they are too many programs for two cores
             cells = [
-                _client(way, {"handler": [[0, handler_s]]}, handler_s=handler_s)
-                for way in used
-                for handler_s in some
+                _client(way, {"handler": [[0, handler_s]]}, handler_s=handler_s) for way in used
             ]
             clients[fps] += beside_each_other(fps, cells, watched_s)
     everyone = [client for some in clients.values() for client in some]
