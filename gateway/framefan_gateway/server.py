@@ -55,6 +55,8 @@ _PULSES = 100
 """How many clients are looked after at once: with more clients, each has to wait longer."""
 _WORK_S = 0.002
 """For how long slices of the past are made before everybody else has a turn."""
+_WORK_REST = 2
+"""How many times as long that turn is: replays take a third of this process, however many."""
 _FAREWELL_S = 2.0
 """How long clients may take to answer a close before they are aborted."""
 _ABORTED_S = 0.5
@@ -200,13 +202,14 @@ class Server:
 
     def _do_work(self) -> None:
         """For a moment only: then everybody else has a turn."""
-        now = clock.now()
-        until = now + _WORK_S
-        while self.hub.has_work and now < until:
+        began = now = clock.now()
+        while self.hub.has_work and now < began + _WORK_S:
             self.hub.work(now)
             now = clock.now()
         self._work = None
-        self.work_soon()
+        if self.hub.has_work:
+            wait = (now - began) * _WORK_REST
+            self._work = asyncio.get_running_loop().call_later(wait, self._do_work)
         self._expecting = {each for each in self._expecting if not each.check_past()}
 
     def expects(self, connection: ClientConnection) -> None:
