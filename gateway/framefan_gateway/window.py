@@ -139,14 +139,15 @@ class Window:
         while self._out and self._out[0][0] <= number:
             _, sent_at, held_then = self._out.popleft()
         held_back = held > held_then
-        delay, timely = now - sent_at, now - sent_at <= self.timely_s
+        delay, bound = now - sent_at, self.timely_s
+        timely = delay <= bound
         self._echoes = self.judged = True
         self._held_back = self._held_back or held_back
         self._learn(number, delay, now)
         if timely:
             self._size = min(self._size + held_back, MOST)
         elif number > self._shrunk_at:
-            self._size = 1.0 if self.steady else max(self._size * self.timely_s / delay, 1.0)
+            self._size = 1.0 if self.steady else max(self._size * bound / delay, 1.0)
             self._shrunk_at = self._out[-1][0] if self._out else number
             self.steady = False
         if held_back or not timely:

@@ -140,6 +140,34 @@ def test_a_way_that_becomes_longer_does_not_hold_it_down_for_ever() -> None:
     assert window.size > 1
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 5),  # writes
+            st.sampled_from((0.0, 0.01, 0.3, 3.0, 11.0, 30.0)),  # seconds until the next echo
+            st.integers(0, 5),  # of which write, from the oldest that is on its way
+            st.booleans(),  # whether anything is held back meanwhile
+        ),
+        max_size=40,
+    )
+)
+def test_its_size_is_a_number_from_1_to_most_whatever_comes_when(
+    lives: list[tuple[int, float, int, bool]],
+) -> None:
+    window, now, number, held, heard = Window(0.0, ON_TIME), 0.0, 0, 0, 0
+    for writes, wait_s, ahead, holds in lives:
+        for _ in range(writes):
+            number += 1
+            window.wrote(number, now, held)
+        now, held = now + wait_s, held + holds
+        heard = min(heard + 1 + ahead, number)
+        if window.awaits(heard):
+            window.echoed(heard, now, held)
+        window.falls_behind(now)
+        assert 1 <= window.size <= MOST
+        assert 0 <= window.room(now) <= MOST
+
+
 def test_a_number_that_is_not_on_its_way_tells_nothing() -> None:
     window = Window(0.0, ON_TIME)
     assert not window.awaits(1)
