@@ -18,7 +18,8 @@ what they echo is a number that each write carries.
 6. After a second and `CALM_WRITES` writes in which nothing was held back, the client is steady: it
    is written to without a limit, and one write in each look carries a number. These are more
    writes than the queue of a common library holds, so that a slow handler cannot pass for a fast
-   one. An overdue echo ends that, and the window begins again with one.
+   one. After `CALM_MOST_S`, `CALM_LEAST` are enough: at such a rate a look is soon enough.
+   An overdue echo ends that, and the window begins again with one.
 7. A client that has never echoed anything for `GIVE_UP_S` does not know how to: it is no longer
    judged, until it does.
 
@@ -36,6 +37,7 @@ PATIENCE_S = 0.1
 CALM_S = 1.0
 CALM_WRITES = 24
 """websockets holds 17 before it pauses, and its user the one that comes before them."""
+CALM_MOST_S, CALM_LEAST = 5.0, 4
 BASE_S = 10.0
 GIVE_UP_S = 3.0
 MOST = 1000
@@ -152,8 +154,10 @@ class Window:
             self.steady = False
         if held_back or not timely:
             self.stirred(now)
-        elif now - self._calm_since >= CALM_S and self._calm_writes >= CALM_WRITES:
-            self.steady = True
+        else:
+            calm_s = now - self._calm_since
+            least = CALM_WRITES if calm_s < CALM_MOST_S else CALM_LEAST
+            self.steady |= calm_s >= CALM_S and self._calm_writes >= least
         return timely
 
     def _learn(self, number: int, delay: float, now: float) -> None:
