@@ -193,7 +193,8 @@ class Account:
         if sum(by_cause.values()) != message.missed:
             return f"missed {message.missed}, by cause {by_cause}"
         self.missed_by.update(by_cause)
-        strange = by_cause.keys() - self.asked.causes
+        returned = {"history"} if self.since else set()
+        strange = by_cause.keys() - self.asked.causes - returned
         return f"missed by {strange}" if strange else ""
 
     def _content(self, message: Message) -> str:
