@@ -23,6 +23,7 @@ from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
 from framefan.gateway_counts import GatewayCounts
 from framefan.processes import Parent, settle
 from framefan_gateway import tls
+from framefan_gateway.connection import ClientConnection
 from framefan_gateway.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.server import Server
@@ -268,11 +269,14 @@ class Gateway:
     def _on_exception(self, _: object, context: dict[str, Any]) -> None:
         """What no callback may raise: end, so that a gateway in good order takes over.
 
-        Errors of the system are not ours: out of descriptors, asyncio stops accepting for a second.
+        What was raised on behalf of one client ends only its connection. Errors of the system are
+        not ours: out of descriptors, asyncio stops accepting for a second.
         """
-        error = context.get("exception")
+        error, client = context.get("exception"), context.get("protocol")
         logs.error(f"the gateway's loop: {context['message']}", error=error)
-        if not isinstance(error, OSError):
+        if isinstance(client, ClientConnection):
+            client.abort("error")
+        elif not isinstance(error, OSError):
             self.failed = True
             self._stop.set()
 

@@ -7,16 +7,19 @@ import json
 import os
 import signal
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-from faults import limits
+from faults import limits, sabotage
 from runs import Run, assert_balanced, assert_exactly_once
 from waiting import SCALE, wait_until
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from framefan.clock import now
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = "cam=demo?size=160x120&fps=30"
 OFTEN = limits(state_every_s=0.1)
@@ -167,3 +170,32 @@ def test_after_a_standstill_nothing_old_is_sent_one_by_one() -> None:
         facts = run.fresh_state().gateways[0]
         assert facts.offered == facts.sent + facts.missed
         assert_balanced(run.fresh_state())
+
+
+def test_an_error_while_one_client_is_served_ends_that_client_alone(tmp_path: Path) -> None:
+    code = """
+import framefan_gateway.flow as m
+pong = m.Paced.pong
+def fail(self, number):
+    if self._port.contract.max_fps == 5.0:
+        raise ArithmeticError("of this client")
+    pong(self, number)
+m.Paced.pong = fail
+"""
+    env = OFTEN | sabotage(tmp_path, "framefan_gateway.main", code)
+    with Run(SOURCE, env=env) as run, connect(run.ws, proxy=None) as good:
+        gateway = run.pid_of("gateway")
+        with (
+            connect(f"{run.ws}?max_fps=5", proxy=None) as bad,
+            contextlib.suppress(ConnectionError),
+            contextlib.suppress(WebSocketException),
+        ):
+            while True:
+                bad.recv(timeout=10)
+        assert bad.close_code != 1001, "the whole gateway went"
+        for _ in range(60):
+            good.recv(timeout=10)
+        assert run.pid_of("gateway") == gateway
+        assert "of this client" in run.log()
+        ends = run.get("/metrics")[1].decode()
+        assert 'framefan_closes_total{code="error",gateway="1"} 1.0' in ends
