@@ -63,6 +63,8 @@ def asking(url: str, contract: Mapping[str, Any], since: Mapping[str, Position])
     if since:
         wanted["since"] = ",".join(position.told(*each) for each in since.items())
     parts = urlsplit(url)
+    if "ack" in parse_qs(parts.query):  # as docs/clients.md has it for other libraries
+        wanted.pop("ack", None)
     query = "&".join(filter(None, (parts.query, urlencode(wanted, safe=",:", quote_via=quote))))
     return urlunsplit(parts._replace(query=query))
 

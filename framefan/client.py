@@ -104,11 +104,20 @@ class _Connect:
             "min_confidence": min_confidence,
             "nonempty": nonempty,
             "history": history,
-            "ack": ack,
+            "ack": _checked(ack),
             "format": format,
         }
         where, waits = address.websocket(url, tls=ssl is not None), (backoff_first_s, backoff_cap_s)
         self._asked = dial.Asked(where, contract, token, resume, ssl, connect_s, *waits)
+
+
+def _checked(ack: int | Literal["auto"] | None) -> int | Literal["auto"] | None:
+    """Raises UsageError for what no gateway takes."""
+    if ack is None or ack == "auto" or (type(ack) is int and 1 <= ack <= 1000):
+        return ack
+    raise UsageError(
+        f"ack={ack!r} is not possible", "it is 1 to 1000, 'auto' or None", "leave it out for 'auto'"
+    )
 
 
 def _check_format(wanted: Format) -> None:

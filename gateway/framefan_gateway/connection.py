@@ -89,7 +89,10 @@ class ClientConnection(ServerConnection):
         super().__init__(*args, **kwargs)
         self._owner = owner
         self._client: Client | None = None
-        self._pings = 0
+        self._pings = self._pongs = 0
+        """The numbers of the last ping that was sent, and of the last that came back."""
+        self._acked = self._answers = 0
+        """The most messages it ever acknowledged; bytes of answers since its line is full."""
         self._said = 0
         """Messages that went out before it joined the hub."""
         self._heard_at = self._asked_at = clock.now()
@@ -158,7 +161,7 @@ class ClientConnection(ServerConnection):
             self.use(self._flow.line)
         self._owner.hub.switch(client, contract, opening, reply, now)
         self.free()
-        self._bound(client)
+        self._bound(len(reply.data))
         self._owner.work_soon()
 
     def say(self, reply: Body) -> None:
@@ -166,17 +169,18 @@ class ClientConnection(ServerConnection):
         client = self._client
         if client is not None:
             self._owner.hub.say(client, reply, clock.now())
-            self._bound(client)
+            self._bound(len(reply.data))
 
     async def say_first(self, text: str) -> None:
         """Say something before it is a client of the hub."""
         self._said += 1
         await self.send(text)
 
-    def _bound(self, client: Client) -> None:
-        """Answers that nobody reads may not pile up; a replay that it asked for may wait."""
-        waiting = client.outbox.said_bytes + self.transport.get_write_buffer_size()
-        if client.place is Place.FULL and waiting > self._owner.limits.client_buffer_bytes:
+    def _bound(self, answered: int) -> None:
+        """Answers that nobody reads may not pile up; results that are due may wait."""
+        if self.paused or self.full_since is not None:
+            self._answers += answered
+        if self._answers > self._owner.limits.client_buffer_bytes:
             self.abort("flood")
 
     @property
@@ -228,6 +232,7 @@ class ClientConnection(ServerConnection):
         client = self._client
         if client is None or client.place is not Place.FULL or self.paused or self._flow.blocks:
             return
+        self._answers = 0
         self._owner.hub.line_free(client, clock.now())
         self._owner.work_soon()
         self.check_past()
@@ -302,6 +307,8 @@ class ClientConnection(ServerConnection):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._answers = 0
+        self._heard_at = clock.now()  # its system has taken something
         self._moves()
         self.free()
 
@@ -314,14 +321,14 @@ class ClientConnection(ServerConnection):
         self._heard_at = clock.now()
         if self._whole:
             number = frames.pong_in(data)
-            if number is not None and self._flow.awaits(number):
-                self._flow.pong(number)  # the rest of websockets would cost far more
-                return
+            if number is not None and self._client is not None and self._pong(number):
+                return  # the rest of websockets would cost far more
             opening = self.protocol.state is not OPEN
             self._whole = data.endswith(b"\r\n\r\n") if opening else frames.whole(data)
+        full, before = self.paused, self.transport.get_write_buffer_size()
         super().data_received(data)
-        if self.transport.get_write_buffer_size() > self._owner.limits.client_buffer_bytes:
-            self.abort("flood")
+        if full:
+            self._bound(max(self.transport.get_write_buffer_size() - before, 0))
 
     def send_data(self) -> None:
         super().send_data()
@@ -345,14 +352,21 @@ class ClientConnection(ServerConnection):
         """Whether this was a pong that is awaited, or an acknowledgement: no command."""
         if frame.opcode is Opcode.PONG:
             number = frames.number_of(bytes(frame.data))
-            if number is None or not self._flow.awaits(number):  # any other is the client's idea
-                return False
-            self._flow.pong(number)
-            return True
-        if not isinstance(self._flow, Counted) or not frame.fin:
+            return number is not None and self._pong(number)
+        whole = frame.fin and frame.opcode in (Opcode.TEXT, Opcode.BINARY)
+        if not isinstance(self._flow, Counted) or not whole:
             return False
         count = acknowledged(frame.data, self.contract.format, binary=frame.opcode is Opcode.BINARY)
         return count is not None and self.acknowledge(count)
+
+    def _pong(self, number: int) -> bool:
+        """Whether this is the pong of one of our pings; any other is the client's own idea."""
+        if not self._pongs < number <= self._pings:
+            return False
+        self._pongs = number
+        if self._flow.awaits(number):
+            self._flow.pong(number)
+        return True
 
     def acknowledge(self, count: int) -> bool:
         """The client has handled so many messages. False when that is no news: it is counted then
@@ -360,8 +374,11 @@ class ClientConnection(ServerConnection):
         """
         if not isinstance(self._flow, Counted):
             return False
+        news = count > self._acked
         try:
-            return self._flow.acknowledged(count)
+            self._flow.acknowledged(count)
+            self._acked = max(count, self._acked)
+            return news
         except ValueError:
             sent = self.sent_messages
             self.end(BAD_REQUEST, f"ack {count}, but {sent} messages were sent")
@@ -371,13 +388,13 @@ class ClientConnection(ServerConnection):
 
     def look(self, now: float) -> None:
         """Look after this client; the server calls it now and then."""
-        if self._client is None:
+        if self._client is None or self.paused:  # a full line moves, or stalls
             return
         silent_s, most_s = now - self._heard_at, self._owner.limits.silence_s
         if silent_s > most_s:
             self.end(SILENT, f"silent: no pong and no byte for {most_s:g} s")
-        elif not self.paused:
-            if min(silent_s, now - self._asked_at) > most_s / _ASKS:
-                self._asked_at = now
-                self.write(frames.ping(self.next_number()))
-            self._flow.look(now)
+            return
+        if min(silent_s, now - self._asked_at) > most_s / _ASKS:
+            self._asked_at = now
+            self.write(frames.ping(self.next_number()))
+        self._flow.look(now)

@@ -135,12 +135,12 @@ class Paced:
         return len(data)
 
     def awaits(self, number: int) -> bool:
-        return number == self._confirms or self.window.awaits(number)
+        return _NEVER < self._confirms <= number or self.window.awaits(number)
 
     def pong(self, number: int) -> None:
-        if number == self._confirms:
+        if _NEVER < self._confirms <= number:  # who owes two pongs may answer the last ping only
             self._confirms = _NEVER
-        else:
+        if self.window.awaits(number):
             window = self.window
             timely = window.echoed(number, clock.now(), self._port.held)
             self._choose_line()

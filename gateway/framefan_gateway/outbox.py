@@ -152,11 +152,6 @@ class Outbox:
         return sum(size(item) for item in self._first)
 
     @property
-    def said_bytes(self) -> int:
-        """How much of that is ready to be sent: answers, for instance, but no replay."""
-        return sum(size(item) for item in self._first if not isinstance(item, Ready | Past))
-
-    @property
     def behind_bytes(self) -> int:
         """About how much waits for this client, what it shares with others too."""
         return self.own_bytes

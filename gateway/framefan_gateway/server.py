@@ -352,6 +352,8 @@ class Server:
         except Exception as error:  # the border to websockets, which would swallow it unsaid
             logs.error("serving a client failed", error=repr(error))
             raise
+        finally:
+            connection.leave()
 
 
 def _code(connection: ClientConnection) -> str:

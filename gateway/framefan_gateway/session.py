@@ -14,6 +14,8 @@ import hmac
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from websockets.protocol import OPEN
+
 from framefan import clock, protobuf
 from framefan.protocol import Reply
 from framefan_gateway import asked, commands, wire
@@ -69,6 +71,8 @@ class Session:
         try:
             query = urlsplit(connection.request.path).query
             await _prepare("protobuf" if "protobuf" in query else None)
+            if connection.protocol.state is not OPEN:  # it has gone meanwhile
+                return
             contract, opening, ack = asked.by_query(query, self._desk.cameras())
         except Refusal as refusal:
             await self._refuse(None, refusal, BAD_REQUEST)

@@ -133,7 +133,7 @@ class Window:
 
     def awaits(self, number: int) -> bool:
         """Whether an echo of this number would tell anything."""
-        return bool(self._out) and self._out[0][0] <= number <= self._out[-1][0]
+        return bool(self._out) and self._out[0][0] <= number
 
     def echoed(self, number: int, now: float, held: int) -> bool:
         """An echo of this number, and so of all before it; whether it was timely."""

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_gateway import WAIT_S, Line, ScriptedGateway, result, resumed, since
 
+from framefan.address import asking
 from framefan.client import Feed, Refused, connect
+from framefan.errors import UsageError
 from framefan.protocol import Resumed
 
 NO_WAIT = {"backoff_first_s": 0.0}
@@ -344,3 +346,14 @@ def test_over_any_cuts_commands_and_handlers_each_message_is_acknowledged_in_its
 async def _read_on(feed: Feed) -> None:
     async for message in feed.messages():
         assert not hasattr(message, "seq") or isinstance(message, Resumed)
+
+
+@pytest.mark.parametrize("ack", [0, 1001, -1, True, "N"])
+def test_what_no_gateway_takes_is_refused_at_once(ack: Any) -> None:
+    with pytest.raises(UsageError, match="not possible"):
+        connect(ack=ack)
+
+
+def test_an_address_may_say_it_as_for_other_libraries() -> None:
+    url = "ws://h/ws?ack=auto"
+    assert asking(url, {"ack": "auto", "max_fps": 5}, {}) == f"{url}&max_fps=5"

@@ -6,15 +6,19 @@ import asyncio
 import contextlib
 import json
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
+import websockets
 from gateway_server import Gateway, pace, running, until
 from talk import Talk, seqs, talking
 from test_floods import only
 
+from framefan import clock
+from framefan_gateway import session
 from framefan_gateway.commands import acknowledged
-from framefan_gateway.flow import Counted
+from framefan_gateway.flow import Counted, Paced
 
 
 async def sent(gateway: Gateway, count: int, **changes: Any) -> None:
@@ -167,3 +171,45 @@ async def test_a_command_waits_for_the_past_and_nobody_else_does() -> None:
             assert answers > 2
             assert len(seqs(talk.seen)) == 1000
             assert (await asked)["unsubscribe"]["cameras"] == []
+
+
+async def test_a_change_of_ack_makes_true_acknowledgements_of_before_no_flood() -> None:
+    async with running() as gateway, talking(gateway, "?ack=200") as talk:
+        await until(lambda: gateway.hub.clients)
+        await sent(gateway, 100)
+        assert (await talk.ask("subscribe", ack="auto"))["subscribe"]["ack"] == "auto"
+        for handled in range(1, 102):  # the reply, too
+            await talk.client.send(json.dumps({"ack": handled}))
+        await sent(gateway, 1)
+        await until(lambda: only(gateway).client.outbox.account().pending == 0)
+        assert gateway.hub.clients == 1
+
+
+async def test_who_goes_while_it_is_let_in_is_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared, gone = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: object) -> None:
+        prepared.set()
+        await gone.wait()
+
+    monkeypatch.setattr(session, "_prepare", slow)
+    async with running() as gateway:
+        client = await websockets.connect(gateway.url, proxy=None)
+        await prepared.wait()
+        client.transport.abort()
+        await until(lambda: not gateway.server._connections)
+        gone.set()
+        await pace(0.1)
+        assert gateway.hub.clients == 0
+
+
+def test_a_pong_of_the_newest_ping_answers_those_before_it() -> None:
+    port = mock.Mock(held=0, lateness=mock.Mock(recent_s=0.0))
+    port.next_number.side_effect = range(1, 99)
+    flow = Paced(port, clock.now())
+    flow.line.write(b"result")
+    flow._confirm()
+    assert flow.blocks
+    assert flow.awaits(3), "a later one, as a ping against silence has"
+    flow.pong(3)
+    assert not flow.blocks
