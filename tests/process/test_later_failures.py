@@ -53,8 +53,10 @@ def test_a_file_worked_through_goes_on_where_its_killed_capture_was(tmp_path: Pa
         outcomes = run.results("a")
         for kill in range(2):
             wait_until(lambda n=kill: run.camera("a").results > 20 + 60 * n, 15, "some results")
-            psutil.Process(run.camera("a").pid).kill()
-            wait_until(lambda n=kill: run.camera("a").restarts == n + 1, 15, "a new capture")
+            killed = run.camera("a").pid
+            psutil.Process(killed).kill()
+            wait_until(lambda n=kill: run.camera("a").restarts == n + 1, 15, "a death that counts")
+            wait_until(lambda old=killed: run.camera("a").pid not in (0, old), 15, "a new capture")
         wait_until(lambda: run.camera("a").state == "ended", 30, "the end of the file")
         facts = run.camera("a")
         assert (facts.captured, facts.leased, facts.next_frame) == (300, 300, 300)
