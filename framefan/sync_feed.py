@@ -59,7 +59,7 @@ class LoopThread:
             return future.result()
         except CancelledError:
             raise _Stopped from None
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nothing may go on without the caller
             future.cancel()
             raise
 

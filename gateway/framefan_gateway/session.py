@@ -20,6 +20,7 @@ from framefan import clock, protobuf
 from framefan.protocol import Reply
 from framefan_gateway import asked, commands, wire
 from framefan_gateway.asked import Refusal
+from framefan_gateway.connection import BAD_REQUEST
 from framefan_gateway.contract import ANEW
 from framefan_gateway.web import shows_token
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from framefan_gateway.commands import Command
     from framefan_gateway.connection import ClientConnection
 
-BAD_REQUEST = 4400
 UNAUTHORIZED = 4401
 _CHANGES = ("subscribe", "unsubscribe")
 """Commands that have to wait until the client's past has been replayed."""

@@ -163,7 +163,7 @@ def test_the_codes_are_those_there_are() -> None:
     codes = {value for name, value in constants if name.isupper() and value in range(100, 200)}
     assert codes == {int(code) for code in re.findall(r"^\| (1\d\d) \|", DOC, re.M)}
     ours = (server.GOING_AWAY, connection.TOO_MANY, connection.TOO_SLOW, connection.SILENT)
-    ours += (session.BAD_REQUEST, session.UNAUTHORIZED)
+    ours += (connection.BAD_REQUEST, session.UNAUTHORIZED)
     closes = " ".join(re.findall(r"^\| ((?:\d{4}(?:, )?)+) \|", DOC, re.M))
     assert set(map(str, ours)) == set(re.findall(r"\d+", closes)) - {"1002", "1007", "1009"}
 
