@@ -177,7 +177,13 @@ class Group:
         self.move(client, Place.APART)
 
     def release(self, camera: str, notice: Notice) -> None:
-        """A camera is gone: tell everybody, and keep nothing of it but what is still due."""
+        """A camera is gone: tell everybody, and keep nothing of it but what is still due.
+
+        Call it with nothing undelivered. Who may have no room when that leaves is told apart, since
+        the feed can say it only once.
+        """
+        for client in tuple(self._limited):
+            self.move(client, Place.APART)
         for client in self.clients:
             if client.place is not Place.IN_STEP:
                 client.outbox.release(camera, notice)

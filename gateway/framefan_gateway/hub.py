@@ -353,7 +353,8 @@ class Hub:
     def _remove(self, removed: Removed, now: float) -> None:
         camera, notice = removed.camera, Notice(removed.status)
         for group in self._covering(camera):
-            self._wake(group, camera, now)
+            self._deliver(group, now)
+            group.wake(camera)
             group.release(camera, notice)
         self._histories.pop(camera, None)
         self._trouble = {of: told for of, told in self._trouble.items() if of[1] != camera}

@@ -97,7 +97,7 @@ class Ledger:
     def ready(self, camera: str, frame: Frame, now: float = 0.0) -> list[Freed]:
         """A frame waits, unless its camera's circuit is open; answers the slots that are free."""
         queue = self.schedule.cameras[camera]
-        in_line = bool(queue.waiting) and queue.mode == "every"
+        in_line = bool(queue.waits) and queue.mode == "every"
         if not self.circuits.admits(camera, now, in_line):
             return [self.schedule.refuse(camera, frame, CIRCUIT)]
         return self.schedule.ready(camera, frame, now)
@@ -149,7 +149,7 @@ class Ledger:
         """A worker died with frames of these cameras; answers the slots of those left out now."""
         freed: list[Freed] = []
         for camera in self.circuits.died(cameras, now):
-            freed += self.schedule.supersede(camera, CIRCUIT)
+            freed += self.schedule.leave_out(camera, CIRCUIT)
         return freed
 
     def worker_left(self, worker: int) -> None:

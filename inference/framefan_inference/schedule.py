@@ -170,8 +170,12 @@ class Schedule:
     def remove(self, camera: str) -> list[Freed]:
         """No frame of the camera comes any more; answers the slots of those that wait."""
         self.window.forget(camera)
-        self.cameras[camera].overtaken = REMOVED
-        return self.supersede(camera, REMOVED)
+        return self.leave_out(camera, REMOVED)
+
+    def leave_out(self, camera: str, cause: str) -> list[Freed]:
+        """Supersede what waits, and what is lent as soon as that comes back; answers the slots."""
+        self.cameras[camera].overtaken = cause
+        return self.supersede(camera, cause)
 
     def park(self, camera: str) -> CameraQueue:
         """Take a removed camera out, which has nothing leased; `cameras[name] = it` undoes that."""

@@ -57,10 +57,11 @@ class Gateway:
         await self.server.start(listener)
 
     def publish(self, camera: str = "cam", **changes: Any) -> int:
+        """What one turn of the loop publishes comes together, as it would from the bus."""
         seq = self.next_seq[camera]
         record = outcome(seq, camera, **({"n": self._n} | changes))
         self.intake.take(parts(f"result/{camera}/", record), clock.now(), clock.wall())
-        self.server.news()
+        asyncio.get_running_loop().call_soon(self.server.news)
         self.next_seq[camera] += 1
         self._n += 1
         return seq

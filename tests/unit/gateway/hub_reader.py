@@ -10,6 +10,7 @@ from framefan_gateway import wire
 from framefan_gateway.contract import ANEW, Contract, Opening
 from framefan_gateway.group import Line
 from framefan_gateway.hub import Hub
+from framefan_gateway.outbox import ALL
 
 
 def split(data: bytes) -> list[dict[str, Any]]:
@@ -36,14 +37,17 @@ class Reader:
         opening: Opening = ANEW,
         *,
         ack: int = 0,
+        paced: int = 0,
         works: bool = True,
     ) -> None:
-        """`ack`: so many messages at most are unacknowledged; 0: they are not counted. `works`:
-        the hub's work is done at once.
+        """`ack`: so many messages at most are unacknowledged; 0: they are not counted. `paced`:
+        the same, of writes. `works`: the hub's work is done at once.
         """
         self.hub = hub
         self.ack = ack
         self.acked = 0
+        self.paced = paced
+        self.echoed = 0
         self._works = works
         self.contract = contract
         self.room = room
@@ -68,6 +72,8 @@ class Reader:
         self._told: dict[str, int] = {}
         self.client: Any = None
         line = Line(self.write, self.offer, self.left if ack else None)
+        if paced:
+            line = Line(self.write, self.take, self.left_writes, by_write=True)
         self.client = hub.join(contract, line, self.evict, 0.0, opening)
         hub.start(self.client, 0.0)
         self.work()
@@ -89,6 +95,20 @@ class Reader:
         """So many more were handled."""
         self.acked = min(self.acked + count, len(self.received))
         if self.room > 0 and self.acked == len(self.received):
+            self.hub.line_free(self.client, 0.0)
+            self.work()
+
+    def left_writes(self) -> int:
+        """Room for any number of messages in one write, or for none."""
+        if self.writes - self.echoed < self.paced:
+            return ALL
+        self.hub.line_full(self.client)
+        return 0
+
+    def echo(self) -> None:
+        """What was written has been heard of."""
+        self.echoed = self.writes
+        if self.room > 0 and not self.kept:
             self.hub.line_free(self.client, 0.0)
             self.work()
 
@@ -116,6 +136,11 @@ class Reader:
         self.kept = data[:taken]
         return taken
 
+    def take(self, data: bytes) -> int:
+        """All of it, whatever the room: the rest is kept on the way."""
+        self.write(data)
+        return len(data)
+
     def write(self, data: bytes) -> None:
         assert data
         data, self.kept = self.kept + data, b""
@@ -131,7 +156,7 @@ class Reader:
 
     def drain(self, room: int) -> None:
         self.room = room
-        self.acked = len(self.received)
+        self.acked, self.echoed = len(self.received), self.writes
         self.hub.line_free(self.client, 0.0)
         self.work()
 

@@ -61,6 +61,12 @@ class Talk:
         assert answer["id"] == self._id
         return answer
 
+    async def ready(self) -> None:
+        """A client that has heard everything, and whose pong of it has come back."""
+        await self.ask("ping")
+        async with asyncio.timeout(WAIT_S * SCALE):
+            await (await self.client.ping())
+
     async def results(self, count: int) -> list[dict[str, Any]]:
         """So many results or errors more."""
         found: list[dict[str, Any]] = []

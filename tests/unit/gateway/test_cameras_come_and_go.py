@@ -19,6 +19,7 @@ from framefan import clock
 from framefan.records import CameraFacts
 from framefan.states import REASONS
 from framefan_gateway.contract import Contract, Opening, Since
+from framefan_gateway.group import Place
 from framefan_gateway.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.metrics import Metrics
@@ -91,6 +92,23 @@ def test_all_who_were_subscribed_are_told_last_that_it_is_removed(contract: Cont
     assert said(other, "a") == []
     run.result("b", 0)
     assert said(fast, "b") == said(slow, "b") == said(other, "b") == [0]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_who_may_not_be_written_to_just_then_is_told_later(more: int) -> None:
+    """It is in step up to the flush that tells all others."""
+    run = Run("a", "b")
+    reader = Reader(run.hub, Contract(), paced=1)
+    run.result("a", 0)
+    assert reader.client.place is Place.IN_STEP
+    for seq in range(1, 1 + more):
+        run.take("result/a/", outcome(seq, "a"))
+    run.table("b")
+    assert said(reader, "a") == [0]
+    reader.echo()
+    assert said(reader, "a") == [*range(1 + more), "ended"]
+    account = reader.client.outbox.account()
+    assert (account.offered, account.sent, account.pending) == (1 + more, 1 + more, 0)
 
 
 def test_a_last_word_that_the_bus_lost_is_told_by_the_table() -> None:
@@ -345,7 +363,7 @@ async def test_a_camera_is_known_as_soon_as_the_table_has_it_and_no_longer(
     table(gateway, "cam", "new")
     async with talking(gateway) as plain, talking(gateway, "?camera=new") as talk:
         assert "error" not in await talk.ask("ping")
-        await plain.ask("ping")
+        await plain.ready()
         gateway.publish("new")
         assert seqs(await talk.results(1)) == seqs(await plain.results(1)) == [0]
         table(gateway, "cam")

@@ -28,6 +28,7 @@ CONTRACTS = (
     Contract(max_fps=25.0),
     Contract(max_fps=40.0, nonempty=True, delivery="every"),
 )
+PACES = ({"paced": 1}, {"paced": 2})
 SEEN = [[], [("person", 0.9)], [("car", 0.9)], [("person", 0.2), ("car", 0.6)]]
 BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -68,10 +69,10 @@ class Accounts(RuleBasedStateMachine):
         contract=st.sampled_from(CONTRACTS),
         room=st.sampled_from([0, 1, 2, 5, 1000]),
         history=st.sampled_from([0, 1, 1, 1, 3]),
-        ack=st.sampled_from([0, 0, 1, 2, 5]),
+        limits=st.sampled_from([{}, {}, {"ack": 1}, {"ack": 2}, {"ack": 5}, *PACES, *PACES]),
     )
-    def join(self, contract: Contract, room: int, history: int, ack: int) -> None:
-        self.add(Reader(self.hub, contract, room, Opening(history), ack=ack, works=False))
+    def join(self, contract: Contract, room: int, history: int, limits: dict[str, int]) -> None:
+        self.add(Reader(self.hub, contract, room, Opening(history), works=False, **limits))
 
     def add(self, reader: Reader) -> None:
         self.readers.append(reader)
@@ -84,10 +85,15 @@ class Accounts(RuleBasedStateMachine):
         contract=st.sampled_from(CONTRACTS),
         room=st.sampled_from([1, 2, 1000]),
         ahead=st.sampled_from([0, 0, 0, 2]),
-        ack=st.sampled_from([0, 0, 1, 3]),
+        limits=st.sampled_from([{}, {"ack": 1}, {"ack": 3}, *PACES]),
     )
     def come_back(
-        self, data: st.DataObject, contract: Contract, room: int, ahead: int, ack: int
+        self,
+        data: st.DataObject,
+        contract: Contract,
+        room: int,
+        ahead: int,
+        limits: dict[str, int],
     ) -> None:
         """Leave, and return with the last seqs had; or with later ones, had elsewhere."""
         reader = data.draw(st.sampled_from(self.readers))
@@ -98,7 +104,7 @@ class Accounts(RuleBasedStateMachine):
             if contract.covers(camera)
         }
         opening = Opening(since=since, strange=frozenset(self.removed & since.keys()))
-        self.add(Reader(self.hub, contract, room, opening, ack=ack, works=False))
+        self.add(Reader(self.hub, contract, room, opening, works=False, **limits))
 
     @rule(slices=st.sampled_from([1, 3]))
     def work(self, slices: int) -> None:
@@ -108,7 +114,11 @@ class Accounts(RuleBasedStateMachine):
     @precondition(lambda self: self.readers)
     @rule(data=st.data(), count=st.sampled_from([1, 2, 10]))
     def acknowledge(self, data: st.DataObject, count: int) -> None:
-        data.draw(st.sampled_from(self.readers)).acknowledge(count)
+        reader = data.draw(st.sampled_from(self.readers))
+        if reader.paced:
+            reader.echo()
+        else:
+            reader.acknowledge(count)
 
     @precondition(lambda self: self.readers)
     @rule(data=st.data(), contract=st.sampled_from(CONTRACTS))

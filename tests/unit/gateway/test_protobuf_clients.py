@@ -99,7 +99,7 @@ async def test_without_the_package_it_is_refused(
     async with talking(gateway) as talk:
         answer = await talk.ask("subscribe", format="protobuf")
         assert answer["error"] == {"code": asked.BAD_VALUE, "message": why, "temporary": False}
-        await talk.ask("ping")
+        await talk.ready()
     async with talking(gateway, "?format=protobuf") as talk:
         assert (await talk.next())["error"]["message"] == why
         assert await talk.closed() == (4400, why)

@@ -317,6 +317,7 @@ async def test_one_camera_on_an_idle_loop_is_not_held_back(gateway: Gateway) -> 
     for _ in range(5):
         gateway.server._rest_until = 0.0
         gateway.publish()
+        await asyncio.sleep(0)
         assert gateway.hub.waiting == 0
 
 

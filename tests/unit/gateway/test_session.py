@@ -228,7 +228,7 @@ async def test_nothing_that_is_no_command_ends_the_connection(
         answer = await talk.next()
         assert answer["error"]["code"] in (asked.NOT_DECODED, asked.BAD_VALUE)
         assert len(answer["error"]["message"]) < 200
-        await talk.ask("ping")
+        await talk.ready()
 
 
 async def test_each_depth_of_nesting_is_answered(gateway: Gateway) -> None:

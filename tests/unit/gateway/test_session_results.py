@@ -29,7 +29,7 @@ async def test_labels_and_confidence_leave_detections_out_and_results_in(gateway
     ):
         everybody = (named, sure, both, every)
         for talk in everybody:
-            await talk.ask("ping")
+            await talk.ready()
         gateway.publish(payload=[PERSON, CAR, DOG])
         gateway.publish(payload=[CAR])
         gateway.publish(payload=[])
@@ -51,7 +51,7 @@ async def test_labels_and_confidence_leave_detections_out_and_results_in(gateway
 @pytest.mark.parametrize("delivery", ["latest", "every"])
 async def test_nonempty_leaves_results_out_and_counts_them(gateway: Gateway, delivery: str) -> None:
     async with talking(gateway, f"?nonempty=1&label=person&delivery={delivery}") as talk:
-        await talk.ask("ping")
+        await talk.ready()
         for payload in ([PERSON], [CAR], [], [PERSON], [CAR]):
             gateway.publish(payload=payload)
         gateway.publish(kind="error")
@@ -69,7 +69,7 @@ async def test_nonempty_leaves_results_out_and_counts_them(gateway: Gateway, del
 @pytest.mark.parametrize("delivery", ["latest", "every"])
 async def test_max_fps_leaves_results_out_and_counts_them(gateway: Gateway, delivery: str) -> None:
     async with talking(gateway, f"?max_fps=10&delivery={delivery}") as talk:
-        await talk.ask("ping")
+        await talk.ready()
         for n in range(60):
             gateway.publish(captured_at=1000 + n / 30)
         found = await talk.results(20)
@@ -142,7 +142,7 @@ async def test_what_is_missed_is_exact_across_changes_while_results_flow(gateway
             published += 1
 
     async with talking(gateway) as talk:
-        await talk.ask("ping")
+        await talk.ready()
         publish(1)
         for number, change in enumerate(CHANGES * 3):
             if number % 3 == 0:  # each contract has, once, all that was published under it

@@ -135,7 +135,7 @@ async def test_what_this_gateway_has_not_reached_is_waited_for_and_never_repeate
 async def test_a_seq_ahead_and_then_another_epoch(gateway: Gateway) -> None:
     gateway.publish()
     async with talking(gateway, "?since=cam:k3f9:6") as talk:
-        await talk.ask("ping")
+        await talk.ready()
         gateway.seq = 0
         gateway.publish(epoch="newer")
         first, live = await talk.next(), await talk.next()

@@ -232,6 +232,7 @@ class LedgerMachine(LedgerLoans):
             for each in camera.waiting:
                 camera.freed(each.ring, each.slot)
             camera.waiting = []
+            camera.overtaken = CIRCUIT
 
     def is_open(self, name: str) -> bool:
         return self.ledger.circuits.state(name)[0] == "open"

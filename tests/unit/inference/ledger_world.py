@@ -251,7 +251,9 @@ class LedgerWorld(RuleBasedStateMachine):
     @invariant()
     def what_is_open_does_not_wait(self) -> None:
         for name, camera in self.cameras.items():
-            assert not camera.waiting or self.ledger.circuits.state(name)[0] != "open"
+            state, _ = self.ledger.circuits.state(name)
+            assert not camera.waiting or state != "open"
+            assert len(camera.waiting) <= 1 or state != "half_open", "one is tried, not two"
 
     @invariant()
     def stale_is_counted(self) -> None:

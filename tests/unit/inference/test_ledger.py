@@ -14,8 +14,9 @@ from ledger_world import outcome_of
 
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
+from framefan_inference.circuit import Circuits
 from framefan_inference.ledger import Account, Ledger
-from framefan_inference.schedule import CameraQueue, Frame, Freed
+from framefan_inference.schedule import CIRCUIT, CameraQueue, Frame, Freed
 from framefan_inference.sequencer import LATE, WORKER_DIED, Sequencer
 
 if TYPE_CHECKING:
@@ -116,6 +117,20 @@ def test_an_outcome_after_its_seq_has_left_is_stale() -> None:
     assert ledger.outcome(outcome_of(first.lease, "value", 1.6), 1.6) is None
     assert ledger.stale == 1
     assert ledger.returned(first.worker, first.lease, 1.7) == Freed("cam0", 1, 0)
+
+
+def test_a_lent_frame_does_not_come_back_into_an_open_circuit() -> None:
+    row = CameraSettings(name="cam0", source=SourceText("demo"), mode="every")
+    ledger, more = Ledger([row], 0.5, circuits=Circuits(1, 60.0, 5.0)), frames()
+    ledger.schedule.worker_up(1)
+    ledger.ready("cam0", next(more))
+    ledger.assign()
+    ledger.ready("cam0", next(more))
+    assert ledger.borrow()
+    ledger.worker_down(1, WORKER_DIED, 1.0)
+    assert ledger.blame({"cam0"}, 1.0) == []
+    assert ledger.give_back("cam0") == [Freed("cam0", 1, 1)]
+    assert ledger.schedule.cameras["cam0"].superseded_by == {CIRCUIT: 1}
 
 
 def test_idle_means_that_nothing_is_to_come() -> None:
