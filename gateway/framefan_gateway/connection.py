@@ -103,7 +103,7 @@ class ClientConnection(ServerConnection):
         self._whole = True
         """Whether what was received so far ends with a whole frame."""
         self._stall: Stall | None = None
-        self._credit = Credit(owner.limits.inbound_per_s, clock.now())
+        self._credit = Credit(owner.limits.inbound_per_s, owner.limits.inbound_bytes, clock.now())
         self._ending = False
         self._full_at = 0.0
         self.lateness = owner.tally.lag
@@ -125,11 +125,11 @@ class ClientConnection(ServerConnection):
     def join(self, contract: Contract, opening: Opening, ack: Ack | None) -> None:
         """Become a client of the hub: from here on it writes to this line."""
         hub, now = self._owner.hub, clock.now()
-        self.joined_at = now
-        self.ack = ack
+        self.joined_at, self.ack = now, ack
         self.try_write = kernel.writer(self.socket, self.transport)
         self._flow = flow_for(self, contract.delivery, ack, now)
-        self._client = client = hub.join(contract, self._flow.line, self._evict, now, opening)
+        evict = functools.partial(self.end, TOO_SLOW)
+        self._client = client = hub.join(contract, self._flow.line, evict, now, opening)
         hub.start(client, now)
         self._owner.work_soon()
 
@@ -156,8 +156,7 @@ class ClientConnection(ServerConnection):
         if client is None:
             return
         if (contract.delivery, ack) != (client.contract.delivery, self.ack):
-            self.ack = ack
-            self._flow = flow_for(self, contract.delivery, ack, now)
+            self.ack, self._flow = ack, flow_for(self, contract.delivery, ack, now)
             self.use(self._flow.line)
         self._owner.hub.switch(client, contract, opening, reply, now)
         self.free()
@@ -278,9 +277,6 @@ class ClientConnection(ServerConnection):
         self.leave()
         self.transport.abort()
 
-    def _evict(self, reason: str) -> None:
-        self.end(TOO_SLOW, reason)
-
     # ---- what asyncio calls -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -342,11 +338,16 @@ class ClientConnection(ServerConnection):
             return
         if self.request is None:
             self._owner.asked(self)
-        elif not self._credit.spend(clock.now()):
+        elif isinstance(event, Frame) and not self._credit.affords(event, clock.now()):
             if self.protocol.state is OPEN:
                 self.end(TOO_MANY, "too many messages")
             return
         super().process_event(event)
+
+    async def recv(self, decode: bool | None = None) -> Any:
+        message = await super().recv(decode)
+        self._credit.took()
+        return message
 
     def _takes(self, frame: Frame) -> bool:
         """Whether this was a pong that is awaited, or an acknowledgement: no command."""
@@ -380,8 +381,7 @@ class ClientConnection(ServerConnection):
             self._acked = max(count, self._acked)
             return news
         except ValueError:
-            sent = self.sent_messages
-            self.end(BAD_REQUEST, f"ack {count}, but {sent} messages were sent")
+            self.end(BAD_REQUEST, f"ack {count}, but {self.sent_messages} messages were sent")
             return True
 
     # ---- now and then -----------------------------------------------------------------------

@@ -49,7 +49,6 @@ _REST_FACTOR = 16
 _REST_LEAST_S = 0.0005
 _REST_MOST_S, _REST_BUSY_S = 0.004, 0.010
 _BUSY = 0.5
-_INBOUND_QUEUE = 4
 _PULSE_S = 0.1
 _PULSES = 100
 """How many clients are looked after at once: with more clients, each has to wait longer."""
@@ -135,7 +134,7 @@ class Server:
             ping_interval=None,  # we ask by ourselves: see connection.py
             close_timeout=self.limits.stall_s,
             max_size=self.limits.inbound_bytes,
-            max_queue=_INBOUND_QUEUE,
+            max_queue=None,  # always read: see credit.py
             write_limit=0 if tls is None else (1, 0),  # at 0, asyncio's TLS is full while empty
             server_header=None,
             logger=_silent,

@@ -213,3 +213,25 @@ def test_a_pong_of_the_newest_ping_answers_those_before_it() -> None:
     assert flow.awaits(3), "a later one, as a ping against silence has"
     flow.pong(3)
     assert not flow.blocks
+
+
+@pytest.mark.parametrize("query", ["?history=40&ack=1", "?history=40&ack=auto"])
+async def test_commands_that_wait_for_a_replay_do_not_hold_back_what_it_waits_for(
+    query: str,
+) -> None:
+    """The replay needs acknowledgements, which come behind the commands."""
+    async with running(inbound_per_s=1e6) as gateway:
+        for _ in range(40):
+            gateway.publish(payload="x" * 3000, kind="value")
+        async with talking(gateway, query) as talk:
+            await talk.client.send('{"id":1,"subscribe":{}}')
+            for number in range(2, 22):
+                await talk.client.send(json.dumps({"id": number, "ping": {}}))
+            seen: list[dict[str, Any]] = []
+            replies: list[dict[str, Any]] = []
+            while len(replies) < 21:
+                message = await talk.next()
+                (replies if message["type"] == "reply" else seen).append(message)
+                await talk.client.send(json.dumps({"ack": len(seen) + len(replies)}))
+            assert seqs(seen) == list(range(40))
+            assert [reply["id"] for reply in replies] == list(range(1, 22))
