@@ -12,6 +12,8 @@ from bisect import bisect_right
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
+
 from framefan_gateway.accounts import Loss
 from framefan_gateway.wire import Outcome
 
@@ -24,7 +26,9 @@ LOSS_BYTES = 200
 """About what a loss takes."""
 
 
-class Kept(NamedTuple):
+class Kept(Struct, gc=False, frozen=True):
+    """One of thousands: see `Outcome`."""
+
     at: float
     size: int
     item: Outcome | Loss
@@ -80,7 +84,8 @@ class History:
         last = self._kept[-1].item if self._fresh else None
         if isinstance(last, Loss) and (last.cause, last.epoch) == (loss.cause, loss.epoch):
             kept = self._kept[-1]
-            self._kept[-1] = kept._replace(at=now, item=last._replace(last_seq=loss.last_seq))
+            longer = last._replace(last_seq=loss.last_seq)
+            self._kept[-1] = Kept(now, kept.size, longer)
             self._trim(now)
         else:
             self._keep(loss, LOSS_BYTES, now)
@@ -157,7 +162,7 @@ def _cut(items: Sequence[Kept], since: Since) -> Sequence[Kept]:
         item = items[0].item
         if isinstance(item, Loss) and item.first_seq <= since.seq:
             rest = item._replace(first_seq=since.seq + 1)
-            return (items[0]._replace(item=rest), *items[1:])
+            return (Kept(items[0].at, items[0].size, rest), *items[1:])
     return items
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _LENGTH = struct.Struct("!I")
 
 _PLAIN = (NOTHING, None)
+_FORMATS: tuple[Format, ...] = ("json", "msgpack", "protobuf")
 _EMPTY: tuple[Any, ...] = ([], {}, "", None)
 _BARE = 900
 """About the bytes of a record, its strings and the objects around them."""
@@ -104,19 +105,28 @@ class Picture:
         return Body(b"".join((_LENGTH.pack(len(message)), message, self.jpeg)), True)
 
 
-class Outcome:
-    """A result or error of one seq: the same bytes for every client that missed the same."""
+class Outcome(Struct, gc=False, eq=False):
+    """A result or error of one seq: the same bytes for every client that missed the same.
 
-    __slots__ = ("_bodies", "_message", "camera", "epoch", "record", "seq")
+    Thousands are kept, and none is part of a circle of references. So the collector of these is
+    told to leave them out, else it stops the gateway for as long as it needs to walk through all.
+    """
 
-    def __init__(self, record: OutcomeRecord) -> None:
+    record: OutcomeRecord
+    camera: str = ""
+    epoch: str = ""
+    seq: int = 0
+    _message: Result | Failure | None = None
+    _bodies: dict[tuple[Format, Missed, Picks | None], Body] | None = None
+    """What has been made; None from `rest` on."""
+    _plain: tuple[bytes | None, ...] = (None,) * len(_FORMATS)
+    """By format, from `rest` on: what most clients get, if it has been made."""
+
+    def __post_init__(self) -> None:
         """Raises msgspec.MsgspecError when the payload is not what `kind` says."""
-        self.record = record
-        self.camera = record.camera
-        self.epoch = record.epoch
-        self.seq = record.seq
-        self._bodies: dict[tuple[Format, Missed, Picks | None], Body] = {}
-        self._message: Result | Failure | None = _message(record)
+        record = self.record
+        self.camera, self.epoch, self.seq = record.camera, record.epoch, record.seq
+        self._message, self._bodies = _message(record), {}
 
     @property
     def id(self) -> tuple[str, int, int]:
@@ -130,7 +140,7 @@ class Outcome:
     def body(self, fmt: Format, missed: Missed, now: float, picks: Picks | None = None) -> Body:
         """The message to a client that missed `missed`; `deliver` ends at the first encoding."""
         key = fmt, missed, picks
-        found = self._bodies.get(key)
+        found = self._made(key)
         if found is None:
             message = self.message
             if picks is not None and isinstance(message, Result):
@@ -142,9 +152,22 @@ class Outcome:
                 message.missed_by = missed.by_cause() if message.missed else UNSET
             message.latency_ms = latency(self.record, now)
             found = body(message, fmt)
-            if self._message is not None or key[1:] == _PLAIN:
+            if self._bodies is not None:
                 self._bodies[key] = found
+            elif key[1:] == _PLAIN:
+                self._keep(fmt, found)
         return found
+
+    def _made(self, key: tuple[Format, Missed, Picks | None]) -> Body | None:
+        if self._bodies is not None:
+            return self._bodies.get(key)
+        data = self._plain[_FORMATS.index(key[0])] if key[1:] == _PLAIN else None
+        return None if data is None else Body(data, key[0] != "json")
+
+    def _keep(self, fmt: Format, made: Body) -> None:
+        kept = list(self._plain)
+        kept[_FORMATS.index(fmt)] = made.data
+        self._plain = tuple(kept)
 
     def empty(self, picks: Picks | None) -> bool:
         """Whether nothing was seen, of what is picked; an error is never empty."""
@@ -157,15 +180,17 @@ class Outcome:
 
     def rest(self) -> None:
         """From here on keep nothing that can be made again, but the bytes that most clients get."""
-        self._message = None
-        if len(self._bodies) > 1:
-            self._bodies = {key: made for key, made in self._bodies.items() if key[1:] == _PLAIN}
+        bodies, self._bodies, self._message = self._bodies or {}, None, None
+        for key, made in bodies.items():
+            if key[1:] == _PLAIN:
+                self._keep(key[0], made)
 
     @property
     def size(self) -> int:
         """About the bytes of memory it takes."""
         whole = 0 if self._message is None else _DECODED * len(self.record.payload)
-        made = sum(len(each.data) for each in self._bodies.values())
+        made = sum(len(each.data) for each in (self._bodies or {}).values())
+        made += sum(len(data) for data in self._plain if data is not None)
         return _BARE + len(self.record.payload) + whole + made
 
 
