@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 MOST_RESULTS = 1000
 """Of each camera, so many at most are replayed by `history`."""
-_LOOK = 64
-"""Results that one step looks at: about half a millisecond where a filter looks into them."""
+_LOOK, _GLANCE = 64, 1024
+"""Results that one step looks at: about half a millisecond, where a filter looks into them and
+where none does.
+"""
 
 
 class Began(NamedTuple):
@@ -96,8 +98,9 @@ def following(found: Found, contract: Contract) -> Generator[Step, None, Missed]
     yield Began(found.recovered)
     selection = Selection(contract)
     missed = Missed(history=found.gone)
+    look = _look(selection)
     for looked, kept in enumerate(found.items):
-        if looked % _LOOK == _LOOK - 1:
+        if looked % look == look - 1:
             yield None
         item = kept.item
         if isinstance(item, Loss):
@@ -110,12 +113,17 @@ def following(found: Found, contract: Contract) -> Generator[Step, None, Missed]
     return missed
 
 
+def _look(selection: Selection) -> int:
+    return _GLANCE if selection.everything else _LOOK
+
+
 class _Walk:
     """From the newest result back."""
 
     def __init__(self, items: Sequence[Kept], contract: Contract) -> None:
         self._items = iter(reversed(items))
         self._selection = Selection(contract, backwards=True)
+        self._look = _look(self._selection)
         self._newest_first: list[Due] = []
         self.trailing = NOTHING
         """What was missed behind the newest result that was picked."""
@@ -127,7 +135,7 @@ class _Walk:
         """Pick so many results."""
         picked = self._newest_first
         for looked, item in enumerate(self._items if results else ()):
-            if looked % _LOOK == _LOOK - 1:
+            if looked % self._look == self._look - 1:
                 yield None
             if not self._passes(item):
                 continue
@@ -160,7 +168,7 @@ class _Walk:
     def count(self, results: int) -> Generator[Step, None, None]:
         """Look for so many results more, which nobody will be sent."""
         for looked, item in enumerate(self._items):
-            if looked % _LOOK == _LOOK - 1:
+            if looked % self._look == self._look - 1:
                 yield None
             self.counted += self._passes(item)
             if self.counted == results:

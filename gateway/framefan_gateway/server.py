@@ -52,7 +52,7 @@ _BUSY = 0.5
 _PULSE_S = 0.1
 _PULSES = 100
 """How many clients are looked after at once: with more clients, each has to wait longer."""
-_WORK_S = 0.002
+_WORK_S = 0.001
 """For how long slices of the past are made before everybody else has a turn."""
 _WORK_REST = 2
 """How many times as long that turn is: replays take a third of this process, however many."""

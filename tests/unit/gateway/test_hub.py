@@ -323,6 +323,19 @@ def test_a_long_past_is_made_in_slices_and_others_have_their_turn(hub: Hub) -> N
     late.check_holes()
 
 
+def test_a_filter_that_looks_into_a_long_past_gives_others_their_turn(hub: Hub) -> None:
+    for seq in range(1000):
+        publish(hub, seq)
+    nobody = Contract(nonempty=True, labels=frozenset({"nobody"}))
+    late = Reader(hub, nobody, opening=Opening(history=1000), works=False)
+    slices = 0
+    while hub.has_work:
+        hub.work(0.0)
+        slices += 1
+    assert slices >= 1000 / 64 / 2 - 1
+    assert late.results == []
+
+
 def test_a_message_limit_is_kept_to_the_message(hub: Hub) -> None:
     """The reader asserts that no more are unacknowledged; each camera is served in its turn."""
     reader = Reader(hub, Contract(), ack=2)
