@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from framefan import logs
@@ -30,5 +29,4 @@ def announce(settings: Settings, url: str) -> None:
         ("stop", "Ctrl-C"),
     ]
     text = "\n".join(f"  {name:<10}{value}" for name, value in rows)
-    sys.stderr.write(f"\nframefan is ready\n{text}\n\n")
-    sys.stderr.flush()
+    logs.say(f"\nframefan is ready\n{text}\n")

@@ -280,8 +280,8 @@ def _fail(error: FramefanError, tokens: Sequence[str]) -> int:
     from framefan import logs
 
     if _debugs(tokens):
-        sys.stderr.write(logs.clean(traceback.format_exc()))
-    sys.stderr.write(logs.clean("\n".join(error.lines())) + "\n")
+        logs.say(logs.clean(traceback.format_exc().rstrip()))
+    logs.say(logs.clean("\n".join(error.lines())))
     return error.exit_code
 
 
@@ -298,6 +298,23 @@ def _hide_addresses() -> None:
         setproctitle.setproctitle("framefan")
 
 
+def _open_missing() -> None:
+    """Who starts us with a closed standard stream gives us none to print to, and no reason to die.
+
+    Left closed, its number would go to the next file or socket that is opened.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(fd, "w" if fd else "r", closefd=False)  # noqa: SIM115 - to the end
+            setattr(sys, name, stream)
+
+
 def main() -> None:
+    _open_missing()
     _hide_addresses()
     sys.exit(execute(sys.argv[1:]))

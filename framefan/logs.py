@@ -1,4 +1,6 @@
-"""Log lines of all processes: one format, to stderr, with every known secret taken out.
+"""Log lines of all processes: one format, to standard error, with every known secret taken out.
+
+Writing one never waits: see output.py.
 
 The standard library's logging does it: structlog, which we would otherwise take, costs each of
 our processes 110 ms of start, and a restart is counted in those.
@@ -6,16 +8,25 @@ our processes 110 ms of start, and a restart is counted in those.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from framefan.output import Direct, Queued
 from framefan.secret import Redaction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from framefan.output import Sink
     from framefan.settings import Settings
+
+_PATIENCE_S = 10.0
+"""How long a command waits for whoever reads what it says; it has nothing else to do."""
+_LAST_S = 0.5
+"""How long the last lines of a run may take to be written."""
 
 _redaction = Redaction()
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -48,7 +59,44 @@ class _Formatter(logging.Formatter):
         )
 
 
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _sink.put(self.format(record))
+
+
 _formatter = _Formatter("", as_json=False)
+
+
+def _dropped(lines: int) -> str:
+    """The line that tells of lines which nobody took."""
+    message = f"{lines} lines of the log were dropped: nobody took them"
+    return _formatter.format(_log.makeRecord(_log.name, logging.WARNING, "", 0, message, (), None))
+
+
+_sink: Sink = Direct(_dropped, _PATIENCE_S)
+
+
+def never_wait() -> None:
+    """This is a child, and its standard error a pipe that the supervisor reads."""
+    global _sink  # noqa: PLW0603
+    _sink = Direct(_dropped)
+
+
+@contextlib.contextmanager
+def queued() -> Iterator[None]:
+    """Meanwhile a thread writes what this process and its children print."""
+    global _sink  # noqa: PLW0603
+    queue = _sink = Queued(_dropped)
+    try:
+        yield
+    finally:
+        queue.close(_LAST_S)
+        _sink = Direct(_dropped, _LAST_S)
+
+
+def say(text: str) -> None:
+    """Print text that is no line of the log, and clean already."""
+    _sink.put(text)
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -58,7 +106,7 @@ def configure(settings: Settings, process: str) -> None:
     sources = (camera.source for camera in settings.cameras)
     _redaction = Redaction(settings.token, settings.publish_keys.secret, *sources)
     _formatter = _Formatter(process, settings.log_format == "json")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(_formatter)
     root = logging.getLogger("framefan")
     root.handlers = [handler]
@@ -84,12 +132,6 @@ def info(message: str, /, **facts: Any) -> None:
 
 def warning(message: str, /, **facts: Any) -> None:
     _log.warning(message, extra={"facts": facts})
-
-
-def warning_text(message: str) -> str:
-    """The line that `warning` would write, for those who must not wait until it is written."""
-    level = logging.WARNING
-    return _formatter.format(_log.makeRecord(_log.name, level, "", 0, message, (), None))
 
 
 def error(message: str, /, **facts: Any) -> None:

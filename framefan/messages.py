@@ -33,6 +33,8 @@ class Start(_Link):
     """Another one, where results are published, or -1."""
     counts_fd: int = -1
     """The memory in which gateways count their clients (gateway_counts.py), or -1."""
+    prints_fd: int = -1
+    """A pipe for what its own children print, or -1."""
 
 
 class Stop(_Link):

@@ -20,7 +20,8 @@ from framefan import processes
 from framefan.errors import LinkClosed
 from framefan.gateway_counts import GatewayCounts
 from framefan.messages import Stop, ToSupervisor
-from framefan.stderr import Stderr
+from framefan.processes import secrets_of
+from framefan.stderr import LINES, OWN_LINES, Stderr
 from framefan.watch import Watch
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Post:
         self.counts_fd = counts_fd
         self._buried = buried
         self.child: Child | None = None
-        self.stderr: Stderr | None = None
+        self.voices: list[Stderr] = []
+        """What it prints, and what its own children do."""
         self.fate = Fate.STAYS
         self.late = False
         """Added or changed while the run was on: its errors are its own, and end nothing."""
@@ -74,31 +76,42 @@ class Post:
 
     def start(self, settings: Settings, selector: selectors.BaseSelector, now: float) -> None:
         """Raises OSError where there is no memory, process or descriptor left for it."""
-        role = self.watch.role
-        stderr = None
-        if self.stage.overheard:
-            stderr = Stderr(self.watch.title, selector, settings.camera(role).source)
+        voices = self.voices
         try:
+            self._listen(settings, selector)
             self.child = processes.Child(
                 self.stage,
-                role,
+                self.watch.role,
                 settings,
                 ToSupervisor,
                 self.inherited_fd,
-                stderr.theirs if stderr else None,
+                voices[0].theirs,
                 self.results_fd,
                 self.counts_fd,
+                voices[1].theirs if len(voices) > 1 else -1,
             )
         except OSError:
-            if stderr:
-                stderr.close_theirs()
-                stderr.finish()
+            self._finish()
             raise
-        if stderr:
-            stderr.close_theirs()
-        self.stderr = stderr
+        finally:
+            for voice in voices:
+                voice.close_theirs()
         self.verdict = ""
         self.watch.started(now, self.child.pid)
+
+    def _listen(self, settings: Settings, selector: selectors.BaseSelector) -> None:
+        """Raises OSError where no descriptors are left."""
+        stage, secrets = self.stage, secrets_of(self.stage, self.watch.role, settings)
+        most = LINES if stage.runs_theirs else OWN_LINES
+        self.voices.append(Stderr(self.watch.title, selector, *secrets, most=most))
+        if stage.children:
+            self.voices.append(Stderr(stage.children, selector, *secrets))
+
+    def _finish(self) -> None:
+        """Pass on its last words."""
+        for voice in self.voices:
+            voice.finish()
+        self.voices.clear()
 
     def bury(self) -> str:
         """Kill it if need be, wait for it, pass on its last words; how it ended."""
@@ -107,9 +120,7 @@ class Post:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(_EXIT_S)
         child.kill()
-        if self.stderr:
-            self.stderr.finish()
-            self.stderr = None
+        self._finish()
         self._buried()
         return child.ending
 
@@ -153,8 +164,8 @@ class Post:
     def next_event(self) -> float:
         """The time at which this post next needs a look."""
         leaving = self._kill_at if self.fate is not Fate.STAYS else float("inf")
-        said = self.stderr.next_event() if self.stderr else float("inf")
-        return min(self.watch.next_event(), leaving, said)
+        said = (voice.next_event() for voice in self.voices)
+        return min(self.watch.next_event(), leaving, *said)
 
 
 class Tree:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from framefan import host, links, logs
+from framefan import host, links, logs, output
 from framefan.errors import LinkClosed
 from framefan.messages import Start
 from framefan.secret import Secret, SourceText
@@ -49,23 +49,26 @@ class Stage(msgspec.Struct, frozen=True):
     sees_token: bool = False
     sees_keys: bool = False
     """Of what is published; only who binds it needs them."""
-    overheard: bool = False
-    """Its stderr comes by the supervisor, which takes out the secrets that libraries print."""
+    runs_theirs: bool = False
+    """Code of the user's or of a decoder runs in it, which may print without an end."""
+    children: str = ""
+    """What its own children are called: what they print comes apart from what it says itself."""
     flags: tuple[str, ...] = ()
     """Of the interpreter."""
 
 
+_AT_ONCE = "-u"
+"""What it prints comes at once, though it goes into a pipe."""
 CAPTURE = Stage(
     "capture",
     "framefan_capture.main",
     sees_sources=True,
-    overheard=True,
-    # What a py: source prints comes at once, though it goes into a pipe; and a decoder that crashes
-    # leaves at least the line that called it.
-    flags=("-u", "-X", "faulthandler"),
+    runs_theirs=True,
+    # A decoder that crashes leaves at least the line that called it.
+    flags=(_AT_ONCE, "-X", "faulthandler"),
 )
-POOL = Stage("pool", "framefan_inference.main", sees_keys=True)
-WORKER = Stage("worker", "framefan_inference.worker")
+POOL = Stage("pool", "framefan_inference.main", sees_keys=True, children="workers")
+WORKER = Stage("worker", "framefan_inference.worker", runs_theirs=True, flags=(_AT_ONCE,))
 GATEWAY = Stage("gateway", "framefan_gateway.main", sees_token=True)
 STAGES = (CAPTURE, POOL, WORKER, GATEWAY)
 
@@ -87,6 +90,12 @@ def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, cameras=cameras, token=token, publish_keys=keys)
 
 
+def secrets_of(stage: Stage, role: str, settings: Settings) -> list[Secret]:
+    """What this child may know and nobody is to read."""
+    known = settings_for(stage, role, settings)
+    return [known.token, known.publish_keys.secret, *(each.source for each in known.cameras)]
+
+
 def environment() -> dict[str, str]:
     """Ours, less what is no child's business: code of the user's runs in some of them."""
     private = (TOKEN_VARIABLE, SOURCES_VARIABLE)
@@ -104,16 +113,17 @@ class Child:
         settings: Settings,
         receives: Any,
         inherited_fd: int = -1,
-        output: int | None = None,
+        output: int = output.STDERR,
         results_fd: int = -1,
         counts_fd: int = -1,
+        prints_fd: int = -1,
     ) -> None:
         """Start it. Call from the main thread: the kernel ties its life to the calling thread.
 
-        `output`: a descriptor for all it prints, instead of our own stderr.
+        `output`: a descriptor for all it prints; `prints_fd`: for all that its children print.
         """
         ours, theirs = links.pair()
-        handed = (inherited_fd, results_fd, counts_fd)
+        handed = (inherited_fd, results_fd, counts_fd, prints_fd)
         keep = [theirs.fileno(), *(fd for fd in handed if fd >= 0)]
         self.stage = stage
         self.role = role
@@ -126,8 +136,7 @@ class Child:
             self.process = subprocess.Popen(
                 [sys.executable, *stage.flags, "-m", stage.module],
                 stdin=subprocess.DEVNULL,
-                # what a predictor prints must not mix with our output
-                stdout=sys.stderr.fileno() if output is None else output,
+                stdout=output,  # what a predictor prints must not mix with our output
                 stderr=output,
                 pass_fds=keep,
                 env=environment()
@@ -220,8 +229,10 @@ class Parent:
         self.inherited_fd = start.inherited_fd
         self.results_fd = start.results_fd
         self.counts_fd = start.counts_fd
+        self.prints_fd = start.prints_fd if start.prints_fd >= 0 else output.STDERR
         title = f"{stage} {start.role}".strip()
         name_this(title)
+        logs.never_wait()
         logs.configure(self.settings, title)
 
     @staticmethod

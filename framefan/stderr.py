@@ -1,11 +1,11 @@
-"""The stderr of a capture, on its way to ours: native libraries and people's own code write to it.
+"""What a child prints, on its way to our log: its own lines, native libraries, people's own code.
 
-Each line is cleaned of the camera's secrets and passed on. What one camera may say is bounded, so
-that none can fill the log or keep the supervisor busy:
+Each line is cleaned of the secrets that the child may know, and passed on. What one child may say
+is bounded, so that none can fill the log or keep the supervisor busy:
 
 - A line ends at LINE_BYTES. The end of a line that was cut is left out as far as it may hold the
   beginning of a secret: only whole ones are recognised.
-- Beyond LINES a second lines are dropped, counted, and told by one line of ours.
+- Beyond so many a second lines are dropped, counted, and told by one line of ours.
 - After such a flood the pipe is left alone for a moment. That slows down nobody but the writer.
 """
 
@@ -14,9 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
 import selectors
-import sys
 from typing import TYPE_CHECKING
 
 from framefan import clock, logs
@@ -26,34 +24,36 @@ if TYPE_CHECKING:
     from framefan.secret import Secret
 
 LINES = 100
-"""A second, of one camera."""
+"""A second, of a child that runs other people's code."""
+OWN_LINES = 1000
+"""A second, of one that runs ours alone."""
 LINE_BYTES = 8192
 _WINDOW_S = 1.0
 _PAUSE_S = 0.02
 _PIPE_BYTES = 1 << 18
 """A flood of 12 MB/s fits through. Larger pipes for many cameras would use up a user's share."""
-_CHUNK = 4096
-"""So much a pipe that polls as writable takes at once."""
 _CUT = " [...]"
 
 
 class Lines:
     """Bytes in, lines for people out; pure, the time is passed in."""
 
-    def __init__(self, *secrets: Secret) -> None:
+    def __init__(self, *secrets: Secret, most: int = LINES) -> None:
+        """`most`: so many lines a second."""
+        self._most = most
         self._redaction = Redaction(*secrets)
         longest = max((len(word) for secret in secrets for word in secret.words()), default=0)
         self._margin = longest
         self._rest = bytearray()
         self._window_until = 0.0
-        self._left = LINES
+        self._left = most
         self.dropped = 0
         """Lines not passed on since `take_dropped` was last called."""
 
     def feed(self, data: bytes, now: float) -> list[str]:
         """The lines that `data` completes, without their ends."""
         if now >= self._window_until:
-            self._window_until, self._left = now + _WINDOW_S, LINES
+            self._window_until, self._left = now + _WINDOW_S, self._most
         lines, start = [], 0
         while self._left and (end := data.find(b"\n", start)) >= 0:
             lines.append(self._line(data[start:end]))
@@ -103,20 +103,28 @@ class Lines:
 
 
 class Stderr:
-    """The reading end of one capture's pipe, served by the supervisor's selector."""
+    """The reading end of one child's pipe, served by the supervisor's selector."""
 
-    def __init__(self, title: str, selector: selectors.BaseSelector, *secrets: Secret) -> None:
-        """`theirs` is the writing end: give it to the child, then call `close_theirs`."""
+    def __init__(
+        self,
+        title: str,
+        selector: selectors.BaseSelector,
+        *secrets: Secret,
+        most: int = LINES,
+    ) -> None:
+        """`theirs` is the writing end: give it to the child, then call `close_theirs`.
+
+        `most`: so many lines a second are passed on.
+        """
         self._title = title
         self._selector = selector
-        self._lines = Lines(*secrets)
+        self._lines = Lines(*secrets, most=most)
         self._ours, self.theirs = os.pipe()
         os.set_blocking(self._ours, False)
         with contextlib.suppress(OSError, AttributeError):  # a default pipe does, more slowly
             fcntl.fcntl(self._ours, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._listens = False
         self._resume_at = 0.0
-        self._tell_at = 0.0
         self._listen()
 
     def fileno(self) -> int:
@@ -129,22 +137,22 @@ class Stderr:
     def next_event(self) -> float:
         """When `tick` has something to do."""
         resume = float("inf") if self._listens else self._resume_at
-        return min(resume, self._worth_telling_at())
+        return min(resume, self._lines.dropped_until())
 
     def tick(self, now: float) -> None:
         if not self._listens and now >= self._resume_at:
             self._listen()
-        if now >= self._worth_telling_at():
-            self._tell_dropped(now)
+        if now >= self._lines.dropped_until():
+            self._tell_dropped()
 
     def finish(self) -> None:
         """Its process is dead: all it has said is in the pipe. Somebody else may still write."""
         left = _PIPE_BYTES
         while left > 0 and (data := self._read()):
             left -= len(data)
-            self._pass_on(self._lines.feed(data, clock.now()))
-        self._pass_on(self._lines.end(clock.now()))
-        self._tell_dropped(clock.now())
+            _pass_on(self._lines.feed(data, clock.now()))
+        _pass_on(self._lines.end(clock.now()))
+        self._tell_dropped()
         self._ignore()
         os.close(self._ours)
 
@@ -168,7 +176,7 @@ class Stderr:
             self._ignore()
             self._resume_at = float("inf")
         elif data:
-            self._pass_on(self._lines.feed(data, now))
+            _pass_on(self._lines.feed(data, now))
             if self._lines.flooded:
                 self._ignore()
                 self._resume_at = now + _PAUSE_S
@@ -180,34 +188,12 @@ class Stderr:
         except BlockingIOError:
             return None
 
-    # ---- our own stderr ----------------------------------------------------------------------
-
-    def _pass_on(self, lines: list[str]) -> None:
-        for line in lines:
-            if not write_line(line):
-                self._lines.dropped += 1
-
-    def _worth_telling_at(self) -> float:
-        return max(self._lines.dropped_until(), self._tell_at)
-
-    def _tell_dropped(self, now: float) -> None:
-        """Where our own stderr has no room the number is kept, and told later."""
+    def _tell_dropped(self) -> None:
         number = self._lines.take_dropped()
-        told = f"{self._title}: {number} lines of its stderr were dropped"
-        if number and not write_line(logs.warning_text(told)):
-            self._lines.dropped += number
-            self._tell_at = now + _WINDOW_S
+        if number:
+            logs.warning(f"{self._title}: {number} lines of its stderr were dropped")
 
 
-def write_line(text: str) -> bool:
-    """Write it to our own stderr, unless that has no room: nobody waits for who does not read."""
-    fd = sys.stderr.fileno()
-    data = text.encode(errors="replace") + b"\n"
-    for start in range(0, len(data), _CHUNK):
-        try:
-            if not select.select([], [fd], [], 0)[1]:
-                return False
-            os.write(fd, data[start : start + _CHUNK])
-        except OSError:  # its reader is gone
-            return False
-    return True
+def _pass_on(lines: list[str]) -> None:
+    for line in lines:
+        logs.say(line)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -235,13 +236,13 @@ class Supervisor:
         self._untold = True
 
     def _tend(self, now: float) -> None:
-        """Captures that have to go, and what all of them say on stderr."""
+        """Children that have to go, and what all of them print."""
         for post in self._tree:
             if post.outstays(now):
                 logs.warning(f"{post.watch.title}: did not stop, killed")
                 self._bury(post, at_once=True)
-            if post.stderr:
-                post.stderr.tick(now)
+            for voice in post.voices:
+                voice.tick(now)
         self._untold |= self._tree.settle(self._settings, now)
 
     # ---- what children say -------------------------------------------------------------------
@@ -384,8 +385,10 @@ def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: I
     """
     processes.name_this("supervisor")
     logs.configure(settings, "supervisor")
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal does not stop whoever prints to it
     reloads = partial(Reloads, settings, invocation)
     with (
+        logs.queued(),
         Signals() as signals,
         RunDir(settings.name) as place,
         Doors(settings, str(place.path)) as doors,

@@ -179,7 +179,7 @@ def supervise(folder: str, plan: str) -> int:
     given = json.loads(plan)
     here = "fake_stage"
     processes.POOL = processes.Stage("pool", here)
-    processes.CAPTURE = processes.Stage("capture", here, sees_sources=True, overheard=True)
+    processes.CAPTURE = processes.Stage("capture", here, sees_sources=True, runs_theirs=True)
     processes.GATEWAY = processes.Stage("gateway", here)
     silence_s = given.get("silence_s", 10.0)  # nobody may be killed for starting slowly
     fast = Limits(no_progress_s=silence_s, restart_first_s=0.1, restart_cap_s=0.2, grace_s=1.0)

@@ -266,6 +266,18 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
             (f"{_TORN}::test_without_leases_frames_are_torn",),
         ),
+        Row(
+            "nobody takes the log: a stopped terminal, a full pipe, a reader that is gone, a closed "
+            "stream, a full disk",
+            "results go on, a stop is heard; dropped lines are counted and told when it is taken "
+            "again",
+            (
+                "process/test_unread_log::test_a_terminal_that_is_stopped",
+                "process/test_unread_log::test_a_pipe_that_is_full_and_one_whose_reader_is_gone",
+                "process/test_unread_log::test_a_standard_error_that_takes_nothing",
+                "unit/framefan/test_output::test_each_line_is_written_or_counted_in_its_place",
+            ),
+        ),
     ),
     "Cameras": (
         Row(

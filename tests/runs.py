@@ -49,9 +49,11 @@ class Run:
         stop: bool = True,
         after: Run | None = None,
         longest_s: float = 600.0,
+        prints_to: int | None = None,
     ) -> None:
         """`after`: an earlier run, whose name and folders this one takes over. After `longest_s`
-        it ends by itself, for the case that its test was killed.
+        it ends by itself, for the case that its test was killed. `prints_to`: a descriptor for
+        what it prints, instead of a file; -1: none at all.
         """
         self.name = after.name if after else f"test-{secrets.token_hex(4)}"
         self.runtime = after.runtime if after else Path(tempfile.mkdtemp(prefix="ff-"))
@@ -64,6 +66,7 @@ class Run:
         self._stop_at_exit = stop
         self._state: StateRecord | None = None
         self._longest = f"{longest_s:g}"
+        self._prints_to = prints_to
         self._seen: set[psutil.Process] = set()  # not pids, which other processes get again
         self.log_path = self.runtime / "log"
 
@@ -83,8 +86,9 @@ class Run:
                     *self._arguments,
                 ],
                 env=self._env,
-                stdout=log,
-                stderr=log,
+                stdout=log if self._prints_to in (None, -1) else self._prints_to,
+                stderr=log if self._prints_to in (None, -1) else self._prints_to,
+                preexec_fn=_close_streams if self._prints_to == -1 else None,  # noqa: PLW1509
                 start_new_session=True,  # a group of its own, as in a terminal
             )
         self._sub = bus.subscriber(Limits(), bus.STATE)
@@ -303,6 +307,11 @@ def assert_exactly_once(outcomes: list[OutcomeRecord]) -> None:
         if key in last:
             assert each.seq == last[key] + 1, (each.camera, last[key], each.seq)
         last[key] = each.seq
+
+
+def _close_streams() -> None:
+    for fd in range(3):
+        os.close(fd)
 
 
 def _runs(process: psutil.Process) -> bool:

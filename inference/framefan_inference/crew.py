@@ -39,7 +39,9 @@ class Crew:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         settings = pool.settings
-        self._workers = {n: Worker(n, settings) for n in range(1, settings.workers + 1)}
+        self._workers = {
+            n: Worker(n, settings, pool.prints_fd) for n in range(1, settings.workers + 1)
+        }
         self._leased: dict[int, Worker] = {}
         """By lease, until its seq has left: the worker may have gone by then."""
         self._been_ready = False
@@ -113,7 +115,7 @@ class Crew:
 
     def hire(self, settings: Settings) -> Worker:
         """A worker on trial, not started yet."""
-        worker = Worker(lowest_free(self._workers), settings)
+        worker = Worker(lowest_free(self._workers), settings, self._pool.prints_fd)
         worker.on_trial = True
         self._workers[worker.number] = worker
         return worker

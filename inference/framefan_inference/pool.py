@@ -67,6 +67,8 @@ class Pool:
         settings = self.settings = parent.settings
         limits = settings.limits
         self._parent = parent
+        self.prints_fd = parent.prints_fd
+        """For what workers print."""
         self.ledger = Ledger(
             settings.cameras,
             limits.order_wait_s,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from framefan import clock, logs, processes
 from framefan.errors import LinkClosed
 from framefan.messages import Detach, FromWorker, Lease, Leases, Stop, Try, WorkerFailed
+from framefan.output import STDERR
 from framefan.records import StatusRecord, WorkerFacts
 from framefan.restart import RestartPolicy
 
@@ -40,8 +41,10 @@ EXIT_S = 0.1
 class Worker:
     """One place in the pool, through all the processes that fill it."""
 
-    def __init__(self, number: int, settings: Settings) -> None:
+    def __init__(self, number: int, settings: Settings, output: int = STDERR) -> None:
+        """`output`: a descriptor for what it prints."""
         self.number = number
+        self._output = output
         self.facts = WorkerFacts(id=number, predictor=settings.predictor)
         self.settings = settings
         self._policy = RestartPolicy(settings.limits)
@@ -72,7 +75,9 @@ class Worker:
         self._dumped = False
         self.failed = None
         self.step = ""
-        self.child = processes.Child(processes.WORKER, str(self.number), self.settings, FromWorker)
+        self.child = processes.Child(
+            processes.WORKER, str(self.number), self.settings, FromWorker, output=self._output
+        )
         self.facts.pid = self.child.pid
         self.facts.state = "starting"
         self.deadline = clock.now() + self.settings.limits.worker_start_s

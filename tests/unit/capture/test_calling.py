@@ -150,7 +150,7 @@ def test_a_picture_may_bring_its_time(written: Any):
 
 
 def test_it_is_called_anew_when_it_is_opened_again_and_closed_at_its_end(
-    written: Any, capsys: pytest.CaptureFixture[str]
+    written: Any, capfd: pytest.CaptureFixture[str]
 ):
     text = written("""
         calls = 0
@@ -170,7 +170,7 @@ def test_it_is_called_anew_when_it_is_opened_again_and_closed_at_its_end(
         assert from_user.retrieve(None)[0, 0, 0] == call
         from_user.close()
         from_user.close()
-    assert capsys.readouterr().out.split("\n")[:3] == ["closed 1", "closed 2", "closed 3"]
+    assert capfd.readouterr().out.split("\n")[:3] == ["closed 1", "closed 2", "closed 3"]
 
 
 def test_what_it_raises_while_it_is_closed_keeps_nobody(written: Any):

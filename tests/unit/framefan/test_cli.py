@@ -64,9 +64,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("code", "arguments", "words"), BAD)
-def test_bad_input(capsys, code: int, arguments: list[str], words: str) -> None:
+def test_bad_input(capfd, code: int, arguments: list[str], words: str) -> None:
     assert cli.execute(arguments) == code
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert words in err
     assert err.startswith("framefan: ")
@@ -90,9 +90,9 @@ USAGE = {
 
 
 @pytest.mark.parametrize("command", USAGE)
-def test_usage_says_what_a_command_takes(capsys, command: str) -> None:
+def test_usage_says_what_a_command_takes(capfd, command: str) -> None:
     cli.execute([command, "--help"])
-    first = capsys.readouterr().out.splitlines()[0]
+    first = capfd.readouterr().out.splitlines()[0]
     assert first == f"Usage: framefan {command} {USAGE[command]}"
 
 
@@ -116,7 +116,7 @@ def test_tracebacks_are_for_debug_only() -> None:
     assert "Traceback" in framefan("nix.mp4", FRAMEFAN_LOG_LEVEL="debug").stderr
 
 
-def test_an_error_of_our_own_is_a_line_too(monkeypatch, capsys) -> None:
+def test_an_error_of_our_own_is_a_line_too(monkeypatch, capfd) -> None:
     import framefan.configure
 
     def broken(*_: object) -> None:
@@ -124,7 +124,7 @@ def test_an_error_of_our_own_is_a_line_too(monkeypatch, capsys) -> None:
 
     monkeypatch.setattr(framefan.configure, "configure", broken)
     assert cli.execute([]) == 1
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert "ZeroDivisionError" in said
     assert "hunter2" not in said
     assert "Traceback" not in said
@@ -198,7 +198,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert "BrokenPipe" not in done.stderr
 
 
-def test_sigint_before_the_run_has_begun_is_quiet(monkeypatch, capsys) -> None:
+def test_sigint_before_the_run_has_begun_is_quiet(monkeypatch, capfd) -> None:
     import framefan.configure
 
     def interrupted(*_: object) -> None:
@@ -207,7 +207,7 @@ def test_sigint_before_the_run_has_begun_is_quiet(monkeypatch, capsys) -> None:
 
     monkeypatch.setattr(framefan.configure, "configure", interrupted)
     assert cli.execute([]) == 130
-    assert capsys.readouterr().err == ""
+    assert capfd.readouterr().err == ""
 
 
 def test_doctor_finds_all_well_and_names_what_is_not() -> None:

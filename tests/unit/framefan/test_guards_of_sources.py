@@ -30,11 +30,11 @@ def test_without_redaction_they_are_printed(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_without_redaction_they_are_logged(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.setattr(secret.Redaction, "clean", lambda self, text: text)
     with pytest.raises(AssertionError):
-        test_logs.test_no_password_in_message_fact_or_traceback(capsys, form)
+        test_logs.test_no_password_in_message_fact_or_traceback(capfd, form)
 
 
 def test_without_its_schemes_every_address_is_a_source(monkeypatch: pytest.MonkeyPatch) -> None:

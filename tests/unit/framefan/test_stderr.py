@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_until
 
-from framefan import stderr
+from framefan import logs
 from framefan.secret import SourceText
-from framefan.stderr import LINE_BYTES, LINES, Lines, Stderr, write_line
+from framefan.stderr import LINE_BYTES, LINES, Lines, Stderr
 
 PASSWORD = "hunter2-and-more"
 SOURCE = SourceText(f"rtsp://admin:{PASSWORD}@cam.example/live?key=0123456789")
@@ -96,15 +95,11 @@ class Played:
     def __init__(self, monkeypatch) -> None:
         self.lines: list[str] = []
         self.selector = selectors.DefaultSelector()
-        monkeypatch.setattr(stderr, "write_line", self._take)
-        self.has_room = True
+        monkeypatch.setattr(logs, "say", self.lines.append)
+        monkeypatch.setattr(logs, "warning", self.lines.append)
         self.stderr = Stderr("capture front", self.selector, SOURCE)
         self.writer = os.dup(self.stderr.theirs)
         self.stderr.close_theirs()
-
-    def _take(self, text: str) -> bool:
-        self.lines += [text] if self.has_room else []
-        return self.has_room
 
     def serve(self, seconds: float = 0.0) -> int:
         """Turn like the supervisor's loop; how many turns there was something to do."""
@@ -176,32 +171,3 @@ def test_a_flood_is_read_in_few_turns_counted_and_told_once(played) -> None:
     assert LINES <= len(passed) <= 3 * LINES
     assert 1 <= len(told) <= 3
     assert sum(numbers) + len(passed) == -(-written // 100)
-
-
-def test_what_was_dropped_is_told_when_there_is_room_for_it(played) -> None:
-    played.has_room = False
-    os.write(played.writer, b"one\ntwo\n")
-    played.serve()
-    asked, until = time.monotonic(), time.monotonic() + 3
-    played.stderr.tick(until)
-    assert played.stderr.next_event() > asked + 0.5, "trying again and again would burn a core"
-    played.has_room = True
-    played.stderr.tick(until + 2)
-    (line,) = played.lines
-    assert "capture front: 2 lines of its stderr were dropped" in line
-    assert "warning" in line
-    played.stderr.finish()
-
-
-def test_nobody_waits_for_who_does_not_read_our_own_stderr(monkeypatch) -> None:
-    read, write = os.pipe()
-    monkeypatch.setattr(stderr.sys, "stderr", SimpleNamespace(fileno=lambda: write))
-    assert write_line("here")
-    assert os.read(read, 99) == b"here\n"
-    count = 0
-    while write_line("x" * 5000):
-        count += 1
-        assert count < 1000
-    os.close(read)
-    assert not write_line("gone")
-    os.close(write)

@@ -12,7 +12,7 @@ from framefan_inference.workers import Worker
 
 
 def test_no_descriptor_for_a_worker_just_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    def child(*_: object) -> None:
+    def child(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(processes, "Child", child)

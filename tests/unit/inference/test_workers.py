@@ -39,7 +39,7 @@ class FakeChild:
 
     pid = 4711
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: Any, **__: Any) -> None:
         self.link = FakeLink()
         self.process = self
         self.code: int | None = None

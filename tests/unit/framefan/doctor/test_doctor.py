@@ -86,29 +86,29 @@ def test_where_the_tokens_file_is_named(tmp_path, monkeypatch) -> None:
     assert doctor._token_file(Options(token_file="from-flag")) == "from-flag"
 
 
-def test_all_of_it_for_a_run_that_cannot_work(tmp_path, capsys) -> None:
+def test_all_of_it_for_a_run_that_cannot_work(tmp_path, capfd) -> None:
     (tmp_path / "my.py").write_text("def predict(image):\n    raise ValueError('no')\n")
     token = tmp_path / "token"
     token.write_text("open-sesame")
     token.chmod(0o644)
     options = Options(port=0, predictor="my.py:predict", token_file=str(token), workers=200)
     assert doctor.examine(["demo?size=320x240"], options) == 1
-    out = capsys.readouterr().out
+    out = capfd.readouterr().out
     assert re.search(r"warn +token .*chmod 600", out)
     assert re.search(r"problem +predictor .*ValueError: no \(my.py, line 2", out)
     assert re.search(r"warn +workers +200 on", out)
     assert re.search(r"memory +about \d+ MiB of \d+ MiB", out)
 
 
-def test_a_missing_source_is_the_doctors_problem_not_its_end(capsys) -> None:
+def test_a_missing_source_is_the_doctors_problem_not_its_end(capfd) -> None:
     assert doctor.examine(["nix.mp4"], Options()) == 1
-    assert "nix.mp4" in capsys.readouterr().out
+    assert "nix.mp4" in capfd.readouterr().out
 
 
-def test_each_camera_is_tried_and_one_that_fails_is_a_problem(tmp_path, capsys) -> None:
+def test_each_camera_is_tried_and_one_that_fails_is_a_problem(tmp_path, capfd) -> None:
     (tmp_path / "garb.mp4").write_bytes(b"no video" * 100)
     assert doctor.examine(["demo?size=320x240", "bad=garb.mp4"], Options(port=0)) == 1
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     assert any(
         re.fullmatch(r"ok +demo +320x240, first picture after \d\.\d s", line) for line in lines
     )
@@ -127,9 +127,9 @@ def test_settings_that_are_hardly_meant() -> None:
     assert not list(doctor._doubts(CameraSettings(name="u", source=source)))
 
 
-def test_steps_are_for_people_at_a_terminal(monkeypatch, capsys) -> None:
+def test_steps_are_for_people_at_a_terminal(monkeypatch, capfd) -> None:
     doctor._step("looking")
-    assert capsys.readouterr().err == ""
+    assert capfd.readouterr().err == ""
     monkeypatch.setattr(doctor.sys.stderr, "isatty", lambda: True)
     doctor._step("looking")
-    assert capsys.readouterr().err == "  looking ...\n"
+    assert capfd.readouterr().err == "  looking ...\n"

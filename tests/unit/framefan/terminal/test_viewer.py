@@ -26,9 +26,9 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FRAMEFAN_TOKEN_FILE", raising=False)
 
 
-def says(capsys: pytest.CaptureFixture[str], code: int, *tokens: str) -> str:
+def says(capfd: pytest.CaptureFixture[str], code: int, *tokens: str) -> str:
     assert execute(["watch", *tokens]) == code
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert 1 <= len(err.splitlines()) <= 3
     assert all(len(line) < 200 for line in err.splitlines())
@@ -48,9 +48,9 @@ def test_without_a_run_it_looks_where_one_is_by_default(monkeypatch: pytest.Monk
 
 
 def test_where_nothing_listens_it_says_what_to_start(
-    capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+    capfd: pytest.CaptureFixture[str], unused_tcp_port: int
 ) -> None:
-    said = says(capsys, 1, f"127.0.0.1:{unused_tcp_port}")
+    said = says(capfd, 1, f"127.0.0.1:{unused_tcp_port}")
     assert f"no connection to ws://127.0.0.1:{unused_tcp_port}/ws" in said
     assert "framefan run" in said
 
@@ -70,12 +70,12 @@ def test_where_nothing_listens_it_says_what_to_start(
     ],
 )
 def test_what_cannot_work_is_said_in_three_lines(
-    capsys: pytest.CaptureFixture[str], code: int, tokens: list[str], text: str
+    capfd: pytest.CaptureFixture[str], code: int, tokens: list[str], text: str
 ) -> None:
-    assert text in says(capsys, code, *tokens)
+    assert text in says(capfd, code, *tokens)
 
 
-def test_a_port_of_something_else_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_of_something_else_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
@@ -86,24 +86,24 @@ def test_a_port_of_something_else_is_told(capsys: pytest.CaptureFixture[str]) ->
 
         thread = threading.Thread(target=answer)
         thread.start()
-        said = says(capsys, 1, f"127.0.0.1:{listener.getsockname()[1]}")
+        said = says(capfd, 1, f"127.0.0.1:{listener.getsockname()[1]}")
         thread.join()
     assert "no WebSocket" in said
     assert "check the address" in said
 
 
 def test_who_listens_and_says_nothing_is_not_waited_for_longer(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         began = clock.now()
-        said = says(capsys, 1, f"127.0.0.1:{port}", "--duration", "0.3")
+        said = says(capfd, 1, f"127.0.0.1:{port}", "--duration", "0.3")
         assert clock.now() - began < 4
     assert "nobody answered within 0.3 s" in said
 
 
-def test_a_token_that_lacks_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_that_lacks_is_said_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     """A gateway waits for a token of who shows none, and over HTTP says that there must be one."""
 
     def door(line: ServerConnection, request: Request) -> Response | None:
@@ -117,6 +117,6 @@ def test_a_token_that_lacks_is_said_at_once(capsys: pytest.CaptureFixture[str]) 
     with serve(waits, "127.0.0.1", 0, process_request=door) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.socket.getsockname()[1]
-        said = says(capsys, 1, f"127.0.0.1:{port}", "--duration", "30")
+        said = says(capfd, 1, f"127.0.0.1:{port}", "--duration", "30")
     assert "401" in said
     assert "--token-file FILE" in said
