@@ -267,8 +267,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (f"{_TORN}::test_without_leases_frames_are_torn",),
         ),
         Row(
-            "nobody takes the log: a stopped terminal, a full pipe, a reader that is gone, a closed "
-            "stream, a full disk",
+            "nobody takes the log: a stopped terminal, a full pipe, a reader that is gone, "
+            "a closed stream, a full disk",
             "results go on, a stop is heard; dropped lines are counted and told when it is taken "
             "again",
             (
