@@ -1,13 +1,39 @@
-"""What a run says when it is ready: to a person what to open, to a machine one line."""
+"""What a run says when it is ready, and when it never got that far."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from framefan import logs
+from framefan.errors import StartError
+from framefan.watch import State
 
 if TYPE_CHECKING:
+    from framefan.posts import Post, Tree
+    from framefan.records import StateRecord
     from framefan.settings import Settings
+
+_READY = ("ready", "busy")
+
+
+def is_ready(tree: Tree, state: StateRecord | None) -> bool:
+    """All gateways and a worker are there, so whoever connects now gets results."""
+    served = all(post.watch.state is State.RUNNING for post in tree.gateways.values())
+    return served and state is not None and any(each.state in _READY for each in state.workers)
+
+
+def never_ready(tree: Tree, state: StateRecord | None) -> StartError:
+    """Why nobody ever got a result of this run."""
+    lacks: list[Post] = [tree.pool] if state is None else []
+    lacks += [post for post in tree.gateways.values() if post.watch.state is not State.RUNNING]
+    whys = [f"{post.watch.title}: {post.ending or 'it was still starting'}" for post in lacks]
+    if state is not None and not any(each.state in _READY for each in state.workers):
+        whys += [f"worker {each.id}: {each.reason or each.state}" for each in state.workers]
+    return StartError(
+        "the run never became ready",
+        "; ".join(dict.fromkeys(whys)),
+        "see the lines above; `framefan doctor` with the same arguments tries each part",
+    )
 
 
 def announce(settings: Settings, url: str) -> None:

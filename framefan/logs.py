@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import sys
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from framefan.output import Direct, Queued
@@ -139,5 +141,13 @@ def error(message: str, /, **facts: Any) -> None:
 
 
 def exception(message: str, /, **facts: Any) -> None:
-    """With the traceback at debug level only: people get the line, developers the rest."""
+    """With the error at hand, and with its traceback at debug level: the rest is for developers."""
+    error = sys.exception()
+    facts = {"why": f"{type(error).__name__}: {error}", "at": _place(error)} | facts
     _log.error(message, exc_info=_log.isEnabledFor(logging.DEBUG), extra={"facts": facts})
+
+
+def _place(error: BaseException | None) -> str:
+    """The innermost line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

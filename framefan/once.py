@@ -42,7 +42,7 @@ def first_result(source: str, predictor: str, timeout_s: float, compact: bool) -
     environment = {key: text for key, text in os.environ.items() if key not in _NOT_OURS}
     # Malformed arguments and missing files are told here, without starting anything.
     configure([source], Options(name=name, predictor=predictor), environment)
-    command = [sys.executable, "-m", "framefan", "run", "--name", name, "--port", "0"]
+    command = [*processes.PYTHON, "-m", "framefan", "run", "--name", name, "--port", "0"]
     # A file starts again at its end, or a short one would be over before anybody has connected.
     # The run ends by itself if we are killed and cannot end it.
     command += ["--loop", "--duration", f"{timeout_s + _GRACE_S:g}", "--log-level", "warning"]

@@ -72,6 +72,8 @@ class Post:
         """Added or changed while the run was on: its errors are its own, and end nothing."""
         self.verdict = ""
         """Why its child can never work, as it has said."""
+        self.ending = ""
+        """How its last child ended; empty while none has."""
         self._kill_at = float("inf")
 
     def start(self, settings: Settings, selector: selectors.BaseSelector, now: float) -> None:
@@ -113,16 +115,17 @@ class Post:
             voice.finish()
         self.voices.clear()
 
-    def bury(self) -> str:
+    def bury(self, at_once: bool = False) -> str:
         """Kill it if need be, wait for it, pass on its last words; how it ended."""
         child, self.child = self.child, None
         assert child is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.process.wait(_EXIT_S)
+            child.process.wait(0 if at_once else _EXIT_S)
         child.kill()
         self._finish()
         self._buried()
-        return child.ending
+        self.ending = child.ending
+        return self.ending
 
     def stop(self) -> None:
         """Ask its child to end; deaths are no news from here on."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 CONTROL_FD = "FRAMEFAN_CONTROL_FD"
 PARENT_PID = "FRAMEFAN_PARENT_PID"
+PYTHON = (sys.executable, "-P")
+"""Python in which no file of the folder that a person is in takes the place of a module."""
 DUMP_SIGNAL = signal.SIGUSR2
 """Sent to a child that hangs: every thread's stack goes to stderr, from C, so that it works even
 where C code holds the interpreter's lock."""
@@ -134,7 +136,7 @@ class Child:
         )
         try:
             self.process = subprocess.Popen(
-                [sys.executable, *stage.flags, "-m", stage.module],
+                [*PYTHON, *stage.flags, "-m", stage.module],
                 stdin=subprocess.DEVNULL,
                 stdout=output,  # what a predictor prints must not mix with our output
                 stderr=output,

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from framefan import clock, listen, logs, processes
-from framefan.announce import announce
+from framefan.announce import announce, is_ready, never_ready
 from framefan.changes import Changes, followed
 from framefan.control import CONTROL, Control
 from framefan.doors import Doors
@@ -58,6 +58,7 @@ from framefan.reload import STOPPING, Reloads
 from framefan.rundir import RunDir
 from framefan.signals import Signals
 from framefan.summary import Summary
+from framefan.watch import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,8 +151,14 @@ class Supervisor:
         self._start_due(now)
         self._tell_pool()
         if 0 < self._settings.duration_s <= now - self._began and self._code is None:
-            logs.info(f"stopping: {self._settings.duration_s:g} s are over")
-            self._code = EXIT_OK
+            self._over(f"{self._settings.duration_s:g} s are over")
+
+    def _over(self, why: str) -> None:
+        logs.info(f"stopping: {why}")
+        self._code = EXIT_OK
+        if not self._ready:
+            self._error = never_ready(self._tree, self._state)
+            self._code = self._error.exit_code
 
     def _patience(self, now: float) -> float:
         events = [post.next_event() for post in self._tree]
@@ -316,12 +323,8 @@ class Supervisor:
         return camera is not None and camera.been_live
 
     def _look_ready(self) -> None:
-        """Once: all gateways and a worker are there, so whoever connects now gets results."""
-        if self._ready or self._state is None:
-            return
-        served = all(it.watch.state.value == "running" for it in self._tree.gateways.values())
-        worker = any(worker.state in ("ready", "busy") for worker in self._state.workers)
-        if served and worker:
+        """Once."""
+        if not self._ready and is_ready(self._tree, self._state):
             self._ready = True
             announce(self._settings, self._url)
             self._on_ready(self._url)
@@ -346,14 +349,15 @@ class Supervisor:
             wait = post.watch.died(clock.now(), reason, post.verdict)
             logs.error(f"{post.watch.title} died: {ending}; starts again in {wait:.1f} s")
             self._untold = True
+            vital = post.stage is not processes.CAPTURE and not post.late
+            if vital and not self._ready and post.watch.state is State.FAILED:
+                self._over(f"{post.watch.title} died again and again, and nothing ran yet")
 
     def _bury(self, post: Post, at_once: bool = False) -> str:
         assert post.child is not None
         with contextlib.suppress(KeyError):  # already deaf to it: the run is being stopped
             self._selector.unregister(post.child.link)
-        if at_once:
-            post.child.process.kill()
-        return post.bury()
+        return post.bury(at_once)
 
     # ---- the end -----------------------------------------------------------------------------
 

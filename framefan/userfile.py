@@ -23,6 +23,15 @@ _OURS = ("framefan_inference", "framefan_capture", "importlib", __file__)
 _LIBRARY = sysconfig.get_path("stdlib")
 
 
+def reach(folder: str) -> None:
+    """Have modules in this folder found, behind Python's own and all that is installed.
+
+    Its `secrets.py` or `cv2.py` would break whoever imports the real one.
+    """
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def load(path: Path) -> ModuleType:
     """The file as a module. Raises whatever the file raises; OSError where there is none.
 
@@ -34,9 +43,7 @@ def load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # so that it can import its neighbours
+    reach(str(path.parent))  # so that it can import its neighbours
     sys.modules[path.stem] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)

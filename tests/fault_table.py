@@ -267,6 +267,20 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (f"{_TORN}::test_without_leases_frames_are_torn",),
         ),
         Row(
+            "files in the folder at hand that are named like modules of Python or of packages",
+            "each command works; a predictor finds its neighbours",
+            (
+                "process/test_odd_folder::"
+                "test_each_command_works_among_files_that_are_named_like_modules",
+                "process/test_odd_folder::test_a_run_and_the_commands_that_ask_it_work_there",
+            ),
+        ),
+        Row(
+            "the pool or a gateway dies at each start",
+            "the run ends with 3, and says why",
+            ("process/test_odd_folder::test_a_run_that_cannot_start_says_why_and_ends_with_3",),
+        ),
+        Row(
             "nobody takes the log: a stopped terminal, a full pipe, a reader that is gone, "
             "a closed stream, a full disk",
             "results go on, a stop is heard; dropped lines are counted and told when it is taken "

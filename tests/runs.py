@@ -50,10 +50,11 @@ class Run:
         after: Run | None = None,
         longest_s: float = 600.0,
         prints_to: int | None = None,
+        program: list[str] | None = None,
     ) -> None:
         """`after`: an earlier run, whose name and folders this one takes over. After `longest_s`
         it ends by itself, for the case that its test was killed. `prints_to`: a descriptor for
-        what it prints, instead of a file; -1: none at all.
+        what it prints, instead of a file; -1: none at all. `program`: how it is started.
         """
         self.name = after.name if after else f"test-{secrets.token_hex(4)}"
         self.runtime = after.runtime if after else Path(tempfile.mkdtemp(prefix="ff-"))
@@ -67,6 +68,7 @@ class Run:
         self._state: StateRecord | None = None
         self._longest = f"{longest_s:g}"
         self._prints_to = prints_to
+        self._program = program or [sys.executable, "-m", "framefan"]
         self._seen: set[psutil.Process] = set()  # not pids, which other processes get again
         self.log_path = self.runtime / "log"
 
@@ -75,7 +77,7 @@ class Run:
     def start(self) -> Run:
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "framefan", "run"]
+                [*self._program, "run"]
                 + [
                     "--name",
                     self.name,

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from framefan.processes import environment
+from framefan.processes import PYTHON, environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +30,7 @@ def ask(python: Sequence[str], question: msgspec.Struct, limit_s: float) -> Answ
     """`python`: the interpreter's arguments; our pid, whose death the process ends by, is added."""
     try:
         done = subprocess.run(
-            [sys.executable, *python, str(os.getpid())],
+            [*PYTHON, *python, str(os.getpid())],
             input=msgspec.json.encode(question),
             capture_output=True,
             timeout=limit_s,

@@ -151,7 +151,7 @@ def _installed(distribution: str) -> str:
 
 
 def _try(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", code, *arguments]
+    command = [*processes.PYTHON, "-c", code, *arguments]
     try:
         return subprocess.run(
             command,

@@ -240,7 +240,7 @@ def load(reference: str) -> Predictor:
     if module_name.endswith(".py"):
         module = _import(reference, lambda: _load_file(Path(module_name)))
     else:
-        sys.path.insert(0, "")
+        userfile.reach(str(Path.cwd()))
         module = _import(reference, lambda: importlib.import_module(module_name))
     try:
         target = getattr(module, name)
