@@ -15,6 +15,8 @@ from pathlib import Path
 
 LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def anonymous_file(name: str, size: int, grows: bool = False) -> int:
@@ -56,15 +58,48 @@ def available_bytes() -> int:
         machine = int(text.split("MemAvailable:")[1].split()[0]) * 1024
     except (OSError, IndexError):
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    rooms = [machine]
+    for group in cgroups("memory"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # no limit here: "max"
+            limit, used = _first(group, "memory.max", "memory.limit_in_bytes"), _memory_used(group)
+            rooms.append(int(limit) - used)
+    return max(0, min(rooms))
+
+
+def _memory_used(group: Path) -> int:
+    """Pages of files that were read count as used, but give way when memory is asked for."""
+    used = int(_first(group, "memory.current", "memory.usage_in_bytes"))
+    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return used - int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+
+
+def cgroups(controller: str, root: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> list[Path]:
+    """The folders of the groups that this process is in, from its own up to the root: each may
+    have a limit. Of version 2 of cgroups, or of `controller` in version 1.
+    """
+    found: list[Path] = []
     try:
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-        # Pages of files that were read count as used, but give way when memory is asked for.
-        cached = int((group / "memory.stat").read_text().split("\ninactive_file ")[1].split()[0])
-        return min(machine, limit - used + cached)
-    except (OSError, ValueError, IndexError):  # no cgroup, or the limit is the word "max"
-        return machine
+        lines = own.read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        if names and controller not in names.split(","):
+            continue
+        top = root / controller if names else root
+        below = top / path.lstrip("/")
+        # In a container the path may be the host's, and the folder of ours is the root.
+        chain = [below, *below.parents] if below.is_dir() else [top]
+        found += [each for each in chain if each == top or top in each.parents]
+    return found
+
+
+def _first(group: Path, *names: str) -> str:
+    """The content of the first of these files that is there. Raises OSError where none is."""
+    for name in names[:-1]:
+        if (group / name).exists():
+            return (group / name).read_text()
+    return (group / names[-1]).read_text()
 
 
 def resident_bytes(pid: int) -> int | None:
@@ -124,8 +159,9 @@ def raise_descriptor_limit() -> int:
     """Lift the soft limit of open descriptors to the hard one; returns what holds now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
+        with contextlib.suppress(ValueError, OSError):  # macOS has a limit below its "unlimited"
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
     return soft
 
 
@@ -152,10 +188,10 @@ def thread_room() -> int | None:
     if not LINUX:
         return None
     rooms = []
-    with contextlib.suppress(OSError, ValueError):  # no cgroup, or the limit is the word "max"
-        group = Path("/sys/fs/cgroup")
-        most = int((group / "pids.max").read_text())
-        rooms.append(most - int((group / "pids.current").read_text()))
+    for group in cgroups("pids"):
+        with contextlib.suppress(OSError, ValueError):  # no limit here: "max"
+            most = int((group / "pids.max").read_text())
+            rooms.append(most - int((group / "pids.current").read_text()))
     most_of_user = soft_limit("NPROC")
     if os.getuid() and most_of_user is not None:  # root is not held to it
         rooms.append(most_of_user - _threads_of_user(os.getuid()))

@@ -12,7 +12,9 @@ closed, and the owner of the peer decides what becomes of it.
 from __future__ import annotations
 
 import array
+import contextlib
 import os
+import select
 import socket
 import struct
 from collections import deque
@@ -27,6 +29,10 @@ MESSAGE_BYTES = 1 << 20
 _READ_BYTES = 1 << 13
 """Our messages are small; a larger buffer is only allocated and thrown away for each."""
 _FDS_PER_READ = 16
+_FINISH_S = 1.0
+"""How long the rest of a message may take."""
+_MOST_READS = 64
+"""So many in a row: a peer that never ends must not keep us."""
 _ANCILLARY = socket.CMSG_SPACE(_FDS_PER_READ * array.array("i").itemsize)
 # Plain ints: an IntFlag is combined in Python code, several microseconds a message.
 _DONTWAIT = int(socket.MSG_DONTWAIT)
@@ -45,6 +51,8 @@ class Link(Generic[M]):
         self._decoder: msgspec.msgpack.Decoder[M] = msgspec.msgpack.Decoder(receives)
         self._bytes = bytearray()
         self._fds: deque[int] = deque()
+        self._ended: LinkClosed | None = None
+        """Why nothing comes any more, known while there was something left to hand out."""
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -79,13 +87,35 @@ class Link(Generic[M]):
         return True
 
     def _finish(self, rest: bytes) -> None:
-        self._sock.settimeout(1.0)
+        self._sock.settimeout(_FINISH_S)
         try:
             self._sock.sendall(rest)
         except OSError as error:
+            with contextlib.suppress(OSError):  # nothing may follow half a message
+                self._sock.shutdown(socket.SHUT_WR)
             raise LinkClosed("a peer stopped reading in the middle of a message") from error
         finally:
             self._sock.settimeout(None)
+
+    def drain(self) -> list[M]:
+        """Every whole message that has arrived, to the last that a dead peer sent.
+
+        Raises LinkClosed when all of that has been handed out, and LinkGarbled as `receive` does.
+        """
+        if self._ended is not None:
+            raise self._ended
+        messages: list[M] = []
+        for _ in range(_MOST_READS):
+            if not select.select([self._sock], [], [], 0)[0]:
+                break
+            try:
+                messages += self.receive()
+            except LinkClosed as end:
+                if not messages:
+                    raise
+                self._ended = end
+                break
+        return messages
 
     def receive(self, block: bool = False) -> list[M]:
         """Every whole message that has arrived; with `block`, waits for at least some bytes.

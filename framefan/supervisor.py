@@ -263,9 +263,8 @@ class Supervisor:
             return
         link = post.child.link
         try:
-            while messages := link.receive():
-                for message in messages:
-                    self._heard(post, message)
+            for message in link.drain():
+                self._heard(post, message)
         except (LinkClosed, LinkGarbled) as error:
             if self._stopping:
                 with contextlib.suppress(KeyError):

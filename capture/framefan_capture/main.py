@@ -59,8 +59,11 @@ class Capture:
         self._pulse_at = 0.0
         self._look_at = 0.0
         self._stop_heard = any(isinstance(message, Stop) for message in parent.early)
-        self._woken, self._waker = os.pipe()
+        self._signals, self._waker = os.pipe()
+        """Every signal that has a handler, the user's own as well."""
         os.set_blocking(self._waker, False)
+        self._told_to_stop, self._tell_to_stop = os.pipe()
+        """Readable once SIGTERM has come."""
         self._done = threading.Event()
 
     def run(self) -> int:
@@ -115,7 +118,7 @@ class Capture:
         if until <= now < self._look_at and not self._feed.is_low:
             return
         self._look_at = now + LOOK_S
-        watched = [self._control.fileno(), self._woken]
+        watched = [self._control.fileno(), self._told_to_stop]
         link = self._feed.link
         listens = link is not None and (until - now > SOON_S or not self._feed.has_room)
         if link is None:
@@ -161,15 +164,23 @@ class Capture:
         threading.Thread(target=self._guard, daemon=True).start()
 
     def _guard(self) -> None:
-        """End the process when there is news from above that the loop does not come to hear."""
+        """End the process when there is news from above that the loop does not come to hear.
+
+        A signal that the user's own code handles is no such news.
+        """
         control = self._control.fileno()
-        turns = -1
+        turns, asked = -1, False
         while not self._done.is_set():
-            news = select.select([control, self._woken], [], [])[0]
+            ready = select.select([control, self._signals], [], [], 0 if asked else None)[0]
+            if self._signals in ready and signal.SIGTERM in os.read(self._signals, 4096):
+                asked = True
+                os.write(self._tell_to_stop, b"!")
+            news = asked or control in ready
             if news and turns == self._turns:
                 os._exit(EXIT_OK)
             turns = self._turns if news else -1
-            self._done.wait(STOP_S)
+            if news:
+                self._done.wait(STOP_S)
 
 
 def main() -> int:

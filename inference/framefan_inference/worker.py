@@ -65,7 +65,22 @@ Answer = tuple[results.Kind, bytes]
 LOADING = "loading"
 WARMING_UP = "warming up"
 """What a worker that is not ready yet says it is at: importing, or in the predictor's setup."""
-_UNHELD = 2  # references to an array that only this module holds: its name and getrefcount's own
+
+
+def _unheld() -> int:
+    """What getrefcount says of an object that a caller passes on and nobody else has.
+
+    Interpreters differ: since 3.14 some names only borrow.
+    """
+
+    def count(base: object) -> int:
+        return sys.getrefcount(base)
+
+    base = object()
+    return count(base)
+
+
+_UNHELD = _unheld()
 
 
 class Worker:
@@ -257,10 +272,10 @@ class Worker:
 
     def _is_held(self, base: Any) -> bool:
         """Whether anything but us refers to the image; a dead cycle does not count."""
-        if sys.getrefcount(base) <= _UNHELD + 1:  # and the caller's name for it
+        if sys.getrefcount(base) <= _UNHELD:
             return False
         gc.collect()
-        return sys.getrefcount(base) > _UNHELD + 1
+        return sys.getrefcount(base) > _UNHELD
 
     def _tell_held(self) -> bytes:
         text = (

@@ -115,3 +115,36 @@ def break_and_heal(
         assert frames_rise(run.outcomes(name))
         assert run.outcomes(name)[-1].seq > before[name].next_seq
     run.assert_good_is_unharmed()
+
+
+ALARMS = """
+    import signal, time
+    import numpy as np
+    def it():
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        for number in range(10_000):
+            until = time.monotonic() + 1.6
+            while time.monotonic() < until:
+                time.sleep(0.1)
+            yield np.full((24, 32, 3), number % 250, np.uint8)
+    """
+
+
+def test_a_signal_that_the_users_code_handles_ends_nothing_and_costs_nothing(
+    tmp_path: Path,
+) -> None:
+    """Its pictures come more slowly than a stop is waited for."""
+    (tmp_path / "alarms.py").write_text(textwrap.dedent(ALARMS))
+    tables = {"alarms": SOON | {"source": f"py:{tmp_path / 'alarms.py'}:it"}}
+    with CameraRun(tmp_path, tables) as run:
+        outcomes = run.results("alarms")
+        wait_until(lambda: len(outcomes.read()) >= 1, 20, "a result")
+        process = psutil.Process(run.pid_of("capture"))
+        before = process.cpu_times()
+        seen: list[object] = []
+        wait_until(lambda: seen.extend(outcomes.read()) or len(seen) >= 3, 20, "three more")
+        after = process.cpu_times()
+        outcomes.close()
+        assert (after.user + after.system) - (before.user + before.system) < 2.0
+        assert "capture alarms died" not in run.log()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +131,43 @@ def test_threads_of_a_user_are_counted() -> None:
     gate.set()
     assert before >= 1
     assert after >= 21
+
+
+V2 = "0::/user.slice/app.service\n"
+V1 = "11:pids:/app\n9:memory:/app/worker\n3:cpu,cpuacct:/\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "controller", "there", "expected"),
+    [
+        (V2, "memory", "user.slice/app.service", ["user.slice/app.service", "user.slice", ""]),
+        (V2, "memory", "", [""]),  # in a container: the path is the host's
+        (V1, "memory", "memory/app/worker", ["memory/app/worker", "memory/app", "memory"]),
+        (V1, "pids", "pids/app", ["pids/app", "pids"]),
+        (V1, "cpu", "cpu", ["cpu"]),
+        ("", "memory", "", []),
+    ],
+)
+def test_the_groups_that_limit_this_process(
+    tmp_path: Path, own: str, controller: str, there: str, expected: list[str]
+) -> None:
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "own").write_text(own)
+    found = host.cgroups(controller, tmp_path, tmp_path / "own")
+    assert [str(each.relative_to(tmp_path)).removeprefix(".") for each in found] == expected
+
+
+def test_the_least_room_of_all_groups_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit, slice_ = tmp_path / "unit", tmp_path / "slice"
+    for group, limit in ((unit, "max"), (slice_, "50000000")):
+        group.mkdir()
+        (group / "memory.max").write_text(f"{limit}\n")
+        (group / "memory.current").write_text("30000000\n")
+        (group / "memory.stat").write_text("anon 1\ninactive_file 10000000\n")
+        (group / "pids.max").write_text("max\n" if limit == "max" else "100\n")
+        (group / "pids.current").write_text("40\n")
+    monkeypatch.setattr(host, "cgroups", lambda _: [unit, slice_])
+    assert host.available_bytes() == 30_000_000
+    assert host.thread_room() == 60

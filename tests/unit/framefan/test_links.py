@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections.abc import Iterator
 
@@ -71,6 +72,46 @@ def test_the_end_of_the_stream_is_closed_after_what_was_said(pair: Pair) -> None
     assert link.receive() == [Progress(1)]
     with pytest.raises(LinkClosed):
         link.receive()
+
+
+@pytest.mark.parametrize("end", ["closed", "open"])
+def test_a_drain_has_the_last_words_of_a_dead_peer_and_then_its_end(pair: Pair, end: str) -> None:
+    """Also behind a read that ends with half a message."""
+    link, theirs = pair
+    messages = [Fatal(1, "x" * size) for size in (10, 20_000, 5, 9_000, 70)]
+    stream = b"".join(map(encoded, messages))
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    theirs.sendall(stream)
+    if end != "open":
+        theirs.close()
+    assert link.drain() == messages
+    if end == "open":
+        assert link.drain() == []
+        theirs.sendall(encoded(Progress(1))[:3])
+        assert link.drain() == []
+        theirs.sendall(encoded(Progress(1))[3:])
+        assert link.drain() == [Progress(1)]
+        return
+    for _ in range(2):
+        with pytest.raises(LinkClosed):
+            link.drain()
+
+
+def test_nothing_follows_half_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    link: links.Link = links.Link(ours, ToSupervisor)
+    monkeypatch.setattr(links, "_FINISH_S", 0.05)
+    with pytest.raises(LinkClosed):
+        link.send(Fatal(1, "x" * 200_000))
+    for _ in range(100):  # until all of the half is read
+        theirs.recv(1 << 16, socket.MSG_DONTWAIT)
+        with pytest.raises(LinkClosed):
+            link.offer(Progress(1))
+        if not select.select([theirs], [], [], 0)[0] or theirs.recv(1, socket.MSG_PEEK) == b"":
+            break
+    theirs.close()
+    link.close()
 
 
 @pytest.mark.parametrize(
