@@ -24,6 +24,7 @@ BUILTIN = {
     "aruco": "ArUco markers of 4x4 cells, each labelled with its number",
     "health": "whether a camera is out of focus, too dark, too bright or has been moved",
 }
+"""Name and description; framefan_inference.builtin.NAME holds the predictor."""
 EXAMPLES = (
     "framefan run --predictor qr rtsp://camera/stream",
     "framefan run --predictor model.py:predict --reload front=rtsp://camera/stream",
@@ -31,7 +32,6 @@ EXAMPLES = (
     "framefan once --predictor my.package:Detector picture.jpg",
 )
 """Command lines for `framefan predictors`."""
-"""Name and description; framefan_inference.builtin.NAME holds the predictor."""
 
 FORMS = "a built-in name, package.module:Name, path/to/file.py:Name or onnx:PATH"
 _OPTIONS = ("conf", "iou", "labels", "size", "backend")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import shlex
@@ -16,12 +17,15 @@ import socket
 import stat
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from framefan import listen
 from framefan.errors import StartError, UsageError
 from framefan.secret import Secret
 from framefan.settings import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TCP = re.compile(r"tcp://(\[[^\[\]]+\]|[^\s:/;\[\]]+):(\d{1,5})")
 _IPC = re.compile(r"ipc://([^@*].*)", re.DOTALL)
@@ -238,9 +242,10 @@ def _unix(path: Path, text: str) -> socket.socket:
         sock.bind(str(draft))
         try:
             sock.listen(listen.BACKLOG)
-            if _is_left_over(path, text):
-                path.unlink()
-            os.link(draft, path)  # it is there only once somebody listens
+            with _alone_in(path.parent, text):
+                if _is_left_over(path, text):
+                    path.unlink()
+                os.link(draft, path)  # it is there only once somebody listens
         finally:
             draft.unlink()
     except OSError as error:
@@ -252,6 +257,22 @@ def _unix(path: Path, text: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path, text: str) -> Iterator[None]:
+    """Of two runs that find the same socket left over, one must not remove the other's new one.
+
+    Raises StartError while another one is at it, and OSError where the folder cannot be read.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise _taken(text, "another program that is just starting") from error
+    finally:
+        os.close(fd)
 
 
 def _is_left_over(path: Path, text: str) -> bool:

@@ -357,3 +357,20 @@ def test_doctor_looks_at_endpoint_and_keys() -> None:
 
 def test_the_making_command_quotes_its_folders() -> None:
     assert publish.making(("it's", "server")).endswith(""" 'it'"'"'s' server)""")
+
+
+def test_of_two_starts_that_find_one_socket_left_over_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    with publish._alone_in(
+        tmp_path, f"ipc://{path}"
+    ):  # it has not bound yet
+        with pytest.raises(StartError, match="taken"):
+            publish._unix(path, f"ipc://{path}")
+        assert path.exists()
+    sock = publish._unix(path, f"ipc://{path}")
+    with pytest.raises(StartError, match="taken"):
+        publish._unix(path, f"ipc://{path}")
+    sock.close()
