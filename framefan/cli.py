@@ -58,7 +58,7 @@ def run(
 ) -> int:
     """Start the cameras, the predictors and the gateway, until Ctrl-C. This is the default."""
     from framefan.configure import Invocation, configure
-    from framefan.supervisor import supervise
+    from framefan.launch import supervise
 
     invocation = Invocation(sources, options, dict(os.environ))
     settings, browse = configure(sources, options, os.environ)

@@ -33,6 +33,17 @@ _PATIENCE_S = 0.3
 """`framefan status` probes locks for a moment: a start that meets such a probe tries again."""
 
 
+class FolderGone(RunError):
+    """The folder of a run that is on was removed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the run's folder {path} was removed",
+            "somebody, or a cleaner of temporary files, has deleted it",
+            "point XDG_RUNTIME_DIR at a folder that nobody cleans",
+        )
+
+
 class RunDir:
     """The folder of one run, locked; use as a context, which removes it at the end."""
 
@@ -59,6 +70,10 @@ class RunDir:
     ) -> None:
         self.close()
 
+    def is_ours(self) -> bool:
+        """Whether the folder is still there and the lock in it ours."""
+        return _is(self._fd, self.path / LOCK)
+
     def _empty(self) -> None:
         for entry in self.path.iterdir():
             if entry.name == LOCK:
@@ -69,11 +84,14 @@ class RunDir:
                 entry.unlink()
 
     def close(self) -> None:
-        """Leave nothing: sockets, lock, folder."""
-        with contextlib.suppress(OSError):  # somebody removed the folder under us: just as well
-            self._empty()
-            (self.path / LOCK).unlink()
-            self.path.rmdir()
+        """Leave nothing: sockets, lock, folder. Where somebody has removed it, another run of the
+        name may have made its own there.
+        """
+        with contextlib.suppress(OSError):
+            if self.is_ours():
+                self._empty()
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
         os.close(self._fd)
 
 
@@ -109,7 +127,7 @@ def _try(fd: int, kind: int) -> bool:
 def _is(fd: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), path.stat())
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

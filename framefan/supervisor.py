@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +28,11 @@ from framefan import clock, listen, logs, processes
 from framefan.announce import announce, is_ready, never_ready
 from framefan.changes import Changes, followed
 from framefan.control import CONTROL, Control
-from framefan.doors import Doors
 from framefan.errors import (
     BY_EXIT_CODE,
     EXIT_FORCED,
     EXIT_OK,
+    EXIT_START,
     FramefanError,
     LinkClosed,
     LinkGarbled,
@@ -55,20 +54,21 @@ from framefan.messages import (
 )
 from framefan.posts import Tree
 from framefan.reload import STOPPING, Reloads
-from framefan.rundir import RunDir
-from framefan.signals import Signals
+from framefan.rundir import FolderGone
 from framefan.summary import Summary
 from framefan.watch import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.configure import Invocation
     from framefan.control import Client
+    from framefan.doors import Doors
     from framefan.posts import Post
     from framefan.records import StateRecord
     from framefan.reload import Plan
+    from framefan.rundir import RunDir
     from framefan.settings import Settings
+    from framefan.signals import Signals
 
 _TURN_S = 0.5
 """The loop looks around at least this often."""
@@ -81,12 +81,15 @@ class Supervisor:
 
     def __init__(
         self,
+        place: RunDir,
         doors: Doors,
         signals: Signals,
         on_ready: Callable[[str], None],
         reloads: Callable[[Callable[[Plan, Settings], None]], Reloads],
     ) -> None:
-        settings = self._settings = doors.settings
+        settings = self.settings = doors.settings
+        """As they are now: a reload changes them."""
+        self._place = place
         self._signals = signals
         self._on_ready = on_ready
         self._url = listen.url(settings.host, settings.port, bool(settings.tls_cert))
@@ -142,6 +145,9 @@ class Supervisor:
             return
         for key, _ in events:
             key.data()
+        if not self._place.is_ours():
+            self._error, self._code = FolderGone(self._place.path), EXIT_START
+            return
         self._reap()
         self._judge(now)
         self._control.tick(now)
@@ -150,8 +156,8 @@ class Supervisor:
         self._gateways.tick(now)
         self._start_due(now)
         self._tell_pool()
-        if 0 < self._settings.duration_s <= now - self._began and self._code is None:
-            self._over(f"{self._settings.duration_s:g} s are over")
+        if 0 < self.settings.duration_s <= now - self._began and self._code is None:
+            self._over(f"{self.settings.duration_s:g} s are over")
 
     def _over(self, why: str) -> None:
         logs.info(f"stopping: {why}")
@@ -163,8 +169,8 @@ class Supervisor:
     def _patience(self, now: float) -> float:
         events = [post.next_event() for post in self._tree]
         events += [self._control.next_event(), self._reloads.next_event()]
-        if self._settings.duration_s:
-            events.append(self._began + self._settings.duration_s)
+        if self.settings.duration_s:
+            events.append(self._began + self.settings.duration_s)
         return max(0.0, min(_TURN_S, min(events) - now))
 
     def _forgive(self, seconds: float) -> None:
@@ -191,7 +197,7 @@ class Supervisor:
     def _start(self, post: Post, now: float) -> None:
         self._untold = True
         try:
-            post.start(self._settings, self._selector, now)
+            post.start(self.settings, self._selector, now)
         except OSError as error:  # no memory, no processes, no descriptors left
             wait = post.watch.died(now, "unknown")
             logs.error(f"{post.watch.title}: cannot start, {error}; again in {wait:.1f} s")
@@ -207,7 +213,7 @@ class Supervisor:
             return
         with contextlib.suppress(LinkClosed):  # its death is read from the link
             if self._untold_cameras:
-                known = processes.settings_for(processes.POOL, "", self._settings)
+                known = processes.settings_for(processes.POOL, "", self.settings)
                 self._untold_cameras = not pool.link.offer(Cameras(list(known.cameras)))
             if self._untold:
                 now = clock.now()
@@ -234,12 +240,12 @@ class Supervisor:
 
     def _follow(self, plan: Plan, new: Settings) -> None:
         """Make the cameras what a configuration that was found good says."""
-        both = (*self._settings.cameras, *new.cameras)  # those that leave may still say something
-        logs.configure(msgspec.structs.replace(self._settings, cameras=both), "supervisor")
-        self._settings = msgspec.structs.replace(self._settings, cameras=new.cameras)
+        both = (*self.settings.cameras, *new.cameras)  # those that leave may still say something
+        logs.configure(msgspec.structs.replace(self.settings, cameras=both), "supervisor")
+        self.settings = msgspec.structs.replace(self.settings, cameras=new.cameras)
         self._untold = self._untold_cameras = True
         self._tell_pool()  # before a capture goes, so that it knows why
-        self._tree.follow(plan, self._settings, clock.now())
+        self._tree.follow(plan, self.settings, clock.now())
         self._untold = True
 
     def _tend(self, now: float) -> None:
@@ -250,7 +256,7 @@ class Supervisor:
                 self._bury(post, at_once=True)
             for voice in post.voices:
                 voice.tick(now)
-        self._untold |= self._tree.settle(self._settings, now)
+        self._untold |= self._tree.settle(self.settings, now)
 
     # ---- what children say -------------------------------------------------------------------
 
@@ -288,7 +294,7 @@ class Supervisor:
                     logs.info("stopping: every source has ended")
                     self._code = EXIT_OK
             case Changed():
-                self._settings = followed(self._settings, message)
+                self.settings = followed(self.settings, message)
                 self._changes.heard(message)
             case Changing() | NotDone():
                 self._changes.heard(message)
@@ -297,7 +303,7 @@ class Supervisor:
 
     def _knows_all(self, state: StateRecord) -> bool:
         """Whether the table was written by a pool that had heard of the latest cameras."""
-        names = {camera.name for camera in self._settings.cameras}
+        names = {camera.name for camera in self.settings.cameras}
         return not self._untold_cameras and names <= state.cameras.keys()
 
     def _fatal(self, post: Post, message: Fatal) -> None:
@@ -325,7 +331,7 @@ class Supervisor:
         """Once."""
         if not self._ready and is_ready(self._tree, self._state):
             self._ready = True
-            announce(self._settings, self._url)
+            announce(self.settings, self._url)
             self._on_ready(self._url)
 
     # ---- death -------------------------------------------------------------------------------
@@ -365,7 +371,7 @@ class Supervisor:
         self._control.close(STOPPING)
         for post in self._tree:
             post.stop()
-        deadline = clock.now() + self._settings.limits.grace_s
+        deadline = clock.now() + self.settings.limits.grace_s
         while self._tree.living() and (now := clock.now()) < deadline:
             events = self._selector.select(min(_TURN_S, deadline - now))
             if self._signals.stops(clock.now()):
@@ -377,23 +383,3 @@ class Supervisor:
         for post in self._tree.living():
             logs.warning(f"{post.watch.title}: did not stop, killed")
             self._bury(post, at_once=True)
-
-
-def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: Invocation) -> int:
-    """Run framefan from start to stop; returns the exit code. Raises FramefanError.
-
-    The run's folder, port and endpoint are facts only once the lock is held and they are bound.
-    `on_ready` is called once with the page's address. `invocation` is what `framefan reload` reads
-    again.
-    """
-    processes.name_this("supervisor")
-    logs.configure(settings, "supervisor")
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal does not stop whoever prints to it
-    reloads = partial(Reloads, settings, invocation)
-    with (
-        logs.queued(),
-        Signals() as signals,
-        RunDir(settings.name) as place,
-        Doors(settings, str(place.path)) as doors,
-    ):
-        return Supervisor(doors, signals, on_ready, reloads).run()

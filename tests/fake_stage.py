@@ -174,7 +174,7 @@ def _with_file(settings: Settings, file: Path) -> tuple[Settings, Any]:
 
 def supervise(folder: str, plan: str) -> int:
     """A supervisor over these stages; announces its port in FOLDER/ready."""
-    from framefan.supervisor import supervise as real
+    from framefan.launch import supervise as real
 
     given = json.loads(plan)
     here = "fake_stage"

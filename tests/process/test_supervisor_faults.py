@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -366,3 +367,23 @@ def test_deadlines_never_read_the_wall_clock() -> None:
     named = re.compile(r"\btime\.time\b|\bfrom time import\b|datetime\.now")
     users = {path.name for path in sources if named.search(path.read_text())}
     assert users == {"clock.py"}
+
+
+def test_a_folder_that_is_removed_under_a_run_is_made_anew() -> None:
+    with Run("demo?size=320x240") as run:
+        url, pool = run.url, run.fresh_state().pool.pid
+        shutil.rmtree(run.dir)
+        os.kill(pool, signal.SIGKILL)
+        wait_until(lambda: run.get("/readyz")[0] != 200 or "starts anew" in run.log(), 10)
+        wait_until(lambda: run.fresh_state().pool.pid != pool, 30, "another pool")
+        run.wait_ready()
+        assert run.url == url, "clients come back to where they were"
+        outcomes = run.results("demo")
+        wait_until(outcomes.read, 10, "a result")
+        outcomes.close()
+        assert "was removed: the run starts anew" in run.log()
+        second = framefan(
+            "run", "demo", "--name", run.name, env={"XDG_RUNTIME_DIR": str(run.runtime)}
+        )
+        assert second.returncode == 3
+        assert "is already there" in second.stderr

@@ -364,9 +364,7 @@ def test_of_two_starts_that_find_one_socket_left_over_one_is_refused(tmp_path: P
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(path))
     left.close()
-    with publish._alone_in(
-        tmp_path, f"ipc://{path}"
-    ):  # it has not bound yet
+    with publish._alone_in(tmp_path, f"ipc://{path}"):  # it has not bound yet
         with pytest.raises(StartError, match="taken"):
             publish._unix(path, f"ipc://{path}")
         assert path.exists()

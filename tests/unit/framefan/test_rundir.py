@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -182,3 +183,15 @@ def test_a_full_disk_is_said_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> 
     assert why.endswith(os.strerror(errno.ENOSPC))
     assert "export XDG_RUNTIME_DIR" in fix
     assert not rundir.is_running(run_dir("full"))
+
+
+def test_the_end_of_a_run_whose_folder_was_removed_leaves_the_next_ones_alone() -> None:
+    first = RunDir("a")
+    assert first.is_ours()
+    shutil.rmtree(first.path)
+    assert not first.is_ours()
+    with RunDir("a") as second:
+        (second.path / "pool").touch()
+        first.close()
+        assert second.is_ours()
+        assert (second.path / "pool").exists()
