@@ -16,7 +16,7 @@ import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
-from framefan import processes
+from framefan import logs, processes
 from framefan.errors import LinkClosed
 from framefan.gateway_counts import GatewayCounts
 from framefan.messages import Stop, ToSupervisor
@@ -74,6 +74,10 @@ class Post:
         """Why its child can never work, as it has said."""
         self.ending = ""
         """How its last child ended; empty while none has."""
+        self.is_dying = False
+        """Its child was killed, and is still there."""
+        self.cause = ""
+        """Why it was killed, while it is dying."""
         self._kill_at = float("inf")
 
     def start(self, settings: Settings, selector: selectors.BaseSelector, now: float) -> None:
@@ -115,13 +119,23 @@ class Post:
             voice.finish()
         self.voices.clear()
 
-    def bury(self, at_once: bool = False) -> str:
-        """Kill it if need be, wait for it, pass on its last words; how it ended."""
+    def kill(self, at_once: bool = False) -> bool:
+        """Kill its child if need be; whether it is gone. If not, ask again in the next turn."""
+        assert self.child is not None
+        patience_s = 0.0 if self.is_dying else processes.KILL_S
+        if not (self.is_dying or at_once):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.process.wait(_EXIT_S)
+        gone = self.child.kill(patience_s)
+        if not gone and not self.is_dying:
+            logs.error(f"{self.watch.title} was killed, and the system has not let go of it yet")
+        self.is_dying = not gone
+        return gone
+
+    def bury(self) -> str:
+        """It is gone: pass on its last words; how it ended."""
         child, self.child = self.child, None
         assert child is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.process.wait(0 if at_once else _EXIT_S)
-        child.kill()
         self._finish()
         self._buried()
         self.ending = child.ending

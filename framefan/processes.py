@@ -36,6 +36,8 @@ CONTROL_FD = "FRAMEFAN_CONTROL_FD"
 PARENT_PID = "FRAMEFAN_PARENT_PID"
 PYTHON = (sys.executable, "-P")
 """Python in which no file of the folder that a person is in takes the place of a module."""
+KILL_S = 0.2
+"""How long a process that was killed is waited for at once."""
 DUMP_SIGNAL = signal.SIGUSR2
 """Sent to a child that hangs: every thread's stack goes to stderr, from C, so that it works even
 where C code holds the interpreter's lock."""
@@ -156,12 +158,20 @@ class Child:
         with contextlib.suppress(LinkClosed):  # it died at once: reading the link says so too
             self.link.send(Start(own, role, *handed))
 
-    def kill(self) -> None:
-        """SIGKILL, wait, close: after this nothing of it reads or writes any more."""
+    def kill(self, patience_s: float = KILL_S) -> bool:
+        """SIGKILL, wait, close. True: nothing of it reads or writes any more.
+
+        False: the kernel has not let go of it within `patience_s`, since it has much memory or a
+        disk does not answer. Nothing helps but to ask again later.
+        """
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            return False
         self.link.close()
+        return True
 
     def terminate(self) -> None:
         if self.process.poll() is None:

@@ -180,7 +180,7 @@ class Supervisor:
 
     def _judge(self, now: float) -> None:
         for post in self._tree:
-            if not post.watch.overdue(now):
+            if post.is_dying or not post.watch.overdue(now):
                 continue
             self._read(post)  # what it said may lie unread
             if post.child and post.watch.overdue(now):
@@ -251,7 +251,7 @@ class Supervisor:
     def _tend(self, now: float) -> None:
         """Children that have to go, and what all of them print."""
         for post in self._tree:
-            if post.outstays(now):
+            if post.outstays(now) and not post.is_dying:
                 logs.warning(f"{post.watch.title}: did not stop, killed")
                 self._bury(post, at_once=True)
             for voice in post.voices:
@@ -337,17 +337,24 @@ class Supervisor:
     # ---- death -------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """Children that died while somebody else still holds their end of the link open."""
+        """Children that died while somebody else still holds their end of the link open, and those
+        that were killed and are gone only now.
+        """
         for post in self._tree.living():
-            if post.child and post.child.process.poll() is not None:
+            if post.is_dying:
+                self._lost(post)
+            elif post.child and post.child.process.poll() is not None:
                 self._read(post)
                 if post.child:
                     self._lost(post)
 
     def _lost(self, post: Post, reason: str = "") -> None:
-        if not reason:
-            reason = "decoder_died" if post.stage is processes.CAPTURE else "unknown"
+        post.cause = post.cause or reason
         ending = self._bury(post)
+        if ending is None:
+            return
+        unsaid = "decoder_died" if post.stage is processes.CAPTURE else "unknown"
+        reason, post.cause = post.cause or unsaid, ""
         if post is self._tree.pool:
             self._changes.pool_died()
         if post.watch.alive and self._code is None:
@@ -358,11 +365,12 @@ class Supervisor:
             if vital and not self._ready and post.watch.state is State.FAILED:
                 self._over(f"{post.watch.title} died again and again, and nothing ran yet")
 
-    def _bury(self, post: Post, at_once: bool = False) -> str:
+    def _bury(self, post: Post, at_once: bool = False) -> str | None:
+        """How it ended; None while the system has not let go of it."""
         assert post.child is not None
         with contextlib.suppress(KeyError):  # already deaf to it: the run is being stopped
             self._selector.unregister(post.child.link)
-        return post.bury(at_once)
+        return post.bury() if post.kill(at_once) else None
 
     # ---- the end -----------------------------------------------------------------------------
 

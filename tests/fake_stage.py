@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from framefan import processes
+from framefan import clock, processes
 from framefan.errors import FramefanError, LinkClosed
 from framefan.messages import Cameras, Children, Fatal, FromSupervisor, Progress, Stop, Table
 from framefan.records import CameraFacts, Pid, StateRecord, WorkerFacts
@@ -172,6 +172,17 @@ def _with_file(settings: Settings, file: Path) -> tuple[Settings, Any]:
     return settings, again
 
 
+def _hold_the_dead(seconds: float) -> None:
+    """As a kernel does that waits for a disk: who was killed is there for so long."""
+    kill, asked = processes.Child.kill, {}
+
+    def kill_slowly(child: processes.Child, patience_s: float = 0.0) -> bool:
+        first = asked.setdefault(child.pid, clock.now())
+        return clock.now() - first >= seconds and kill(child, patience_s)
+
+    processes.Child.kill = kill_slowly
+
+
 def supervise(folder: str, plan: str) -> int:
     """A supervisor over these stages; announces its port in FOLDER/ready."""
     from framefan.launch import supervise as real
@@ -194,6 +205,8 @@ def supervise(folder: str, plan: str) -> int:
         limits=fast,
     )
 
+    if "stuck_s" in given:
+        _hold_the_dead(given["stuck_s"])
     settings, again = _with_file(settings, Path(folder) / "run.toml")
 
     def note(url: str) -> None:

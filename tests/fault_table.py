@@ -281,6 +281,20 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ("process/test_odd_folder::test_a_run_that_cannot_start_says_why_and_ends_with_3",),
         ),
         Row(
+            "the system does not let go of a process that was killed",
+            "nobody waits for it; what it had is given to others once it is gone",
+            (
+                f"{_SUPERVISED}::"
+                "test_who_is_killed_and_stays_holds_nobody_up_and_is_replaced_once_it_is_gone",
+                "unit/inference/test_workers::test_who_was_killed_and_stays_is_asked_again",
+            ),
+        ),
+        Row(
+            "the run's folder is removed",
+            "all starts anew in a new folder, at the same port",
+            (f"{_SUPERVISOR}::test_a_folder_that_is_removed_under_a_run_is_made_anew",),
+        ),
+        Row(
             "nobody takes the log: a stopped terminal, a full pipe, a reader that is gone, "
             "a closed stream, a full disk",
             "results go on, a stop is heard; dropped lines are counted and told when it is taken "

@@ -81,6 +81,8 @@ class Crew:
                     self.start(worker)
                 else:
                     worker.deadline = None
+            elif worker.dies_of is not None:
+                self._bury(worker, worker.dies_of)
             elif worker.hangs(now):
                 self._bury(worker, self._overdue(worker))
         self.changes.tick(now)
@@ -93,10 +95,16 @@ class Crew:
         return _STAYS if retired else _HANGS
 
     def _bury(self, worker: Worker, reason: str = "") -> None:
-        """A worker is dead or must be: kill, wait, then take back what it had."""
+        """A worker is dead or must be: kill it and, once it is gone, take back what it had."""
         assert worker.child is not None
-        self._pool.loop.forget(worker.child.link.fileno())
         ledger, captures = self._pool.ledger, self._pool.captures
+        if worker.dies_of is None:
+            self._pool.loop.forget(worker.child.link.fileno())
+        else:
+            reason = worker.dies_of
+        if not worker.kill(reason):  # it may read its frame for as long as it is there
+            ledger.schedule.retire(worker.number)
+            return
         in_hand = () if self._pool.stopping else ledger.schedule.in_hand(worker.number)
         ending = worker.bury(reason, excused=bool(in_hand) and ledger.circuits.counts)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED

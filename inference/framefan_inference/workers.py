@@ -34,6 +34,8 @@ LEAVE_S = 5.0
 """What a worker that retires and has no frame gets for its predictor's close()."""
 DUMP_S = 0.3
 """How long a worker that hangs gets to write its stacks before it is killed."""
+_DYING_S = 0.1
+"""How often a worker that was killed and is still there is looked at."""
 EXIT_S = 0.1
 """What a worker that closed its link gets to finish exiting, so that its exit code is its own."""
 
@@ -55,6 +57,8 @@ class Worker:
         """Why this process could not set up its predictor, as it said itself."""
         self.step = ""
         """What it is at before it is ready, as it said itself."""
+        self.dies_of: str | None = None
+        """Why it was killed, while its process is still there."""
         self.on_trial = False
         """It is not leased to yet, and is not started again if it ends."""
         self.retires = False
@@ -100,16 +104,26 @@ class Worker:
             return False
         return True
 
+    def kill(self, reason: str) -> bool:
+        """Whether its process is gone. If not, it is to be asked again at `deadline`."""
+        assert self.child is not None
+        dies = self.dies_of is not None
+        if not (reason or dies):  # it closed its link: it is ending by itself, how is worth knowing
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.process.wait(EXIT_S)
+        if self.child.kill(0.0 if dies else processes.KILL_S):
+            self.dies_of = None
+            return True
+        self.dies_of = reason
+        self.deadline = clock.now() + _DYING_S
+        return False
+
     def bury(self, reason: str = "", excused: bool = False) -> str:
-        """Kill it, wait for it, and set the time of the next start; answers how it ended.
+        """It is gone: set the time of the next start; answers how it ended.
 
         `excused`: it had a frame in hand, whose camera answers for its death (circuit.py).
         """
         assert self.child is not None
-        if not reason:  # it closed its link: it is ending by itself, and how is worth knowing
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.child.process.wait(EXIT_S)
-        self.child.kill()
         asked = self.facts.state == "stopping"
         ending = reason or _said(self.failed) or _explained(self.child.ending)
         self.child = None

@@ -44,6 +44,21 @@ def test_a_signal_while_children_are_born(start) -> None:
     run.assert_clean()
 
 
+def test_who_is_killed_and_stays_holds_nobody_up_and_is_replaced_once_it_is_gone(start) -> None:
+    """As one that waits in the kernel for a disk."""
+    run = start(pool="hang_once", stuck_s=2.0, silence_s=SILENCE_S)
+    run.wait_for(lambda: "pool was killed, and the system has not let go of it yet" in run.log())
+    began = time.monotonic()
+    run.wait_for(lambda: len(run.pids("pool")) == 2)
+    assert time.monotonic() - began > 1.0
+    run.wait_for(lambda: "pool died" in run.log())
+    assert run.log().count("has not let go of it yet") == 1
+    assert [len(run.pids(role)) for role in ("demo", "1")] == [1, 1]
+    run.process.send_signal(signal.SIGTERM)
+    code, said = run.end()
+    assert code == 0, said
+
+
 def test_who_does_not_stop_is_killed_and_named(start) -> None:
     run = start(**{"1": "deaf"}).ready()
     run.process.send_signal(signal.SIGTERM)

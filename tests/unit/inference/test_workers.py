@@ -44,15 +44,19 @@ class FakeChild:
         self.process = self
         self.code: int | None = None
         self.killed = False
+        self.stuck = False
 
     def wait(self, seconds: float) -> None:
         if self.code is None:
             raise subprocess.TimeoutExpired("worker", seconds)
 
-    def kill(self) -> None:
+    def kill(self, _patience_s: float) -> bool:
         self.killed = True
+        if self.stuck:
+            return False
         if self.code is None:
             self.code = -9
+        return True
 
     @property
     def ending(self) -> str:
@@ -79,6 +83,11 @@ def at(monkeypatch: pytest.MonkeyPatch, signals: Any) -> Callable[[float], None]
 @pytest.fixture
 def worker(at: Any) -> Worker:
     return Worker(1, Settings(limits=LIMITS, predictor="motion"))
+
+
+def bury(worker: Worker, reason: str = "") -> str:
+    assert worker.kill(reason)
+    return worker.bury(reason)
 
 
 def started(worker: Worker) -> FakeChild:
@@ -129,7 +138,7 @@ def test_a_ring_is_attached_once_and_detached_once(worker: Worker) -> None:
 def test_a_new_process_knows_no_rings(worker: Worker) -> None:
     started(worker)
     worker.lease([(grant(), ring())])
-    worker.bury()
+    bury(worker)
     child = started(worker)
     worker.detach("cam", 1)
     worker.lease([(grant(), ring())])
@@ -161,7 +170,7 @@ def test_waits_grow_with_each_death_until_it_has_failed(worker: Worker) -> None:
     waits = []
     for _ in range(3):
         child: Any = worker.start()
-        worker.bury("it hung")
+        bury(worker, "it hung")
         assert child.killed
         assert worker.child is None
         assert worker.deadline is not None
@@ -190,7 +199,7 @@ def test_its_end_is_told_in_words(worker: Worker, code: int, said: str, told: st
     child: Any = worker.start()
     child.code = code
     worker.failed = WorkerFailed(1, *said.split(": "), "") if said else None
-    assert worker.bury() == told
+    assert bury(worker) == told
     assert worker.facts.reason == told
     worker.start()
     assert worker.failed is None
@@ -229,3 +238,15 @@ def test_a_status_is_about_this_worker(worker: Worker) -> None:
         "restarted",
         "",
     )
+
+
+def test_who_was_killed_and_stays_is_asked_again(at: Any, worker: Worker) -> None:
+    child = started(worker)
+    child.stuck = True
+    assert not worker.kill("it hung")
+    assert worker.deadline is not None
+    assert 100.0 < worker.deadline <= 100.5
+    assert worker.child is not None
+    child.stuck = False
+    assert worker.kill("another reason")
+    assert worker.dies_of is None
