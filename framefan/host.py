@@ -129,6 +129,23 @@ def own_bytes(pid: int) -> int:
         return 0
 
 
+def cpu_s(pid: int) -> float:
+    """The processor time that a process has had, in seconds. 0 if there is no such."""
+    if not LINUX:
+        import psutil
+
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except (psutil.Error, ValueError):
+            return 0.0
+        return float(times.user + times.system)
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def die_with_parent(parent: int) -> None:
     """End this process by SIGKILL when its parent ends, however it ends.
 

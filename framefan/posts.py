@@ -16,7 +16,7 @@ import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
-from framefan import logs, processes
+from framefan import host, logs, processes
 from framefan.errors import LinkClosed
 from framefan.gateway_counts import GatewayCounts
 from framefan.messages import Stop, ToSupervisor
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
 LEAVE_S = 3.0
 """What a capture that has to go gets to end by itself, or the run's grace if that is shorter."""
+_COMING_UP_S = 3.0
+"""For so long at most a capture that is coming up keeps others waiting for their turn: one whose
+camera does not answer has long loaded what it needs."""
+_LONGEST_START = 10
+"""So many times as long as a child may be silent, it may take to come up while it works."""
+_WORKS = 0.02
+"""The share of a processor from which on a child works; who waits for a network has less."""
 _EXIT_S = 0.1
 """What a child that closed its link gets to finish exiting, so that its exit code is its own."""
 
@@ -74,6 +81,11 @@ class Post:
         """Why its child can never work, as it has said."""
         self.ending = ""
         """How its last child ended; empty while none has."""
+        self.is_up = False
+        """Its child is through with loading what it needs: its loop has come round."""
+        self.started_at = 0.0
+        self._cpu_s = 0.0
+        """The processor time that its child had had when it was last looked at."""
         self.is_dying = False
         """Its child was killed, and is still there."""
         self.cause = ""
@@ -103,7 +115,26 @@ class Post:
             for voice in voices:
                 voice.close_theirs()
         self.verdict = ""
+        self.is_up, self.started_at, self._cpu_s = False, now, 0.0
         self.watch.started(now, self.child.pid)
+
+    def is_coming_up(self, now: float) -> bool:
+        """Whether its child may need the processor for loading what it needs."""
+        young = now < self.started_at + _COMING_UP_S
+        return self.child is not None and not self.is_up and young
+
+    def spare(self, now: float) -> bool:
+        """Whether a silent child is one that is still loading and gets its time too seldom: on a
+        machine that is busy nobody is killed for that.
+        """
+        longest = self.started_at + _LONGEST_START * self.watch.no_progress_s
+        if self.is_up or self.child is None or now > longest:
+            return False
+        before, self._cpu_s = self._cpu_s, host.cpu_s(self.child.pid)
+        if self._cpu_s - before < _WORKS * self.watch.no_progress_s:
+            return False
+        self.watch.spare(now)
+        return True
 
     def _listen(self, settings: Settings, selector: selectors.BaseSelector) -> None:
         """Raises OSError where no descriptors are left."""
@@ -215,6 +246,34 @@ class Tree:
             counts_fd=self._counts_fd,
             buried=partial(self._counts.clear, number),
         )
+
+    def due(self, now: float) -> list[Post]:
+        """Who is to be started now. Captures come by turns: many at once would keep each other,
+        and everybody else, from getting up.
+        """
+        turns = 2 * host.cores() - len(self._coming_up(now))
+        found = []
+        for post in self:
+            if not post.watch.due(now):
+                continue
+            if post.stage is processes.CAPTURE:
+                if turns <= 0:
+                    continue
+                turns -= 1
+            found.append(post)
+        return found
+
+    def _coming_up(self, now: float) -> list[Post]:
+        return [post for post in self.captures.values() if post.is_coming_up(now)]
+
+    def next_event(self, now: float) -> float:
+        """The time at which a post next needs a look."""
+        coming = self._coming_up(now)
+        if len(coming) < 2 * host.cores():
+            return min(post.next_event() for post in self)
+        turn = min(post.started_at for post in coming) + _COMING_UP_S
+        waiting = {id(post) for post in self.captures.values() if post.watch.due(now)}
+        return min(turn, *(post.next_event() for post in self if id(post) not in waiting))
 
     def living(self) -> list[Post]:
         return [post for post in self if post.child]

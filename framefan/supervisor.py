@@ -167,7 +167,7 @@ class Supervisor:
             self._code = self._error.exit_code
 
     def _patience(self, now: float) -> float:
-        events = [post.next_event() for post in self._tree]
+        events = [self._tree.next_event(now)]
         events += [self._control.next_event(), self._reloads.next_event()]
         if self.settings.duration_s:
             events.append(self._began + self.settings.duration_s)
@@ -183,16 +183,15 @@ class Supervisor:
             if post.is_dying or not post.watch.overdue(now):
                 continue
             self._read(post)  # what it said may lie unread
-            if post.child and post.watch.overdue(now):
+            if post.child and post.watch.overdue(now) and not post.spare(now):
                 logs.error(f"{post.watch.title}: no progress for {post.watch.no_progress_s:g} s")
                 self._lost(post, "no_progress")
 
     def _start_due(self, now: float) -> None:
         if self._code is not None:
             return
-        for post in self._tree:
-            if post.watch.due(now):
-                self._start(post, now)
+        for post in self._tree.due(now):
+            self._start(post, now)
 
     def _start(self, post: Post, now: float) -> None:
         self._untold = True
@@ -283,7 +282,8 @@ class Supervisor:
     def _heard(self, post: Post, message: Any) -> None:
         now = clock.now()
         match message:
-            case Progress():
+            case Progress(count):
+                post.is_up |= count > 0
                 self._untold |= post.watch.progressed(now)
                 self._look_ready()
             case Table(state, all_ended):

@@ -65,6 +65,10 @@ class Watch:
             self.state = State.RUNNING
         return first
 
+    def spare(self, now: float) -> None:
+        """It said nothing, and has a good reason."""
+        self._heard_at = now
+
     def forgive(self, seconds: float) -> None:
         """We ourselves did not run for so long: that silence was not the child's."""
         self._heard_at += seconds

@@ -295,6 +295,15 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (f"{_SUPERVISOR}::test_a_folder_that_is_removed_under_a_run_is_made_anew",),
         ),
         Row(
+            "dozens of cameras start at once on a busy machine",
+            "they come by turns; nobody is killed who works",
+            (
+                "unit/framefan/test_turns::test_captures_come_by_turns_and_the_others_at_once",
+                "unit/framefan/test_turns::"
+                "test_a_child_that_works_is_spared_until_it_is_up_and_not_for_ever",
+            ),
+        ),
+        Row(
             "nobody takes the log: a stopped terminal, a full pipe, a reader that is gone, "
             "a closed stream, a full disk",
             "results go on, a stop is heard; dropped lines are counted and told when it is taken "
