@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from framefan.clock import now
@@ -12,21 +13,40 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-SCALE = float(os.environ.get("FRAMEFAN_TEST_SCALE", "1"))
-"""Deadlines of all tests, times this: for slow or busy machines."""
 _LOOK_S = 0.01
+_WORK_S = 0.03
+_MOST = 5.0
+
+
+def crowding() -> float:
+    """How many times as long as on an idle machine work takes here now: its share of a processor
+    is measured.
+    """
+    began, worked = now(), time.thread_time() + _WORK_S
+    while time.thread_time() < worked:
+        pass
+    return min(max((now() - began) / _WORK_S, 1.0), _MOST)
+
+
+SCALE = max(float(os.environ.get("FRAMEFAN_TEST_SCALE", "1")), crowding())
+"""Deadlines of all tests, times this: for slow machines, and for busy ones as measured now."""
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = "") -> T:
-    """The condition's first true value; fails when there is none within the deadline."""
-    deadline = now() + seconds * SCALE
+    """The condition's first true value; fails when there is none within the deadline.
+
+    On a machine that has become busy meanwhile that is later.
+    """
+    began, scale, measured = now(), SCALE, False
     while True:
         value = condition()
         if value:
             return value
-        if now() > deadline:
-            name = what or getattr(condition, "__name__", "the condition")
-            raise AssertionError(f"{name} did not come true within {seconds * SCALE:g} s")
+        if now() > began + seconds * scale:
+            if measured:
+                name = what or getattr(condition, "__name__", "the condition")
+                raise AssertionError(f"{name} did not come true within {seconds * scale:.3g} s")
+            scale, measured = max(scale, crowding()), True
         pause()
 
 
