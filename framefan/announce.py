@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from framefan import logs
 from framefan.errors import StartError
+from framefan.states import REMEDIES
 from framefan.watch import State
 
 if TYPE_CHECKING:
@@ -34,6 +35,20 @@ def never_ready(tree: Tree, state: StateRecord | None) -> StartError:
         "; ".join(dict.fromkeys(whys)),
         "see the lines above; `framefan doctor` with the same arguments tries each part",
     )
+
+
+def not_started(tree: Tree, state: StateRecord) -> StartError | None:
+    """Of a run that is to fail fast: the first camera that failed and has never been live.
+
+    Those that a reload brought end nothing.
+    """
+    for name, post in tree.captures.items():
+        facts = state.cameras.get(name)
+        if facts is None or post.late or facts.been_live or facts.reason not in REMEDIES:
+            continue
+        why = f"{facts.reason}: {facts.message}" if facts.message else facts.reason
+        return StartError(f"the camera {name} cannot start", why, REMEDIES[facts.reason])
+    return None
 
 
 def announce(settings: Settings, url: str) -> None:

@@ -46,8 +46,12 @@ COMMANDS = (
 """Of the command line: one that was misspelt looks like a file that is not there."""
 
 
-def made_of(tables: list[dict[str, Any]]) -> tuple[CameraSettings, ...]:
-    """Keys of the tables are fields of CameraSettings. Raises UsageError or StartError."""
+def made_of(tables: list[dict[str, Any]], fail_fast: bool = False) -> tuple[CameraSettings, ...]:
+    """Keys of the tables are fields of CameraSettings.
+
+    Raises UsageError, and StartError where no camera has a source that is there; `fail_fast`: where
+    one has not. The others' captures find out and tell it as the state of that camera.
+    """
     tables = [dict(table) for table in tables]
     _fill_names(tables)
     cameras = tuple(_camera(table) for table in tables)
@@ -57,6 +61,9 @@ def made_of(tables: list[dict[str, Any]]) -> tuple[CameraSettings, ...]:
             raise UsageError(
                 f'two cameras are named "{name}"', "clients tell them by their names", "rename one"
             )
+    missing = [error for camera in cameras if (error := _missing(camera))]
+    if missing and (fail_fast or len(missing) == len(cameras)):
+        raise missing[0]
     return cameras
 
 
@@ -146,17 +153,29 @@ def _source(name: str, value: Any) -> SourceText:
 
 
 def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
-    """With the path as it can be opened. Raises StartError where there is no such file."""
+    """With the path as it can be opened."""
     if spec.kind == "callable":
         path, function = sources.target(camera.source.reveal())
         path = str(Path(path).expanduser())
-        _check_file(path, spec.kind)
         return msgspec.structs.replace(camera, source=SourceText(f"py:{path}:{function}"))
     if spec.kind in ("file", "pattern"):
         path = str(Path(spec.value).expanduser())
-        _check_file(path, spec.kind)
         return msgspec.structs.replace(camera, source=SourceText(path))
     return camera
+
+
+def _missing(camera: CameraSettings) -> StartError | None:
+    """Why there is nothing to be opened, as far as a look at its path tells."""
+    spec = sources.parse(camera.source.reveal())
+    path = spec.value if spec.kind in ("file", "pattern") else ""
+    if spec.kind == "callable":
+        path = sources.target(camera.source.reveal())[0]
+    try:
+        if path:
+            _check_file(path, spec.kind)
+    except StartError as error:
+        return error
+    return None
 
 
 # ---- what the fields may be --------------------------------------------------------------------

@@ -8,14 +8,14 @@ it starts and stops itself: gateways.py.
 
 from __future__ import annotations
 
-import sys
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from framefan import control, predictors
+from framefan import control, predictors, rundir
 from framefan.configure import check_gateways, check_predictor, check_workers
 from framefan.errors import EXIT_FAILED, UsageError
 from framefan.messages import Changed, Changing, NotDone, Scale, ScaleGateways, Swap
@@ -23,7 +23,7 @@ from framefan.messages import Changed, Changing, NotDone, Scale, ScaleGateways, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.control import Client
+    from framefan.control import Asker
     from framefan.settings import Settings
 
 UNDER_WAY = NotDone(
@@ -51,9 +51,9 @@ class Changes:
 
     def __init__(self, tell_pool: Callable[[Scale | Swap], bool]) -> None:
         self._tell_pool = tell_pool
-        self._client: Client | None = None
+        self._client: Asker | None = None
 
-    def ask(self, client: Client, request: Scale | Swap) -> None:
+    def ask(self, client: Asker, request: Scale | Swap) -> None:
         if self._client is not None:
             client.answer(UNDER_WAY)
         elif self._tell_pool(request):
@@ -84,7 +84,7 @@ def followed(settings: Settings, done: Changed) -> Settings:
 # ---- the commands ------------------------------------------------------------------------------
 
 
-def scale(name: str, workers: int | None, gateways: int | None, as_json: bool) -> int:
+def scale(name: str | None, workers: int | None, gateways: int | None, as_json: bool) -> int:
     """Have the run of that name use so many workers, or gateways. Raises FramefanError."""
     if (workers is None) == (gateways is None):
         raise UsageError(
@@ -94,15 +94,18 @@ def scale(name: str, workers: int | None, gateways: int | None, as_json: bool) -
         )
     if workers is None:
         assert gateways is not None
-        return _show(name, ScaleGateways(check_gateways(gateways)), as_json)
+        check_gateways(gateways)
+        run = rundir.meant(name, f"framefan scale --gateways {gateways}")
+        return _show(run, ScaleGateways(gateways), as_json)
     check_workers(workers, "the number of workers")
-    return _show(name, Scale(workers), as_json)
+    return _show(rundir.meant(name, f"framefan scale {workers}"), Scale(workers), as_json)
 
 
-def swap(name: str, reference: str, as_json: bool) -> int:
+def swap(name: str | None, reference: str, as_json: bool) -> int:
     """Have the run of that name use another predictor. Raises FramefanError."""
     check_predictor(reference)
-    return _show(name, Swap(absolute(reference)), as_json)
+    run = rundir.meant(name, f"framefan swap {shlex.quote(reference)}")
+    return _show(run, Swap(absolute(reference)), as_json)
 
 
 def absolute(reference: str) -> str:
@@ -121,7 +124,7 @@ def absolute(reference: str) -> str:
 
 
 def _show(name: str, request: Scale | ScaleGateways | Swap, as_json: bool) -> int:
-    done = control.ask(name, request, None, None if as_json else _step)
+    done = control.ask(name, request, None, None if as_json else control.show_step)
     assert isinstance(done, Changed)
     control.show(done, lines(done), as_json)
     return 0
@@ -133,8 +136,3 @@ def lines(done: Changed) -> list[str]:
     if done.what != "predictor" and done.was == done.now:
         said = "nothing changed"
     return [said] + [f"note       {note}" for note in done.notes]
-
-
-def _step(message: Changing) -> None:
-    sys.stderr.write(f"  {message.step} ...\n")
-    sys.stderr.flush()

@@ -31,7 +31,9 @@ _TOKEN_FILE = Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEF
 _TLS_CA = Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
 _DURATION = Parameter(help="Stop after so long.", metavar="SECONDS")
 _JSON = Parameter(help="Print JSON, for programs.", negative="", show_default=False)
-_NAME = Parameter(help="Name of the run.", show_default=False, negative="")
+_NAME = Parameter(
+    help="Name of the run.  [default, or the only one]", show_default=False, negative=""
+)
 
 
 def _version() -> str:
@@ -58,7 +60,7 @@ def run(
 ) -> int:
     """Start the cameras, the predictors and the gateway, until Ctrl-C. This is the default."""
     from framefan.configure import Invocation, configure
-    from framefan.launch import supervise
+    from framefan.starting import supervise
 
     invocation = Invocation(sources, options, dict(os.environ))
     settings, browse = configure(sources, options, os.environ)
@@ -103,7 +105,9 @@ def once(
 
 
 @app.command(usage="Usage: framefan status [OPTIONS]")
-def status(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JSON] = False) -> int:
+def status(
+    *, name: Annotated[str | None, _NAME] = None, json: Annotated[bool, _JSON] = False
+) -> int:
     """Show the cameras, workers and clients of a run."""
     from framefan.status import show
 
@@ -111,8 +115,10 @@ def status(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JS
 
 
 @app.command(usage="Usage: framefan reload [OPTIONS]")
-def reload(*, name: Annotated[str, _NAME] = "default", json: Annotated[bool, _JSON] = False) -> int:
-    """Read the configuration file again: add, change and remove cameras of a run."""
+def reload(
+    *, name: Annotated[str | None, _NAME] = None, json: Annotated[bool, _JSON] = False
+) -> int:
+    """Read the configuration file again: change cameras, workers and the predictor of a run."""
     from framefan.reload import show
 
     return show(name, json)
@@ -135,7 +141,7 @@ def scale(
             negative="",
         ),
     ] = None,
-    name: Annotated[str, _NAME] = "default",
+    name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Start or retire workers or gateways of a run; no result is lost."""
@@ -149,7 +155,7 @@ def swap(
     predictor: Annotated[str, Parameter(help="As for run.", metavar="REF", negative="")],
     /,
     *,
-    name: Annotated[str, _NAME] = "default",
+    name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Give a run another predictor, tried on a live frame first; no result is lost."""

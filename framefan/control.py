@@ -13,7 +13,7 @@ import selectors
 import socket
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -45,6 +45,16 @@ BUSY = NotDone(
     f"{CLIENTS} of them wait for it",
     "try again in a few seconds",
 )
+
+
+class Asker(Protocol):
+    """Whoever asked for a change: a person's command, or a reload."""
+
+    request: ToControl | None
+
+    def answer(self, message: FromControl) -> None: ...
+
+    def tell(self, message: Changing) -> None: ...
 
 
 class Client:
@@ -203,6 +213,11 @@ def show(answer: Reloaded | Changed, lines: list[str], as_json: bool) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
+def show_step(message: Changing) -> None:
+    sys.stderr.write(f"  {message.step} ...\n")
+    sys.stderr.flush()
+
+
 def _exchange(
     path: Path,
     request: ToControl,
@@ -222,4 +237,5 @@ def _exchange(
             for message in link.receive(block=True):
                 if not isinstance(message, Changing):
                     return message
+                sock.settimeout(None)  # it is at work, and sees itself to an end of that
                 on_step(message)

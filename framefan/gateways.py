@@ -16,7 +16,7 @@ from framefan.messages import Changed, Changing, NotDone, ScaleGateways
 from framefan.watch import State
 
 if TYPE_CHECKING:
-    from framefan.control import Client
+    from framefan.control import Asker
     from framefan.posts import Tree
 
 START_S = 30.0
@@ -27,11 +27,11 @@ class GatewayScale:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._client: Client | None = None
+        self._client: Asker | None = None
         self._was = self._want = len(tree.gateways)
         self._by = 0.0
 
-    def ask(self, client: Client, request: ScaleGateways) -> None:
+    def ask(self, client: Asker, request: ScaleGateways) -> None:
         if self._client is not None:
             client.answer(UNDER_WAY)
             return

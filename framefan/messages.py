@@ -108,6 +108,10 @@ class Reloaded(_Link):
     removed: list[str]
     kept: list[str]
     notes: list[str]
+    applied: dict[str, tuple[str, str]] = {}
+    """What was and what is now, of workers, gateways and predictor, where the file changed it."""
+    failed: list[str] = []
+    """Sentences about what of these could not be done."""
 
 
 class NotDone(_Link):

@@ -151,6 +151,10 @@ class Options:
     duration: Annotated[
         float | None, _flag("Stop by itself after so long.", _HOW, metavar="SECONDS")
     ] = None
+    fail_fast: Annotated[
+        bool | None,
+        _flag("End the run if a source cannot start; else the others run without it.", _HOW),
+    ] = None
     reload: Annotated[
         bool | None, _flag("Swap the predictor for itself whenever its file changes.", _WHAT)
     ] = None

@@ -79,6 +79,8 @@ class Post:
         """Added or changed while the run was on: its errors are its own, and end nothing."""
         self.verdict = ""
         """Why its child can never work, as it has said."""
+        self.told = ""
+        """The last verdict that people were told."""
         self.ending = ""
         """How its last child ended; empty while none has."""
         self.is_up = False
@@ -188,6 +190,7 @@ class Post:
             self._go()
         self.fate = fate
         self.late = True
+        self.told = ""
 
     def _go(self) -> None:
         """As `stop`, but the run goes on: at Stop a gateway waits for the last word of the pool."""
@@ -274,6 +277,11 @@ class Tree:
         turn = min(post.started_at for post in coming) + _COMING_UP_S
         waiting = {id(post) for post in self.captures.values() if post.watch.due(now)}
         return min(turn, *(post.next_event() for post in self if id(post) not in waiting))
+
+    def goes_on_without(self, post: Post) -> bool:
+        """Whether this is a capture, and another one may still play its source."""
+        others = self.captures.values()
+        return post in others and not all(other.verdict for other in others)
 
     def living(self) -> list[Post]:
         return [post for post in self if post.child]

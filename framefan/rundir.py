@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import stat
 import threading
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LOCK = "lock"
+DEFAULT = "default"
+_OF_ONCE = re.compile(r"once-\d+")
+"""Runs that `framefan once` makes for itself."""
+_SHOWN = 5
 _PATIENCE_S = 0.3
 """`framefan status` probes locks for a moment: a start that meets such a probe tries again."""
 
@@ -204,20 +209,39 @@ def is_running(path: Path) -> bool:
 
 
 def running() -> list[str]:
-    """The names of the runs of this user that are alive."""
+    """The names of the runs of this user that are alive and were started as such."""
     try:
         folders = sorted(run_root().iterdir())
     except OSError:
         return []
-    return [folder.name for folder in folders if is_running(folder)]
+    names = [folder.name for folder in folders if is_running(folder)]
+    return [name for name in names if not _OF_ONCE.fullmatch(name)]
 
 
-def not_running(name: str) -> RunError:
+def meant(name: str | None, command: str) -> str:
+    """The run of that name; without one `default`, or else the only one there is.
+
+    `command` is the command line that a person can complete. Raises RunError where that run is not
+    there, or it is not clear which is meant.
+    """
+    chosen = name or DEFAULT
+    if is_running(run_dir(chosen)):
+        return chosen
+    others = running()
+    if name is None and len(others) == 1:
+        return others[0]
+    raise not_running(chosen, command)
+
+
+def not_running(name: str, command: str = "framefan status") -> RunError:
     """What to say of a run that nobody holds the lock of."""
     others = running()
     if others:
-        known = ", ".join(others)
-        return RunError(f'no run is named "{name}"', f"running: {known}", f"--name {others[0]}")
+        return RunError(
+            f'no run is named "{name}"',
+            f"running: {', '.join(others)}",
+            " or ".join(f"{command} --name {other}" for other in others[:_SHOWN]),
+        )
     return RunError(
         f'no run is named "{name}"', "no framefan of this user is running", "start it: framefan run"
     )

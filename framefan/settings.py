@@ -126,6 +126,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: int = 8765
     track: bool = False
     reload: bool = False
+    fail_fast: bool = False
+    """One source that cannot start ends the run."""
     device: str = ""
     publish: str = ""
     """One more endpoint of the results bus; as it is bound, once the run has begun."""

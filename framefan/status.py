@@ -20,9 +20,9 @@ DEADLINE_S = 2.0
 _CAMERAS = "Cameras"
 
 
-def show(name: str, as_json: bool) -> int:
+def show(name: str | None, as_json: bool) -> int:
     """Print it. Raises RunError when no such run answers, UsageError for an impossible name."""
-    state = fetch(name)
+    state = fetch(rundir.meant(name, "framefan status"))
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
     else:

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from framefan import clock, listen, logs, processes
-from framefan.announce import announce, is_ready, never_ready
+from framefan import clock, listen, logs, messages, processes
+from framefan.announce import announce, is_ready, never_ready, not_started
 from framefan.changes import Changes, followed
 from framefan.control import CONTROL, Control
 from framefan.errors import (
@@ -39,19 +39,6 @@ from framefan.errors import (
     RunError,
 )
 from framefan.gateways import GatewayScale
-from framefan.messages import (
-    Cameras,
-    Changed,
-    Changing,
-    Children,
-    Fatal,
-    NotDone,
-    Progress,
-    Scale,
-    ScaleGateways,
-    Swap,
-    Table,
-)
 from framefan.posts import Tree
 from framefan.reload import STOPPING, Reloads
 from framefan.rundir import FolderGone
@@ -61,7 +48,7 @@ from framefan.watch import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.control import Client
+    from framefan.control import Asker
     from framefan.doors import Doors
     from framefan.posts import Post
     from framefan.records import StateRecord
@@ -85,7 +72,7 @@ class Supervisor:
         doors: Doors,
         signals: Signals,
         on_ready: Callable[[str], None],
-        reloads: Callable[[Callable[[Plan, Settings], None]], Reloads],
+        reloads: Callable[[Callable[[Plan, Settings], None], Callable[[Asker], None]], Reloads],
     ) -> None:
         settings = self.settings = doors.settings
         """As they are now: a reload changes them."""
@@ -96,7 +83,7 @@ class Supervisor:
         self._tree = Tree(doors)
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals, selectors.EVENT_READ, lambda: None)
-        self._reloads = reloads(self._follow)
+        self._reloads = reloads(self._follow, self._asked)
         self._control = Control(settings.path(CONTROL), self._selector, self._asked)
         self._changes = Changes(self._change)
         self._gateways = GatewayScale(self._tree)
@@ -213,23 +200,25 @@ class Supervisor:
         with contextlib.suppress(LinkClosed):  # its death is read from the link
             if self._untold_cameras:
                 known = processes.settings_for(processes.POOL, "", self.settings)
-                self._untold_cameras = not pool.link.offer(Cameras(list(known.cameras)))
+                self._untold_cameras = not pool.link.offer(messages.Cameras(list(known.cameras)))
             if self._untold:
                 now = clock.now()
                 children = [post.watch.facts(now) for post in self._tree]
-                self._untold = not pool.link.offer(Children(os.getpid(), self._url, children))
+                self._untold = not pool.link.offer(
+                    messages.Children(os.getpid(), self._url, children)
+                )
 
     # ---- what a person asks for --------------------------------------------------------------
 
-    def _asked(self, client: Client) -> None:
-        if isinstance(client.request, Scale | Swap):
+    def _asked(self, client: Asker) -> None:
+        if isinstance(client.request, messages.Scale | messages.Swap):
             self._changes.ask(client, client.request)
-        elif isinstance(client.request, ScaleGateways):
+        elif isinstance(client.request, messages.ScaleGateways):
             self._gateways.ask(client, client.request)
         else:
             self._reloads.ask(client)
 
-    def _change(self, request: Scale | Swap) -> bool:
+    def _change(self, request: messages.Scale | messages.Swap) -> bool:
         pool = self._tree.pool.child
         with contextlib.suppress(LinkClosed):  # its death is read from the link
             return pool is not None and pool.link.offer(request)
@@ -282,23 +271,27 @@ class Supervisor:
     def _heard(self, post: Post, message: Any) -> None:
         now = clock.now()
         match message:
-            case Progress(count):
+            case messages.Progress(count):
                 post.is_up |= count > 0
                 self._untold |= post.watch.progressed(now)
                 self._look_ready()
-            case Table(state, all_ended):
+            case messages.Table(state, all_ended):
                 self._state = state
                 self._summary.add(state, now)
                 self._look_ready()
-                if all_ended and self._code is None and self._knows_all(state):
+                if self._code is not None:
+                    return
+                if self.settings.fail_fast and (error := not_started(self._tree, state)):
+                    self._error, self._code = error, error.exit_code
+                elif all_ended and self._knows_all(state):
                     logs.info("stopping: every source has ended")
                     self._code = EXIT_OK
-            case Changed():
+            case messages.Changed():
                 self.settings = followed(self.settings, message)
                 self._changes.heard(message)
-            case Changing() | NotDone():
+            case messages.Changing() | messages.NotDone():
                 self._changes.heard(message)
-            case Fatal():
+            case messages.Fatal():
                 self._fatal(post, message)
 
     def _knows_all(self, state: StateRecord) -> bool:
@@ -306,16 +299,24 @@ class Supervisor:
         names = {camera.name for camera in self.settings.cameras}
         return not self._untold_cameras and names <= state.cameras.keys()
 
-    def _fatal(self, post: Post, message: Fatal) -> None:
+    def _fatal(self, post: Post, message: messages.Fatal) -> None:
         """A child cannot go on. That ends a run that is starting, so that a person sees it.
 
         Once things have worked it is a death like others: no camera may end another's run. Nor may
-        one that a reload brought; it has failed, and is tried again when that is due.
+        one that a reload brought, or one beside others, unless the run is to fail fast: it has
+        failed, and is tried again when that is due.
         """
-        if post.late or post.watch.restarts or self._been_live(post):
-            said = ": ".join(text for text in (message.what, message.why) if text)
-            post.verdict = logs.clean(said) if post.late else ""
-            logs.error(f"{post.watch.title}: {message.what}", why=message.why)
+        said = logs.clean(": ".join(text for text in (message.what, message.why) if text))
+        been_live = self._been_live(post)
+        unplayable = post.stage is processes.CAPTURE and not been_live
+        post.verdict = said if post.late or unplayable else ""
+        others = not self.settings.fail_fast and self._tree.goes_on_without(post)
+        if post.late or post.watch.restarts or been_live or others:
+            tell = logs.debug if said == post.told else logs.error
+            wait = self.settings.limits.restarts_within_s
+            again = f"; starts again in {wait:.1f} s" if post.verdict else ""
+            tell(f"{post.watch.title}: {message.what}{again}", why=message.why)
+            post.told = post.verdict
         elif self._error is None:
             error = BY_EXIT_CODE.get(message.exit_code, RunError)
             self._error = error(message.what, message.why, message.fix)
@@ -359,7 +360,8 @@ class Supervisor:
             self._changes.pool_died()
         if post.watch.alive and self._code is None:
             wait = post.watch.died(clock.now(), reason, post.verdict)
-            logs.error(f"{post.watch.title} died: {ending}; starts again in {wait:.1f} s")
+            if not post.verdict:
+                logs.error(f"{post.watch.title} died: {ending}; starts again in {wait:.1f} s")
             self._untold = True
             vital = post.stage is not processes.CAPTURE and not post.late
             if vital and not self._ready and post.watch.state is State.FAILED:

@@ -114,11 +114,19 @@ max_fps = 10
 ```
 
 - A key or variable that framefan does not know is refused, with the nearest one that it knows.
+- An empty variable counts as not set, except `FRAMEFAN_TOKEN`. A value that a nearer place
+  overrides is not checked.
+- The file is UTF-8, with or without a byte order mark, with any line ends.
+- `framefan reload` refuses a file that is empty or names no camera, because it may be half written.
+  A file that means the demo says so: `sources = ["demo"]`.
+- A source that cannot be played (a file that is not there) is shown as `failed` and tried again
+  each minute; the other cameras run. If none can be played, or with `fail_fast`, the run does not
+  start.
 - Options may have `-` for `_` in the file, too. Paths are as seen from the folder of the start.
 - Sources on the command line or in `FRAMEFAN_SOURCES` take the place of all `[[camera]]` tables.
 - `mode`, `fast` and `loop` beside the tables hold for each camera that does not say otherwise.
-- `framefan reload` reads the file again; cameras change at once, other keys at the next start
-  (`framefan scale` and `swap` change workers, gateways and the predictor of a running framefan).
+- `framefan reload` reads the file again. Cameras, `workers`, `gateways` and `predictor` change at
+  once, other keys at the next start.
 - Words in a variable are parted as a shell does it: `FRAMEFAN_SOURCES="front=rtsp://cam/a b.mp4"`.
 - Yes and no are `true` and `false` in the file, and `1` and `0` in variables as well.
 
@@ -134,7 +142,10 @@ VARIABLES = """
 | `FRAMEFAN_TEST_...` | left to framefan's own tests |
 | `XDG_RUNTIME_DIR` | where a run has its sockets, in `framefan/NAME`; else `/tmp/framefan-UID` |
 
-Any other variable that begins with `FRAMEFAN_` and stands in no table here is an error.
+Any other variable that begins with `FRAMEFAN_` and stands in no table here is an error. Variables
+that Kubernetes makes of a Service called `framefan` or `framefan-...` (`FRAMEFAN_SERVICE_HOST`,
+`FRAMEFAN_PORT=tcp://...`) are left out, if all of that Service's are there. `enableServiceLinks:
+false` in the pod keeps them away.
 """
 
 

@@ -24,7 +24,17 @@ import msgspec
 
 from framefan import clock, processes
 from framefan.errors import FramefanError, LinkClosed
-from framefan.messages import Cameras, Children, Fatal, FromSupervisor, Progress, Stop, Table
+from framefan.messages import (
+    Cameras,
+    Changed,
+    Children,
+    Fatal,
+    FromSupervisor,
+    Progress,
+    Scale,
+    Stop,
+    Table,
+)
 from framefan.records import CameraFacts, Pid, StateRecord, WorkerFacts
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Limits, Settings, run_dir
@@ -127,6 +137,8 @@ class Actor:
         for message in self.parent.link.receive() if ready else []:
             if isinstance(message, Stop):
                 self.told_to_stop = True
+            if isinstance(message, Scale):
+                self.parent.link.send(Changed("workers", "2", str(message.workers), []))
             if isinstance(message, Cameras):
                 if self.part == "stale":  # written before it heard of them
                     names = [camera.name for camera in self.cameras]
@@ -185,7 +197,7 @@ def _hold_the_dead(seconds: float) -> None:
 
 def supervise(folder: str, plan: str) -> int:
     """A supervisor over these stages; announces its port in FOLDER/ready."""
-    from framefan.launch import supervise as real
+    from framefan.starting import supervise as real
 
     given = json.loads(plan)
     here = "fake_stage"

@@ -104,15 +104,15 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "origin-check",
-        "framefan_gateway.web:Web._own",
-        "lambda self, origin, host: True",
+        "framefan_gateway.access:_is_own",
+        "lambda origin, host: True",
         "a page of any site is answered",
         "403",
         (f"{_WEB}::test_a_foreign_origin_is_refused_everywhere[http://evil.example-/healthz]",),
     ),
     Switch(
         "host-check",
-        "framefan_gateway.web:is_loopback",
+        "framefan_gateway.access:is_loopback",
         "lambda host: True",
         "a name rebound to this machine is answered",
         "403",
@@ -121,10 +121,10 @@ CLIENTS: tuple[Switch, ...] = (
     Switch(
         "one-host",
         "framefan_gateway.web:Web.refusal",
-        "lambda self, headers: ''",
+        "lambda self, headers, path='': ''",
         "a request that names no machine, or two, is answered",
         "403",
-        (f"{_WEB}::test_an_absent_or_doubled_host_is_refused[/healthz]",),
+        (f"{_WEB}::test_a_doubled_host_is_refused_and_an_absent_one_but_for_probes[/healthz]",),
     ),
     Switch(
         "token",
@@ -188,8 +188,8 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "page-policy",
-        "framefan_gateway.replies:_ALWAYS",
-        """real | {"Content-Security-Policy": "default-src *"}""",
+        "framefan_gateway.web:POLICY",
+        "'default-src *'",
         "a script that got into the page would run",
         "default-src",
         (f"{_WEB}::test_the_page_and_its_files[/]",),

@@ -13,12 +13,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from framefan import processes
-from framefan.configure import configure, from_environment, from_file
+from framefan.configure import configure, said
 from framefan.doctor import predictor_trial, trial
 from framefan.doctor.findings import Finding, Level, failure
 from framefan.doctor.limits import limits, picture_size
 from framefan.doctor.served import served
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError
+from framefan.places import merge
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -85,12 +86,7 @@ def _step(text: str) -> None:
 
 def _token_file(options: Options) -> str:
     """Where the token comes from, if it is a file: the settings hold what was in it."""
-    if options.token_file:
-        return options.token_file
-    choices = from_environment(os.environ).values
-    path = options.config or choices.get("config", "")
-    values = (from_file(path).values if path else {}) | choices
-    return str(values.get("token_file", ""))
+    return str(merge(said((), options), os.environ)[0].values.get("token_file", ""))
 
 
 def _python() -> Finding:

@@ -92,7 +92,7 @@ class Glance:
 def top(wanted: Wanted) -> int:
     """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
     processes.name_this("top")
-    asked, token, trust = viewer.connection(wanted)
+    asked, token, trust = viewer.connection(wanted, "framefan top")
     with contextlib.suppress(KeyboardInterrupt), viewer.piped():
         asyncio.run(_until_over(asked, token, trust, wanted))
     return EXIT_OK

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from framefan import address, clock, processes, status
+from framefan import address, clock, processes, rundir, status
 from framefan.client import Feed, connect
 from framefan.errors import EXIT_OK, RunError, StartError, UsageError
 from framefan.terminal import remote
@@ -48,7 +48,7 @@ class Wanted(msgspec.Struct, frozen=True):
 def watch(wanted: Wanted) -> int:
     """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
     processes.name_this("watch")
-    asked, token, trust = connection(wanted)
+    asked, token, trust = connection(wanted, "framefan watch")
     with contextlib.suppress(KeyboardInterrupt), piped():
         asyncio.run(_until_over(asked, wanted, token, trust))
     return EXIT_OK
@@ -63,7 +63,7 @@ def piped() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def connection(wanted: Wanted) -> tuple[connect, str | None, ssl.SSLContext | None]:
+def connection(wanted: Wanted, command: str) -> tuple[connect, str | None, ssl.SSLContext | None]:
     """What was asked for, with the token and the trust it rests on. Raises FramefanError."""
     if wanted.url and wanted.name:
         raise UsageError("both an address and --name", "either says where to look", "leave one out")
@@ -71,7 +71,7 @@ def connection(wanted: Wanted) -> tuple[connect, str | None, ssl.SSLContext | No
         raise UsageError(
             f"--duration cannot be {wanted.duration_s:g}", "it is a time in seconds", "choose more"
         )
-    url = wanted.url or _url_of_run(wanted.name)
+    url = wanted.url or _url_of_run(wanted.name, command)
     cameras = [name for each in wanted.cameras for name in each.split(",") if name]
     token, trust = _token(wanted.token_file), _trust(wanted.tls_ca)
     asked = connect(
@@ -85,10 +85,13 @@ def connection(wanted: Wanted) -> tuple[connect, str | None, ssl.SSLContext | No
     return asked, token, trust
 
 
-def _url_of_run(name: str | None) -> str:
-    """Where the run of that name serves; where one would by default, if none was named."""
+def _url_of_run(name: str | None, command: str) -> str:
+    """Where the run of that name serves; where one would by default, if there is none."""
+    if name is None and not rundir.running():
+        return address.DEFAULT
+    found = rundir.meant(name, command)
     try:
-        url = status.fetch(name or "default", _STATUS_S).url
+        url = status.fetch(found, _STATUS_S).url
     except RunError:
         if name is not None:
             raise
@@ -97,10 +100,10 @@ def _url_of_run(name: str | None) -> str:
 
 
 def _token(path: str | None) -> str | None:
-    if path is None:
+    if not path or not path.strip():  # an empty variable is not set
         return None
     try:
-        return Path(path).read_text(errors="replace").strip()
+        return Path(path).read_text("utf-8-sig", "replace").strip()
     except OSError as error:
         raise StartError(
             f"cannot read the token file: {path}", error.strerror or str(error), "check the path"

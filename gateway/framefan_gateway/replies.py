@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from websockets.http11 import Request
 
 JSON = "application/json"
+POLICY = "default-src 'self'"
 _ALWAYS = {
-    "Content-Security-Policy": "default-src 'self'",
+    "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",

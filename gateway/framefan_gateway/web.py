@@ -1,8 +1,7 @@
 """What is answered over HTTP on the WebSocket's port, and who is answered at all.
 
-Host and Origin are checked here on every path, before anything else: a page of a foreign site that
-found its way to this port (by its own script or by a name rebound to this address) gets 403. A
-request without Origin is no browser's and is fine. Where a token is set, what tells anything of the
+Host and Origin are checked on every path, before anything else: access.py. A request without Origin
+is no browser's and is fine. Where a token is set, what tells anything of the
 cameras' results needs it, in a header: addresses end up in logs. A client of the WebSocket may say
 it in its first message instead: see session.py.
 
@@ -14,8 +13,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import importlib
-import ipaddress
-import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,8 +22,8 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from framefan import clock, proto_schema, protocol
-from framefan_gateway import listing, snapshots
-from framefan_gateway.replies import JSON, pack, reply
+from framefan_gateway import access, listing, snapshots
+from framefan_gateway.replies import JSON, POLICY, pack, reply
 from framefan_gateway.snapshots import Snapshots
 from framefan_gateway.tally import Tally
 from framefan_gateway.whole import Whole
@@ -54,7 +51,6 @@ _FILES = {
     "/style.css": ("style.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 } | {f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in _SCRIPTS}
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
 _OPEN = (*_FILES, "/healthz", "/readyz")
 """Answered without a token: the page, and what watches over processes."""
 _QUERY_TOKENS = {"token", "access_token"}
@@ -95,6 +91,8 @@ class Web:
         self._metrics: Metrics | None = None
         self._long_ones = asyncio.Semaphore(_LONG_ONES)
         self._schema = b""
+        self._heard_of: set[str] = set()
+        """Cameras that were live, or said why not: another try makes nobody wait for them again."""
         self._services: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
             SOCKET_PATH: self._socket,
             "/healthz": self._healthz,
@@ -109,29 +107,32 @@ class Web:
         self._files = {
             path: ((folder / name).read_bytes(), kind) for path, (name, kind) in _FILES.items()
         }
-        self._loopback = is_loopback(settings.host)
+        framed_by = " ".join(each for each in settings.origins if each.startswith("http"))
+        framed_by = framed_by or "'none'"
+        self._page_headers = {
+            "Content-Security-Policy": f"{POLICY}; frame-ancestors {framed_by}",
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
 
     def answer(self, request: Request) -> Answer:
         """The response, perhaps to be waited for, or None for a client of the WebSocket."""
-        refusal = self.refusal(request.headers)
-        if refusal:
-            return self._error(request, 403, refusal)
-        unauthorized = self._unauthorized(request)
-        if unauthorized is not None:
-            return unauthorized
+        path = urlsplit(request.path).path
+        refused = self._refused(request, path) or self._unauthorized(request)
+        if refused is not None:
+            return refused
         if request.method not in ("GET", "HEAD"):
             return self._error(request, 405, f"{request.method} is not served", Allow="GET, HEAD")
-        path = urlsplit(request.path).path
         if path == SOCKET_PATH and "Upgrade" in request.headers:
             return None
         if path in self._files:
             body, kind = self._files[path]
-            return reply(request, 200, body, kind)
+            return reply(request, 200, body, kind, **self._page_headers)
         if path.startswith(snapshots.PREFIX):
             return self._snapshots.answer(request)
         served = self._services.get(path)
         if served is None:
-            return self._error(request, 404, f"nothing is served at {path[:200]}")
+            hint = f"; the WebSocket is at {SOCKET_PATH}" if path.startswith(SOCKET_PATH) else ""
+            return self._error(request, 404, f"nothing is served at {path[:200]}{hint}")
         return served(request)
 
     def _healthz(self, request: Request) -> Response:
@@ -195,26 +196,17 @@ class Web:
 
     # ---- who is answered --------------------------------------------------------------------
 
-    def refusal(self, headers: Headers) -> str:
+    def refusal(self, headers: Headers, path: str = "") -> str:
         """Why this request is refused; empty when it is not."""
-        hosts = headers.get_all("Host")
-        if len(hosts) != 1:
-            return "exactly one Host header is needed"
-        found = _HOST.fullmatch(hosts[0])
-        if not found or (self._loopback and not is_loopback(found[1].strip("[]"))):
-            return "this Host is not this machine; use localhost or 127.0.0.1"
-        origins = headers.get_all("Origin")
-        if not origins:
-            return ""
-        if len(origins) == 1 and self._own(origins[0], hosts[0]):
-            return ""
-        return "this Origin is not allowed; allow it with --origin"
+        return access.refusal(self._settings, headers, path)
 
-    def _own(self, origin: str, host: str) -> bool:
-        if origin in self._settings.origins:
-            return True
-        scheme, separator, authority = origin.partition("://")
-        return bool(separator) and scheme in ("http", "https") and authority.lower() == host.lower()
+    def _refused(self, request: Request, path: str) -> Response | None:
+        if refusal := self.refusal(request.headers, path):
+            return self._error(request, 403, refusal)
+        if path != SOCKET_PATH and _wants_socket(request.headers):
+            message = f"the WebSocket is at {SOCKET_PATH}, and not at {path[:200]}"
+            return self._error(request, 404, message)
+        return None
 
     def _unauthorized(self, request: Request) -> Response | None:
         """The answer to a request that does not show the token it needs."""
@@ -248,7 +240,9 @@ class Web:
         explained = True
         for name, facts in self._cameras():
             cameras[name] = _camera(facts)
-            explained = explained and facts is not None and _explained(facts)
+            if facts is not None and _explained(facts):
+                self._heard_of.add(name)
+            explained = explained and name in self._heard_of
         ready = self._intake.fresh and ready_workers > 0 and explained
         return ready, {
             "ready": ready,
@@ -294,6 +288,10 @@ def _explained(facts: CameraFacts) -> bool:
     return facts.been_live or bool(facts.reason or facts.message)
 
 
+def _wants_socket(headers: Headers) -> bool:
+    return any("websocket" in each.lower() for each in headers.get_all("Upgrade"))
+
+
 async def _nobody() -> tuple[list[bytes], list[int]]:
     """There are no other gateways."""
     return [], []
@@ -305,12 +303,3 @@ def shows_token(headers: Headers, token: str) -> bool:
     scheme, _, credentials = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
     guess = credentials.strip(" ").encode(errors="surrogateescape")
     return hmac.compare_digest(guess, token.encode()) and scheme.lower() == "bearer"
-
-
-def is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

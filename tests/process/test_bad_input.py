@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from fakes_sources import make_mp4
-from runs import framefan
+from runs import Run, framefan
+from waiting import wait_until
 
 from framefan_capture.scene import Scene
 
@@ -28,6 +29,10 @@ CASES = {
     "two of one name": (["a=demo", "a=demo"], 2, '"a"'),
     "demo with a wrong option": (["demo?sise=640x480"], 2, "size"),
     "missing file": (["nowhere.mp4"], 3, "nowhere.mp4"),
+    "all files missing": (["nowhere.mp4", "no_*.jpg"], 3, "nowhere.mp4"),
+    "one of many missing": (["demo", "nowhere.mp4", "--fail-fast"], 3, "nowhere.mp4"),
+    "one of many no video": (["demo", "TEXT", "--fail-fast"], 3, "text.mp4"),
+    "one of many refused": (["demo", "rtsp://127.0.0.1:9/x", "--fail-fast"], 3, "refused"),
     "text file as video": (["TEXT"], 3, "text.mp4"),
     "missing predictor file": (["-p", "nowhere.py:predict"], 3, "nowhere.py"),
     "predictor does not import": (["-p", "BROKEN:predict"], 3, "no_such_package_anywhere"),
@@ -95,6 +100,37 @@ def _mentions(pid: int, text: str) -> bool:
         return text in str(psutil.Process(pid).environ())
     except psutil.Error:
         return False
+
+
+def test_what_cannot_start_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
+    """And it is tried again: the file that comes later is played."""
+    (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
+    config = tmp_path / "few.toml"
+    config.write_text("[limits]\nrestarts_within_s = 4\n")
+    names = {"late": "late.mp4", "text": "text.mp4", "many": "no_*.png", "code": "nix.py"}
+    paths = {name: str(tmp_path / file) for name, file in names.items()}
+    paths["code"] = f"py:{paths['code']}:frames"
+    sources = [f"{name}={path}" for name, path in paths.items()]
+    with Run("demo", *sources, "--config", str(config), "--loop") as run:
+        wait_until(lambda: run.camera("demo").state == "live", 15, "the demo")
+        told: dict[str, str] = {}
+
+        def all_told() -> bool:
+            for name in names:
+                facts = run.camera(name)
+                if facts.state == "failed":
+                    assert facts.reason == "unplayable"
+                    told[name] = facts.message
+            return len(told) == len(names)
+
+        wait_until(all_told, 15, "reasons")
+        for name, file in names.items():
+            assert file in told[name]
+        make_mp4(tmp_path / "late.mp4", Scene(320, 240, seed=2), 10)
+        wait_until(lambda: run.camera("late").state == "live", 15, "the file that came later")
+        wait_until(lambda: run.camera("text").restarts > 1, 15, "another try")
+        log = run.log().splitlines()
+    assert sum("capture text: " in line for line in log) == 1, "told once"
 
 
 def test_every_on_a_file_is_fine(tmp_path: Path) -> None:

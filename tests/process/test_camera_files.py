@@ -114,7 +114,7 @@ def test_a_file_that_is_no_video_ends_the_run_that_begins_with_it(
                 tmp_path / what, str(private) if "other" in what else f"{camera.url}.ts"
             )
         done = framefan(
-            *["run", str(path), "demo", "--port", "0", "--duration", "20"],
+            *["run", str(path), "demo", "--fail-fast", "--port", "0", "--duration", "20"],
             env={"XDG_RUNTIME_DIR": str(tmp_path)},
         )
         assert camera.connections == 0

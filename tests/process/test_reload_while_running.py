@@ -111,15 +111,22 @@ def test_added_changed_removed_while_the_rest_goes_on(tmp_path: Path) -> None:
         before = it.wait_live("kept", "other", "gone").cameras
         wait_until(lambda: len(seen(outcomes, "kept")) > 5, 5, "results")
         with connect(f"{run.ws}?camera=kept&delivery=every", proxy=None) as client:
-            it.write("workers = 3\n", demo("kept"), demo("other", fps=10), demo("new", seed=2))
+            it.write(
+                "workers = 3\nlog_level = 'debug'\n",
+                demo("kept"),
+                demo("other", fps=10),
+                demo("new", seed=2),
+            )
             done = it.reload()
-            assert (done.returncode, done.stderr) == (0, "")
+            assert done.returncode == 0, done.stderr
             assert done.stdout.splitlines() == [
                 "added    new",
                 "changed  other",
                 "removed  gone",
-                "note     workers changed from 2 to 3: takes effect at the next start",
+                "changed  workers 2 -> 3",
+                "note     log_level changed from info to debug: takes effect at the next start",
             ]
+            assert len(run.fresh_state().workers) == 3
             after = it.wait_live("kept", "other", "new").cameras
             results = [json.loads(client.recv(timeout=5)) for _ in range(60)]
         assert after["kept"].pid == before["kept"].pid
@@ -141,7 +148,6 @@ def test_added_changed_removed_while_the_rest_goes_on(tmp_path: Path) -> None:
     [
         ("suorce = 'x'\n", 2, ("camera.suorce", "did you mean source?")),
         ("read_timeout_s = -1\n", 2, ("read_timeout_s", "between")),
-        ("[[camera]]\nsource = 'nix.mp4'\n", 3, ("nix.mp4",)),
         ("[[camera]\n", 2, ("not TOML",)),
     ],
 )
@@ -158,8 +164,15 @@ def test_a_bad_file_changes_nothing(
         count = len(seen(outcomes, "a"))
         wait_until(lambda: len(seen(outcomes, "a")) > count + 5, 5, "results as before")
         assert it.wait_live("a").cameras["a"].pid == before
-        (line,) = [line for line in run.log().splitlines() if "reload: nothing changed" in line]
-        assert words[0] in line
+        said = [line for line in run.log().splitlines() if "reload: nothing changed" in line]
+        assert len(said) == 1
+        it.path.write_text("")  # as `: > framefan.toml` does
+        done = it.reload()
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "is empty" in done.stderr
+        assert len(done.stderr.splitlines()) == 3
+        assert it.wait_live("a").cameras["a"].pid == before
+        assert words[0] in said[0]
         it.write(demo("a"))
         assert it.reload().stdout == "nothing changed\n"
 
@@ -199,19 +212,53 @@ def test_a_reload_takes_a_file_that_has_ended_for_a_new_one(tmp_path: Path) -> N
         assert "a: " in run.log().splitlines()[-2] + run.log().splitlines()[-1]
 
 
-def test_a_camera_that_cannot_be_and_was_added_fails_alone(tmp_path: Path) -> None:
+def test_a_changed_predictor_is_tried_and_taken(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("def predict(image):\n    return ['good']\n")
+    (tmp_path / "bad.py").write_text("def predict(image):\n    return 1 / 0\n")
+    with edited(tmp_path, demo("a")) as (it, run, outcomes):
+        it.wait_live("a")
+        it.write(f"predictor = '{tmp_path}/good.py:predict'\ngateways = 2\n", demo("a"))
+        done = it.reload("--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["applied"] == {
+            "gateways": ["1", "2"],
+            "predictor": ["motion", f"{tmp_path}/good.py:predict"],
+        }
+        it.write(f"predictor = '{tmp_path}/bad.py:predict'\ngateways = 2\n", demo("a"), demo("b"))
+        done = it.reload()
+        assert done.returncode == 1
+        assert done.stdout.startswith("added    b\nfailed   predictor did not become ")
+        it.wait_live("a", "b")
+        count = len(seen(outcomes, "a"))
+        wait_until(lambda: len(seen(outcomes, "a")) > count + 5, 5, "it goes on")
+        assert {worker.predictor for worker in run.fresh_state().workers} == {
+            f"{tmp_path}/good.py:predict"
+        }
+
+
+def test_cameras_that_cannot_be_and_were_added_fail_alone(tmp_path: Path) -> None:
     with edited(tmp_path, demo("a")) as (it, run, outcomes):
         it.wait_live("a")
         (tmp_path / "no.mp4").write_text("this is no video")
-        it.write(demo("a"), source("b", str(tmp_path / "no.mp4")))
-        assert it.reload().stdout == "added    b\n"
-        wait_until(lambda: run.camera("b").state == "failed", 10, "its failure")
-        assert run.camera("b").reason == "unplayable"
-        assert "no.mp4" in run.camera("b").message
+        bad = {"b": "no.mp4", "c": "nix.mp4", "d": "*.jpg", "e": "nix.py"}
+        texts = {name: str(tmp_path / file) for name, file in bad.items()}
+        texts["e"] = f"py:{texts['e']}:frames"
+        it.write(demo("a"), *(source(name, text) for name, text in texts.items()), demo("f"))
+        done = it.reload()
+        assert done.stdout.splitlines() == [f"added    {name}" for name in "bcdef"]
+        wait_until(lambda: all(run.camera(name).state == "failed" for name in bad), 20, "the end")
+        for name, file in bad.items():
+            assert run.camera(name).reason == "unplayable"
+            assert file in run.camera(name).message
         count = len(seen(outcomes, "a"))
-        wait_until(lambda: len(seen(outcomes, "a")) > count + 5, 5, "the other goes on")
+        wait_until(lambda: len(seen(outcomes, "a")) > count + 5, 5, "the others go on")
+        wait_until(lambda: seen(outcomes, "f"), 5, "the new one's results")
         it.write(demo("a"))
-        assert it.reload().stdout == "removed  b\n"
+        assert it.reload().stdout.splitlines() == [f"removed  {name}" for name in "bcdef"]
+        it.wait_live("a")
+        it.write(source("b", texts["c"]))
+        done = it.reload()
+        assert (done.returncode, done.stdout) == (3, ""), "nothing would be left"
         it.wait_live("a")
 
 

@@ -38,6 +38,12 @@ def said(error: FramefanError) -> str:
         ("docker", {"host": "0.0.0.0"}, {}, "--host 0.0.0.0 without a token"),
         ("docker", {}, {"TOKEN": ""}, "the variable FRAMEFAN_TOKEN holds no token"),
         ("docker", {}, {"MINE": "1"}, "framefan does not know the variable FRAMEFAN_"),
+        (
+            "docker",
+            {},
+            {"PORT": "tcp://x"},
+            "looks like a variable that Kubernetes makes of a Service",
+        ),
         ("docker", {"token_file": "nix"}, {}, "cannot read the token file: "),
         ("onnx-model", {"predictor": "onnx:nix.onnx"}, {}, "cannot read the model: "),
         ("onnx-model", {"predictor": "onnx:a?confi=1"}, {}, 'onnx: has no option "confi"'),

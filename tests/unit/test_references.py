@@ -13,8 +13,9 @@ import pytest
 
 from framefan.camera_settings import COMMANDS
 from framefan.cli import app
-from framefan.configure import configure, from_environment
+from framefan.configure import configure
 from framefan.options import Options
+from framefan.places import from_environment
 from framefan.settings import CameraSettings, Limits
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -108,6 +108,7 @@ def test_open_is_told_beside_the_settings() -> None:
 def test_a_token_opens_the_host() -> None:
     made = settings(host="0.0.0.0", token_file=touch("t", "s3cret\n"))
     assert (made.host, made.token.reveal()) == ("0.0.0.0", "s3cret")
+    assert settings(token_file=touch("bom", "\ufeffs3cret\r\n")).token.reveal() == "s3cret"
     assert settings(host="0.0.0.0", env={"FRAMEFAN_TOKEN": "fr0m"}).token.reveal() == "fr0m"
     both = settings(env={"FRAMEFAN_TOKEN": "fr0m"}, token_file="t")
     assert both.token.reveal() == "s3cret"
@@ -126,8 +127,14 @@ def test_origins_are_kept_as_browsers_send_them(given: str, kept: str) -> None:
     assert settings(origin=[given]).origins == (kept,)
 
 
+@pytest.mark.parametrize("text", ["null", "file://"])
+def test_the_origin_of_pages_from_files_needs_a_token(text: str) -> None:
+    refuse(2, f"--origin {text} without a token", "--token-file", origin=[text])
+    assert settings(origin=[text], token_file=touch("t", "s3cret")).origins == (text,)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "foo", "null", "*", "localhost:3000", "http://", "http://a/b"]
+    "text", ["", "foo", "Null", "file:///home", "*", "localhost:3000", "http://", "http://a/b"]
 )
 def test_origins_that_no_browser_sends(text: str) -> None:
     refuse(2, "--origin", "http://localhost:3000", origin=[text])
@@ -176,6 +183,17 @@ def test_sources_that_are_malformed(sources: tuple[str, ...], words: tuple[str, 
 )
 def test_sources_that_are_not_there(source: str, words: tuple[str, ...]) -> None:
     refuse(3, *words, sources=(source,))
+
+
+MISSING = ["nix.mp4", ".", "nix_%03d.png", "nix/*.png", "py:nix.py:f", "~/nix.mp4"]
+
+
+@pytest.mark.parametrize("source", MISSING)
+def test_a_source_that_is_not_there_is_that_cameras_state(source: str) -> None:
+    assert len(settings("demo", source).cameras) == 2
+    refuse(3, "nix" if source != "." else "folder", sources=("demo", source), fail_fast=True)
+    refuse(3, sources=(source, source))
+    refuse(2, "ftp", sources=("demo", source, "ftp://x"))
 
 
 def test_a_pattern_that_matches() -> None:
@@ -278,10 +296,35 @@ def test_an_unknown_key_is_told_with_those_that_are_known() -> None:
     assert {"workers", "sources", "publish", "limits", "camera"} < set(listed)
 
 
-def test_a_configuration_that_is_not_there_or_no_text() -> None:
+def test_a_configuration_that_is_not_there() -> None:
     refuse(3, "nix.toml", config="nix.toml")
-    Path("f.toml").write_bytes(b"\xff\xfe\x00")
-    refuse(2, "not TOML", config="f.toml")
+
+
+TOML = '# Tür\nworkers = 3\n[[camera]]\nname = "a"\nsource = "demo"\n'
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_configuration_as_editors_save_it(mark: str, end: str) -> None:
+    Path("f.toml").write_bytes((mark + TOML.replace("\n", end)).encode())
+    assert settings(config="f.toml").workers == 3
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("utf-16", ("UTF-16", "save it as UTF-8", "iconv")),
+        ("utf-16-le", ("UTF-16", "save it as UTF-8")),
+        ("utf-16-be", ("UTF-16", "save it as UTF-8")),
+        ("utf-32", ("UTF-32", "save it as UTF-8")),
+        ("utf-32-be", ("UTF-32", "save it as UTF-8")),
+        ("latin-1", ("not UTF-8", "line 1", "0xfc", "save it as UTF-8")),
+        ("cp850", ("not UTF-8", "line 1", "save it as UTF-8")),
+    ],
+)
+def test_a_configuration_in_another_encoding(encoding: str, words: tuple[str, ...]) -> None:
+    Path("f.toml").write_bytes(TOML.encode(encoding))
+    refuse(2, "f.toml is not TOML", *words, config="f.toml")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +333,10 @@ def test_a_configuration_that_is_not_there_or_no_text() -> None:
         ("FRAMEFAN_WROKERS", "3", ("did you mean FRAMEFAN_WORKERS?",)),
         ("FRAMEFAN_LIMITS_GRACE", "3", ("did you mean FRAMEFAN_LIMITS_GRACE_S?",)),
         ("FRAMEFAN_WORKERS", "many", ("FRAMEFAN_WORKERS", "many")),
-        ("FRAMEFAN_PORT", "tcp://10.0.0.1:80", ("FRAMEFAN_PORT",)),
+        ("FRAMEFAN_PORT", "tcp://10.0.0.1:80", ("FRAMEFAN_PORT", "enableServiceLinks: false")),
+        ("FRAMEFAN_SERVICE_PORT", "80", ("FRAMEFAN_SERVICE_PORT", "enableServiceLinks: false")),
+        ("FRAMEFAN_SERVICE_PORT_HTTP", "80", ("enableServiceLinks: false",)),
+        ("FRAMEFAN_WEB_PORT_80_TCP_ADDR", "10.0.0.1", ("enableServiceLinks: false",)),
         ("FRAMEFAN_PORT", "1.9", ("FRAMEFAN_PORT",)),
         ("FRAMEFAN_SOURCES", 'a "rtsp://u:hunter2@h', ("FRAMEFAN_SOURCES", "no closing quot")),
         ("FRAMEFAN_LOOP", "perhaps", ("FRAMEFAN_LOOP",)),
@@ -298,6 +344,73 @@ def test_a_configuration_that_is_not_there_or_no_text() -> None:
 )
 def test_variables_with_mistakes(variable: str, value: str, words: tuple[str, ...]) -> None:
     refuse(2, *words, env={variable: value})
+
+
+def service(name: str, ports: dict[str, int], protocol: str = "tcp") -> dict[str, str]:
+    """The variables that Kubernetes gives all containers beside such a Service."""
+    first = next(iter(ports.values()))
+    made = {f"{name}_SERVICE_HOST": "10.0.0.1", f"{name}_SERVICE_PORT": str(first)}
+    made[f"{name}_PORT"] = f"{protocol}://10.0.0.1:{first}"
+    for port_name, port in ports.items():
+        head = f"{name}_PORT_{port}_{protocol.upper()}"
+        made |= {f"{name}_SERVICE_PORT_{port_name}": str(port)} if port_name else {}
+        made |= {head: f"{protocol}://10.0.0.1:{port}", f"{head}_PROTO": protocol}
+        made |= {f"{head}_PORT": str(port), f"{head}_ADDR": "10.0.0.1"}
+    return made
+
+
+LINK = {
+    "FRAMEFAN_NAME": "/web/framefan",
+    "FRAMEFAN_PORT": "tcp://172.17.0.2:8765",
+    "FRAMEFAN_PORT_8765_TCP": "tcp://172.17.0.2:8765",
+    "FRAMEFAN_PORT_8765_TCP_ADDR": "172.17.0.2",
+    "FRAMEFAN_ENV_PATH": "/usr/bin",
+}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        service("FRAMEFAN", {"": 8765}),
+        service("FRAMEFAN", {"HTTP": 8765, "METRICS_2": 9090}),
+        service("FRAMEFAN", {"": 53}, "udp"),
+        service("FRAMEFAN_WEB", {"HTTP": 80}),
+        service("FRAMEFAN_LIMITS", {"": 80}),
+        service("FRAMEFAN_PORT", {"": 80}),
+        service("FRAMEFAN", {"": 1}) | service("FRAMEFAN_WEB", {"": 2}),
+        LINK,
+    ],
+)
+def test_variables_of_kubernetes_are_no_reason_not_to_start(variables: dict[str, str]) -> None:
+    assert settings(env=variables) == settings()
+    assert settings(env=variables | {"FRAMEFAN_WORKERS": "3"}).workers == 3
+    refuse(2, "FRAMEFAN_WROKERS", env=variables | {"FRAMEFAN_WROKERS": "3"})
+
+
+def test_a_port_that_a_person_said_beside_them_counts() -> None:
+    assert settings(env=service("FRAMEFAN", {"": 80}) | {"FRAMEFAN_PORT": "9000"}).port == 9000
+
+
+EVERY_KEY = [key for key in Options.__dataclass_fields__ if key != "config"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_an_empty_variable_is_not_set(text: str) -> None:
+    env = {f"FRAMEFAN_{key.upper()}": text for key in [*EVERY_KEY, "config", "sources", "nix"]}
+    assert settings(env=env | {"FRAMEFAN_LIMITS_GRACE_S": text}) == settings()
+
+
+def test_what_a_stronger_place_overrides_is_not_looked_at() -> None:
+    bad = {"FRAMEFAN_PORT": "tcp://10.0.0.1:80", "FRAMEFAN_SOURCES": 'a "b', "FRAMEFAN_LOOP": "x"}
+    assert settings("demo", env=bad, port=0, loop=False).port == 0
+    file = touch(
+        "f.toml",
+        "workers = 'many'\npredictor = 3\n[limits]\ngrace_s = 'x'\n[[camera]]\nsuorce = 1\n",
+    )
+    env = {"FRAMEFAN_WORKERS": "3", "FRAMEFAN_LIMITS_GRACE_S": "2"}
+    made = settings("x=demo", env=env, config=file, predictor="motion")
+    assert (made.workers, made.limits.grace_s, made.cameras[0].name) == (3, 2, "x")
+    refuse(2, "grace_s", config=file, sources=("demo",))
 
 
 def test_the_list_of_commands_is_the_command_lines() -> None:

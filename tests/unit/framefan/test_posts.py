@@ -79,12 +79,12 @@ def test_added_changed_removed_and_kept(begin) -> None:
     before = {name: run.pids(name) for name in ("kept", "gone", "other", "pool", "1")}
     run.configure("workers = 4\n" + cameras("kept", new="demo?seed=2", other="demo?fps=9"))
     code, said, errors = reload(run)
-    assert (code, errors) == (0, "")
+    assert (code, errors) == (0, "  changing the workers ...\n")
     assert said.splitlines() == [
         "added    new",
         "changed  other",
         "removed  gone",
-        "note     workers changed from 2 to 4: takes effect at the next start",
+        "changed  workers 2 -> 4",
     ]
     wait_children(run, "kept", "new", "other")
     run.wait_for(lambda: not alive(before["gone"][0]))
@@ -110,6 +110,8 @@ def test_nothing_changed_touches_nothing(begin) -> None:
         "removed": [],
         "kept": ["a", "b"],
         "notes": [],
+        "applied": {},
+        "failed": [],
     }
     assert (len(run.told()), pool_cameras(run)) == (told, [])
     assert run.stop()[0] == 0

@@ -14,7 +14,7 @@ from framefan import reload
 from framefan.clock import now
 from framefan.configure import Invocation
 from framefan.errors import UsageError
-from framefan.messages import NotDone, Reloaded
+from framefan.messages import Changed, Changing, NotDone, Reloaded, Scale, ScaleGateways, Swap
 from framefan.options import Options
 from framefan.reload import READ_S, UNDER_WAY, Reloads, lines, plan
 from framefan.secret import Secret, SourceText
@@ -72,7 +72,6 @@ def test_what_is_no_camera_is_named_with_its_key_in_the_file() -> None:
     )
     notes = plan(old, new).notes
     assert notes == [
-        "workers changed from 2 to 4: takes effect at the next start",
         "the token changed: takes effect at the next start",
         "origin changed from http://a to none: takes effect at the next start",
         "duration changed from 0 to 1.5: takes effect at the next start",
@@ -96,6 +95,13 @@ def test_the_lines_for_people() -> None:
         "note     workers changed",
     ]
     assert lines(Reloaded([], [], [], ["e"], [])) == ["nothing changed"]
+    applied = {"workers": ("2", "3"), "predictor": ("motion", "a.py:b")}
+    assert lines(Reloaded([], [], [], [], ["a note"], applied, ["gateways did not: x"])) == [
+        "changed  workers 2 -> 3",
+        "changed  predictor motion -> a.py:b",
+        "failed   gateways did not: x",
+        "note     a note",
+    ]
 
 
 # ---- the supervisor's side ---------------------------------------------------------------------
@@ -106,14 +112,21 @@ class Asker:
 
     def __init__(self) -> None:
         self.answers: list[Reloaded | NotDone] = []
+        self.steps: list[Changing] = []
         self.answer = self.answers.append
+        self.tell = self.steps.append
 
 
 class World:
     def __init__(self, invocation: Invocation) -> None:
         self.acted: list[tuple[reload.Plan, Settings]] = []
+        self.steps: list[reload.Asker] = []
+        """What was asked of the run besides, and is not answered yet."""
         self.reloads = Reloads(
-            settings(camera("a")), invocation, lambda *told: self.acted.append(told)
+            settings(camera("a")),
+            invocation,
+            lambda *told: self.acted.append(told),
+            self.steps.append,
         )
 
     def answer(self) -> Reloaded | NotDone:
@@ -165,6 +178,43 @@ def test_a_good_file_is_done_once_and_remembered(file) -> None:
     again = world.answer()
     assert (again.added, again.removed, again.kept) == ([], [], ["b"])
     assert len(world.acted) == 1, "nothing to do"
+
+
+def test_workers_gateways_and_predictor_are_done_one_after_the_other(file) -> None:
+    world = World(reading(file))
+    mine = '[[camera]]\nname = "a"\nsource = "demo"\n'
+    head = 'workers = 3\ngateways = 2\npredictor = "qr"\n'
+    file.write_text(head + mine)
+    asker, other = Asker(), Asker()
+    world.reloads.ask(asker)
+    wait_until(lambda: world.reloads.tick(now()) or world.steps)
+    world.reloads.ask(other)
+    assert other.answers == [UNDER_WAY]
+    assert world.reloads.next_event() == float("inf"), "whose step it is has the run's own events"
+    requests = []
+    for answer in (
+        Changed("workers", "2", "3", ["slow"]),
+        NotDone(1, "gateway 2 did not start", "it ended"),
+        Changed("predictor", "motion", "qr", []),
+    ):
+        (step,) = world.steps
+        world.steps.clear()
+        requests.append(step.request)
+        step.tell(Changing("at it"))
+        world.reloads.tick(now() + READ_S + 1)
+        assert not asker.answers
+        step.answer(answer)
+    assert requests == [Scale(3), ScaleGateways(2), Swap("qr")]
+    (done,) = asker.answers
+    assert done.applied == {"workers": ("2", "3"), "predictor": ("motion", "qr")}
+    assert done.failed == [
+        "gateways did not become 2: gateway 2 did not start: it ended",
+    ]
+    assert done.notes == ["slow"]
+    assert len(asker.steps) == 6
+    world.reloads.ask(Asker())
+    wait_until(lambda: world.reloads.tick(now()) or world.steps)
+    assert world.steps[0].request == ScaleGateways(2), "what failed is tried again"
 
 
 def test_a_bad_file_changes_nothing(file) -> None:
@@ -249,11 +299,84 @@ def test_cameras_named_at_the_start_are_not_taken_from_the_file(file) -> None:
     assert "unused" in notes[0]
 
 
-def test_a_file_without_cameras_means_the_demo(file) -> None:
-    file.write_text("workers = 1\n")
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "is empty"),
+        ("\n# [[camera]]\n", "is empty"),
+        ("\ufeff", "is empty"),
+        ("workers = 1\n", "names no camera"),
+        ("camera = []\nsources = []\n", "names no camera"),
+        ("[limits]\ngrace_s = 3\n", "names no camera"),
+        ("[[camera]]\n", "has no source"),
+        ('[[camera]]\nname = "a"\nsour', "is not TOML"),
+        ('[[camera]]\nname = "a"\nsource = "de', "is not TOML"),
+        ("\0" * 40, "is not TOML"),
+    ],
+)
+def test_a_file_that_is_half_written_changes_nothing(file, text: str, what: str) -> None:
+    world = World(reading(file))
+    file.write_text(text)
+    answer = world.answer()
+    assert isinstance(answer, NotDone)
+    assert what in answer.what
+    assert answer.exit_code == 2
+    assert answer.why
+    assert answer.fix
+    assert not world.acted
+
+
+WHOLE = """
+workers = 3
+[[camera]]
+name = "a"
+source = "demo"
+[[camera]]
+name = "b"
+source = "demo?fps=5"
+"""
+
+
+@given(st.integers(0, len(WHOLE)))
+def test_of_a_file_that_was_cut_nothing_is_taken_for_the_demo(tmp_path_factory, cut: int) -> None:
+    """Wherever it ends: it is refused, or it names cameras that the whole file has too."""
+    file = tmp_path_factory.getbasetemp() / "cut.toml"
+    file.write_text(WHOLE[:cut])
+    try:
+        read, _ = reading(file).read_again()
+    except UsageError:
+        return
+    assert {each.name for each in read.cameras} <= {"a", "b", "cam1", "demo"}
+    assert "[[camera]]" in WHOLE[:cut]
+
+
+def test_a_file_that_is_being_written_is_read_when_it_is_whole(file, monkeypatch) -> None:
+    """What stands there meanwhile is good TOML, and would remove a camera."""
+    monkeypatch.setattr(reload, "_QUIET_S", 1.0)
+    world = World(reading(file))
+    asker = Asker()
+    a, b = (f'[[camera]]\nname = "{name}"\nsource = "demo"\n' for name in "ab")
+    file.write_text(b)
+    world.reloads.ask(asker)
+    world.reloads.tick(now())
+    with file.open("a") as writer:
+        writer.write(a)
+    wait_until(lambda: world.reloads.tick(now()) or asker.answers)
+    assert (asker.answers[0].added, asker.answers[0].removed) == (["b"], [])
+
+
+def test_a_file_that_asks_for_the_demo_gets_it(file) -> None:
+    file.write_text('sources = ["demo"]\n')
     read, notes = Invocation((), Options(), {"FRAMEFAN_CONFIG": str(file)}).read_again()
     assert [each.name for each in read.cameras] == ["demo"]
-    assert "the demo" in notes[0]
+    assert notes == []
+
+
+def test_an_empty_file_does_not_undo_its_other_keys_either(file) -> None:
+    """The cameras were named at the start; workers and predictor stood in the file."""
+    file.write_text("")
+    with pytest.raises(UsageError, match="is empty"):
+        Invocation(("a=demo",), Options(config=str(file)), {}).read_again()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from framefan import rundir
-from framefan.errors import StartError, UsageError
+from framefan.errors import RunError, StartError, UsageError
 from framefan.rundir import RunDir
 from framefan.settings import run_dir, run_root
 
@@ -45,6 +46,31 @@ def test_the_second_is_refused_and_the_first_unharmed() -> None:
         assert (place.path / "pool").exists()
         with RunDir("b"):
             assert rundir.running() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "found"),
+    [
+        (["default", "a"], None, "default"),
+        (["a"], None, "a"),
+        (["a", "once-12"], None, "a"),
+        (["a", "default"], "a", "a"),
+        (["a"], "b", 'no run is named "b"; do framefan scale 4 --name a'),
+        (["a", "b"], None, "do framefan scale 4 --name a or framefan scale 4 --name b"),
+        (["a", "b"], "default", "do framefan scale 4 --name a or framefan scale 4 --name b"),
+        (["once-12"], None, "do start it: framefan run"),
+        ([], None, "do start it: framefan run"),
+    ],
+)
+def test_which_run_is_meant(there: list[str], named: str | None, found: str) -> None:
+    with contextlib.ExitStack() as runs:
+        for name in there:
+            runs.enter_context(RunDir(name))
+        try:
+            said = rundir.meant(named, "framefan scale 4")
+        except RunError as error:
+            said = f"{error.what}; do {error.fix}"
+    assert said.endswith(found)
 
 
 def test_leftovers_are_removed_only_under_the_lock() -> None:

@@ -300,6 +300,15 @@ async def test_http_on_the_same_port(gateway: Gateway, path: str) -> None:
     assert body == b""
 
 
+async def test_what_is_almost_right_is_answered_with_what_is(gateway: Gateway) -> None:
+    head, body = await fetch(gateway, "GET /healthz HTTP/1.0\r\n\r\n")
+    assert (head[:15], body) == (b"HTTP/1.1 200 OK", b"ok\n")
+    for path in ("/", "/ws/"):
+        head, body = await fetch(gateway, UPGRADE.decode().replace("/ws", path, 1))
+        assert head.startswith(b"HTTP/1.1 404")
+        assert b"the WebSocket is at /ws" in body
+
+
 async def test_a_large_page_arrives_whole_at_a_slow_reader(gateway: Gateway) -> None:
     gateway.server._web._files["/"] = (os.urandom(500_000), "text/plain")
     _, body = await fetch(gateway, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

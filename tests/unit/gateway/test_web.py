@@ -90,7 +90,8 @@ def site() -> Site:
 def test_the_page_and_its_files(site: Site, path: str) -> None:
     response = site.get(path)
     assert response.status_code == 200
-    assert response.headers["Content-Security-Policy"] == "default-src 'self'"
+    policy = response.headers["Content-Security-Policy"]
+    assert policy == "default-src 'self'; frame-ancestors 'none'"
     assert int(response.headers["Content-Length"]) == len(response.body) > 100
     head = site.get(path, method="HEAD")
     assert head.body == b""
@@ -166,16 +167,91 @@ def test_a_foreign_host_is_refused_everywhere(site: Site, path: str, host: str) 
     assert site.get(path, Host=host, Upgrade="websocket").status_code == 403
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_an_absent_or_doubled_host_is_refused(site: Site, path: str) -> None:
+@pytest.mark.parametrize("path", [*PATHS, "/readyz"])
+def test_a_doubled_host_is_refused_and_an_absent_one_but_for_probes(site: Site, path: str) -> None:
     absent = site.web.answer(Request(path, Headers()))
+    with_origin = site.web.answer(Request(path, Headers({"Origin": "null"})))
     double = Headers()
     double["Host"] = "localhost"
     double["Host"] = "localhost"
     doubled = site.web.answer(Request(path, double))
-    assert absent is not None
-    assert doubled is not None
-    assert absent.status_code == doubled.status_code == 403
+    assert isinstance(absent, Response)
+    assert isinstance(doubled, Response)
+    assert isinstance(with_origin, Response)
+    assert doubled.status_code == with_origin.status_code == 403
+    if path in ("/healthz", "/readyz"):  # HTTP/1.0 has no Host
+        assert absent.status_code == {"/healthz": 200, "/readyz": 503}[path]
+    else:
+        assert absent.status_code == 403
+
+
+NETWORK = {"host": "0.0.0.0", "token": "x"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        (NETWORK, "my_project_framefan_1:8765"),
+        (NETWORK, "_x"),
+        (NETWORK, "box.lan.:80"),
+        (NETWORK, "[fe80::1%25eth0]:80"),
+        (NETWORK, "box.lan:"),
+        ({}, "localhost:"),
+        ({}, "[::1]"),
+    ],
+)
+def test_names_as_networks_have_them_are_answered(settings: Any, host: str) -> None:
+    assert Site(**settings).ask("/ws", Host=host, Upgrade="websocket") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"Host": "box.lan"}, ("this Host is not this machine: box.lan", "--host 0.0.0.0")),
+        ({"Host": "a b"}, ("this Host is no name or address", "a b")),
+        ({"Host": "x" * 5000}, ("this Host is not this machine: xxx", "--host")),
+        ({"Origin": "http://a.example"}, ("allow it with --origin http://a.example",)),
+        ({"Origin": "file://"}, ("allow it with --origin file://",)),
+        ({"Origin": "null"}, ("--origin null and a token",)),
+        ({"Origin": "a.example"}, ("is none: a.example", "leave the header out")),
+    ],
+)
+def test_a_refusal_names_its_cause_and_what_helps(
+    site: Site, headers: dict[str, str], words: tuple[str, ...]
+) -> None:
+    error = json.loads(site.get("/ws", Upgrade="websocket", **headers).body)["error"]
+    assert len(error) < 300
+    for word in words:
+        assert word in error
+
+
+@pytest.mark.parametrize("origin", ["null", "file://"])
+def test_the_advice_for_pages_from_files_can_be_followed(origin: str) -> None:
+    site = Site(origins=(origin,), token="x")
+    assert site.ask("/ws", Origin=origin, Upgrade="websocket") is None
+
+
+@pytest.mark.parametrize("path", ["/", "/ws/", "/ws/x", "/api/status", "/nothing"])
+@pytest.mark.parametrize("settings", [{}, NETWORK])
+def test_a_websocket_at_another_path_is_sent_to_the_right_one(settings: Any, path: str) -> None:
+    response = Site(**settings).get(path, Upgrade="WebSocket")
+    assert response.status_code == 404
+    assert "the WebSocket is at /ws" in json.loads(response.body)["error"]
+
+
+def test_other_upgrades_are_no_websockets(site: Site) -> None:
+    assert site.get("/", Upgrade="h2c").status_code == 200
+    assert "the WebSocket is at /ws" in site.get("/ws/").body.decode()
+
+
+def test_no_foreign_page_frames_ours_or_takes_its_files(site: Site) -> None:
+    for path in ("/", "/main.js"):
+        head = site.get(path).headers
+        assert "frame-ancestors 'none'" in head["Content-Security-Policy"]
+        assert head["Cross-Origin-Resource-Policy"] == "same-origin"
+    allowed = Site(origins=("https://panel.example", "null")).get("/").headers
+    assert "frame-ancestors https://panel.example" in allowed["Content-Security-Policy"]
+    assert "null" not in allowed["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +292,13 @@ def test_a_host_of_any_name_is_answered_when_bound_to_the_network() -> None:
     assert site.get("/healthz", Host="box.lan", Origin="http://evil.lan").status_code == 403
 
 
+def test_a_camera_that_said_why_it_fails_makes_nobody_wait_at_its_next_try(site: Site) -> None:
+    site.state(state({"cam": CameraFacts(state="failed", reason="unplayable")}))
+    assert ready(site)[0] == 200
+    site.state(state({"cam": CameraFacts(state="connecting")}))
+    assert ready(site)[0] == 200
+
+
 def ready(site: Site) -> tuple[int, Any]:
     response = site.get("/readyz")
     return response.status_code, json.loads(response.body)
@@ -227,7 +310,7 @@ def test_ready_is_a_gateway_a_worker_and_every_camera_live_once(site: Site) -> N
     assert ready(site)[0] == 503
     site.state(state(live, workers=starting))
     assert ready(site)[0] == 503
-    site.state(state({"cam": CameraFacts(state="connecting")}))
+    site.state(state({"cam2": CameraFacts(state="connecting")}))
     assert ready(site)[0] == 503
     site.state(state(live))
     code, body = ready(site)

@@ -36,15 +36,17 @@ def says(capfd: pytest.CaptureFixture[str], code: int, *tokens: str) -> str:
 
 
 def test_without_a_run_it_looks_where_one_is_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert viewer._url_of_run(None) == "ws://127.0.0.1:8765/ws"
+    assert viewer._url_of_run(None, "framefan watch") == "ws://127.0.0.1:8765/ws"
     with pytest.raises(RunError, match='no run is named "yard"'):
-        viewer._url_of_run("yard")
+        viewer._url_of_run("yard", "framefan watch")
 
     class Found:
         url = "https://127.0.0.1:9000/"
 
     monkeypatch.setattr(viewer.status, "fetch", lambda *_: Found)
-    assert viewer._url_of_run(None) == "wss://127.0.0.1:9000/ws"
+    monkeypatch.setattr(viewer.rundir, "running", lambda: ["yard"])
+    monkeypatch.setattr(viewer.rundir, "meant", lambda *_: "yard")
+    assert viewer._url_of_run(None, "framefan watch") == "wss://127.0.0.1:9000/ws"
 
 
 def test_where_nothing_listens_it_says_what_to_start(

@@ -1,23 +1,61 @@
-"""A run from its start to its end: its folder, its doors, and the supervisor between them."""
+"""How a run starts: what it holds for itself alone, and what a person should know before."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import stat
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framefan import logs, processes
+from framefan import logs, processes, service_links
 from framefan.doors import Doors
+from framefan.errors import FramefanError
 from framefan.reload import Reloads
 from framefan.rundir import FolderGone, RunDir
 from framefan.signals import Signals
 from framefan.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from framefan.configure import Invocation
     from framefan.settings import Settings
+
+
+_LEAST_TOKEN = 16
+"""Characters; `secrets.token_urlsafe()` makes 43."""
+
+
+def remarks(settings: Settings, invocation: Invocation) -> Iterator[tuple[str, str]]:
+    """What is no error and hardly meant, and what to do about it."""
+    token = settings.token.reveal()
+    if not token:
+        return
+    if len(token) < _LEAST_TOKEN:
+        yield (
+            f"the token has fewer than {_LEAST_TOKEN} characters: it can be guessed",
+            "make one: python3 -c 'import secrets; print(secrets.token_urlsafe())'",
+        )
+    with contextlib.suppress(FramefanError, OSError):  # gone since it was read: nobody reads it now
+        path = invocation.token_file
+        mode = stat.S_IMODE(Path(path).stat().st_mode) if path else 0
+        if mode & 0o044:
+            yield (
+                f"other users of this machine may read the token file {path} (mode {mode:o})",
+                f"chmod 600 {path}",
+            )
+
+
+def _tell(settings: Settings, invocation: Invocation) -> None:
+    for text, advice in remarks(settings, invocation):
+        logs.warning(text, do=advice)
+    if foreign := service_links.found(invocation.environment):
+        logs.info(
+            f"{len(foreign)} variables that Kubernetes or Docker made of a service are left out",
+            first=min(foreign),
+        )
 
 
 def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: Invocation) -> int:
@@ -34,6 +72,7 @@ def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: I
     logs.configure(settings, "supervisor")
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal does not stop whoever prints to it
     with logs.queued(), Signals() as signals:
+        _tell(settings, invocation)
         while True:
             with RunDir(settings.name) as place, Doors(settings, str(place.path)) as doors:
                 reloads = partial(Reloads, settings, invocation)

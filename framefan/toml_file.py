@@ -1,0 +1,75 @@
+"""A TOML file as editors save it: with or without a byte order mark, with any line ends.
+
+What is no UTF-8 is refused by the name of what it is, because the parser's own words ("invalid
+character at line 1") do not say what to do.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from framefan.errors import StartError, UsageError
+
+_SAVE = "save it as UTF-8, in the editor or with: iconv -f {name} -t UTF-8 {path} > NEW"
+_WIDE = (  # the longer mark first: it begins with the shorter one
+    ("UTF-32", codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    ("UTF-16", codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+)
+
+
+def read(path: str) -> dict[str, Any]:
+    """Its content. Raises StartError for a file that is not there, UsageError for no TOML."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise StartError(
+            f"cannot read the configuration {path}",
+            error.strerror or str(error),
+            "check its path",
+        ) from error
+    try:
+        return tomllib.loads(_text(path, data))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML", str(error), "mend that line") from error
+
+
+def _text(path: str, data: bytes) -> str:
+    """With line ends as TOML has them. Raises UsageError."""
+    if not data.strip(b"\0") and data:
+        raise UsageError(
+            f"{path} is not TOML",
+            f"it holds {len(data)} zero bytes and nothing else: it was not written to its end",
+            "write it again",
+        )
+    if name := _wide(data):
+        raise UsageError(
+            f"{path} is not TOML: it is saved as {name}",
+            "TOML is UTF-8; some editors and shells of Windows call UTF-16 Unicode",
+            _SAVE.format(name=name, path=path),
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{path} is not TOML: it is not UTF-8",
+            f"line {line} holds the byte 0x{data[error.start]:02x}, as Latin-1 (Windows-1252) has",
+            _SAVE.format(name="WINDOWS-1252", path=path),
+        ) from error
+    return io.IncrementalNewlineDecoder(None, translate=True).decode(text, final=True)
+
+
+def _wide(data: bytes) -> str:
+    """The encoding's name, by its mark or, for ASCII without one, by its zero bytes."""
+    for name, *marks in _WIDE:
+        if data.startswith(tuple(marks)):
+            return name
+    begin = data[:64]
+    halves = (begin[::2], begin[1::2])
+    if not all(half.strip(b"\0") for half in halves) and len(begin) > 1:
+        return "UTF-32" if begin.count(0) > len(begin) * 0.6 else "UTF-16"
+    return ""

@@ -1,0 +1,81 @@
+"""Which requests are answered at all, by their Host and Origin, and what to do about a refusal.
+
+A page of a foreign site may reach this port: by its own script, or because its name was pointed at
+this address. Its browser then says so, in Origin or in Host. Where we listen on loopback only, Host
+has to be a name of this machine. Elsewhere a token is needed, so that any name will do.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from websockets.datastructures import Headers
+
+    from framefan.settings import Settings
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~%-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]{0,5})?")
+_PROBES = ("/healthz", "/readyz")
+"""Asked for by load balancers that speak HTTP/1.0, which has no Host. Browsers always send one."""
+_SHOWN = 100
+
+
+def refusal(settings: Settings, headers: Headers, path: str = "") -> str:
+    """Why a request is refused, and the flag that helps; empty when it is not."""
+    hosts = headers.get_all("Host")
+    if not hosts and path in _PROBES and "Origin" not in headers:
+        return ""
+    if len(hosts) != 1:
+        return f"exactly one Host header is needed, and there are {len(hosts) or 'none'}"
+    return _of_host(settings, hosts[0]) or _of_origin(settings, headers, hosts[0])
+
+
+def _of_host(settings: Settings, host: str) -> str:
+    found = _HOST.fullmatch(host)
+    if not found:
+        return f"this Host is no name or address with a port: {_short(host)}"
+    if is_loopback(settings.host) and not is_loopback(found[1].strip("[]")):
+        return (
+            f"this Host is not this machine: {_short(host)}; use localhost or 127.0.0.1, or serve "
+            "the network: --host 0.0.0.0 --token-file FILE"
+        )
+    return ""
+
+
+def _of_origin(settings: Settings, headers: Headers, host: str) -> str:
+    origins = headers.get_all("Origin")
+    if not origins:
+        return ""
+    if len(origins) > 1:
+        return f"at most one Origin header makes sense, and there are {len(origins)}"
+    origin = origins[0]
+    if origin in settings.origins or _is_own(origin, host):
+        return ""
+    if origin == "null":
+        return (
+            "this Origin is not allowed: null, as pages have that were opened from a file; "
+            "serve the page over http, or allow it with --origin null and a token"
+        )
+    if "://" not in origin:
+        return f"this Origin is not allowed, and is none: {_short(origin)}; leave the header out"
+    return f"this Origin is not allowed; allow it with --origin {_short(origin)}"
+
+
+def _is_own(origin: str, host: str) -> bool:
+    scheme, separator, authority = origin.partition("://")
+    return bool(separator) and scheme in ("http", "https") and authority.lower() == host.lower()
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
