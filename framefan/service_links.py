@@ -56,7 +56,8 @@ def _belongs(rest: str, text: str, by_docker: bool) -> bool:
 
 def check(variable: str, text: str, is_known: bool) -> None:
     """Raises UsageError for one that looks like a part of a set, where the set is not whole."""
-    if _ADDRESS.fullmatch(text) if is_known else _LIKE_ONE.fullmatch(variable):
+    alone = variable == "FRAMEFAN_PORT" and _ADDRESS.fullmatch(text)
+    if alone or (not is_known and _LIKE_ONE.fullmatch(variable)):
         raise UsageError(
             f"{variable} looks like a variable that Kubernetes makes of a Service",
             "the other variables of that Service are not there, so it may be a mistake as well",

@@ -154,7 +154,7 @@ CLIENTS: tuple[Row, ...] = (
         (
             f"{_WEB}::test_a_foreign_origin_is_refused_everywhere",
             f"{_WEB}::test_a_foreign_host_is_refused_everywhere",
-            f"{_WEB}::test_an_absent_or_doubled_host_is_refused",
+            f"{_WEB}::test_a_doubled_host_is_refused_and_an_absent_one_but_for_probes",
         ),
     ),
     Row(
