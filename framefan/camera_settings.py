@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import itertools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from framefan import sources
+from framefan import patterns, source_url, sources
 from framefan.demo import parse_demo
 from framefan.errors import StartError, UsageError
 from framefan.secret import SourceText
@@ -69,23 +71,19 @@ def made_of(tables: list[dict[str, Any]], fail_fast: bool = False) -> tuple[Came
 
 def named(text: str) -> dict[str, Any]:
     """The table of a SOURCE or NAME=SOURCE of the command line."""
-    name, source = sources.split_name(text)
+    name, source = (None, text) if sources.is_file(text) else sources.split_name(text)
     return {"source": source} if name is None else {"name": name, "source": source}
 
 
 def _fill_names(tables: list[dict[str, Any]]) -> None:
-    """demo, demo2, ... and cam1, cam2, ... for those without a name."""
-    demos = others = 0
+    """demo, demo2, ... and cam1, cam2, ... for those without a name; never one that was given."""
+    demos = itertools.chain(["demo"], (f"demo{number}" for number in itertools.count(2)))
+    others = (f"cam{number}" for number in itertools.count(1))
+    given = {str(table["name"]) for table in tables if "name" in table}
     for table in tables:
-        if "name" in table:
-            continue
-        source = table.get("source", "")
-        if source == "demo" or str(source).startswith("demo?"):
-            demos += 1
-            table["name"] = f"demo{demos}" if demos > 1 else "demo"
-        else:
-            others += 1
-            table["name"] = f"cam{others}"
+        if "name" not in table:
+            names = demos if sources.is_demo(str(table.get("source", ""))) else others
+            table["name"] = next(name for name in names if name not in given)
 
 
 def _camera(table: dict[str, Any]) -> CameraSettings:
@@ -97,7 +95,11 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
             "write NAME=SOURCE with such a name",
         )
     camera = _record(name, table)
-    spec = _parsed(camera.source.reveal())
+    spec = camera.source.spec
+    if spec.kind in ("rtsp", "http"):
+        source_url.checked(spec.value)
+    if spec.kind == "demo":
+        parse_demo(spec.value)
     if camera.fast and spec.can_wait and "mode" not in table:
         camera = msgspec.structs.replace(camera, mode="every")
     if camera.mode == "every" and not spec.can_wait:
@@ -110,16 +112,6 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
     if spec.kind in ("rtsp", "http") and "no_progress_s" not in table:
         camera = msgspec.structs.replace(camera, no_progress_s=_patience(camera))
     return _found(camera, spec)
-
-
-def _parsed(source: str) -> SourceSpec:
-    """Raises UsageError for what a capture would refuse: a reload must not get as far as that."""
-    spec = sources.parse(source)
-    if spec.kind in ("rtsp", "http"):
-        sources.check_url(source)
-    if spec.kind == "demo":
-        parse_demo(source)
-    return spec
 
 
 def _record(name: str, table: dict[str, Any]) -> CameraSettings:
@@ -141,38 +133,40 @@ def _record(name: str, table: dict[str, Any]) -> CameraSettings:
 
 
 def _source(name: str, value: Any) -> SourceText:
+    if isinstance(value, SourceText):
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return SourceText(str(value))  # a webcam
+        return SourceText.found(sources.SourceSpec("webcam", str(value)))
     if not isinstance(value, str):
         raise UsageError(
             f"the source of the camera {name} is no text",
             f"a source is {sources.KNOWN}",
             'write it in quotes: source = "rtsp://..."',
         )
-    return SourceText(value.strip())
+    return SourceText.found(sources.resolve(value))
 
 
 def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
     """With the path as it can be opened."""
-    if spec.kind == "callable":
-        path, function = sources.target(camera.source.reveal())
-        path = str(Path(path).expanduser())
-        return msgspec.structs.replace(camera, source=SourceText(f"py:{path}:{function}"))
-    if spec.kind in ("file", "pattern"):
-        path = str(Path(spec.value).expanduser())
-        return msgspec.structs.replace(camera, source=SourceText(path))
-    return camera
+    if spec.kind not in ("file", "pattern", "callable"):
+        return camera
+    value = spec.value
+    if not sources.is_file(value):
+        value = os.path.expanduser(value)  # noqa: PTH111 - `./` stays
+    source = SourceText.found(sources.SourceSpec(spec.kind, value))
+    return msgspec.structs.replace(camera, source=source)
 
 
 def _missing(camera: CameraSettings) -> StartError | None:
     """Why there is nothing to be opened, as far as a look at its path tells."""
-    spec = sources.parse(camera.source.reveal())
-    path = spec.value if spec.kind in ("file", "pattern") else ""
-    if spec.kind == "callable":
-        path = sources.target(camera.source.reveal())[0]
+    spec = camera.source.spec
     try:
-        if path:
-            _check_file(path, spec.kind)
+        if spec.kind == "pattern":
+            _check_pattern(Path(spec.value), str(camera.source))
+        elif spec.kind == "callable":
+            _check_file(sources.target(camera.source.reveal())[0])
+        elif spec.kind == "file":
+            _check_file(spec.value)
     except StartError as error:
         return error
     return None
@@ -221,34 +215,40 @@ def _patience(camera: CameraSettings) -> float:
     return max(15.0, 2 * max(camera.open_timeout_s, camera.read_timeout_s) + 5.0)
 
 
-def _check_file(path: str, kind: str) -> None:
-    if kind == "pattern":
-        import glob
-        import re
-
-        if not glob.glob(re.sub(r"%0?\d*d", "*", path)):  # noqa: PTH207 - patterns may be absolute
-            raise StartError(
-                f"no image matches {path}",
-                "no file has such a name",
-                "check the folder and the pattern",
-            )
+def _check_pattern(pattern: Path, shown: str) -> None:
+    if patterns.matching(pattern):
         return
+    folder = patterns.folder(pattern)
+    place = sources.printable(str(folder.absolute()))
+    raise StartError(
+        f"no image matches {shown}",
+        f"no file below {place} has such a name" if folder.is_dir() else f"there is no {place}",
+        "check the folder and the pattern: * is any text, %d a number, ** any folders",
+    )
+
+
+def _check_file(path: str) -> None:
+    """Raises StartError. A named pipe is not opened: who writes into it would see it closed."""
+    shown = sources.printable(path)
     if Path(path).is_dir():
         raise StartError(
-            f"{path} is a folder", "a source is one file", f"give a pattern: '{path}/*.jpg'"
+            f"{shown} is a folder", "a source is one file", f"give a pattern: '{shown}/*.jpg'"
         )
     try:
+        if Path(path).is_fifo() and os.access(path, os.R_OK):
+            return
         with Path(path).open("rb"):
             return
     except OSError as error:
         advice = "check the path"
         if path in ("help", "version"):
             advice = f"did you mean `framefan --{path}`?"
+        elif path.startswith("-"):
+            advice = "put options before `--`: behind it every word is a source"
         elif near := difflib.get_close_matches(path, COMMANDS, 1):
             advice = f"did you mean the command `framefan {near[0]}`?"
-        raise StartError(
-            f"cannot read the source {path}", error.strerror or str(error), advice
-        ) from error
+        why = error.strerror or str(error)
+        raise StartError(f"cannot read the source {shown}", why, advice) from error
 
 
 def converted(what: str, value: Any, kind: Any, strict: bool = True, shown: bool = True) -> Any:

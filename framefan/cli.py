@@ -10,7 +10,14 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    Group,
+    Parameter,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
 from framefan.options import Options, whole
@@ -87,7 +94,7 @@ def doctor(
 
 @app.command(usage="Usage: framefan once [SOURCE] [OPTIONS]")
 def once(
-    source: Annotated[str, _SOURCES] = "demo",
+    source: Annotated[str, _SOURCES] = "demo?",  # the scene, though a file be called demo
     *,
     predictor: Annotated[
         str,
@@ -246,7 +253,7 @@ def execute(tokens: Sequence[str]) -> int:
             list(tokens), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
-        return _fail(_misused(error), tokens)
+        return _fail(_misused(error, list(tokens)), tokens)
     except FramefanError as error:
         return _fail(error, tokens)
     except KeyboardInterrupt:
@@ -266,14 +273,39 @@ def execute(tokens: Sequence[str]) -> int:
     return int(code or 0)
 
 
-def _misused(error: CycloptsError) -> UsageError:
+def _misused(error: CycloptsError, tokens: list[str]) -> UsageError:
     """With the command's own help, and words that are too many by themselves."""
     command = " ".join(("framefan", *(error.command_chain or ())))
     why = f"`{command} --help` lists the options, and what each may be"
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         words = " ".join(error.unused_tokens)
         return UsageError(f"`{command}` has no place for: {words}", why, "leave it out")
+    if isinstance(error, UnknownOptionError):
+        word = error.token.keyword or error.token.value
+        return _no_option(word, command, tokens) or UsageError(_sentence(error), why)
     return UsageError(_sentence(error), why)
+
+
+def _no_option(word: str, command: str, tokens: list[str]) -> UsageError | None:
+    """Where the word was no misspelt option, but something else that starts with a dash."""
+    from framefan import sources
+
+    if word == "-":
+        return sources.not_read(word)
+    options, separator, others = " ".join(tokens).partition(" -- ")
+    if separator and word in others.split() and word not in options.split():
+        return UsageError(
+            f"`{command}` has no place for: {word}",
+            "it stands behind `--`, where every word is a source",
+            "put options before `--`",
+        )
+    if sources.is_file(word):
+        return UsageError(
+            f"{word} is read as an option, and there is none of that name",
+            "a word that starts with a dash is an option",
+            f"there is a file of that name: write ./{word}",
+        )
+    return None
 
 
 def _sentence(error: CycloptsError) -> str:

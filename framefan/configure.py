@@ -23,7 +23,7 @@ from framefan.errors import StartError, UsageError
 from framefan.gateway_counts import MOST_GATEWAYS
 from framefan.options import Options
 from framefan.places import ENV, Choices, merge
-from framefan.secret import Secret
+from framefan.secret import Secret, SourceText
 from framefan.settings import SOURCES_VARIABLE, TOKEN_VARIABLE, Limits, Settings, run_dir
 
 if TYPE_CHECKING:
@@ -260,4 +260,6 @@ def _tables(choices: Choices) -> list[dict[str, Any]]:
     common = {key: values[key] for key in ("mode", "fast", "loop") if key in values}
     if choices.cameras:
         return [common | table for table in choices.cameras]
-    return [common | named(text) for text in values.get("sources") or ["demo"]]
+    if not values.get("sources"):
+        return [common | {"name": "demo", "source": SourceText("demo")}]
+    return [common | named(text) for text in values["sources"]]

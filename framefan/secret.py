@@ -7,12 +7,17 @@ place that uses a secret can be found by that word.
 
 from __future__ import annotations
 
-import base64
-from urllib.parse import parse_qsl, unquote
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
-from framefan.sources import mask, mask_source
+from framefan import source_url, sources
+from framefan.errors import UsageError
+
+if TYPE_CHECKING:
+    from framefan.sources import SourceSpec
 
 _SHORTEST = 3
 """Shorter passwords are hidden in addresses only: anywhere else they would be part of any word."""
@@ -43,18 +48,49 @@ class Secret(Struct, frozen=True):
 class SourceText(Secret, frozen=True):
     """A camera's source: shown without user name, password and query."""
 
+    kind: sources.Kind | None = None
+    """What it was found to be; None: what its spelling says."""
+    path: bytes | None = None
+    """Of a file whose name is no plain ASCII: its bytes, which need not be text."""
+
+    @staticmethod
+    def found(spec: SourceSpec) -> SourceText:
+        """Of a source that was looked for, so that nobody takes it for something else later."""
+        value = f"py:{spec.value}" if spec.kind == "callable" else spec.value
+        kind = None if _says(value) == spec else spec.kind
+        if value.isascii() or spec.kind not in _PATHS:
+            return SourceText(value, kind)
+        return SourceText(sources.printable(value), spec.kind, os.fsencode(value))
+
+    @property
+    def spec(self) -> SourceSpec:
+        """Raises UsageError for what framefan does not open."""
+        if self.kind in (None, "callable"):
+            return sources.parse(self.reveal())
+        return sources.SourceSpec(self.kind, self.reveal())
+
+    def reveal(self) -> str:
+        return self.value if self.path is None else os.fsdecode(self.path)
+
     def __str__(self) -> str:
-        return mask_source(self.value)
+        return self.value if self.kind in _PATHS else sources.mask_source(self.value)
 
     def words(self) -> list[str]:
-        _, separator, rest = self.value.partition("://")
-        if not separator:
+        if self.kind in _PATHS or "://" not in self.value:
             return []
-        login, _, _ = rest.rpartition("@")
-        password = login.partition(":")[2]
-        basic = base64.b64encode(unquote(login).encode()).decode() if login else ""
-        words = [word for word in (password, unquote(password), basic) if len(word) >= _SHORTEST]
-        return words + [value for value in _values(rest) if len(value) >= _SHORTEST_VALUE]
+        words = [word for word in source_url.secrets_in(self.value) if len(word) >= _SHORTEST]
+        return words + [value for value in _values(self.value) if len(value) >= _SHORTEST_VALUE]
+
+
+def _says(value: str) -> SourceSpec | None:
+    """What its spelling says."""
+    try:
+        return sources.parse(value)
+    except UsageError:
+        return None
+
+
+_PATHS = ("file", "pattern", "callable")
 
 
 def _values(address: str) -> list[str]:
@@ -69,11 +105,14 @@ class Redaction:
 
     def __init__(self, *secrets: Secret) -> None:
         words = {word for secret in secrets for word in secret.words()}
-        # The longest first: one secret may be part of another.
-        self._words = sorted(words, key=len, reverse=True)
+        self._words = sorted(words)
 
     def clean(self, text: str) -> str:
-        text = mask(text)
+        """All is found in the text as it came: none hides a part of another from being seen."""
+        spans = sources.login_spans(text)
         for word in self._words:
-            text = text.replace(word, "***")
-        return text
+            at = text.find(word)
+            while at >= 0:
+                spans.append((at, at + len(word)))
+                at = text.find(word, at + 1)
+        return sources.replaced(text, spans)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from typing import Literal
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from framefan import patterns, source_url
 from framefan.errors import UsageError
 
 Kind = Literal["demo", "webcam", "file", "pattern", "rtsp", "http", "callable"]
@@ -16,12 +18,14 @@ _NAMED = re.compile(r"([^=/?:]*)=(.*)", re.DOTALL)
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 _MOST_PIXELS = 65535
 _NETWORK: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
-_WORD = re.compile(r"\S+")
 _CALLABLE = re.compile(r"py:", re.IGNORECASE)
 _TARGET = re.compile(r"(.+\.py):([^:]+)", re.DOTALL)
+_DEVICE = re.compile(r"/dev/(?:video\d+$|v4l/by-)", re.ASCII)
+_HANDED_OVER = re.compile(r"/dev/std(?:in|out|err)|/(?:dev|proc/self)/fd/\d+", re.ASCII)
+"""What only the process that was started with it can open."""
+_NEXT_ADDRESS = re.compile(r"(?<![^\s\"'<>(\[=,;])(?:rtsps?|https?)://", re.IGNORECASE)
+_QUOTE = re.compile(r'(?<!\\)"')
 _STARTS_AS_ONE = re.compile(r"\W*(rtsp|http)", re.IGNORECASE)
-_WRITE_IT = "write it as {}://host:port/path, with user:password@ before the host"
-"""In words that no redaction takes for a real address with a password."""
 KNOWN = (
     "demo, a number (webcam), a file, an image pattern, rtsp://, rtsps://, http://, https:// or "
     "py:file.py:name"
@@ -43,33 +47,84 @@ class SourceSpec(Struct, frozen=True):
         return self.kind in ("webcam", "rtsp", "http", "callable")
 
 
+def resolve(text: str) -> SourceSpec:
+    """What a SOURCE means here and now: a file of that very name goes before any other reading.
+
+    Raises UsageError as `parse` does.
+    """
+    stripped = text.strip()
+    for name in (text, stripped, os.path.expanduser(stripped)):  # noqa: PTH111 - `./` stays
+        if _HANDED_OVER.fullmatch(name):
+            break
+        if mode := _mode(name):
+            is_webcam = stat.S_ISCHR(mode) and _DEVICE.fullmatch(os.path.realpath(name))
+            return SourceSpec("webcam" if is_webcam else "file", name)
+    return parse(text)
+
+
+def is_file(text: str) -> bool:
+    """Whether there is a file of that very name, of any kind but a folder."""
+    return bool(_mode(text))
+
+
+def printable(path: str) -> str:
+    """A file's name for people, with bytes that are no text escaped."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def is_demo(text: str) -> bool:
+    """Whether it is the demo scene, and no file of that name."""
+    return (text == "demo" or text.startswith("demo?")) and not _mode(text)
+
+
+def _mode(path: str) -> int:
+    """What kind of file it is, as os.stat tells it; 0 for a folder, and where there is none."""
+    try:
+        mode = os.stat(path).st_mode if path else 0  # noqa: PTH116 - no Path: `./` stays
+    except (OSError, ValueError):  # ValueError: no file can be called so
+        return 0
+    return 0 if stat.S_ISDIR(mode) else mode
+
+
 def parse(text: str) -> SourceSpec:
-    """Raises UsageError for a scheme that framefan does not open."""
+    """What a SOURCE means by its spelling. Raises UsageError for what framefan does not open."""
     text = text.strip()
     if text == "demo" or text.startswith("demo?"):
         return SourceSpec("demo", text)
-    if text.isdecimal():
+    if text.isdecimal() or _DEVICE.match(text):
         return SourceSpec("webcam", text)
-    found = _SCHEME.match(text)
-    if found:
-        scheme = found[1].lower()
-        if scheme in _NETWORK:
-            _check_slashes(scheme, text)
-            return SourceSpec(_NETWORK[scheme], text)
-        if scheme == "py":
-            return SourceSpec("callable", ":".join(target(text)))
-        _check_whole(text)
-        raise UsageError(
-            f'framefan does not open "{scheme}:" sources',
-            f"a source is {KNOWN}",
-            "check the spelling; a local file is given by its plain path",
-        )
+    if found := _SCHEME.match(text):
+        return _of_scheme(found[1], text)
     _check_whole(text)
     if not text:
         raise UsageError("an empty source", f"a source is {KNOWN}", "name one, or leave it out")
-    if re.search(r"%0?\d*d", text) or "*" in text:
-        return SourceSpec("pattern", text)
-    return SourceSpec("file", text)
+    if text == "-" or _HANDED_OVER.fullmatch(text):
+        raise not_read(text)
+    return SourceSpec("pattern" if patterns.is_pattern(text) else "file", text)
+
+
+def not_read(text: str) -> UsageError:
+    """The error for an input that only the process has which was started with it."""
+    return UsageError(
+        f'framefan does not read from "{text}"',
+        "a source is opened by a process of its own, which has no such input",
+        "use a named pipe: mkfifo pipe.ts, give pipe.ts as the source, and write into it",
+    )
+
+
+def _of_scheme(written: str, text: str) -> SourceSpec:
+    scheme = written.lower()
+    if scheme in _NETWORK:
+        _check_slashes(scheme, text)
+        return SourceSpec(_NETWORK[scheme], text)
+    if scheme == "py":
+        return SourceSpec("callable", ":".join(target(text)))
+    _check_whole(text)
+    raise UsageError(
+        f'framefan does not open "{scheme}:" sources',
+        f"a source is {KNOWN}",
+        "check the spelling; a local file is given by its plain path",
+    )
 
 
 def _check_slashes(scheme: str, text: str) -> None:
@@ -79,7 +134,7 @@ def _check_slashes(scheme: str, text: str) -> None:
     raise UsageError(
         f'a source begins with "{scheme}:" and is no complete address',
         f'"{scheme}:" is followed by two slashes',
-        _WRITE_IT.format(scheme),
+        source_url.WRITE_IT.format(scheme),
     )
 
 
@@ -89,7 +144,7 @@ def _check_whole(text: str) -> None:
         raise UsageError(
             "a source looks like an address with a password, and is none",
             "an address begins with its scheme, a colon and two slashes, without quotes",
-            _WRITE_IT.format("rtsp") + "; a file's path may begin with ./",
+            source_url.WRITE_IT.format("rtsp") + "; a file's path may begin with ./",
         )
 
 
@@ -102,21 +157,6 @@ def _is_garbled(text: str) -> bool:
     if separator and _SCHEME.fullmatch(f"{scheme}:"):
         return False
     return ":" in before or "//" in before or bool(_STARTS_AS_ONE.match(text))
-
-
-def check_url(url: str) -> None:
-    """Raises UsageError unless the URL names a host, and a port that can be."""
-    try:
-        whole = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
-    except ValueError:
-        whole = False
-    if not whole:
-        raise UsageError(
-            f'"{mask_source(url)}" is no complete address',
-            "it names no host, or no port from 1 to 65535",
-            _WRITE_IT.format(url.partition("://")[0].lower())
-            + "; special characters are %XX there",
-        )
 
 
 def target(text: str) -> tuple[str, str]:
@@ -163,33 +203,55 @@ def split_name(text: str) -> tuple[str | None, str]:
 
 
 def mask(text: str) -> str:
-    """The source or any text around it, with user names and passwords in URLs replaced.
+    """Any text, with user names and passwords in addresses replaced."""
+    return replaced(text, login_spans(text))
 
-    In time that grows with the text's length only: texts of native libraries come by here.
+
+def login_spans(text: str) -> list[tuple[int, int]]:
+    """Where in a text the logins of addresses stand: first and next character of each.
+
+    Passwords hold `@` and spaces, unescaped. So all from `://` to the last `@` of the line, or
+    before another network address clearly begins, is taken for a login. The time grows with the
+    text's length only: texts of native libraries come by here.
     """
-    return _WORD.sub(_mask_word, text) if "@" in text else text
+    if "@" not in text:
+        return []
+    spans, start = [], 0
+    for line in text.split("\n"):
+        spans += [(start + first, start + last) for first, last in _spans_of_line(line)]
+        start += len(line) + 1
+    return spans
 
 
-def _mask_word(word: re.Match[str]) -> str:
-    before, _, place = word[0].rpartition("@")
-    scheme, separator, _ = before.partition("://")
-    return f"{scheme}://***@{place}" if separator else word[0]
+def _spans_of_line(line: str) -> list[tuple[int, int]]:
+    first = line.find("://")
+    if first < 0:
+        return []
+    begins = [first + 3, *(found.end() for found in _NEXT_ADDRESS.finditer(line, first + 3))]
+    spans = []
+    for begin, end in zip(begins, [*begins[1:], len(line)], strict=True):
+        if line.startswith('{"') and (quote := _QUOTE.search(line, begin, end)):
+            end = quote.start()  # noqa: PLW2901 - a line of JSON: the text ends there
+        last = line.rfind("@", begin, end)
+        # What is masked already says so, and text about mail addresses may follow it.
+        if last > begin and not line.startswith("***@", begin):
+            spans.append((begin, last))
+    return spans
+
+
+def replaced(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with each of these parts, which may overlap, as `***`."""
+    parts, done = [], 0
+    until = -1
+    for first, last in sorted(spans):
+        if first > until:
+            parts += [text[done:first], "***"]
+        done = until = max(until, last)
+    return "".join([*parts, text[done:]])
 
 
 def mask_source(text: str) -> str:
-    """A source as people may see it: no credentials, and no query, where keys often travel.
-
-    People type passwords with `@`, `/`, `?` and spaces in them, unescaped; so all up to the last
-    `@` goes, whatever a strict reader of URLs would take it for. With a `?` before it, what follows
-    may be the host as well as the rest of a query: nothing but the scheme is shown.
-    """
+    """A source as people may see it: no credentials, and no query, where keys often travel."""
     if _is_garbled(text) and not _CALLABLE.match(text):
         return "***"
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return text
-    credentials, at, place = rest.rpartition("@")
-    if "?" in credentials:
-        return f"{scheme}://***"
-    place, query, _ = place.partition("?")
-    return f"{scheme}://{'***@' if credentials or at else ''}{place}{'?***' if query else ''}"
+    return source_url.shown(text) if "://" in text else text

@@ -97,9 +97,9 @@ class Lines:
         """Without what may be the beginning of a secret, or of an address with one in it."""
         clean = self._redaction.clean(text)
         clean = clean[: len(clean) - self._margin]
-        before, separator, address = clean.rpartition("://")
-        open_end = separator and not any(character.isspace() for character in address)
-        return (before if open_end else clean) + _CUT
+        # Passwords may hold spaces and `@`: no one can tell where the last address ends.
+        before, separator, _ = clean.rpartition("://")
+        return (before if separator else clean) + _CUT
 
 
 class Stderr:

@@ -211,7 +211,7 @@ _CAMERAS = (
     ),
     Switch(
         "masks",
-        "framefan.secret:mask_source",
+        "framefan.sources:mask_source",
         "lambda text: text",
         "the password is in what is shown",
         "admin",

@@ -29,7 +29,7 @@ import enum
 import math
 from typing import TYPE_CHECKING
 
-from framefan import clock, logs, sources
+from framefan import clock, logs
 from framefan.backoff import Backoff
 from framefan.errors import SourceError, StartError
 from framefan_capture import source
@@ -64,7 +64,7 @@ class Camera:
         """Raises UsageError for a source or size that makes no sense."""
         self._settings = settings
         self._feed = feed
-        self._spec = sources.parse(settings.source.reveal())
+        self._spec = settings.source.spec
         # Played fast, a file has no speed of its own: it waits too, rather than be thrown away.
         self._waits_for_slots = settings.mode == "every" or (settings.fast and self._spec.can_wait)
         self._stands_still = self._waits_for_slots or not self._spec.is_live
@@ -188,7 +188,8 @@ class Camera:
         """A part of what is to be skipped: the loop turns between parts, which is progress."""
         skipped = self._source.skip(self._to_skip)
         if skipped:
-            self._to_skip -= skipped
+            # Damaged pictures before the last one it passed may make it more than was asked for.
+            self._to_skip = max(0, self._to_skip - skipped)
             self._skipped += skipped
             self._is_empty = False
         elif self._settings.loop and self._skipped:

@@ -187,7 +187,11 @@ class Feed:
 
     def _make_ring(self, frame_bytes: int) -> None:
         ring = RingWriter(next(self._ring_ids), self._slots, frame_bytes)
-        fd = ring.share()
+        try:
+            fd = ring.share()
+        except RingTooLarge:
+            ring.close()
+            raise
         self._drop_ring()
         self._ring = ring
         try:

@@ -40,7 +40,7 @@ class Intake:
         self._source = source
         self._feed = feed
         self._leaves_out = leaves_out
-        self._gives_up = sources.parse(settings.source.reveal()).is_live
+        self._gives_up = settings.source.spec.is_live
         self._spacing = Spacing(settings.max_fps)
         self._shrink = Shrink(sources.parse_size(settings.max_size))
         self.stillness = Stillness(settings.frozen_s)

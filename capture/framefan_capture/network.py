@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan import clock, sources
+from framefan import clock, source_url
 from framefan.errors import SourceError
 from framefan_capture import probe, reach
 from framefan_capture.opencv import OPTIONS, OpenCvSource
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from framefan.settings import CameraSettings
+    from framefan.sources import Kind
 
 # Not fflags;nobuffer: it throws away what was read while probing. Then the first key frame is gone,
 # and with it all of the first group of pictures: a second of H.264.
 _LOW_DELAY = "flags;low_delay|analyzeduration;0"
-WHITELISTS: dict[sources.Kind, str] = {
+WHITELISTS: dict[Kind, str] = {
     "rtsp": "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,srtp",
     "http": "http,https,tcp,tls,crypto,httpproxy",
 }
@@ -42,7 +43,7 @@ _ENDS = 3
 _AT_ONCE_S = 0.001
 
 
-def ffmpeg_options(kind: sources.Kind, transport: str) -> str:
+def ffmpeg_options(kind: Kind, transport: str) -> str:
     """FFmpeg's options for a camera, as OPENCV_FFMPEG_CAPTURE_OPTIONS holds them."""
     common = f"{_LOW_DELAY}|protocol_whitelist;{WHITELISTS[kind]}"
     if kind == "http":
@@ -56,11 +57,11 @@ class NetworkSource(OpenCvSource):
     """An rtsp or http camera, never ahead of its reader's patience."""
 
     def __init__(self, camera: CameraSettings) -> None:
-        """Raises UsageError for an address without a host."""
+        """Raises UsageError for an address that is incomplete or may be meant in two ways."""
         super().__init__(camera)
-        self._url = camera.source.reveal()
-        sources.check_url(self._url)
-        self._kind = sources.parse(self._url).kind
+        spec = camera.source.spec
+        self._url = source_url.checked(spec.value)
+        self._kind = spec.kind
         self._shown = str(camera.source)
         self._rhythm = Rhythm()
         self._suspicion = Suspicion()
@@ -78,7 +79,9 @@ class NetworkSource(OpenCvSource):
         reach.check_reachable(self._url, limit_s)
         self._begin()
         left_s = max(_MIN_OPEN_S, until - clock.now())
-        self._video = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, self._parameters(left_s))
+        self._video = cv2.VideoCapture(
+            self._url.for_ffmpeg, cv2.CAP_FFMPEG, self._parameters(left_s)
+        )
         if self._video.isOpened():
             return
         self.close()

@@ -11,13 +11,15 @@ import contextlib
 import re
 import socket
 import ssl
-from typing import NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urljoin
 
-from framefan import clock
-from framefan.errors import SourceError, UsageError
-from framefan.sources import check_url, mask_source
+from framefan import clock, source_url
+from framefan.errors import SourceError
 from framefan_capture import login, reach
+
+if TYPE_CHECKING:
+    from framefan.source_url import SourceUrl
 
 _LIMIT_S = (0.5, 2.0)
 """The least and the most that asking may take."""
@@ -34,7 +36,7 @@ class Answer(NamedTuple):
     location: str
 
 
-def explain(url: str, timeout_s: float) -> SourceError:
+def explain(url: SourceUrl, timeout_s: float) -> SourceError:
     """What is wrong with a camera that takes connections, from its answer to a plain request."""
     least_s, most_s = _LIMIT_S
     until = clock.now() + max(least_s, min(timeout_s, most_s))
@@ -42,7 +44,7 @@ def explain(url: str, timeout_s: float) -> SourceError:
         answer = _final_answer(url, until)
     except SourceError as error:
         return error
-    return _verdict(mask_source(url), answer)
+    return _verdict(_shown(url), answer)
 
 
 def _verdict(shown: str, answer: Answer | None) -> SourceError:
@@ -71,17 +73,16 @@ def _verdict(shown: str, answer: Answer | None) -> SourceError:
     )
 
 
-def _final_answer(url: str, until: float) -> Answer | None:
+def _final_answer(url: SourceUrl, until: float) -> Answer | None:
     """The answer after logins and redirects; None for what is none. Raises SourceError."""
     proof: str | None = None
     for _ in range(_MOST_REQUESTS):
         answer = _ask(url, proof, until)
         if answer is None:
             return None
-        account = _account(url)
-        if answer.status == 401 and proof is None and account is not None:
-            method, uri = _target(url)
-            proof = login.authorization(answer.challenges, account, method, uri)
+        if answer.status == 401 and proof is None and url.account is not None:
+            account = login.Account(*url.account)
+            proof = login.authorization(answer.challenges, account, *_target(url))
             if proof is not None:
                 continue
         place = _followed(url, answer.location) if answer.status in _REDIRECTS else None
@@ -91,40 +92,36 @@ def _final_answer(url: str, until: float) -> Answer | None:
     return answer
 
 
-def _followed(url: str, location: str) -> str | None:
+def _followed(url: SourceUrl, location: str) -> SourceUrl | None:
     """Where a redirect leads, if to the same kind of source: never from the network to a file."""
     try:
-        place = urljoin(url, location)
-        check_url(place)
-    except (ValueError, UsageError):
+        place = source_url.read(urljoin(url.for_ffmpeg, location))
+    except ValueError:
         return None
-    same_kind = _SCHEMES[urlsplit(url).scheme.lower()[:4]]
-    return place if location and urlsplit(place).scheme in same_kind else None
+    same_kind = place is not None and place.scheme in _SCHEMES[url.scheme[:4]]
+    return place if location and same_kind else None
 
 
-def _account(url: str) -> login.Account | None:
-    parts = urlsplit(url)
-    if parts.username is None:
-        return None
-    return login.Account(unquote(parts.username), unquote(parts.password or ""))
+def _shown(url: SourceUrl) -> str:
+    return source_url.shown(url.for_ffmpeg)
 
 
-def _target(url: str) -> tuple[str, str]:
+def _target(url: SourceUrl) -> tuple[str, str]:
     """Method and URI of the request: RTSP names the whole address."""
-    parts = urlsplit(url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if parts.scheme.lower().startswith("rtsp"):
-        host, port = _shown_host(url)
-        return "DESCRIBE", f"{parts.scheme}://{host}:{port}{path}"
+    target = url.target.replace(" ", "%20")
+    path = target if target.startswith("/") else f"/{target}"
+    if url.scheme.startswith("rtsp"):
+        return "DESCRIBE", f"{url.scheme}://{_host(url)}{path}"
     return "GET", path
 
 
-def _shown_host(url: str) -> tuple[str, int]:
-    host, port = reach.address(urlsplit(url))
-    return f"[{host}]" if ":" in host else host, port
+def _host(url: SourceUrl) -> str:
+    """Without a zone: it means something on this machine only."""
+    name = url.host.partition("%")[0]
+    return f"[{name}]:{url.port}" if ":" in name else f"{name}:{url.port}"
 
 
-def _ask(url: str, proof: str | None, until: float) -> Answer | None:
+def _ask(url: SourceUrl, proof: str | None, until: float) -> Answer | None:
     """One request on a connection of its own. Raises SourceError."""
     try:
         sock = reach.connect(url, _left(until))
@@ -134,7 +131,7 @@ def _ask(url: str, proof: str | None, until: float) -> Answer | None:
     except TimeoutError:
         raise SourceError(
             "timeout",
-            f"{mask_source(url)} does not answer",
+            f"{_shown(url)} does not answer",
             "it takes the connection and stays silent",
             "restart the camera, if that goes on",
         ) from None
@@ -143,7 +140,7 @@ def _ask(url: str, proof: str | None, until: float) -> Answer | None:
     if not head:
         raise SourceError(
             "closed",
-            f"{mask_source(url)} takes the connection and closes it",
+            f"{_shown(url)} takes the connection and closes it",
             "it does so without an answer",
             "the camera may serve as many as it can; framefan tries again",
         )
@@ -158,28 +155,26 @@ def _left(until: float) -> float:
     return left_s
 
 
-def _secured(sock: socket.socket, url: str, until: float) -> socket.socket:
+def _secured(sock: socket.socket, url: SourceUrl, until: float) -> socket.socket:
     """Over TLS where the scheme says so, and like FFmpeg with any certificate: cameras sign their
     own.
     """
     sock.settimeout(max(0.01, until - clock.now()))
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("https", "rtsps"):
+    if not url.is_secured:
         return sock
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        return context.wrap_socket(sock, server_hostname=parts.hostname)
+        return context.wrap_socket(sock, server_hostname=url.host.partition("%")[0])
     except OSError:
         sock.close()
         raise
 
 
-def _request(url: str, proof: str | None) -> bytes:
+def _request(url: SourceUrl, proof: str | None) -> bytes:
     method, uri = _target(url)
-    host, port = _shown_host(url)
-    lines = [f"{method} {uri} HTTP/1.0", f"Host: {host}:{port}", "Accept: */*"]
+    lines = [f"{method} {uri} HTTP/1.0", f"Host: {_host(url)}", "Accept: */*"]
     if method == "DESCRIBE":
         lines = [f"{method} {uri} RTSP/1.0", "CSeq: 1", "Accept: application/sdp"]
     if proof is not None:

@@ -11,41 +11,36 @@ import errno
 import socket
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from framefan import clock
 from framefan.errors import SourceError
 
 if TYPE_CHECKING:
-    from urllib.parse import SplitResult
+    from framefan.source_url import SourceUrl
 
-_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _AWAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 """Nobody is there to say that nobody listens: the system gave up, instead of our time limit."""
 
 _MOST_LOOKUPS = 16
-_lookups: dict[tuple[str, int], Future[list[str]]] = {}
+Address = tuple[int, Any]
+"""Family and socket address, which holds an IPv6 address's zone."""
+_lookups: dict[tuple[str, int], Future[list[Address]]] = {}
 """Those under way. A camera may send us from name to name, of which none is answered."""
 
 
-def address(parts: SplitResult) -> tuple[str, int]:
-    """Host and port of a URL."""
-    return parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()]
-
-
-def check_reachable(url: str, timeout_s: float) -> None:
+def check_reachable(url: SourceUrl, timeout_s: float) -> None:
     """Raises SourceError (dns, refused, timeout or unknown) unless the port takes a connection."""
     connect(url, timeout_s).close()
 
 
-def connect(url: str, timeout_s: float) -> socket.socket:
+def connect(url: SourceUrl, timeout_s: float) -> socket.socket:
     """Raises SourceError (dns, refused, timeout or unknown)."""
-    host, port = address(urlsplit(url))
+    host, port = url.host, url.port
     until = clock.now() + timeout_s
     addresses = _addresses(host, port, timeout_s)
     try:
-        return _first_that_answers(addresses, port, until)
+        return _first_that_answers(addresses, until)
     except ConnectionRefusedError as error:
         raise SourceError(
             "refused",
@@ -70,19 +65,32 @@ def connect(url: str, timeout_s: float) -> socket.socket:
         ) from error
 
 
-def _first_that_answers(addresses: list[str], port: int, until: float) -> socket.socket:
-    """Raises the OSError of the last one."""
-    for ip in addresses[:-1]:
+def _first_that_answers(addresses: list[Address], until: float) -> socket.socket:
+    """Each gets its share of the time, so that a dead one leaves some for the others.
+
+    Raises the OSError of the last one.
+    """
+    for at, address in enumerate(addresses[:-1]):
+        share_s = max(0.0, until - clock.now()) / (len(addresses) - at)
         with contextlib.suppress(OSError):
-            return socket.create_connection((ip, port), _left(until))
-    return socket.create_connection((addresses[-1], port), _left(until))
+            return _connected(address, clock.now() + share_s)
+    return _connected(addresses[-1], until)
 
 
-def _left(until: float) -> float:
-    return max(0.01, until - clock.now())  # 0 would mean: do not wait, even for this machine
+def _connected(address: Address, until: float) -> socket.socket:
+    family, place = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # 0 would mean: do not wait, even for this machine.
+        sock.settimeout(max(0.01, until - clock.now()))
+        sock.connect(place)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
-def _addresses(host: str, port: int, timeout_s: float) -> list[str]:
+def _addresses(host: str, port: int, timeout_s: float) -> list[Address]:
     """Raises SourceError("dns")."""
     lookup = _lookups.get((host, port)) or _begun(host, port)
     try:
@@ -99,8 +107,8 @@ def _addresses(host: str, port: int, timeout_s: float) -> list[str]:
     )
 
 
-def _begun(host: str, port: int) -> Future[list[str]]:
-    lookup: Future[list[str]] = Future()
+def _begun(host: str, port: int) -> Future[list[Address]]:
+    lookup: Future[list[Address]] = Future()
     if len(_lookups) < _MOST_LOOKUPS:
         _lookups[host, port] = lookup
         threading.Thread(target=_look_up, args=(host, port, lookup), daemon=True).start()
@@ -109,7 +117,7 @@ def _begun(host: str, port: int) -> Future[list[str]]:
     return lookup
 
 
-def _look_up(host: str, port: int, lookup: Future[list[str]]) -> None:
+def _look_up(host: str, port: int, lookup: Future[list[Address]]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:
@@ -117,4 +125,4 @@ def _look_up(host: str, port: int, lookup: Future[list[str]]) -> None:
         lookup.set_exception(error)
     else:
         _lookups.pop((host, port), None)
-        lookup.set_result([str(sockaddr[0]) for *_, sockaddr in found])
+        lookup.set_result([(int(family), place) for family, _, _, _, place in found])

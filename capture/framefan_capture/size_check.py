@@ -17,6 +17,8 @@ from framefan_capture import reach
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from framefan.source_url import SourceUrl
+
 LIMIT_S = 2.0
 """Each for the connection and for the answer."""
 
@@ -29,7 +31,7 @@ def size_of(video: cv2.VideoCapture) -> tuple[int, int]:
 class SizeCheck:
     """Begins at once. FFmpeg's options are those in the environment."""
 
-    def __init__(self, url: str, parameters: Callable[[float], list[int]]) -> None:
+    def __init__(self, url: SourceUrl, parameters: Callable[[float], list[int]]) -> None:
         """`parameters` are those of a cv2.VideoCapture that has so many seconds to open."""
         self.size: tuple[int, int] | None = None
         """Width and height; None when the camera did not say."""
@@ -40,11 +42,11 @@ class SizeCheck:
     def is_done(self) -> bool:
         return self._done.is_set()
 
-    def _ask(self, url: str, parameters: list[int]) -> None:
+    def _ask(self, url: SourceUrl, parameters: list[int]) -> None:
         try:
             # OpenCV opens one camera at a time: none may wait for a host that is not there.
             reach.check_reachable(url, LIMIT_S)
-            self.size = _opened_size(url, parameters)
+            self.size = _opened_size(url.for_ffmpeg, parameters)
         except (SourceError, cv2.error):
             pass
         finally:

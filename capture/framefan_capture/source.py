@@ -10,16 +10,17 @@ a beginning can `skip` from there what was seen in an earlier life.
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
 
-from framefan import clock, sources
+from framefan import clock, patterns
 from framefan.demo import parse_demo
 from framefan.errors import SourceError
+from framefan.sources import printable
+from framefan_capture.file_name import name_for_opencv
 from framefan_capture.scene import Scene
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from framefan.settings import CameraSettings
+    from framefan.sources import Kind
 
 PATTERN_FPS = 30.0
 _FULL_SCALE = {
@@ -158,6 +160,7 @@ class PatternSource:
 
     def __init__(self, camera: CameraSettings) -> None:
         self._pattern = Path(camera.source.reveal())
+        self._shown = str(camera.source)
         self._pacer = Pacer(fast=camera.fast)
         self._paths: list[Path] = []
         self._next = 0
@@ -170,13 +173,13 @@ class PatternSource:
         return self._pacer.due
 
     def open(self) -> None:
-        self._paths = matching(self._pattern)
+        self._paths = patterns.matching(self._pattern)
         self._next = 0
         if not self._paths:
             raise SourceError(
                 "not_found",
-                f"no image matches {self._pattern}",
-                f"looked in {self._pattern.parent.absolute()}",
+                f"no image matches {self._shown}",
+                f"looked in {printable(str(patterns.folder(self._pattern).absolute()))}",
                 "check the pattern; quote it, so that the shell leaves * and % alone",
             )
 
@@ -194,11 +197,12 @@ class PatternSource:
         path = self._paths[self._next - 1]
         try:
             # Turned upright as its camera says (EXIF), grey and 16 bits as they are.
-            image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-        except (cv2.error, MemoryError):  # its header claims more than there can be
+            with name_for_opencv(path) as name:
+                image = cv2.imread(name, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        except (cv2.error, MemoryError, OSError):  # its header claims more than there can be
             image = None
         if image is None:
-            raise SourceError("corrupt", f"{path} is no image that OpenCV reads")
+            raise SourceError("corrupt", f"{printable(str(path))} is no image that OpenCV reads")
         return as_bgr(image)
 
     def skip(self, frames: int) -> int:
@@ -208,23 +212,6 @@ class PatternSource:
 
     def close(self) -> None:
         pass
-
-
-def matching(pattern: Path) -> list[Path]:
-    """The files a pattern names, in order: by number for `%d`, else by name."""
-    parent = pattern.parent
-    if not parent.is_dir():
-        return []
-    found = re.search(r"%0?(\d*)d", pattern.name)
-    if not found:
-        return sorted(path for path in parent.glob(pattern.name) if path.is_file())
-    before, after = pattern.name[: found.start()], pattern.name[found.end() :]
-    digits = rf"\d{{{int(found[1])},}}" if found[1] else r"\d+"
-    name = re.compile(rf"{re.escape(before)}({digits}){re.escape(after)}")
-    numbered = [
-        (int(match[1]), path) for path in parent.iterdir() if (match := name.fullmatch(path.name))
-    ]
-    return [path for _, path in sorted(numbered)]
 
 
 def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -261,9 +248,10 @@ def make(camera: CameraSettings) -> Source:
     """
     from framefan_capture.calling import CallingSource
     from framefan_capture.network import NetworkSource
+    from framefan_capture.pipe import PipeSource
     from framefan_capture.video import FileSource, WebcamSource
 
-    makers: dict[sources.Kind, Callable[[CameraSettings], Source]] = {
+    makers: dict[Kind, Callable[[CameraSettings], Source]] = {
         "demo": DemoSource,
         "pattern": PatternSource,
         "file": FileSource,
@@ -272,4 +260,7 @@ def make(camera: CameraSettings) -> Source:
         "http": NetworkSource,
         "callable": CallingSource,
     }
-    return makers[sources.parse(camera.source.reveal()).kind](camera)
+    spec = camera.source.spec
+    if spec.kind == "file" and Path(spec.value).is_fifo():
+        return PipeSource(camera)
+    return makers[spec.kind](camera)

@@ -6,6 +6,7 @@ A local file may be a playlist; FFmpeg's protocol whitelist lets it open local f
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import cv2
 
 from framefan import clock
 from framefan.errors import SourceError
+from framefan.sources import printable
+from framefan_capture.file_name import name_for_opencv
 from framefan_capture.opencv import OPTIONS, OpenCvSource
 from framefan_capture.source import Pacer
 
@@ -24,6 +27,7 @@ _DEFAULT_FPS = 25.0
 _MOST_FPS = 1000.0
 """A file that claims more has a header that lies."""
 _DEVICES = "/dev/video"
+_NUMBERED = re.compile(rf"(?:{_DEVICES})?(\d+)")
 _MOST_WEBCAMS = 100
 """OpenCV takes higher numbers for another library's cameras."""
 _SKIP_S = 0.2
@@ -50,8 +54,10 @@ class FileSource(OpenCvSource):
 
     def open(self) -> None:
         self._check_path()
-        os.environ[OPTIONS] = f"protocol_whitelist;{FILE_WHITELIST}"
-        self._video = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
+        try:
+            self._video = self._captured()
+        except OSError as error:  # it has gone since it was looked at
+            raise self._no_video(error.strerror or str(error)) from error
         if not self._video.isOpened():
             self.close()
             raise self._no_video("OpenCV finds no video stream in it")
@@ -60,6 +66,12 @@ class FileSource(OpenCvSource):
             self._interval_s = 1 / fps
         self._position_s = 0.0
         self._seen = 0
+
+    def _captured(self) -> cv2.VideoCapture:
+        """Opened or not. Raises OSError or SourceError."""
+        os.environ[OPTIONS] = f"protocol_whitelist;{FILE_WHITELIST}"
+        with name_for_opencv(self._path) as name:
+            return cv2.VideoCapture(name, cv2.CAP_FFMPEG)
 
     def grab(self, frame: int) -> bool:
         del frame  # only the demo scene shows its number
@@ -101,7 +113,7 @@ class FileSource(OpenCvSource):
             raise SourceError(
                 "not_found",
                 f"the video file {shown} does not exist",
-                f"looked for {self._path.absolute()}",
+                f"looked for {printable(str(self._path.absolute()))}",
                 "check the path",
             )
         if self._path.is_dir():
@@ -129,27 +141,43 @@ class FileSource(OpenCvSource):
 
 
 class WebcamSource(OpenCvSource):
-    """A camera of this machine, by number."""
+    """A camera of this machine, by its number or its device, which may be a link to another."""
 
     def open(self) -> None:
+        self._video = self._captured()
+        if self._video is not None and self._video.isOpened():
+            return
+        self.close()
+        raise self._closed_device()
+
+    @property
+    def _device(self) -> Path:
         text = self._camera.source.reveal()
-        device = Path(f"{_DEVICES}{text}")
-        if int(text) < _MOST_WEBCAMS:
-            self._video = cv2.VideoCapture(int(text))
-            if self._video.isOpened():
-                return
-            self.close()
+        return Path(f"{_DEVICES}{int(text)}" if text.isdecimal() else text)
+
+    def _captured(self) -> cv2.VideoCapture | None:
+        """None where there is nothing to open. Links are followed anew: plugs change places."""
+        text = self._camera.source.reveal()
+        found = _NUMBERED.fullmatch(text if text.isdecimal() else str(self._device.resolve()))
+        if found and int(found[1]) < _MOST_WEBCAMS:
+            return cv2.VideoCapture(int(found[1]))
+        if self._device.exists():
+            return cv2.VideoCapture(str(self._device.resolve()), cv2.CAP_V4L2)
+        return None
+
+    def _closed_device(self) -> SourceError:
+        shown, device = self._camera.source, self._device
         if not device.exists():
-            raise SourceError(
+            return SourceError(
                 "not_found",
-                f"there is no webcam {text}",
+                f"there is no webcam {shown}",
                 f"{device} does not exist",
                 "plug it in; `ls /dev/video*` lists those there are",
             )
         may = os.access(device, os.R_OK | os.W_OK)
-        raise SourceError(
+        return SourceError(
             "unreadable",
-            f"webcam {text} does not open",
+            f"webcam {shown} does not open",
             "another program may have it" if may else "its permissions forbid it",
             f"see who uses it: fuser {device}" if may else "add this user to the group video",
         )

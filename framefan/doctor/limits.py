@@ -44,7 +44,7 @@ def limits(settings: Settings, sizes: Mapping[str, Size], tried: Tried | None) -
 def picture_size(camera: CameraSettings, seen: Size | None) -> Size:
     """As it goes into the ring; 1080p where nothing is known."""
     width, height = seen or _ASSUMED_SIZE
-    if not seen and sources.parse(camera.source.reveal()).kind == "demo":
+    if not seen and camera.source.spec.kind == "demo":
         options = parse_demo(camera.source.reveal())
         width, height = options.width, options.height
     return sources.fitted(width, height, sources.parse_size(camera.max_size))

@@ -33,6 +33,11 @@ CASES = {
     "one of many missing": (["demo", "nowhere.mp4", "--fail-fast"], 3, "nowhere.mp4"),
     "one of many no video": (["demo", "TEXT", "--fail-fast"], 3, "text.mp4"),
     "one of many refused": (["demo", "rtsp://127.0.0.1:9/x", "--fail-fast"], 3, "refused"),
+    "a name that is no text": (["no\udce9.mp4"], 3, "no\\xe9.mp4"),
+    "a file of that name only": (["./0"], 3, "./0"),
+    "a pattern without a match": (["**/*.nojpg"], 3, "no image matches **/*.nojpg"),
+    "standard input": (["--", "-"], 2, "mkfifo"),
+    "an address meant in two ways": (["rtsp://u:12#3@h/x"], 2, "special characters are %XX"),
     "text file as video": (["TEXT"], 3, "text.mp4"),
     "missing predictor file": (["-p", "nowhere.py:predict"], 3, "nowhere.py"),
     "predictor does not import": (["-p", "BROKEN:predict"], 3, "no_such_package_anywhere"),
@@ -149,7 +154,7 @@ def test_passwords_are_in_no_output_and_no_command_line(tmp_path: Path) -> None:
     config = tmp_path / "cameras.toml"
     config.write_text(f'[[camera]]\nname = "door"\nsource = "{source}"\n')
     done = framefan(
-        *["run", "--config", str(config), "--port", "0", "--duration", "3"],
+        *["run", "--config", str(config), "--port", "0", "--duration", "8"],
         *["--log-level", "debug", "--name", "secret"],
         env={"XDG_RUNTIME_DIR": str(tmp_path)},
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import threading
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -129,3 +131,25 @@ def test_other_schemes_are_refused_in_the_configuration_too(source: str, tmp_pat
     done = framefan("run", "--config", str(config), env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert done.returncode == 2, done.stderr
     assert f'does not open "{source.partition(":")[0]}:" sources' in done.stderr
+
+
+def test_files_of_any_name_are_played_whole_and_so_is_a_named_pipe(tmp_path: Path) -> None:
+    movie = make_video(tmp_path / "a.avi", SCENE, VIDEO, 30, "MJPG").read_bytes()
+    names = ["a*b.avi", "100%d.avi", "cam=1", "door:12@30.avi", "\u00fc.avi", "caf\udce9.avi"]
+    for name in names:
+        (tmp_path / name).write_bytes(movie)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(movie,))
+    writer.start()
+    sources = [str(tmp_path / name) for name in [*names, "pipe"]]
+    done = framefan(
+        *["run", *sources, "--fast", "--port", "0", "--duration", "60"],
+        env={"XDG_RUNTIME_DIR": str(tmp_path), "LC_ALL": "C"},
+        seconds=90,
+    )
+    writer.join(10)
+    assert not writer.is_alive()
+    assert done.returncode == 0, done.stderr
+    for number in range(1, len(sources) + 1):
+        assert f"cam{number}: {VIDEO} frames captured, {VIDEO} results" in done.stderr

@@ -145,22 +145,33 @@ def test_nor_does_it_matter_how_the_address_was_given(tmp_path: Path) -> None:
         assert_kept_inside(places | {"log": run.log()})
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "rtsp://admin:hunter2/a@b@127.0.0.1:1/x",
-        "http://admin:hunter2#@127.0.0.1:1/x",
-        "rtsp://admin:hunter2@127.0.0.1:port/x",
-        "gopher://admin:hunter2@127.0.0.1/x",
-    ],
+AS_TYPED = (
+    "rtsp://admin:hunter2/a@b@127.0.0.1:1/x",
+    "http://admin:hunter2#@127.0.0.1:1/x",
+    "rtsp://admin:hunter2 a@b@127.0.0.1:1/x",
+    "RTSP://hunter2@127.0.0.1:1/x",
 )
-def test_a_password_as_people_type_it_is_no_more_seen(source: str, tmp_path: Path) -> None:
-    """Unescaped, or in an address that is none: refused at once, or a camera that fails."""
-    config = write_config(tmp_path, {"door": {"source": source}})
+REFUSED = (
+    "rtsp://admin:hunter2@127.0.0.1:port/x",
+    "rtsp://admin:1234#hunter2@127.0.0.1:1/x",
+    "gopher://admin:hunter2@127.0.0.1/x",
+)
+
+
+@pytest.mark.parametrize("sources", [AS_TYPED, *((source,) for source in REFUSED)])
+def test_a_password_as_people_type_it_is_no_more_seen(
+    sources: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Unescaped, or in an address that is none: cameras that fail, or refused at once."""
+    config = write_config(
+        tmp_path, {f"door{n}": {"source": source} for n, source in enumerate(sources)}
+    )
     done = framefan(
-        *["run", "--config", str(config), "--port", "0", "--duration", "1.5"],
+        *["run", "--config", str(config), "--port", "0", "--duration", "10"],
         *["--log-level", "debug"],
         env={"XDG_RUNTIME_DIR": str(tmp_path)},
     )
-    assert done.returncode in (0, 2), done.stderr
+    assert done.returncode == (0 if sources == AS_TYPED else 2), done.stderr
+    for n in range(len(sources) if sources == AS_TYPED else 0):
+        assert f"camera door{n}: backoff  reason=refused" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr

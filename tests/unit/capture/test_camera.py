@@ -176,6 +176,25 @@ def test_what_was_announced_is_skipped_in_parts(played: Played):
     assert played.told == ("ended", "")
 
 
+def test_skipping_past_what_was_announced_is_no_end(played: Played):
+    """Damaged pictures before the last one that was skipped count too."""
+    played.source.length = 20
+    played.begin("a.mp4", fast=True, loop=True, welcome=False)
+    asked: list[int] = []
+
+    def skip(frames: int) -> int:
+        asked.append(frames)
+        played.source.left -= frames + 2
+        return frames + 2
+
+    played.source.skip = skip
+    played.welcome(frame=10)
+    played.step(3)
+    assert asked == [10]
+    assert [ready.frame for ready in played.ready] == [10]
+    assert played.source.opened == 1
+
+
 @pytest.mark.parametrize("frame", [6, 7, 8, 12, 100, 703])
 def test_a_loop_goes_on_over_its_end(played: Played, frame: int):
     played.source.length = 7

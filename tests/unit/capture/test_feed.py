@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from pathlib import Path
 
-from framefan import links
+import pytest
+
+from framefan import host, links
+from framefan.errors import RingTooLarge
 from framefan.messages import HelloCapture, ToPool, Welcome
 from framefan_capture.feed import RETRY_S, Feed
 
@@ -34,3 +39,20 @@ def test_a_new_pool_is_told_what_the_first_one_knew(tmp_path: Path) -> None:
         assert (hello.frame, hello.began) == (500, 300)
         link.close()
     feed.close()
+
+
+def test_a_ring_that_cannot_be_shared_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(fd: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(host, "read_only", no_descriptor)
+    feed = Feed(str(tmp_path / "pool"), "cam")
+    feed._slots = 2
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(RingTooLarge):
+            feed.place(32, 24, None)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert not feed.has_ring

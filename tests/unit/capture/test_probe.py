@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from waiting import SCALE
 
 from framefan import clock
+from framefan.source_url import checked
 from framefan_capture import probe
 from framefan_capture.probe import Answer, parse_answer
 
@@ -26,7 +27,7 @@ both = pytest.mark.parametrize("protocol", ["rtsp", "http"])
 
 
 def reason(url: str, timeout_s: float = 1.0) -> str:
-    error = probe.explain(url, timeout_s)
+    error = probe.explain(checked(url), timeout_s)
     assert all((error.what, error.why, error.fix))
     assert not any("s3cr3t" in line for line in error.lines())
     return error.reason
@@ -114,7 +115,7 @@ def test_one_that_is_slow_to_ask_for_a_login_is_a_silent_one(
 
     monkeypatch.setattr(probe, "parse_answer", slowly)
     with FakeCamera(protocol, account="user:s3cr3t") as camera:
-        error = probe.explain(camera.url, 1)
+        error = probe.explain(checked(camera.url), 1)
     assert (error.reason, error.why) == ("timeout", "it takes the connection and stays silent")
 
 

@@ -13,6 +13,7 @@ from waiting import SCALE, wait_until
 
 from framefan import clock
 from framefan.errors import SourceError
+from framefan.source_url import SourceUrl, checked
 from framefan_capture import reach
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def failure(url: str, timeout_s: float = 1.0) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        reach.check_reachable(url, timeout_s)
+        reach.check_reachable(checked(url), timeout_s)
     assert all((caught.value.what, caught.value.why, caught.value.fix))
     return caught.value
 
@@ -30,7 +31,7 @@ def test_a_port_that_takes_a_connection():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         for host in ("127.0.0.1", "localhost"):
-            reach.check_reachable(f"rtsp://{host}:{port}/", 1)
+            reach.check_reachable(checked(f"rtsp://{host}:{port}/"), 1)
 
 
 def test_a_closed_port_is_refused():
@@ -68,12 +69,12 @@ def test_what_the_system_says(code: int, reason: str, monkeypatch: pytest.Monkey
     def connect(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(reach, "_connected", connect)
     error = failure("rtsp://127.0.0.1/")
     assert (error.reason, error.why) == (reason, os.strerror(code))
 
 
-@pytest.mark.parametrize("host", ["camera.invalid", "x" * 70 + ".invalid", "a..b", "a\0b"])
+@pytest.mark.parametrize("host", ["camera.invalid", "x" * 70 + ".invalid", "a..b"])
 def test_a_host_that_is_not_there_is_dns(host: str):
     assert failure(f"rtsp://{host}/").reason == "dns"
 
@@ -119,7 +120,7 @@ def test_each_try_after_an_answer_looks_up_anew(names: NameServer, monkeypatch: 
     names.answers.set()
     monkeypatch.setattr(reach, "_first_that_answers", lambda *_: socket.socket())
     for _ in range(3):
-        reach.check_reachable("rtsp://camera/", 1)
+        reach.check_reachable(checked("rtsp://camera/"), 1)
     assert names.asked == ["camera"] * 3
 
 
@@ -127,7 +128,7 @@ def test_nothing_is_left_of_answered_lookups(names: NameServer, monkeypatch: pyt
     names.answers.set()
     monkeypatch.setattr(reach, "_first_that_answers", lambda *_: socket.socket())
     for number in range(20):
-        reach.check_reachable(f"rtsp://camera{number}/", 1)
+        reach.check_reachable(checked(f"rtsp://camera{number}/"), 1)
     assert reach._lookups == {}
 
 
@@ -139,9 +140,42 @@ def test_of_silent_name_servers_no_more_than_so_many_are_asked(names: NameServer
     assert threading.active_count() == threads + reach._MOST_LOOKUPS
 
 
+def test_a_name_that_no_resolver_takes_is_dns():
+    with pytest.raises(SourceError) as caught:
+        reach.check_reachable(SourceUrl("rtsp", "", "a\0b", 554, ""), 1)
+    assert caught.value.reason == "dns"
+
+
+def ipv4(host: str, port: int) -> reach.Address:
+    return socket.AF_INET, (host, port)
+
+
 def test_the_next_address_is_tried_where_one_refuses():
     with socket.create_server(("127.0.0.2", 0)) as server:
         port = server.getsockname()[1]
-        reach._first_that_answers(["127.0.0.3", "127.0.0.2"], port, clock.now() + 1).close()
+        good, bad = ipv4("127.0.0.2", port), ipv4("127.0.0.3", port)
+        reach._first_that_answers([bad, good], clock.now() + 1).close()
         with pytest.raises(ConnectionRefusedError):
-            reach._first_that_answers(["127.0.0.2", "127.0.0.3"][1:], port, clock.now() + 1)
+            reach._first_that_answers([good, bad][1:], clock.now() + 1)
+
+
+def test_each_address_of_a_host_gets_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch):
+    """None of them answers, so what one is given is passed when the next one is asked."""
+    now, shares = 100.0, []
+
+    def silent(address: reach.Address, until: float) -> socket.socket:
+        nonlocal now
+        shares.append(round(until - now, 6))
+        now = until
+        raise TimeoutError
+
+    monkeypatch.setattr(reach.clock, "now", lambda: now)
+    monkeypatch.setattr(reach, "_connected", silent)
+    with pytest.raises(TimeoutError):
+        reach._first_that_answers([ipv4(f"127.0.0.{n}", 1) for n in range(4)], now + 2)
+    assert shares == [0.5] * 4
+
+
+def test_the_zone_of_an_address_is_kept():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        reach.check_reachable(checked(f"http://[::1%251]:{server.getsockname()[1]}/"), 1)

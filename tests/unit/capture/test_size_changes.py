@@ -183,7 +183,7 @@ def test_a_question_that_hangs_holds_up_nobody():
         camera.play(Stall())
         camera.next(Frames(fps=50))
         with viewer(camera.url, SMALL) as seen:
-            seen.source._check = SizeCheck(camera.url, seen.source._parameters)
+            seen.source._check = SizeCheck(seen.source._url, seen.source._parameters)
             for _ in range(10):
                 began = clock.now()
                 seen.see()
@@ -202,7 +202,7 @@ from framefan.settings import CameraSettings
 from framefan_capture.network import NetworkSource, SizeCheck
 source = NetworkSource(CameraSettings(name="c", source=SourceText(sys.argv[1])))
 source.open()
-source._check = SizeCheck(sys.argv[1], source._parameters)
+source._check = SizeCheck(source._url, source._parameters)
 source.close()
 """
 

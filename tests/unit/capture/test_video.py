@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,13 +16,12 @@ from framefan import clock
 from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
+from framefan.sources import SourceSpec
 from framefan_capture import video
 from framefan_capture.scene import Scene, read_number
 from framefan_capture.video import FileSource, WebcamSource
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 SCENE = Scene(320, 240)
@@ -245,3 +246,52 @@ def test_a_webcam_that_does_not_open(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(video.os, "access", lambda path, mode: False)
     forbidden = webcam_reason("77")
     assert (forbidden.reason, "permissions" in forbidden.why) == ("unreadable", True)
+
+
+@pytest.mark.parametrize(
+    ("linked", "opens"),
+    [
+        ("video3", (3,)),
+        ("video200", ("video200", cv2.CAP_V4L2)),
+        ("other", ("other", cv2.CAP_V4L2)),
+    ],
+)
+def test_a_device_may_be_given_by_its_path_and_by_a_link_to_it(
+    linked: str, opens: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """By its number where OpenCV counts so far, else by its path."""
+    asked: list[tuple] = []
+
+    class Capture:
+        def __init__(self, *arguments: object) -> None:
+            asked.append(arguments)
+
+        def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+            return True
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(video, "_NUMBERED", re.compile(rf"(?:{tmp_path}/video)?(\d+)"))
+    monkeypatch.setattr(video.cv2, "VideoCapture", Capture)
+    (tmp_path / "by-id").symlink_to(tmp_path / linked)
+    camera = WebcamSource(settings(tmp_path / "by-id"))
+    (tmp_path / linked).touch()
+    camera.open()
+    first, *backend = asked[0]
+    assert (Path(str(first)).name, *backend) == tuple(str(each) for each in opens[:1]) + opens[1:]
+    camera.close()
+
+
+def test_a_video_may_have_a_name_of_any_bytes(avi: Path):
+    odd = avi.rename(avi.with_name("caf\udce9.avi"))
+    source = FileSource(
+        CameraSettings(name="cam1", source=SourceText.found(SourceSpec("file", str(odd))))
+    )
+    source.open()
+    assert source.grab(0)
+    source.close()
+    odd.unlink()
+    with pytest.raises(SourceError) as caught:
+        source.open()
+    "\n".join(caught.value.lines()).encode()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from framefan.secret import Redaction, Secret, SourceText
 from framefan.settings import CameraSettings, Settings
+from framefan.sources import SourceSpec
 
 PASSWORD = "hunter2"
 URL = f"rtsp://admin:{PASSWORD}@cam.example:554/live?key=0123456789&channel=1"
@@ -81,9 +82,31 @@ def test_what_is_no_secret_stays() -> None:
 
 
 _TYPED = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=3)
+_SECRET = _TYPED.map(lambda text: f"S3cret{text}S3cret")
 
 
 @given(password=_TYPED, around=st.text())
 def test_no_password_gets_through(password: str, around: str) -> None:
     source = SourceText(f"rtsp://user:{password}@host/path")
     assert password not in Redaction(source).clean(f"{around} {password} {around}")
+
+
+@given(password=_SECRET, around=st.text(st.sampled_from("a :/@.\n'")), first=st.booleans())
+def test_no_part_of_it_is_left_whatever_is_masked_first(
+    password: str, around: str, first: bool
+) -> None:
+    """In an address of another one, and with another secret that overlaps it."""
+    source = SourceText(f"rtsp://user:{password}@host/path")
+    text = f"{around}{source.reveal() if first else password}{around}"
+    other = Secret(f"S3cret{around}")
+    assert "S3cret" not in Redaction(source, other).clean(text)
+    assert "S3cret" not in str(source)
+
+
+def test_a_source_that_was_looked_for_stays_what_it_is() -> None:
+    for value in ("./demo", "123", "a*b.mp4", "caf\udce9.mp4", "\u00fc.mp4"):
+        found = SourceText.found(SourceSpec("file", value))
+        sent = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=SourceText)
+        assert sent.spec == SourceSpec("file", value)
+        str(sent).encode()
+    assert str(SourceText.found(SourceSpec("file", "caf\udce9.mp4"))) == "caf\\xe9.mp4"

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.errors import UsageError
-from framefan.sources import check_url, mask, mask_source, parse, parse_size, split_name, target
+from framefan.source_url import checked
+from framefan.sources import (
+    SourceSpec,
+    mask,
+    mask_source,
+    parse,
+    parse_size,
+    resolve,
+    split_name,
+    target,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +34,11 @@ from framefan.sources import check_url, mask, mask_source, parse, parse_size, sp
         ("/tmp/x y.avi", "file", True, False),
         ("img_%04d.png", "pattern", True, False),
         ("frames/*.jpg", "pattern", True, False),
+        ("./123", "file", True, False),
+        ("./demo", "file", True, False),
+        ("./img_%d.png", "pattern", True, False),
+        ("/dev/video7", "webcam", False, True),
+        ("/dev/v4l/by-id/usb-046d_C920-video-index0", "webcam", False, True),
         ("rtsp://host/a", "rtsp", False, True),
         ("RTSPS://host/a", "rtsp", False, True),
         ("http://host/a.mjpg", "http", False, True),
@@ -32,6 +49,54 @@ def test_kinds(text: str, kind: str, waits: bool, live: bool) -> None:
     spec = parse(text)
     assert (spec.kind, spec.value) == (kind, text)
     assert (spec.can_wait, spec.is_live) == (waits, live)
+
+
+@pytest.mark.parametrize(
+    "text", ["-", "/dev/stdin", "/dev/stdout", "/dev/fd/63", "/proc/self/fd/0"]
+)
+def test_what_only_its_own_process_can_read_is_refused_by_name(text: str) -> None:
+    with pytest.raises(UsageError, match=text) as raised:
+        resolve(text)
+    assert "mkfifo" in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "123",
+        "demo",
+        "front-12:30:05.mp4",
+        "100%d.mp4",
+        "a*b.mp4",
+        "py:a.py:b",
+        "~x",
+        " a ",
+        "\udce9",
+    ],
+)
+def test_a_file_of_that_very_name_goes_before_any_other_reading(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = _kind(name)
+    Path(name).mkdir()
+    assert _kind(name) == before, "no folder is a source"
+    Path(name).rmdir()
+    Path(name).write_text("x")
+    for written in (name, f"./{name}", str(tmp_path / name)):
+        assert resolve(written) == SourceSpec("file", written)
+
+
+def _kind(text: str) -> str:
+    try:
+        return resolve(text).kind
+    except UsageError:
+        return "none"
+
+
+def test_a_link_to_a_device_is_a_webcam(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "realpath", lambda path: "/dev/video3")
+    assert resolve("/dev/null").kind == "webcam"
 
 
 def test_a_function_of_the_users_is_pulled_and_still_a_camera() -> None:
@@ -158,9 +223,9 @@ def test_blanks_around_a_source_mean_nothing() -> None:
 @pytest.mark.parametrize("rest", ["://", "://u:S3cret@host:99999/x"])
 def test_what_to_write_survives_the_redaction(scheme: str, rest: str) -> None:
     with pytest.raises(UsageError) as raised:
-        check_url(scheme + rest)
+        checked(scheme + rest)
     said = mask("\n".join(raised.value.lines()))
-    assert f"write it as {scheme}://host:port/path, with user:password@ before" in said
+    assert f"put user:password@ before the host of {scheme}://host:port/path" in said
     assert "S3cret" not in said
 
 
@@ -184,6 +249,23 @@ def test_what_holds_no_secret_stays() -> None:
     assert mask_source("demo?size=640x360") == "demo?size=640x360"
     assert mask_source("/videos/a.mp4") == "/videos/a.mp4"
     assert mask("3 @ 4, me@example.org") == "3 @ 4, me@example.org"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no: rtsp://admin:p@ss word@cam/x is off", "no: rtsp://***@cam/x is off"),
+        ("rtsp://my user:a b@h/x", "rtsp://***@h/x"),
+        ("rtsp://u:p@a/1, then 'HTTP://u:p q@b/2'", "rtsp://***@a/1, then 'HTTP://***@b/2'"),
+        ("rtsp://u:http://p@h/x", "rtsp://***@h/x"),
+        ("redis://u:p@h\nme@example.org", "redis://***@h\nme@example.org"),
+        ('{"at": "rtsp://h", "to": "m@h"}', '{"at": "rtsp://h", "to": "m@h"}'),
+        ('{"at": "rtsp://u:p\\"w@h", "to": "m@h"}', '{"at": "rtsp://***@h", "to": "m@h"}'),
+        ("rtsp://***@h/x fails; ask me@example.org", "rtsp://***@h/x fails; ask me@example.org"),
+    ],
+)
+def test_addresses_in_texts_are_masked_whole(text: str, shown: str) -> None:
+    assert mask(text) == mask(mask(text)) == shown
 
 
 @pytest.mark.parametrize("word", ["a" * 100_000, "a://" * 25_000, "@" + "a://" * 25_000])

@@ -60,8 +60,9 @@ def test_a_cut_shows_no_beginning_of_a_secret(start: int, in_address: bool) -> N
     assert line.endswith(" [...]")
 
 
-def test_an_address_nobody_told_us_of_is_cut_away_too() -> None:
-    line = b"x" * (LINE_BYTES - 20) + b" rtsp://user:secret-of-another-camera@h/x\n"
+@pytest.mark.parametrize("typed", [b"secret-of-another", b"a@secret of-another", b"a b secret"])
+def test_an_address_nobody_told_us_of_is_cut_away_too(typed: bytes) -> None:
+    line = b"x" * (LINE_BYTES - 24) + b" rtsp://user:" + typed + b" camera@h/x\n"
     assert "secret" not in Lines().feed(line, 0.0)[0]
 
 

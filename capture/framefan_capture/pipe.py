@@ -1,0 +1,87 @@
+"""Named pipes (mkfifo): videos that another program writes while they are played.
+
+The pipe is opened once and stays open as long as the process lives: a program that writes into a
+pipe which nobody reads any more dies of it. Opened without waiting, it is given to FFmpeg as a
+descriptor that does not wait either, so OpenCV's time limits hold.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING
+
+import cv2
+
+from framefan import clock
+from framefan.errors import SourceError
+from framefan_capture.opencv import OPTIONS
+from framefan_capture.video import FileSource
+
+if TYPE_CHECKING:
+    from framefan.settings import CameraSettings
+
+_WHITELIST = "pipe"
+_ALMOST = 0.98
+
+
+class PipeSource(FileSource):
+    """It ends when all who write have closed it; played again, it waits for the next one."""
+
+    def __init__(self, camera: CameraSettings) -> None:
+        super().__init__(camera)
+        self._fd: int | None = None
+
+    def _captured(self) -> cv2.VideoCapture:
+        until = clock.now() + self._camera.open_timeout_s
+        fd = self._wait_for_writer(until)
+        os.environ[OPTIONS] = f"protocol_whitelist;{_WHITELIST}"
+        parameters = [
+            int(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC),
+            max(1, int((until - clock.now()) * 1000)),
+            int(cv2.CAP_PROP_READ_TIMEOUT_MSEC),
+            int(self._camera.read_timeout_s * 1000),
+        ]
+        return cv2.VideoCapture(f"pipe:{fd}", cv2.CAP_FFMPEG, parameters)
+
+    def _wait_for_writer(self, until: float) -> int:
+        """The descriptor, as soon as there is something to read. Raises SourceError."""
+        poller = select.poll()
+        while True:
+            if self._fd is None:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+            poller.register(self._fd, select.POLLIN)
+            news = poller.poll(max(0.0, until - clock.now()) * 1000)
+            if not news:
+                raise self._nothing_written(self._camera.open_timeout_s)
+            if news[0][1] & select.POLLIN:
+                return self._fd
+            # All who wrote have gone. Opened anew, it tells when the next one comes.
+            poller.unregister(self._fd)
+            os.close(self._fd)
+            self._fd = None
+
+    def _advance(self) -> bool:
+        """Raises SourceError where nobody has written for the time limit: each try waits anew."""
+        assert self._video is not None
+        limit_s = self._camera.read_timeout_s
+        for attempt in range(1 + self.retries):
+            asked = clock.now()
+            if self._video.grab():
+                self.skipped = attempt
+                return True
+            if clock.now() - asked >= limit_s * _ALMOST:
+                raise self._nothing_written(limit_s)
+        return False
+
+    def _nothing_written(self, limit_s: float) -> SourceError:
+        return SourceError(
+            "timeout",
+            f"the named pipe {self._camera.source} brought nothing for {limit_s:g} s",
+            "no program writes into it",
+            "start the program that writes first; open_timeout_s and read_timeout_s set the limits",
+        )
+
+    def skip(self, frames: int) -> int:
+        """What was read from a pipe before is gone."""
+        return frames

@@ -1,0 +1,90 @@
+"""Image patterns: which files `shots/img_%04d.png`, `shots/*.jpg` or `**/*.jpg` names, in order."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NUMBER = re.compile(r"%0?(\d*)d")
+_MARK = "\ue000"
+"""Stands for a number while the rest of a name is translated; of no meaning in a pattern."""
+
+
+def is_pattern(text: str) -> bool:
+    return "*" in text or bool(_NUMBER.search(text))
+
+
+def matching(pattern: Path) -> list[Path]:
+    """The files, in the order of their numbers where the pattern holds `%d`, else of their names.
+
+    `*` and `%d` may stand in folders too, and `**` for folders of any depth. Where nothing matches
+    as it is written, small letters and capitals are the same: `*.jpg` then finds `A.JPG`.
+    """
+    for flags in (0, re.IGNORECASE):
+        found = sorted(_found(pattern, flags))
+        if found:
+            return [path for _, path in found]
+    return []
+
+
+def folder(pattern: Path) -> Path:
+    """What is searched: all before the first part with a `*` or a number."""
+    parts = pattern.parts
+    first = next((at for at, part in enumerate(parts) if is_pattern(part)), len(parts))
+    return Path(*parts[:first])
+
+
+def _found(pattern: Path, flags: int) -> Iterator[tuple[tuple[int, ...], Path]]:
+    base = folder(pattern)
+    steps = pattern.parts[len(base.parts) :]
+    for numbers, path in _below(base, steps, flags):
+        if path.is_file():
+            yield numbers, path
+
+
+def _below(
+    base: Path, parts: tuple[str, ...], flags: int
+) -> Iterator[tuple[tuple[int, ...], Path]]:
+    """What the parts name in that folder, each with the numbers in its name."""
+    if not parts:
+        yield (), base
+        return
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _below(base, rest, flags)
+    name = None if part == "**" else re.compile(_expression(part), flags)
+    for entry in _entries(base):
+        if name is None:
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield from _below(base / entry.name, parts, flags)
+        elif entry.name.startswith(".") and not part.startswith("."):
+            continue  # hidden, as for a shell
+        elif match := name.fullmatch(entry.name):
+            numbers = tuple(int(number) for number in match.groups())
+            for more, path in _below(base / entry.name, rest, flags):
+                yield numbers + more, path
+
+
+def _entries(base: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(base) as entries:
+            return list(entries)
+    except OSError:  # no folder, or not ours to read
+        return []
+
+
+def _expression(part: str) -> str:
+    """A regular expression with a group for each number."""
+    numbers = _NUMBER.findall(part)
+    marked = _NUMBER.sub(_MARK, part)
+    # Beside a number alone, `?` and `[` are what they are.
+    text = fnmatch.translate(marked) if "*" in marked else re.escape(marked)
+    for digits in numbers:
+        text = text.replace(_MARK, rf"(\d{{{digits},}})" if digits else r"(\d+)", 1)
+    return text

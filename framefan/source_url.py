@@ -1,0 +1,216 @@
+"""Addresses of network cameras, read in one way: what is checked, shown, probed and opened.
+
+People type passwords as they are, with `#`, `/`, `?`, `@` and spaces in them. So there are two ways
+to read an address: as RFC 3986 has it, where the first of `/?#` ends the host, and as it was meant,
+where the last `@` ends the login. If only one of them makes sense, that one counts; if both do, the
+address is refused. OpenCV gets it with its login escaped, so that no library reads it otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+from msgspec import Struct
+
+from framefan.errors import UsageError
+
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+"""The schemes of network cameras, each with its usual port."""
+WRITE_IT = "put user:password@ before the host of {}://host:port/path"
+"""In words that no redaction takes for a real address with a password."""
+_ESCAPES = "special characters are %XX (%40 for @, %23 for #, %2F for /, %3F for ?)"
+_PLACE = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(?::([0-9]*))?")
+_NAME = re.compile(r"[\w.~-]+")
+_ZONE = re.compile(r"[^\s/?#@%\[\]]+")
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and bytes that are no UTF-8."""
+_LAST_PORT = 65535
+_PLAIN = "!$&'()*+,;="
+"""Of a login, what needs no escape. FFmpeg holds only 127 characters of an RTSP login."""
+
+
+class SourceUrl(Struct, frozen=True):
+    """An address that was understood. `host` is as the system looks it up, IPv6 without brackets
+    and with its zone after `%`; `target` is path, query and all that follows them.
+    """
+
+    scheme: str
+    login: str
+    """As it was written; empty: there is none."""
+    host: str
+    port: int
+    target: str
+    has_port: bool = False
+
+    def __repr__(self) -> str:
+        return "SourceUrl(***)"
+
+    @property
+    def account(self) -> tuple[str, str] | None:
+        """User name and password as they are meant; None where there is no login."""
+        if not self.login:
+            return None
+        user, _, password = self.login.partition(":")
+        return unquote(user), unquote(password)
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether it is spoken over TLS."""
+        return self.scheme in ("rtsps", "https")
+
+    def place(self, host: str) -> str:
+        """Host and port as an address has them, the port only where it was given."""
+        bracketed = f"[{host}]" if ":" in host else host
+        return f"{bracketed}:{self.port}" if self.has_port else bracketed
+
+    @property
+    def for_ffmpeg(self) -> str:
+        """The whole address, password included, such that FFmpeg reads it as it is meant.
+
+        FFmpeg takes no login without a colon, no scheme in capitals, and no escape in a zone.
+        """
+        login = f"{_escaped_login(self.login)}@" if self.login else ""
+        target = self.target.replace(" ", "%20")
+        return f"{self.scheme}://{login}{self.place(self.host)}{target}"
+
+
+def read(text: str) -> SourceUrl | None:
+    """None for what is no complete address, or may be meant in two ways."""
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in PORTS or _NO_TEXT.search(text):
+        return None
+    strict, meant = _strict(scheme, rest), _meant(scheme, rest)
+    if "@" not in _parted(rest)[1] or meant is None:
+        return strict
+    if strict is None:
+        return meant
+    # A user name alone holds no `/`, `?` or `#`, and no user is named like an IP address.
+    is_strict = ":" not in meant.login or _is_ip(strict.host)
+    return strict if is_strict else None
+
+
+def checked(text: str) -> SourceUrl:
+    """Raises UsageError for what is no complete address, or may be meant in two ways."""
+    url = read(text)
+    if url is not None:
+        return url
+    scheme, _, rest = text.partition("://")
+    if _strict("rtsp", rest) and _meant("rtsp", rest):
+        why = "its login, or its path, holds characters that end a host name"
+    else:
+        why = "it names no host, or no port from 1 to 65535"
+    raise UsageError(
+        f'"{shown(text)}" is no complete address',
+        why,
+        f"{_ESCAPES}; {WRITE_IT.format(scheme.lower())}",
+    )
+
+
+def shown(text: str) -> str:
+    """The address as people may see it: no login, and no query, where keys often travel.
+
+    Where a part of a login might be anywhere in it, nothing but the scheme is shown.
+    """
+    scheme, _, rest = text.partition("://")
+    url = read(text)
+    login, at, place = rest.rpartition("@")
+    is_doubtful = "@" in _parted(rest)[1] and ("?" in login or _strict("rtsp", rest) is not None)
+    if url is None or is_doubtful:
+        return f"{scheme}://***"
+    path = re.split(r"[?#]", place, maxsplit=1)[0]
+    query = f"{place[len(path)]}***" if len(path) < len(place) else ""
+    return f"{scheme}://{'***@' if at else ''}{path}{query}"
+
+
+def secrets_in(text: str) -> set[str]:
+    """What must not be seen of an address, in each reading and each spelling of its login."""
+    _, separator, rest = text.partition("://")
+    if not separator:
+        return set()
+    found = set()
+    for login in (rest.rpartition("@")[0], _parted(rest)[0].rpartition("@")[0]):
+        user, _, password = login.partition(":")
+        if password:
+            basic = f"{unquote(user)}:{unquote(password)}".encode(errors="replace")
+            found |= {password, unquote(password), _escaped(password)}
+            found.add(base64.b64encode(basic).decode())
+    return found
+
+
+def _parted(rest: str) -> tuple[str, str]:
+    """What stands before the first of `/?#`, and the rest."""
+    end = re.search(r"[/?#]", rest)
+    return (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+
+
+def _strict(scheme: str, rest: str) -> SourceUrl | None:
+    """As RFC 3986 reads it."""
+    authority, target = _parted(rest)
+    login, _, place = authority.rpartition("@")
+    return _made(scheme, login, place, target)
+
+
+def _meant(scheme: str, rest: str) -> SourceUrl | None:
+    """As people mean it who type their password as it is."""
+    login, _, after = rest.rpartition("@")
+    return _made(scheme, login, *_parted(after))
+
+
+def _made(scheme: str, login: str, place: str, target: str) -> SourceUrl | None:
+    found = _PLACE.fullmatch(place)
+    host = _host(found[1]) if found else None
+    if not found or host is None:
+        return None
+    port = int(found[2]) if found[2] and len(found[2]) <= len(str(_LAST_PORT)) else None
+    if found[2] and not (port and port <= _LAST_PORT):
+        return None
+    return SourceUrl(scheme, login, host, port or PORTS[scheme], target, bool(port))
+
+
+def _host(written: str) -> str | None:
+    """As the system looks it up; None for what is none."""
+    if written.startswith("["):
+        return _ipv6(written[1:-1])
+    name = unquote(written)
+    if not _NAME.fullmatch(name):
+        return None
+    try:
+        return name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        return None
+
+
+def _ipv6(text: str) -> str | None:
+    """With the zone that RFC 6874 writes after `%25`, and many people after `%`."""
+    address, percent, zone = text.partition("%")
+    try:
+        IPv6Address(address)
+    except AddressValueError:
+        return None
+    zone = unquote(zone.removeprefix("25"))
+    if percent and not _ZONE.fullmatch(zone):
+        return None
+    return address + percent + zone
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except AddressValueError:
+        return ":" in host
+    return True
+
+
+def _escaped_login(login: str) -> str:
+    """`user:password`, also where only a user was named."""
+    user, _, password = login.partition(":")
+    return f"{_escaped(user)}:{_escaped(password)}"
+
+
+def _escaped(text: str) -> str:
+    """With what it means escaped: a `%` that begins no escape is a plain one."""
+    return quote(unquote_to_bytes(text.encode(errors="surrogatepass")), safe=_PLAIN)
