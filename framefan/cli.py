@@ -19,6 +19,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
+from framefan import standard_output
 from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
 from framefan.options import Options, whole
 
@@ -252,6 +253,7 @@ def execute(tokens: Sequence[str]) -> int:
         code = app(
             list(tokens), exit_on_error=False, print_error=False, result_action="return_value"
         )
+        sys.stdout.flush()  # here, where a full disk can still be told
     except CycloptsError as error:
         return _fail(_misused(error, list(tokens)), tokens)
     except FramefanError as error:
@@ -259,7 +261,7 @@ def execute(tokens: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_FORCED
     except BrokenPipeError:  # `framefan status | head`: nobody reads on, and nobody is to be told
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        standard_output.give_up(sys.stdout.fileno())
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001 - the border of the process: a person gets a line
         return _fail(
@@ -354,5 +356,6 @@ def _open_missing() -> None:
 
 def main() -> None:
     _open_missing()
+    standard_output.prepare()
     _hide_addresses()
     sys.exit(execute(sys.argv[1:]))

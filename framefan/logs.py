@@ -31,6 +31,7 @@ _LAST_S = 0.5
 """How long the last lines of a run may take to be written."""
 
 _redaction = Redaction()
+_MARKS = ("event", "camera", "state")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -46,19 +47,31 @@ class _Formatter(logging.Formatter):
         if record.exc_info:
             message += "\n" + self.formatException(record.exc_info)
         if self._as_json:
-            head = {"ts": round(record.created, 3), "level": record.levelname.lower()}
+            head = {
+                "ts": round(record.created, 3),
+                "time": _iso(record.created),
+                "level": record.levelname.lower(),
+            }
             whole = head | {"process": self._process, "message": message} | facts
             # Before it is escaped: a secret in another spelling would not be known.
             told = {
                 key: clean(each) if isinstance(each, str) else each for key, each in whole.items()
             }
             return clean(json.dumps(told, default=lambda each: clean(str(each))))
+        if "event" in facts:  # for machines: the message says these already
+            facts = {key: value for key, value in facts.items() if key not in _MARKS}
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         tail = "".join(f"  {key}={value}" for key, value in facts.items())
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         return clean(
             f"{clock}.{int(record.msecs):03d}  {self._process:<10}  {level}{message}{tail}"
         )
+
+
+def _iso(seconds: float) -> str:
+    """`2026-11-28T15:57:10.123Z`."""
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
 class _Handler(logging.Handler):

@@ -167,6 +167,10 @@ class CameraFacts(Struct, kw_only=True):
     """How many of each picture were made."""
     preview_cpu_s: float = 0.0
     """What they cost the workers, of CPU time."""
+    errors_in_row: int = 0
+    """Frames on which predict failed, since the last result."""
+    last_error: str = ""
+    """What the newest of them says; empty when that was a result."""
 
 
 class Pid(Struct):

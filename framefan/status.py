@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,11 +14,11 @@ from framefan.records import StateRecord
 from framefan.settings import Limits, Settings, run_dir
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from collections.abc import Iterable, Sequence
+
+    from framefan.records import CameraFacts, WorkerFacts
 
 DEADLINE_S = 2.0
-
-_CAMERAS = "Cameras"
 
 
 def show(name: str | None, as_json: bool) -> int:
@@ -67,83 +68,92 @@ def _receive(endpoint: str, deadline_s: float) -> StateRecord | None:
 
 
 def _print(state: StateRecord) -> None:
-    from rich.console import Console
-    from rich.markup import escape
+    from framefan.terminal.board import printable
 
-    console = Console(highlight=False)
-    console.print(
-        f"framefan {escape(state.name)}  {escape(state.url)}"
-        f"  supervisor {state.supervisor.pid}  pool {state.pool.pid}  epoch {escape(state.epoch)}",
-        soft_wrap=True,
-    )
+    lines = [
+        f"framefan {state.name}  {state.url}  supervisor {state.supervisor.pid}"
+        f"  pool {state.pool.pid}  epoch {state.epoch}"
+    ]
     if state.publish_endpoint:
-        console.print(f"published at {escape(state.publish_endpoint)}", soft_wrap=True)
-    for table in (_cameras(state), _workers(state), _gateways(state)):
-        console.print()
-        console.print(table)
-        if table.title == _CAMERAS:
-            for line in troubles(state):
-                console.print(line, markup=False, soft_wrap=True)
+        lines.append(f"published at {state.publish_endpoint}")
+    lines += ["", *tables(state, width())]
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def width() -> int | None:
+    """Of the terminal; a pipe and a file have none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def tables(state: StateRecord, width: int | None) -> list[str]:
+    """Cameras, workers and gateways, each with what troubles them below."""
+    return [
+        "Cameras", *_cameras(state, width), *troubles(state), "",
+        "Workers", *_workers(state, width), *_worker_troubles(state), "",
+        "Gateways", *_gateways(state, width),
+    ]  # fmt: skip
 
 
 def troubles(state: StateRecord) -> list[str]:
     """A line for each camera that is not live: why, and when it is tried next."""
-    from framefan.terminal.board import clean
+    from framefan.terminal.board import printable
 
     lines = []
     for name, facts in state.cameras.items():
+        if facts.errors_in_row:
+            many = f"{facts.errors_in_row} frame" + "s" * (facts.errors_in_row > 1)
+            lines.append(f"  {name}: predict failed on the last {many}, {facts.last_error}")
         if facts.state == "live" or not facts.reason:
             continue
         why = f"  {name}: {facts.reason}" + (f", {facts.message}" if facts.message else "")
         again = "" if facts.next_try_s is None else f"; next try in {facts.next_try_s:.0f} s"
-        lines.append(clean(why) + again)
-    return lines
+        lines.append(why + again)
+    return list(map(printable, lines))
 
 
-def _table(title: str, *columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < 2 else "right", no_wrap=index < 2)
-    return table
+def _worker_troubles(state: StateRecord) -> list[str]:
+    return [f"  {each.id}: {each.reason}" for each in state.workers if each.reason]
 
 
-def _row(table: Table, *values: object) -> None:
-    from rich.text import Text
+def _table(
+    width: int | None, names: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> list[str]:
+    from framefan.terminal.board import printable
+    from framefan.terminal.columns import Column, Version, fitted
 
-    table.add_row(
-        *(Text(f"{value:.1f}" if isinstance(value, float) else str(value)) for value in values)
-    )
+    columns = [Column(each, is_name=each in names) for each in (*names, *numbers)]
+    told = [
+        [printable(f"{each:.1f}" if isinstance(each, float) else str(each)) for each in row]
+        for row in rows
+    ]
+    return fitted(width, Version(columns, told))
 
 
-def _cameras(state: StateRecord) -> Table:
-    table = _table(
-        _CAMERAS,
-        *("camera", "state", "size", "fps", "captured", "results", "errors", "lost", "superseded"),
-    )
-    for name, facts in state.cameras.items():
+def _cameras(state: StateRecord, width: int | None) -> list[str]:
+    def row(name: str, facts: CameraFacts) -> tuple[Any, ...]:
         size = f"{facts.width}x{facts.height}" if facts.width else "-"
         counts = (facts.captured, facts.results, facts.errors, facts.lost, facts.superseded)
-        _row(table, name, facts.state, size, facts.fps, *counts)
-    return table
+        return (name, facts.state, size, facts.fps, *counts)
+
+    numbers = ("size", "fps", "captured", "results", "errors", "lost", "superseded")
+    rows = [row(*each) for each in state.cameras.items()]
+    return _table(width, ("camera", "state"), numbers, rows)
 
 
-def _workers(state: StateRecord) -> Table:
-    table = _table(
-        "Workers", "worker", "state", "model", "pid", "busy", "results", "errors", "restarts"
-    )
-    for worker in state.workers:
-        busy = f"{worker.busy:.0%}"
-        counts = (worker.results, worker.errors, worker.restarts)
-        shown = f"{worker.state} ({worker.reason})" if worker.reason else worker.state
-        _row(table, worker.id, shown, worker.model or worker.predictor, worker.pid, busy, *counts)
-    return table
+def _workers(state: StateRecord, width: int | None) -> list[str]:
+    def row(facts: WorkerFacts) -> tuple[Any, ...]:
+        model = facts.model or facts.predictor
+        counts = (facts.results, facts.errors, facts.restarts)
+        return (str(facts.id), facts.state, model, facts.pid, f"{facts.busy:.0%}", *counts)
+
+    numbers = ("pid", "busy", "results", "errors", "restarts")
+    return _table(width, ("worker", "state", "model"), numbers, map(row, state.workers))
 
 
-def _gateways(state: StateRecord) -> Table:
-    table = _table("Gateways", "gateway", "state", "pid", "clients", "sent", "missed", "restarts")
-    for facts in state.gateways:
-        counts = (facts.clients, facts.sent, facts.missed, facts.restarts)
-        _row(table, facts.id, facts.state, facts.pid, *counts)
-    return table
+def _gateways(state: StateRecord, width: int | None) -> list[str]:
+    rows = [
+        (str(each.id), each.state, each.pid, each.clients, each.sent, each.missed, each.restarts)
+        for each in state.gateways
+    ]
+    numbers = ("pid", "clients", "sent", "missed", "restarts")
+    return _table(width, ("gateway", "state"), numbers, rows)

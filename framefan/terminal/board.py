@@ -7,6 +7,7 @@ status that was missed, while there was no connection, does not stay wrong for l
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,6 +37,8 @@ class Row(NamedTuple):
     seen: str
     p50_ms: float | None
     p95_ms: float | None
+    trouble: str = ""
+    """Why it is not live, or why its newest result is none; never shortened."""
 
 
 class _Camera:
@@ -44,6 +47,7 @@ class _Camera:
         self.try_at: float | None = None
         self.seq: int | None = None
         self.seen = ""
+        self.error = ""
         self.since: float | None = None
         self.arrived: deque[tuple[float, float]] = deque(maxlen=_KEPT)
         """When, and its total latency in milliseconds."""
@@ -55,6 +59,7 @@ class _Camera:
             self.status = None
         self.seq = outcome.seq
         self.seen = summary(outcome)
+        self.error = self.seen if isinstance(outcome, Failure) else ""
         self.arrived.append((now, outcome.latency_ms.total))
 
     def told(self, status: Status, now: float) -> None:
@@ -74,7 +79,15 @@ class _Camera:
         window = min(WINDOW_S, now - self.since) if self.since is not None else 0.0
         fps = len(totals) / window if window else 0.0
         p50, p95 = _percentiles(totals)
-        return Row(name, self.state(now), fps, self.seq, self.seen, p50, p95)
+        trouble = "; ".join(filter(None, (self.trouble(now), self.error)))
+        return Row(name, self.state(now), fps, self.seq, self.seen, p50, p95, trouble)
+
+    def trouble(self, now: float) -> str:
+        """Why it is not live, with the message that came with its state."""
+        if self.status is None or self.status.state == "live":
+            return ""
+        message = self.status.message
+        return self.state(now) + (f": {printable(message)}" if message else "")
 
 
 class Board:
@@ -92,7 +105,7 @@ class Board:
     def _told(self, status: Status, now: float) -> None:
         if not isinstance(status.camera, str):
             worker = "" if status.worker is UNSET else f" {status.worker}"
-            self.notice = clean(
+            self.notice = printable(
                 f"{status.subject}{worker}: {in_words(status.state, status.reason)}"
             )
         elif status.reason == "removed":
@@ -104,12 +117,15 @@ class Board:
         return self._cameras.setdefault(name, _Camera())
 
     def rows(self, now: float) -> list[Row]:
-        return [camera.row(name, now) for name, camera in sorted(self._cameras.items())]
+        return [camera.row(name, now) for name, camera in self._ordered()]
+
+    def _ordered(self) -> list[tuple[str, _Camera]]:
+        return sorted(self._cameras.items(), key=lambda item: natural(item[0]))
 
 
 def in_words(state: str, reason: str, next_try_s: float | None = None) -> str:
     """A state as tables show it: `backoff (refused), next try in 3 s`."""
-    text = clean(f"{state} ({reason})" if reason else state)
+    text = printable(f"{state} ({reason})" if reason else state)
     return text if next_try_s is None else f"{text}, next try in {next_try_s:.0f} s"
 
 
@@ -124,18 +140,29 @@ def _percentiles(totals: list[float]) -> tuple[float | None, float | None]:
 def summary(outcome: Result | Failure) -> str:
     """What it says, in a few words."""
     if isinstance(outcome, Failure):
-        return clean(f"{outcome.error.kind}: {outcome.error.message}")
+        return printable(f"{outcome.error.kind}: {outcome.error.message}")
     if outcome.detections is UNSET:
-        return clean(_shortly(outcome.result))
+        return printable(_shortly(outcome.result))
     counts = Counter(each.label for each in outcome.detections)
-    return clean(", ".join(f"{label} {count}" for label, count in counts.most_common())) or "-"
+    return printable(", ".join(f"{label} {count}" for label, count in counts.most_common())) or "-"
 
 
 def _shortly(value: Any) -> str:
     return msgspec.json.encode(value).decode(errors="replace")
 
 
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """What sorts cam-2 before cam-10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(True, int(each), "") if each.isdecimal() else (False, 0, each) for each in parts]
+
+
+def printable(text: str) -> str:
+    """For a terminal: what a label says must not move its cursor. One line, as long as it is."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
 def clean(text: str) -> str:
-    """For a terminal: what a label says must not move its cursor. One line, not too long."""
-    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    """The same, and not too long: for a place in a table."""
+    shown = printable(text)
     return shown if len(shown) <= _SUMMARY_MOST else shown[: _SUMMARY_MOST - 3] + "..."

@@ -67,10 +67,14 @@ class Flow(NamedTuple):
     dropped: dict[str, float]
     """By cause: those that no worker was given, and those that were lost, bad or failed."""
 
-    def told(self) -> str:
-        """The causes, the largest first; `-` where nothing was dropped."""
+    def told(self, causes: int = 99) -> str:
+        """So many causes, the largest first, and how many more; with none of them the sum."""
         order = sorted(self.dropped.items(), key=lambda item: -item[1])
-        return ", ".join(f"{cause} {rate:.1f}" for cause, rate in order) or "-"
+        if not causes and order:
+            return f"{sum(self.dropped.values()):.1f}"
+        more = len(order) - causes
+        named = ", ".join(f"{cause} {rate:.1f}" for cause, rate in order[:causes]) or "-"
+        return f"{named} +{more}" if more > 0 else named
 
 
 def flow(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> Flow:

@@ -12,16 +12,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from framefan import clock, processes
 from framefan.errors import EXIT_OK
 from framefan.protocol import Failure, Result
 from framefan.terminal import remote, viewer
-from framefan.terminal.board import clean, in_words
+from framefan.terminal.board import in_words, printable
+from framefan.terminal.columns import Column, Version, fitted
 from framefan.terminal.figures import Flow, Minute, Stages, flow
 
 if TYPE_CHECKING:
@@ -145,39 +144,44 @@ async def _show(
                     sys.stdout.write(text + "\n")
                     sys.stdout.flush()
                 elif paints:
-                    live.update(picture(feed, glance, clock.now()), refresh=True)
+                    lines = picture(feed, glance, clock.now(), console.width)
+                    live.update(viewer.shown(lines), refresh=True)
                 await asyncio.sleep(EVERY_S)
     finally:
         if not console.is_terminal and not as_json:
-            console.print(picture(feed, glance, clock.now()))
+            lines = picture(feed, glance, clock.now(), None)
+            sys.stdout.write("\n".join(lines) + "\n")
 
 
-def picture(feed: Feed, glance: Glance, now: float) -> Group:
+def picture(feed: Feed, glance: Glance, now: float, width: int | None) -> list[str]:
     table = glance.table
     trouble = glance.trouble or ("" if feed.connected else feed.trouble)
     head = f"framefan top  {feed.url}"
-    lines = [Text(f"{head}  {clean(trouble)}" if trouble else head)]
+    lines = [f"{head}  {printable(trouble)}" if trouble else head]
     if table is None:
-        return Group(*lines)
-    clients = sum(each["clients"] for each in table["gateways"])
-    ready = sum(each["state"] in ("ready", "busy") for each in table["workers"])
+        return lines
+    return [
+        *lines,
+        _summary(table),
+        "",
+        *_cameras(glance, table, now, width),
+        *_troubles(table),
+        "  in, out and dropped: frames a second; the rest: milliseconds, of the last minute",
+        "",
+        *_workers(table, width),
+    ]
+
+
+def _summary(table: dict[str, Any]) -> str:
     gateways = table["gateways"]
+    clients = sum(each["clients"] for each in gateways)
+    ready = sum(each["state"] in ("ready", "busy") for each in table["workers"])
     served = sum(each["state"] == "ready" for each in gateways)
     several = f"{served} of {len(gateways)} gateways ready  " if len(gateways) > 1 else ""
-    summary = (
-        f"{clean(table['name'])}  {_counted(len(table['cameras']), 'camera')}  "
+    return (
+        f"{printable(table['name'])}  {_counted(len(table['cameras']), 'camera')}  "
         f"{ready} of {len(table['workers'])} workers ready  "
         f"{several}{_counted(clients, 'client')}"
-    )
-    return Group(
-        *lines,
-        Text(summary),
-        Text(),
-        _cameras(glance, table, now),
-        *_troubles(table),
-        Text("  in, out and dropped: frames a second; the rest: milliseconds, of the last minute"),
-        Text(),
-        _workers(table),
     )
 
 
@@ -185,46 +189,48 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def _cameras(glance: Glance, table: dict[str, Any], now: float) -> Table:
-    made = Table(box=None, pad_edge=False)
-    for name in (*_CAMERAS, *_LATENCY):
-        numbers = name in ("in", "out") or name in _LATENCY
-        made.add_column(
-            name,
-            justify="right" if numbers else "left",
-            no_wrap=name != "dropped",
-            overflow="fold" if name == "dropped" else "ellipsis",
-        )
+def _cameras(glance: Glance, table: dict[str, Any], now: float, width: int | None) -> list[str]:
+    columns = [Column(each, is_name=each in ("camera", "state")) for each in (*_CAMERAS, *_LATENCY)]
+    versions = []
+    for causes in (99, 1, 0):
+        rows = []
+        for name, facts in table["cameras"].items():
+            frames, stages = glance.flow(name), glance.stages(name, now)
+            counted = ("-", "-", "-")
+            if frames:
+                rates = (f"{frames.captured:.1f}", f"{frames.predicted:.1f}")
+                counted = (*rates, frames.told(causes))
+            times = [f"{ms:.1f}" for ms in stages] if stages else ["-"] * len(_LATENCY)
+            rows.append(list(map(printable, (name, facts["state"], *counted, *times))))
+        versions.append(Version(columns, rows))
+    return fitted(width, *versions)
+
+
+def _troubles(table: dict[str, Any]) -> list[str]:
+    """A line for each camera that is not live, and one for each on which predict fails."""
+    lines = []
     for name, facts in table["cameras"].items():
-        frames, stages = glance.flow(name), glance.stages(name, now)
-        counted = ("-", "-", "-")
-        if frames:
-            counted = (f"{frames.captured:.1f}", f"{frames.predicted:.1f}", frames.told())
-        times = [f"{ms:.1f}" for ms in stages] if stages else ["-"] * len(_LATENCY)
-        made.add_row(*map(Text, (clean(name), clean(facts["state"]), *counted, *times)))
-    return made
+        if facts["state"] != "live":
+            message = f": {facts['message']}" if facts.get("message") else ""
+            state = in_words(facts["state"], facts["reason"], facts["next_try_s"])
+            lines.append(f"  {name}: {state}{message}")
+        if facts.get("last_error"):
+            lines.append(f"  {name}: predict fails: {facts['last_error']}")
+    return list(map(printable, lines))
 
 
-def _troubles(table: dict[str, Any]) -> list[Text]:
-    """A line for each camera that is not live."""
-    return [
-        Text(f"  {clean(name)}: {in_words(facts['state'], facts['reason'], facts['next_try_s'])}")
-        for name, facts in table["cameras"].items()
-        if facts["state"] != "live"
-    ]
-
-
-def _workers(table: dict[str, Any]) -> Table:
-    made = Table(box=None, pad_edge=False)
-    for index, name in enumerate(_WORKERS):
-        made.add_column(name, justify="left" if index < 3 else "right", no_wrap=index < 2)
+def _workers(table: dict[str, Any], width: int | None) -> list[str]:
+    columns = [Column(each, is_name=each in ("worker", "state", "model")) for each in _WORKERS]
+    rows, troubles = [], []
     for facts in table["workers"]:
         row = (
             str(facts["id"]),
-            in_words(facts["state"], facts["reason"]),
+            facts["state"],
             facts["model"] or facts["predictor"],
             f"{facts['busy']:.0%}",
             *(str(facts[name]) for name in ("results", "errors", "restarts")),
         )
-        made.add_row(*(Text(clean(each)) for each in row))
-    return made
+        rows.append(list(map(printable, row)))
+        if facts["reason"]:
+            troubles.append(printable(f"  {facts['id']}: {facts['reason']}"))
+    return fitted(width, Version(columns, rows)) + troubles

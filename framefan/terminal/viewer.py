@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from framefan import address, clock, processes, rundir, status
 from framefan.client import Feed, connect
 from framefan.errors import EXIT_OK, RunError, StartError, UsageError
 from framefan.terminal import remote
-from framefan.terminal.board import Board, clean
+from framefan.terminal.board import Board, clean, printable
+from framefan.terminal.columns import Column, Version, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,11 +174,11 @@ async def _paint(feed: Feed) -> None:
         with live if console.is_terminal else contextlib.nullcontext():
             while not reading.done():
                 if console.is_terminal:
-                    live.update(_picture(feed, board), refresh=True)
+                    live.update(shown(_picture(feed, board, console.width)), refresh=True)
                 await asyncio.wait([reading], timeout=_PAINT_S)
     finally:
         if not console.is_terminal:
-            console.print(_picture(feed, board))
+            sys.stdout.write("\n".join(_picture(feed, board, None)) + "\n")
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading
@@ -189,24 +189,43 @@ async def _read(feed: Feed, board: Board) -> None:
         board.take(message, clock.now())
 
 
-def _picture(feed: Feed, board: Board) -> Group:
-    table = Table(box=None, pad_edge=False)
-    for index, name in enumerate(("camera", "state", "fps", "seq", "p50 ms", "p95 ms")):
-        table.add_column(name, justify="left" if index < 2 else "right", no_wrap=True)
-    table.add_column("seen", overflow="ellipsis", no_wrap=True)
-    table.add_column("missed", overflow="ellipsis", no_wrap=True)
-    missed = feed.missed
-    for row in board.rows(clock.now()):
-        table.add_row(*map(Text, _cells(row, missed.get(row.camera, {}))))
+def shown(lines: Sequence[str]) -> Text:
+    """For a terminal, which breaks a line that is longer than it is wide."""
+    return Text("\n".join(lines), overflow="fold")
+
+
+_NUMBERS = ("fps", "seq", "p50 ms", "p95 ms")
+
+
+def _picture(feed: Feed, board: Board, width: int | None) -> list[str]:
+    rows, missed = board.rows(clock.now()), feed.missed
     where = f"framefan watch  {feed.url}"
-    lines = [Text(where if feed.connected else f"{where}  no connection: {clean(feed.trouble)}")]
-    notice = [Text(board.notice)] if board.notice else []
-    return Group(*lines, table, *notice)
+    lines = [where if feed.connected else f"{where}  no connection: {printable(feed.trouble)}"]
+    lines += fitted(
+        width,
+        _version(rows, [_causes(missed.get(each.camera, {})) for each in rows], width),
+        _version(rows, [str(sum(missed.get(each.camera, {}).values())) for each in rows], width),
+    )
+    lines += [f"  {each.camera}: {each.trouble}" for each in rows if each.trouble]
+    return lines + ([board.notice] if board.notice else [])
 
 
-def _cells(row: Row, missed: dict[str, int]) -> tuple[str, ...]:
-    state = row.state
+def _version(rows: Sequence[Row], missed: Sequence[str], width: int | None) -> Version:
+    names = [Column(name, is_name=True) for name in ("camera", "state")]
+    numbers = [Column(name) for name in _NUMBERS]
+    columns = [*names, *numbers, Column("seen", is_name=True), Column("missed")]
+    cells = [_cells(row, each, width) for row, each in zip(rows, missed, strict=True)]
+    return Version(columns, cells)
+
+
+def _causes(missed: dict[str, int]) -> str:
+    return ", ".join(f"{cause} {count}" for cause, count in sorted(missed.items())) or "-"
+
+
+def _cells(row: Row, missed: str, width: int | None) -> tuple[str, ...]:
+    """What a camera's trouble says stands below the table, whole."""
+    state = row.state.partition(" ")[0].rstrip(",")
     seq = "-" if row.seq is None else str(row.seq)
-    causes = ", ".join(f"{cause} {count}" for cause, count in sorted(missed.items())) or "-"
     times = ("-" if each is None else f"{each:.1f}" for each in (row.p50_ms, row.p95_ms))
-    return (row.camera, state, f"{row.fps:.1f}", seq, *times, row.seen, causes)
+    seen = row.seen if width is None else clean(row.seen)
+    return (row.camera, state, f"{row.fps:.1f}", seq, *times, seen, missed)

@@ -228,6 +228,12 @@ def _states(cameras: dict[str, CameraFacts], workers: list[WorkerFacts]) -> Iter
         ],
         ("camera", "state"),
     )
+    yield families.gauge(
+        "camera_errors_in_row",
+        "Frames on which predict failed since the last result",
+        _per_camera(cameras, "errors_in_row"),
+        ("camera",),
+    )
     states = [worker.state for worker in workers]
     yield families.gauge(
         "workers",

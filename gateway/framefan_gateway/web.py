@@ -281,7 +281,11 @@ class Web:
 def _camera(facts: CameraFacts | None) -> dict[str, Any]:
     if facts is None:
         return {"state": "starting", "reason": "", "been_live": False}
-    return {"state": facts.state, "reason": facts.reason, "been_live": facts.been_live}
+    told = {"state": facts.state, "reason": facts.reason, "been_live": facts.been_live}
+    if facts.errors_in_row:  # by its kind only: who asks here shows no token
+        kind = facts.last_error.partition(":")[0]
+        told |= {"predictor": "failing", "errors_in_row": facts.errors_in_row, "error": kind}
+    return told
 
 
 def _explained(facts: CameraFacts) -> bool:

@@ -186,6 +186,7 @@ class Captures:
             facts = found[name] = camera.measure(self._pool.ledger, self.rings.slots(name))
             facts.previews = dict(previews.made.get(name, {}))
             facts.preview_cpu_s = round(previews.cpu_s.get(name, 0.0), 6)
+            facts.errors_in_row, facts.last_error = self._pool.failures.in_row(name)
         return found
 
     @property

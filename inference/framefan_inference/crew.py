@@ -106,7 +106,8 @@ class Crew:
             ledger.schedule.retire(worker.number)
             return
         in_hand = () if self._pool.stopping else ledger.schedule.in_hand(worker.number)
-        ending = worker.bury(reason, excused=bool(in_hand) and ledger.circuits.counts)
+        excused = bool(in_hand) and ledger.circuits.counts
+        ending = worker.bury(reason, excused, asked=self._pool.stopping)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
         if worker.retires and not ledger.schedule.in_hand(worker.number):
             ledger.worker_left(worker.number)

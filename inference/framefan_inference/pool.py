@@ -38,9 +38,11 @@ from framefan.messages import (
     ToPool,
 )
 from framefan.records import CIRCUIT, StatusRecord
+from framefan_inference.camera_log import CameraLog
 from framefan_inference.captures import Captures
 from framefan_inference.circuit import Circuits
 from framefan_inference.crew import Crew
+from framefan_inference.failures import Failures
 from framefan_inference.ledger import Ledger
 from framefan_inference.loop import Loop
 from framefan_inference.publisher import OutcomeReader, Publisher
@@ -81,6 +83,8 @@ class Pool:
         self.publisher = Publisher(settings, epoch, parent.results_fd)
         self.outcomes = OutcomeReader(settings)
         self.tracking = _tracking() if settings.track else None
+        self.failures = Failures()
+        self._camera_log = CameraLog()
         self._born_at = clock.now()
         self._has_begun = False
         self._stop_by: float | None = None
@@ -134,6 +138,7 @@ class Pool:
         self.crew.tend(now)
         self._tell_circuits()  # before the table that shows them
         self.tables.tick(now)
+        self._camera_log.tick(now)
 
     # ---- the supervisor ---------------------------------------------------------------------
 
@@ -165,7 +170,8 @@ class Pool:
 
     @property
     def stopping(self) -> bool:
-        return self._stop_by is not None
+        """Also when a signal to the whole group has just come: what ends now was asked to."""
+        return self._stop_by is not None or self._parent.stop_asked
 
     def _finished(self) -> bool:
         if self._stop_by is None:
@@ -269,6 +275,7 @@ class Pool:
             if self.tracking:
                 entry.outcome = self.tracking.outcome(entry.grant, model, entry.outcome)
             self.publisher.outcome(entry, model, now)
+            self.failures.settled(entry.grant.camera, entry.outcome, now)
             lost = entry.outcome is None
             for preview in self.publisher.previews.left(entry.grant.lease, lost):
                 self.publisher.preview(preview)
@@ -276,6 +283,7 @@ class Pool:
     def forget(self, camera: str) -> None:
         """The camera has left."""
         self.publisher.forget(camera)
+        self.failures.forget(camera)
         if self.tracking:
             self.tracking.forget(camera)
 
@@ -286,7 +294,13 @@ class Pool:
     def _tell_circuits(self) -> None:
         changes = self.ledger.circuits.changes
         for camera, state, message, next_try_s in changes:
-            logs.warning(f"camera {camera}: its circuit is {state}", why=message)
+            logs.warning(
+                f"camera {camera}: its circuit is {state}",
+                event="circuit",
+                camera=camera,
+                state=state,
+                why=message,
+            )
             self.status(
                 StatusRecord(
                     subject="predictor",
@@ -309,7 +323,7 @@ class Pool:
         """Publish a change, and the table with it."""
         if record is not None:
             if record.subject == "camera":
-                _log(record)
+                self._camera_log.changed(record, clock.now())
             self.publisher.status(record)
             self.tables.due = clock.now()
 
@@ -327,12 +341,3 @@ def _tracking() -> Tracking:
     from framefan_inference.tracker import Tracking  # numpy, only where it is used
 
     return Tracking()
-
-
-def _log(record: StatusRecord) -> None:
-    """A camera's change for people; that a dead one is tried again is told by how that ends."""
-    again_s = None if record.next_try_s is None else round(record.next_try_s, 1)
-    facts = {"reason": record.reason, "why": record.message, "next_try_s": again_s}
-    told = {key: value for key, value in facts.items() if value not in ("", None)}
-    tell = logs.debug if record.state == "connecting" and not record.reason else logs.info
-    tell(f"camera {record.camera}: {record.state}", **told)

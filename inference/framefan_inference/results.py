@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEPTH = 32
+_FAR_PICTURES, _FAR = 16, 16_384
+"""A corner that is so many pictures away, and so many pixels, was never seen in this picture."""
 Kind = Literal["detections", "value", "error"]
 Labels = Sequence[str] | Mapping[int, str]
 
@@ -42,10 +44,11 @@ class ResultError(Exception):
         self.message = message
 
 
-def convert(returned: Any, labels: Labels, limit: int) -> tuple[Kind, bytes]:
+def convert(returned: Any, labels: Labels, limit: int, longest: int = 0) -> tuple[Kind, bytes]:
     """The kind and MessagePack of what predict returned; raises ResultError.
 
-    `labels` gives the names of class numbers; `limit` is the most bytes a result may take.
+    `labels` gives the names of class numbers; `limit` is the most bytes a result may take, and
+    `longest` the longer side of the picture.
     """
     if returned is None:
         raise ResultError(
@@ -60,7 +63,8 @@ def convert(returned: Any, labels: Labels, limit: int) -> tuple[Kind, bytes]:
     if detections is not None:
         if len(detections) * 16 > limit:  # cheap first look; the exact one is below
             raise _too_large(len(detections) * 16, limit)
-        return "detections", _packed([_checked(each) for each in detections], limit)
+        far = max(_FAR_PICTURES * longest, _FAR)
+        return "detections", _packed([_checked(each, far) for each in detections], limit)
     return "value", _packed(plain(returned, limit), limit)
 
 
@@ -127,8 +131,10 @@ def _from_object(returned: Any, labels: Labels) -> list[Detection] | None:
 
 def _namer(labels: Labels) -> Callable[[int], str]:
     def name(number: int) -> str:
+        if number < 0:  # of a list, that would be one of its last
+            return str(number)
         try:
-            return str(labels[number])
+            return str(labels[number]) or str(number)
         except (LookupError, TypeError):
             return str(number)
 
@@ -162,8 +168,8 @@ def _from_rows(
     return found
 
 
-def _checked(detection: Detection) -> Detection:
-    """A detection whose fields have the types that the schema promises, or ResultError."""
+def _checked(detection: Detection, far: float) -> Detection:
+    """A detection whose fields are what the schema promises, or ResultError."""
     try:
         box = tuple(float(value) for value in detection.box)
         confidence = float(detection.confidence)
@@ -175,15 +181,48 @@ def _checked(detection: Detection) -> Detection:
     if len(box) != 4:
         raise ResultError("bad_detection", f"a box is x1, y1, x2, y2; this one has {len(box)}")
     if not all(map(math.isfinite, box)) or not math.isfinite(confidence):
-        raise ResultError("not_finite", "a box or confidence is NaN or infinite; JSON has neither")
+        raise ResultError(
+            "not_finite",
+            "a box or confidence is NaN or infinite; JSON has neither: "
+            f"confidence {confidence}, box {_listed(box)}",
+        )
     x1, y1, x2, y2 = (round(value, 2) for value in box)
-    return Detection(
+    whole = Detection(
         label=str(detection.label),
-        confidence=round(confidence, 4),
+        confidence=round(confidence, 4) + 0.0,  # no -0.0
         box=(x1, y1, x2, y2),
         class_id=class_id,
         track_id=track_id,
     )
+    _check_values(whole, far)
+    return whole
+
+
+def _check_values(detection: Detection, far: float) -> None:
+    """What has the right type and is no detection. Raises ResultError, which names the value."""
+    confidence, (x1, y1, x2, y2) = detection.confidence, detection.box
+    if not 0 <= confidence <= 1:
+        hint = "; a share of 1 is meant, not per cent" if 1 < confidence <= 100 else ""
+        raise ResultError(
+            "bad_detection", f"a confidence lies from 0 to 1; this one is {confidence:g}{hint}"
+        )
+    if x2 < x1 or y2 < y1:
+        raise ResultError(
+            "bad_detection",
+            "a box is x1, y1, x2, y2 with x1 <= x2 and y1 <= y2; this one is "
+            f"{_listed(detection.box)}",
+        )
+    if max(map(abs, detection.box)) > far:
+        raise ResultError(
+            "bad_detection",
+            "a box is in pixels of its picture; this one lies far outside it: "
+            f"{_listed(detection.box)}",
+        )
+
+
+def _listed(box: Sequence[float]) -> str:
+    """A box for people: `50, 10.5, 1e+300, 7`."""
+    return ", ".join(f"{value:.10g}" for value in box)
 
 
 def _whole(number: Any) -> int | msgspec.UnsetType:

@@ -145,11 +145,9 @@ class Schedule:
         """
         queue = self.cameras[camera]
         self.window.arrived(camera, now)
-        freed: list[Freed] = []
-        if not queue.waiting:
-            queue.since = now
-        elif queue.mode == "live":
-            freed = self.supersede(camera, NEWER if self._up else NO_WORKER)
+        newest_only = queue.mode == "live"
+        queue.since = queue.since if queue.waiting else now
+        freed = self.supersede(camera, NEWER if self._up else NO_WORKER) if newest_only else []
         queue.waiting.append(frame)
         return freed
 
@@ -162,9 +160,8 @@ class Schedule:
         """No frame of the camera waits any more; answers the slots of those that did."""
         queue = self.cameras[camera]
         freed = [Freed(camera, old.ring, old.slot) for old in queue.waiting]
-        if freed:
-            queue.superseded_by[cause] += len(freed)
-            queue.waiting.clear()
+        queue.superseded_by += Counter({cause: len(freed)})
+        queue.waiting.clear()
         return freed
 
     def remove(self, camera: str) -> list[Freed]:
@@ -395,8 +392,7 @@ class Schedule:
 
     def slots_out(self, camera: str) -> int:
         """Slots that capture has handed over and not got back."""
-        queue = self.cameras[camera]
-        return queue.waits + queue.in_flight
+        return self.cameras[camera].waits + self.cameras[camera].in_flight
 
     @property
     def idle(self) -> bool:

@@ -63,7 +63,8 @@ def _call(predictor: Predictor, asked: Asked) -> None:
     image, frame = _picture(asked.width, asked.height), Frame(asked.camera, 0, clock.wall(), 0)
     try:
         returned = predictor.predict(image, frame)
-        kind, payload = results.convert(returned, predictor.labels, asked.result_bytes)
+        longest = max(asked.width, asked.height)
+        kind, payload = results.convert(returned, predictor.labels, asked.result_bytes, longest)
     except results.ResultError as error:
         why = error.message + predictor.place
         raise _of_call(asked, why, "return what docs/predictors.md lists") from None

@@ -240,11 +240,16 @@ class Worker:
             logs.debug("predict_batch raised", cameras=[e.camera for e in leases], error=text)
             told = results.error(type(error).__name__, text)
             return [("error", told)] * len(leases), told
-        return [self._converted(each) for each in returned], b""
+        pairs = zip(returned, leases, strict=True)
+        return [self._converted(each, lease) for each, lease in pairs], b""
 
-    def _converted(self, returned: Any) -> Answer:
+    def _convert(self, returned: Any, lease: Lease) -> Answer:
+        longest = max(lease.width, lease.height)
+        return results.convert(returned, self._predictor.labels, self._limit, longest)
+
+    def _converted(self, returned: Any, lease: Lease) -> Answer:
         try:
-            return results.convert(returned, self._predictor.labels, self._limit)
+            return self._convert(returned, lease)
         except results.ResultError as error:
             return "error", results.error(error.kind, error.message)
         except BaseException as error:  # noqa: BLE001 - the user's objects may raise anything
@@ -262,7 +267,7 @@ class Worker:
         image = self._image(lease, base)
         try:
             returned = self._predictor.predict(image, _frame(lease))
-            return results.convert(returned, self._predictor.labels, self._limit)
+            return self._convert(returned, lease)
         except results.ResultError as error:
             return "error", results.error(error.kind, error.message + self._predictor.place)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything

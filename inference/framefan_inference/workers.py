@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from framefan import clock, logs, processes
 from framefan.errors import LinkClosed
@@ -36,6 +36,7 @@ DUMP_S = 0.3
 """How long a worker that hangs gets to write its stacks before it is killed."""
 _DYING_S = 0.1
 """How often a worker that was killed and is still there is looked at."""
+_BY_SIGTERM = "SIGTERM"
 EXIT_S = 0.1
 """What a worker that closed its link gets to finish exiting, so that its exit code is its own."""
 
@@ -66,6 +67,8 @@ class Worker:
         self.stateful = False
         self.most = 1
         self.files: list[str] = []
+        self._untold: dict[str, Any] = {}
+        """How it ended, while that may still turn out to be part of an orderly stop."""
         self._dumped = False
         self._attached: set[tuple[str, int]] = set()
         self._in_hand = 0
@@ -75,6 +78,7 @@ class Worker:
     # ---- life -------------------------------------------------------------------------------
 
     def start(self) -> processes.Child:
+        self._tell_end(logs.warning)  # the run goes on: the signal was for this worker alone
         self._attached.clear()
         self._dumped = False
         self.failed = None
@@ -118,13 +122,14 @@ class Worker:
         self.deadline = clock.now() + _DYING_S
         return False
 
-    def bury(self, reason: str = "", excused: bool = False) -> str:
+    def bury(self, reason: str = "", excused: bool = False, asked: bool = False) -> str:
         """It is gone: set the time of the next start; answers how it ended.
 
         `excused`: it had a frame in hand, whose camera answers for its death (circuit.py).
+        `asked`: the whole run ends.
         """
         assert self.child is not None
-        asked = self.facts.state == "stopping"
+        asked = asked or self.facts.state == "stopping"
         ending = reason or _said(self.failed) or _explained(self.child.ending)
         self.child = None
         self._died(ending, asked, excused)
@@ -141,8 +146,16 @@ class Worker:
         self.facts.reason = ending
         self.facts.restarts = self._policy.restarts
         self.deadline = clock.now() + wait
-        tell = logs.debug if quiet else logs.warning
-        tell("worker ended", worker=self.number, how=ending, next_start_s=round(wait, 1))
+        self._untold = {"how": ending, "next_start_s": round(wait, 1)}
+        if quiet:
+            self._tell_end(logs.debug)
+        elif _BY_SIGTERM not in ending:
+            self._tell_end(logs.warning)
+
+    def _tell_end(self, tell: Callable[..., None]) -> None:
+        facts, self._untold = self._untold, {}
+        if facts:
+            tell("worker ended", worker=self.number, **facts)
 
     def stop(self) -> None:
         """It may finish the frame in hand."""

@@ -209,6 +209,7 @@ ONE = Detection(label="cat", confidence=0.9, box=BOX)
 WITH_IDS = Detection(label="cat", confidence=0.9, box=BOX, class_id=3, track_id=7)
 PERSON = _seen(confidence=1.0, class_id=0)
 INFINITE = Detection(label="cat", confidence=math.inf, box=BOX)
+PERCENT = Detection("person", 87.0, BOX)
 THREE = Detection(label="cat", confidence=1.0, box=(1.0, 2.0, 3.0))  # type: ignore[arg-type]
 
 ROWS: dict[str, Row] = {
@@ -273,6 +274,15 @@ ROWS: dict[str, Row] = {
         lambda: _supervision(xyxy=np.full((2, 4), math.nan)), "not_finite", "a box or confidence"
     ),
     "a box of three": _bad(lambda: [THREE], "bad_detection", "x1, y1, x2, y2; this one has 3"),
+    "per cent": _bad(lambda: [PERCENT], "bad_detection", "this one is 87; a share of 1"),
+    "the wrong way round": _bad(
+        lambda: np.array([[50.0, 50, 10, 10, 0.3, 0]]),
+        "bad_detection",
+        "this one is 50, 50, 10, 10",
+    ),
+    "beyond any picture": _bad(
+        lambda: np.array([[0, 0, 1e30, 1e300, 0.5, 1e18]]), "bad_detection", "0, 0, 1e+30, 1e+300"
+    ),
     "columns of unlike length": _bad(
         lambda: _supervision(class_id=np.array([0])), "bad_detection", "no detections"
     ),

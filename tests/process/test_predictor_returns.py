@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import returned
 from faults import limits, sabotage
-from runs import Run, assert_balanced
-from waiting import SCALE
+from runs import Run, assert_balanced, framefan
+from waiting import SCALE, wait_until
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
@@ -95,6 +95,31 @@ FORMS = {"builtins:len": 300, f"{FILE}:PARTIAL": [2, 300], f"{FILE}:CALLABLE": 4
 def test_other_forms_of_predictor(reference: str, result: Any) -> None:
     with Run(SOURCE, "-p", reference, "-w", "1") as run:
         assert next(_read(run))["result"] == result
+
+
+FAILS = """
+def predict(image):
+    return 1 / 0
+"""
+
+
+def test_a_predictor_that_fails_on_each_frame_is_seen_everywhere(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(FAILS)
+    with Run("front=demo?size=160x120", "-p", f"{file}:predict", "-w", "1", env=QUICK) as run:
+        said = "ZeroDivisionError: division by zero (own.py, line 3, in predict)"
+        wait_until(lambda: run.camera("front").errors > 5, 10, "errors")
+        warned = [line for line in run.log().splitlines() if "predict fails" in line]
+        assert len(warned) == 1
+        assert f"warning: camera front: predict fails  why={said}" in warned[0]
+        told = run.get("/readyz")[1]["cameras"]["front"]
+        assert (told["predictor"], told["error"]) == ("failing", "ZeroDivisionError")
+        metrics = run.get("/metrics")[1].decode()
+        count = re.search(r'framefan_camera_errors_in_row\{camera="front"\} (\d+)', metrics)
+        assert count
+        assert int(count[1]) > 5
+        status = framefan("status", "--name", run.name, env={"XDG_RUNTIME_DIR": str(run.runtime)})
+        assert said in status.stdout
 
 
 FINITE = """

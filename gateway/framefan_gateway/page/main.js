@@ -10,6 +10,7 @@ import { Width } from "./width.js";
 const JUDGE_EVERY_MS = 3000;
 const LOOK_EVERY_MS = 2000;
 const YOUNG_S = 5;
+const natural = new Intl.Collator("en", { numeric: true });  // cam-2 before cam-10
 
 const by = (id) => document.getElementById(id);
 const cameras = by("cameras");
@@ -17,6 +18,7 @@ const tiles = new Map();
 const width = new Width(performance.now());
 let large = "";
 let paused = false;
+let connected = false;
 
 // ---- tiles --------------------------------------------------------------------------------------
 
@@ -26,8 +28,7 @@ function tileOf(camera) {
 
 function addTile(camera) {
   const tile = new Tile(camera);
-  const after = [...tiles.keys()].filter((name) => name > camera).sort()[0];
-  cameras.insertBefore(tile.root, after ? tiles.get(after).root : null);
+  cameras.append(tile.root);
   tiles.set(camera, tile);
   tile.part("open").addEventListener("click", () => enlarge(large === camera ? "" : camera));
   tile.canvas.addEventListener("click", () => enlarge(large === camera ? "" : camera));
@@ -35,7 +36,22 @@ function addTile(camera) {
   if (paused) tile.pause(true);
   if (large === camera) enlarge(camera);
   by("empty").hidden = true;
+  arrange();
   return tile;
+}
+
+// Those in trouble first, then by name. Who is looked at or has the focus stays where it is.
+function arrange() {
+  if (large || document.fullscreenElement) return;
+  const now = performance.now();
+  const ranked = [...tiles.values()].map((tile) => ({ tile, last: !tile.isTroubled(now) }));
+  ranked.sort((a, b) => a.last - b.last || natural.compare(a.tile.camera, b.tile.camera));
+  const focused = document.activeElement;
+  ranked.forEach(({ tile }, place) => {
+    const there = cameras.children[place];
+    if (there !== tile.root) cameras.insertBefore(tile.root, there);
+  });
+  if (focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
 function removeTile(camera) {
@@ -51,6 +67,7 @@ function onMessage(message) {
   if (message.type === "result" || message.type === "error") {
     width.result(message);
     tileOf(message.camera).result(message);
+    if (by("connection").hasAttribute("data-nobody")) showLight();
   } else if (message.type === "status") {
     onStatus(message);
   }
@@ -71,7 +88,9 @@ function onStatus(message) {
 
 function showConnection(state, words, seconds) {
   by("connection").dataset.state = state;
-  if (by("connection").textContent !== words) by("connection").textContent = words;
+  connected = state === "live";
+  if (connected) showLight();
+  else tell("connection", words);
   by("countdown").textContent = seconds === undefined ? "" : `${seconds} s`;
   by("again").hidden = seconds === undefined;
   if (state === "live") {
@@ -79,6 +98,22 @@ function showConnection(state, words, seconds) {
     showSnippets(Boolean(token()));
   }
   document.body.classList.toggle("stale", state === "lost");
+}
+
+function tell(id, words) {
+  if (by(id).textContent !== words) by(id).textContent = words;
+}
+
+// Connected is not live: that is said only while some camera is.
+function showLight() {
+  if (!connected) return;
+  const now = performance.now();
+  const all = [...tiles.values()];
+  const live = all.some((tile) => tile.isLive(now));
+  by("connection").toggleAttribute("data-nobody", !live);
+  const fails = all.some((tile) => tile.isFailing(now));
+  const none = fails ? "connected, predict fails" : "connected, no camera is live";
+  tell("connection", live ? "live" : all.length ? none : "connected");
 }
 
 function onOpened() {
@@ -228,6 +263,8 @@ setInterval(() => {
     if (tile.tryAt) tile.countDown();
     if (!paused && feed.open) tile.words(now);
   }
+  arrange();
+  showLight();
 }, 500);
 
 token();  // before the fragment is read for anything else

@@ -10,6 +10,9 @@ const LABELS_SHOWN = 12;
 const ROWS_SHOWN = 100;
 const WORDS_EVERY_MS = 250;
 const NO_PICTURE_MS = 1500;
+const FAILED_MS = 2000;  // so long an error is shown, also when results come between
+const STICKS_MS = 5000;  // one in trouble keeps its place in front for so long after it
+const NO_TROUBLE = ["connecting", "ended"];
 
 const template = document.getElementById("tile");
 const nextFrame = () => new Promise(requestAnimationFrame);
@@ -43,6 +46,9 @@ export class Tile {
     this.pictureAt = -Infinity;
     this.wordsAt = -Infinity;
     this.status = null;
+    this.error = null;  // what the newest error said
+    this.errorAt = -Infinity;
+    this.troubleAt = -Infinity;
     this.tryAt = 0;
     this.paused = false;
     this.circuit = "";
@@ -61,6 +67,10 @@ export class Tile {
   result(message) {
     const now = performance.now();
     this.newest = message;
+    if (message.type === "error") {
+      this.error = message.error;
+      this.errorAt = now;
+    }
     this.missed += message.missed;
     this.arrivals.push(now);
     this.strip.add(message.latency_ms, now);
@@ -102,6 +112,7 @@ export class Tile {
     const message = this.newest;
     if (!message || now - this.wordsAt < WORDS_EVERY_MS) return;
     this.wordsAt = now;
+    this.showFailing(now);
     while (this.arrivals[0] < now - RATE_WINDOW_MS) this.arrivals.shift();
     const span = (now - this.arrivals[0]) / 1000;  // to now: it falls when nothing comes any more
     const fps = span > 0.5 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps · ` : "";
@@ -125,11 +136,11 @@ export class Tile {
 
   showValue(message) {
     const value = this.part("value");
-    const failed = message.type === "error";
-    value.hidden = message.detections !== undefined;
+    const failed = this.isFailing(performance.now());
+    value.hidden = !failed && message.detections !== undefined;
     if (value.hidden) return;
     value.textContent = failed
-      ? `${message.error.kind}: ${message.error.message}`
+      ? `${this.error.kind}: ${this.error.message}`
       : JSON.stringify(message.result, null, 1);
   }
 
@@ -162,6 +173,31 @@ export class Tile {
     this.part("flow").textContent = text + own;
   }
 
+  // ---- whether it works ----------------------------------------------------------------------
+
+  // Its newest outcome is an error, or one was within the last seconds.
+  isFailing(now) {
+    return this.newest?.type === "error" || now - this.errorAt < FAILED_MS;
+  }
+
+  showFailing(now) {
+    const failing = this.isFailing(now);
+    if (failing === this.root.hasAttribute("data-failing")) return;
+    this.root.toggleAttribute("data-failing", failing);
+    this.countDown();
+  }
+
+  isLive(now) {
+    return this.newest !== null && !this.status && !this.isFailing(now);
+  }
+
+  // Whether it stands in front.
+  isTroubled(now) {
+    const away = this.status && !NO_TROUBLE.includes(this.status.state);
+    if (away || this.circuit || this.isFailing(now)) this.troubleAt = now;
+    return now - this.troubleAt < STICKS_MS;
+  }
+
   // ---- state -------------------------------------------------------------------------------
 
   // What the server's table says of it at the time `ts`: statuses may have been for other eyes.
@@ -189,7 +225,8 @@ export class Tile {
     const why = status && (status.message || REASONS[status.reason] || status.reason);
     const left = Math.max(Math.ceil((this.tryAt - performance.now()) / 1000), 0);
     const next = this.tryAt ? `next try in ${left} s` : "";
-    this.part("state").textContent = status ? [status.state, why, next].filter(Boolean).join(" · ") : "";
+    const fails = this.root.hasAttribute("data-failing") ? "predict fails" : "";
+    this.part("state").textContent = [status?.state, why, next, fails].filter(Boolean).join(" · ");
   }
 
   // Its frames kill workers: empty when they do no more.

@@ -10,7 +10,7 @@ import numpy as np
 
 from framefan import logs
 from framefan.errors import StartError
-from framefan_inference.onnx_models import backends, file, heads, letterbox
+from framefan_inference.onnx_models import backends, file, heads, labels, letterbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,14 +33,18 @@ class OnnxDetector:
         """Load, and predict once on an empty picture. Raises StartError."""
         options = self._options
         said = file.read(options.path)
-        self.labels = _labels(options.labels) if options.labels else said.names
+        named = labels.read(options.labels) if options.labels else None
+        self.labels = named.names if named else said.names
         self._size = _size(options, said)
         self._backend = backends.load(options.path, device, options.backend)
         if len(said.shape) == 4 and said.shape[0] is None:
             self.max_batch = MOST
         blank = np.zeros((self._size[1], self._size[0], 3), np.uint8)
         output = self._outputs([blank])
-        self._kind = heads.kind_of(output.shape, len(self.labels))
+        if named:
+            self._kind = labels.kind_of(output.shape, named, len(said.names))
+        else:
+            self._kind = heads.kind_of(output.shape, len(said.names))
         logs.info(
             f"model {Path(options.path).name}",
             runs_on=self._backend.name,
@@ -99,14 +103,3 @@ def _size(options: OnnxOptions, said: file.OnnxFile) -> tuple[int, int]:
             "leave size= out, or export the model with free sides",
         )
     return options.size
-
-
-def _labels(path: str) -> dict[int, str]:
-    """One name a line. Raises StartError."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise StartError(
-            f"cannot read the labels {path}", str(error), "it is a text with one name a line"
-        ) from error
-    return dict(enumerate(line.strip() for line in lines if line.strip()))

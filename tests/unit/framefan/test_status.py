@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rich.console import Console
+from rich.cells import cell_len
 
 from framefan import status
 from framefan.records import CameraFacts, GatewayFacts, Pid, StateRecord, WorkerFacts
@@ -26,16 +26,12 @@ def state() -> StateRecord:
     )  # fmt: skip
 
 
-def shown(table: object) -> list[str]:
-    console = Console(width=200, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    return [" ".join(line.split()) for line in capture.get().splitlines()]
+def shown(lines: list[str]) -> list[str]:
+    return [" ".join(line.split()) for line in lines]
 
 
 def test_a_camera_that_is_down_says_why_and_when_it_is_tried_next(state: StateRecord) -> None:
-    title, _, down, still, fine, odd = shown(status._cameras(state))
-    assert title == "Cameras"
+    _, down, still, fine, odd = shown(status._cameras(state, None))
     assert down.startswith("down backoff - 0.0 0")
     assert still.startswith("still frozen 640x360")
     assert fine.startswith("fine live - 25.0 100")
@@ -48,5 +44,33 @@ def test_a_camera_that_is_down_says_why_and_when_it_is_tried_next(state: StateRe
 
 
 def test_workers_and_gateways_have_their_rows(state: StateRecord) -> None:
-    assert "backoff (died)" in shown(status._workers(state))[-1]
-    assert shown(status._gateways(state))[-1].startswith("1 ready")
+    assert shown(status._workers(state, None))[-1].startswith("1 backoff")
+    assert status._worker_troubles(state) == ["  1: died"]
+    assert shown(status._gateways(state, None))[-1].startswith("1 ready")
+
+
+@pytest.mark.parametrize("width", [80, 100, None])
+def test_numbers_and_reasons_stay_whole_and_names_give_way(
+    state: StateRecord, width: int | None
+) -> None:
+    why = "the camera ended the stream, or takes a connection and closes it: " + "x" * 90
+    name = "the-camera-above-the-loading-bay-at-the-northern-gate"
+    state.cameras = {
+        name: CameraFacts(
+            state="connecting", reason="closed", message=why, width=1920, height=1080, fps=29.9,
+            captured=1_234_567, results=1_111_111, errors=123_456, lost=99, superseded=7_654_321,
+        ),
+        "人" * 30: CameraFacts(state="live", errors_in_row=2, last_error="KeyError: " + why),
+    }  # fmt: skip
+    lines = status.tables(state, width)
+    row = lines[2].split()
+    assert row[1:] == [
+        *["connecting", "1920x1080", "29.9", "1234567", "1111111", "123456", "99", "7654321"]
+    ]
+    assert row[0] == name if width is None else name.startswith(row[0].removesuffix(".."))
+    assert any(why in line and "KeyError" in line for line in lines)
+    assert any(f"closed, {why}" in line for line in lines)
+    if width:
+        assert all(cell_len(line) <= width for line in lines if not line.startswith("  "))
+    else:
+        assert any("人" * 30 in line for line in lines)

@@ -321,6 +321,18 @@ def test_ready_is_a_gateway_a_worker_and_every_camera_live_once(site: Site) -> N
     assert ready(site)[0] == 503
 
 
+def test_readiness_tells_of_a_predictor_that_fails_and_not_what_it_said(site: Site) -> None:
+    error = "KeyError: 'secret' (own.py, line 3, in predict)"
+    site.state(
+        state({"cam": CameraFacts(state="live", been_live=True, errors_in_row=7, last_error=error)})
+    )
+    code, body = ready(site)
+    assert code == 200, "its clients are served: each gets the error"
+    told = {"predictor": "failing", "errors_in_row": 7, "error": "KeyError"}
+    assert body["cameras"]["cam"].items() >= told.items()
+    assert "secret" not in json.dumps(body)
+
+
 def test_a_camera_that_says_why_it_is_not_live_does_not_hold_readiness(site: Site) -> None:
     site.state(state({"cam": CameraFacts(state="reconnecting", reason="refused")}))
     assert ready(site)[0] == 200

@@ -73,6 +73,55 @@ def test_confidence_and_labels_are_options(made: Callable[..., Any], tmp_path: P
     assert predictor.labels[0] == "one"
 
 
+MARK = b"\xef\xbb\xbf"
+LABELS_FILES: dict[str, tuple[bytes, str]] = {
+    "a blank line": (b"a\n\nc\nd\ne\nf\n", "a cdef"),
+    "blank at the end": (b"a\nb\nc\nd\ne\nf\n\n \n", "abcdef"),
+    "the last have none": (b"a\nb\nc\nd\n\n\n", "abcd"),
+    "a mark, and CRLF": (MARK + b"a\r\nb\r\nc\r\nd\r\ne\r\nf", "abcdef"),
+    "UTF-16": ("a\r\nb\r\nc\r\nd\r\ne\r\nf\r\n".encode("utf-16"), "abcdef"),
+    "old ends": (b"a\rb\rc\rd\re\rf\r", "abcdef"),
+    "numbers as names": (b"0\n1\n2\n3\n4\n5\n", "012345"),
+}
+
+
+@pytest.mark.parametrize(("data", "names"), LABELS_FILES.values(), ids=LABELS_FILES)
+def test_a_line_of_the_labels_is_a_class(
+    made: Callable[..., Any], tmp_path: Path, data: bytes, names: str
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_bytes(data)
+    predictor = made(f"{SHAPES}?labels={labels}")
+    assert predictor.labels == {number: each for number, each in enumerate(names) if each != " "}
+
+
+NO_LABELS: dict[str, tuple[str, bytes, str]] = {
+    "too few": ("l.txt", b"a\nb\n", "have 2 lines, and the model has 6 classes"),
+    "too many": ("l.txt", b"a\n" * 80, "have 80 lines, and the model has 6 classes"),
+    "nothing": ("l.txt", b"\n\n", "hold no name"),
+    "not a byte": ("l.txt", b"", "hold no name"),
+    "a data set's YAML": ("data.yaml", b"a\nb\nc\nd\ne\nf\n", "YAML"),
+    "YAML by its key": ("l.txt", b"path: x\nnames:\n  0: a\n  1: b\nnc: 2\nval: y\n", "YAML"),
+    "a list of YAML": ("l.txt", b"- a\n- b\n- c\n- d\n- e\n- f\n", "YAML"),
+    "JSON": ("l.txt", b'["a", "b"]', "YAML"),
+    "no text": ("l.txt", b"\x80\x81\n", "cannot read the labels"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "says"), NO_LABELS.values(), ids=NO_LABELS)
+def test_what_is_no_list_of_the_models_names_is_named(
+    made: Callable[..., Any], tmp_path: Path, name: str, data: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(StartError) as raised:
+        made(f"{SHAPES}?labels={tmp_path / name}")
+    told = "\n".join(raised.value.lines())
+    assert says in told
+    assert str(tmp_path / name) in raised.value.what
+    assert "one name a line" in told
+    assert len(raised.value.lines()) == 3
+
+
 def test_both_backends_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     canvas, _ = letterbox.fit(picture(5)[0], (320, 192))
     outputs = []

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from strict_json import BOX, LABELS, refused, seen, sent
 
 from framefan.records import Detection
@@ -147,6 +149,58 @@ BAD_DETECTIONS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("returned", "kind"), BAD_DETECTIONS.values(), ids=BAD_DETECTIONS)
 def test_bad_detections_are_refused(returned: Any, kind: str) -> None:
     assert refused(returned) == kind
+
+
+NO_DETECTIONS: dict[str, tuple[Any, str]] = {
+    "per cent": (Detection("a", 87.0, BOX), "from 0 to 1; this one is 87; a share of 1 is meant"),
+    "a bit more than 1": (Detection("a", 1.001, BOX), "this one is 1.001"),
+    "a logit": (np.array([[*BOX, 314.5, 0]]), "this one is 314.5"),
+    "below 0": (np.array([[*BOX, -0.3, 0]]), "this one is -0.3"),
+    "right of its right": (Detection("a", 0.5, (50, 1, 10, 2)), "this one is 50, 1, 10, 2"),
+    "below its bottom": (Detection("a", 0.5, (1, 50, 2, 10)), "this one is 1, 50, 2, 10"),
+    "of supervision": (supervision(xyxy=ROWS[:, 3::-1]), "this one is 4, 3, 2, 1"),
+    "of Ultralytics": (ultralytics(ROWS * 100), "this one is 50; a share"),
+    "beyond any picture": (np.array([[0, 0, 1e30, 1e300, 0.5, 1]]), "0, 0, 1e+30, 1e+300"),
+    "far left of it": (Detection("a", 0.5, (-1e6, 0, 5, 5)), "outside it: -1000000, 0, 5, 5"),
+    "NaN": (Detection("a", math.nan, BOX), "confidence nan, box 1, 2, 3, 4"),
+}
+
+
+@pytest.mark.parametrize(("returned", "says"), NO_DETECTIONS.values(), ids=NO_DETECTIONS)
+def test_what_is_no_detection_is_an_error_that_names_the_value(returned: Any, says: str) -> None:
+    with pytest.raises(results.ResultError) as caught:
+        results.convert(returned, LABELS, 1 << 18, 640)
+    assert caught.value.kind == ("not_finite" if "nan" in says else "bad_detection")
+    assert says in caught.value.message
+
+
+@given(
+    corners=st.tuples(*[st.floats(-1e5, 1e5, width=32)] * 4),
+    confidence=st.floats(-0.5, 1.5, width=32),
+    longest=st.sampled_from([0, 64, 1920, 7680]),
+)
+def test_a_client_gets_only_boxes_and_confidences_that_can_be(
+    corners: tuple[float, ...], confidence: float, longest: int
+) -> None:
+    row = np.array([[*corners, confidence, 0]])
+    try:
+        _, payload = results.convert(row, LABELS, 1 << 18, longest)
+    except results.ResultError:
+        x1, y1, x2, y2 = corners
+        near = max(map(abs, corners)) <= 16_000
+        assert not (near and 0 <= confidence <= 1 and x1 <= x2 and y1 <= y2)
+        return
+    ((box, sure),) = [(each["box"], each["confidence"]) for each in msgspec.msgpack.decode(payload)]
+    assert 0 <= sure <= 1
+    assert box[0] <= box[2]
+    assert box[1] <= box[3]
+    assert box == pytest.approx(corners, abs=0.01), "what may lie outside is sent as it is"
+
+
+@pytest.mark.parametrize("labels", [("person", "", "car"), {0: "person", 1: "", 2: "car"}])
+def test_a_class_without_a_name_has_its_number(labels: Any) -> None:
+    rows = np.array([[*BOX, 0.5, number] for number in (0, 1, 2, 3, math.nan)])
+    assert [each["label"] for each in sent(rows, labels)[1]] == ["person", "1", "car", "3", "-1"]
 
 
 def test_an_error_is_short_whatever_its_text() -> None:

@@ -14,6 +14,7 @@ from framefan.records import GatewayFacts, StateRecord, WorkerFacts
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
 from framefan_inference.captures import Captures
+from framefan_inference.failures import Failures
 from framefan_inference.ledger import Ledger
 from framefan_inference.previews import Previews
 from framefan_inference.schedule import Frame
@@ -39,6 +40,7 @@ class FakePool:
         self.cameras = self.captures.cameras
         self.crew = SimpleNamespace(measure=lambda now: [WorkerFacts(id=1)])
         self.outcomes = SimpleNamespace(foreign=4)
+        self.failures = Failures()
         self.published: list[StateRecord] = []
         self.publisher = SimpleNamespace(
             epoch="k3f9", n=7, state=self.published.append, previews=Previews(1 << 20)

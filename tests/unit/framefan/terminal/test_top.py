@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from types import SimpleNamespace
 from typing import Any
-
-from rich.console import Console
 
 from framefan.protocol import Latency, Result
 from framefan.terminal.top import Glance, picture
@@ -37,10 +34,8 @@ def result(camera: str) -> Result:
     )  # fmt: skip
 
 
-def shown(glance: Glance, feed: Any = FEED) -> str:
-    text = io.StringIO()
-    Console(file=text, width=200).print(picture(feed, glance, 1.0))
-    return text.getvalue()
+def shown(glance: Glance, feed: Any = FEED, width: int | None = 200) -> str:
+    return "\n".join(picture(feed, glance, 1.0, width))
 
 
 def test_two_tables_and_results_make_rates_and_stages() -> None:
@@ -85,3 +80,29 @@ def test_before_there_is_a_table_it_says_why() -> None:
     glance.trouble = ""
     assert "connection refused" in shown(glance, gone)
     assert glance.told(1.0) == {"cameras": {}, "workers": [], "clients": 0}
+
+
+def test_at_a_hundred_columns_numbers_and_reasons_are_whole() -> None:
+    glance = Glance()
+    by = {"newer": 4000, "no_worker": 2000, "no_slot": 1000, "max_fps": 500}
+    why = "connect to 192.0.2.7:554 failed: no route to host, as told by the kernel"
+    facts = {
+        "state": "backoff", "reason": "timeout", "message": why, "next_try_s": 12.0,
+        "captured": 80_000, "superseded_by": by, "last_error": f"ValueError: {why}",
+    }  # fmt: skip
+    name = "the-camera-above-the-loading-bay"
+    glance.look(table(1.0, **{name: {"superseded_by": dict.fromkeys(by, 0)}}))
+    glance.look(table(11.0, **{name: facts}))
+    glance.take(result(name), 1.0)
+    lines = shown(glance, width=100).splitlines()
+    row = next(line for line in lines if "8000.0" in line)
+    assert " ".join(row.split()[1:]) in (
+        "backoff 8000.0 0.0 newer 400.0 +3 1.0 2.0 3.0 6.0 6.0 6.0",
+        "backoff 8000.0 0.0 750.0 1.0 2.0 3.0 6.0 6.0 6.0",
+    )
+    assert f"  {name}: backoff (timeout), next try in 12 s: {why}" in lines
+    assert f"  {name}: predict fails: ValueError: {why}" in lines
+    assert all(len(line) <= 100 for line in lines if why not in line)
+    whole = shown(glance, width=None)
+    assert "newer 400.0, no_worker 200.0, no_slot 100.0, max_fps 50.0" in whole
+    assert f"{name} " in whole
