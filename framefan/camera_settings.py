@@ -147,12 +147,14 @@ def _source(name: str, value: Any) -> SourceText:
 
 
 def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
-    """With the path as it can be opened."""
+    """With the path as it can be opened. Raises StartError for what looks like an option."""
     if spec.kind not in ("file", "pattern", "callable"):
         return camera
     value = spec.value
     if not sources.is_file(value):
         value = os.path.expanduser(value)  # noqa: PTH111 - `./` stays
+    if value.startswith("-"):  # more likely an option than a file that comes later
+        _check_file(value)
     source = SourceText.found(sources.SourceSpec(spec.kind, value))
     return msgspec.structs.replace(camera, source=source)
 

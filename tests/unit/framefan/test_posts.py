@@ -249,11 +249,11 @@ def test_reload_while_it_starts_and_while_it_stops(start) -> None:
     run.assert_clean()
 
 
-def test_a_file_that_is_a_pipe_hangs_nobody(begin, tmp_path) -> None:
+def test_a_file_that_is_a_pipe_hangs_nobody(begin) -> None:
     """Nobody writes into it, so it cannot even be opened."""
     run = begin("a")
-    os.mkfifo(tmp_path / "camera")
-    run.configure(cameras("a", b=str(tmp_path / "camera")))
+    (run.folder / "run.toml").unlink()
+    os.mkfifo(run.folder / "run.toml")
     with _connect(run) as asking:
         seen = len(run.told())
         os.kill(run.pids("a")[0], signal.SIGKILL)  # the loop goes on: it sees this at once
