@@ -25,6 +25,8 @@ CALM_S = 5.0
 AGAIN_S = 60.0
 """A camera has a warning of its own at most so often."""
 _NAMED = 5
+_TOLD = "kept_image"
+"""The kind of an error that comes once, and that its worker has logged."""
 
 
 class _Camera:
@@ -48,6 +50,9 @@ class Failures:
         if outcome is None:
             return
         if outcome.kind == "error":
+            error = _read(outcome.payload)
+            if error is not None and error.kind == _TOLD:
+                return
             known = self._cameras.setdefault(camera, _Camera())
             known.payload = outcome.payload
             self._failed(camera, known, now)
@@ -112,8 +117,15 @@ class Failures:
 
 def _said(known: _Camera) -> str:
     """The exception's class, its text and its place, in one line."""
-    try:
-        error = msgspec.msgpack.decode(known.payload, type=PredictError)
-    except msgspec.MsgspecError:  # user code shares the worker's process and may send anything
+    error = _read(known.payload)
+    if error is None:
         return "an error that cannot be read"
     return " ".join(f"{error.kind}: {error.message}".split())
+
+
+def _read(payload: msgspec.Raw) -> PredictError | None:
+    """None: user code shares the worker's process and may send anything."""
+    try:
+        return msgspec.msgpack.decode(payload, type=PredictError)
+    except msgspec.MsgspecError:
+        return None

@@ -66,6 +66,7 @@ def believing(share: float) -> Iterator[None]:
     """What would take the test's whole patience each time is believed after this share of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(waiting, "SCALE", waiting.SCALE * share)
+        patch.setattr(waiting, "crowding", lambda: 0.0)
         yield
 
 
