@@ -16,7 +16,7 @@ import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
-from framefan import host, logs, processes
+from framefan import clock, host, logs, processes
 from framefan.errors import LinkClosed
 from framefan.gateway_counts import GatewayCounts
 from framefan.messages import Stop, ToSupervisor
@@ -44,6 +44,8 @@ _WORKS = 0.02
 """The share of a processor from which on a child works; who waits for a network has less."""
 _EXIT_S = 0.1
 """What a child that closed its link gets to finish exiting, so that its exit code is its own."""
+_EXIT_MOST_S = 1.0
+"""The same without anybody waiting for it."""
 
 
 class Fate(enum.Enum):
@@ -88,8 +90,9 @@ class Post:
         self.started_at = 0.0
         self._cpu_s = 0.0
         """The processor time that its child had had when it was last looked at."""
-        self.is_dying = False
-        """Its child was killed, and is still there."""
+        self.is_dying = self._is_killed = False
+        """Its child has ended or was killed, and is still there."""
+        self._ends_since = 0.0
         self.cause = ""
         """Why it was killed, while it is dying."""
         self._kill_at = float("inf")
@@ -153,16 +156,24 @@ class Post:
         self.voices.clear()
 
     def kill(self, at_once: bool = False) -> bool:
-        """Kill its child if need be; whether it is gone. If not, ask again in the next turn."""
-        assert self.child is not None
-        patience_s = 0.0 if self.is_dying else processes.KILL_S
-        if not (self.is_dying or at_once):
+        """Kill its child if need be; whether it is gone. If not, ask again in the next turn.
+
+        One that has closed its link without being asked for is ending by itself: how is worth
+        knowing, and on a busy machine that takes a moment.
+        """
+        child, now = self.child, clock.now()
+        assert child is not None
+        if not (at_once or self.cause):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.child.process.wait(_EXIT_S)
-        gone = self.child.kill(patience_s)
-        if not gone and not self.is_dying:
+                child.process.wait(0 if self.is_dying else _EXIT_S)
+            self._ends_since = self._ends_since if self.is_dying else now
+            if child.process.poll() is None and now < self._ends_since + _EXIT_MOST_S:
+                self.is_dying = True
+                return False
+        gone = child.kill(0 if self._is_killed else processes.KILL_S)
+        if not gone and not self._is_killed:
             logs.error(f"{self.watch.title} was killed, and the system has not let go of it yet")
-        self.is_dying = not gone
+        self.is_dying = self._is_killed = not gone
         return gone
 
     def bury(self) -> str:

@@ -69,7 +69,8 @@ class Actor:
         plan = json.loads(self.parent.settings.device)
         self.role = self.parent.role
         self.part = plan.get(self.role or "pool", "good")
-        self.told_to_stop = any(isinstance(message, Stop) for message in self.parent.early)
+        self.early = self.parent.early
+        self.told_to_stop = False
         with (self.folder / f"pids-{self.role or 'pool'}").open("a") as pids:
             pids.write(f"{os.getpid()}\n")
         self.cameras = self.parent.settings.cameras
@@ -133,8 +134,9 @@ class Actor:
             faulthandler._sigsegv()
 
     def _listen(self) -> None:
-        ready, _, _ = select.select([self.parent.link], [], [], TICK_S)
-        for message in self.parent.link.receive() if ready else []:
+        early, self.early = self.early, []  # a process that starts slowly is told much at once
+        ready, _, _ = select.select([self.parent.link], [], [], 0 if early else TICK_S)
+        for message in [*early, *(self.parent.link.receive() if ready else [])]:
             if isinstance(message, Stop):
                 self.told_to_stop = True
             if isinstance(message, Scale):

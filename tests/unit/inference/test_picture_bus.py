@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 KIB, MIB = 1 << 10, 1 << 20
 TOPIC = "preview/cam1/full/"
-SLACK = 6 * MIB
-"""What is in the readers themselves, which are in this process too, and in hand."""
+SLACK = 12 * MIB
+"""What is in the readers, which are in this process too, in hand, and in the holes of the
+heap. Without a bound it would be 64 MiB."""
 
 
 class Bus:
