@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from watched import Watched
+
+sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
+from gateway_thread import Feeder
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -34,3 +39,20 @@ def opened(chromium: Browser) -> Iterator[Callable[..., Watched]]:
     yield open_page
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def feeder() -> Iterator[Feeder]:
+    made = Feeder()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, feeder: Feeder, chromium: Browser) -> Iterator[Page]:
+    """The gateway's page, as large as the module's VIEWPORT."""
+    opened = chromium.new_page(viewport=request.module.VIEWPORT)
+    opened.goto(f"http://127.0.0.1:{feeder.gateway.port}/")
+    opened.wait_for_selector("#connection[data-state=live]")
+    yield opened
+    opened.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,22 +17,7 @@ from framefan import clock
 from framefan.records import CameraFacts
 
 pytestmark = pytest.mark.chromium
-
-
-@pytest.fixture
-def feeder() -> Iterator[Feeder]:
-    made = Feeder()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def page(feeder: Feeder, chromium: Browser) -> Iterator[Page]:
-    opened = chromium.new_page(viewport={"width": 1000, "height": 700})
-    opened.goto(f"http://127.0.0.1:{feeder.gateway.port}/")
-    opened.wait_for_selector("#connection[data-state=live]")
-    yield opened
-    opened.close()
+VIEWPORT = {"width": 1000, "height": 700}
 
 
 def test_a_camera_that_is_not_live_says_why_and_when_it_is_tried_next(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
 from gateway_fakes import state
@@ -16,24 +15,9 @@ from gateway_thread import Feeder
 from framefan.records import CameraFacts, PredictError
 
 pytestmark = pytest.mark.chromium
+VIEWPORT = {"width": 1400, "height": 860}
 BORDER = "it => getComputedStyle(it).borderColor"
 LONG = "no such class " + "é<b>" * 60 + " (own.py, line 12, in predict)"
-
-
-@pytest.fixture
-def feeder() -> Iterator[Feeder]:
-    made = Feeder()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def page(feeder: Feeder, chromium: Browser) -> Iterator[Page]:
-    opened = chromium.new_page(viewport={"width": 1400, "height": 860})
-    opened.goto(f"http://127.0.0.1:{feeder.gateway.port}/")
-    opened.wait_for_selector("#connection[data-state=live]")
-    yield opened
-    opened.close()
 
 
 def come(feeder: Feeder, *cameras: str) -> None:

@@ -107,8 +107,7 @@ def test_who_may_not_be_written_to_just_then_is_told_later(more: int) -> None:
     assert said(reader, "a") == [0]
     reader.echo()
     assert said(reader, "a") == [*range(1 + more), "ended"]
-    account = reader.client.outbox.account()
-    assert (account.offered, account.sent, account.pending) == (1 + more, 1 + more, 0)
+    assert reader.client.outbox.account()[:2] == (1 + more, 1 + more), "offered and sent"
 
 
 def test_a_last_word_that_the_bus_lost_is_told_by_the_table() -> None:
@@ -355,9 +354,7 @@ def table(gateway: Gateway, *cameras: str) -> None:
     gateway.server.news()
 
 
-async def test_a_camera_is_known_as_soon_as_the_table_has_it_and_no_longer(
-    gateway: Gateway,
-) -> None:
+async def test_a_camera_is_known_while_the_table_has_it(gateway: Gateway) -> None:
     async with talking(gateway, "?camera=new") as talk:
         assert (await talk.closed())[0] == 4400
     table(gateway, "cam", "new")
