@@ -50,6 +50,12 @@ def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = ""
         pause()
 
 
+def is_within(began: float, seconds: float) -> bool:
+    """Whether no more than that has passed since then; on a busy machine it may be more."""
+    took = now() - began
+    return took < seconds * SCALE or took < seconds * crowding()
+
+
 def pause(seconds: float = _LOOK_S) -> None:
     """Give the others the processor for one look's time."""
     select.select([], [], [], seconds)

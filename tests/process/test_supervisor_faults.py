@@ -16,7 +16,7 @@ import psutil
 import pytest
 from faults import GATED, limits, sabotage
 from runs import Run, assert_balanced, assert_exactly_once, framefan
-from waiting import SCALE, wait_until
+from waiting import SCALE, is_within, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -80,7 +80,7 @@ def test_a_killed_capture_comes_back_and_its_frame_numbers_go_on() -> None:
         died_at, seen = now(), len(outcomes.read())
         last = [each for each in outcomes.all if each.camera == "a"][-1]
         again = wait_until(lambda: _next(outcomes, "a", seen + 1), BACK_S, "results again")
-        assert now() - died_at < BACK_S * SCALE
+        assert is_within(died_at, BACK_S)
         assert again.frame > last.frame
         assert again.epoch == last.epoch
         after = wait_until(
@@ -119,7 +119,7 @@ def test_a_killed_pool_comes_back_with_a_new_epoch() -> None:
             camera: wait_until(lambda c=camera: _next(outcomes, c, seen, old), BACK_S, camera)
             for camera in "ab"
         }
-        assert now() - died_at < BACK_S * SCALE
+        assert is_within(died_at, BACK_S)
         wait_until(lambda: not any(map(_lives, _workers(before))), 2, "the end of its workers")
         for camera, outcome in first.items():
             assert outcome.frame > last[camera], "frame numbers did not go on"
@@ -166,7 +166,7 @@ def test_a_killed_gateway_refuses_nobody_and_disturbs_nobody() -> None:
         died_at = now()
         with _client(run) as meanwhile:  # in the backlog of the supervisor's socket until then
             next(_results(meanwhile))
-            assert now() - died_at < BACK_S * SCALE
+            assert is_within(died_at, BACK_S)
             with pytest.raises(ConnectionClosed):
                 list(_results(client))
         after = wait_until(lambda: (p := _pids(run)) and all(p.values()) and p, 5, "all pids")
@@ -244,7 +244,7 @@ def _stopped(run: Run, seconds: float) -> int:
     """The exit code after SIGTERM, in this many seconds at most."""
     began = now()
     code = run.stop(signal.SIGTERM)
-    assert now() - began < seconds * SCALE
+    assert is_within(began, seconds)
     return code
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from runs import Run
-from waiting import SCALE, wait_until
+from waiting import SCALE, is_within, wait_until
 
 from framefan import clock
 from framefan.settings import Limits
@@ -69,7 +69,7 @@ def check_alive(run: Run, seconds: float = 2.0) -> None:
 def check_stop(run: Run) -> None:
     began = clock.now()
     assert run.stop() == 0
-    assert clock.now() - began < (Limits().grace_s + 1.0) * SCALE
+    assert is_within(began, Limits().grace_s + 1.0)
 
 
 class Reader:

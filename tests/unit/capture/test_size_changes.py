@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fake_camera import FakeCamera, Frames, Garbage, Stall, Status
 from fakes_sources import SYSTEM_PYTHON
-from waiting import SCALE, wait_until
+from waiting import SCALE, is_within, wait_until
 
 from framefan import clock
 from framefan.secret import SourceText
@@ -60,7 +60,7 @@ class Viewer:
         """Seconds until pictures have this size."""
         began = clock.now()
         while self.size != size:
-            assert clock.now() - began < seconds * SCALE, "the size did not come"
+            assert is_within(began, seconds), "the size did not come"
             self.see()
         return clock.now() - began
 
@@ -116,7 +116,7 @@ def test_h264_of_another_size(first: str, second: str):
             began = clock.now()
             seen.see()
             seen.until(sizes[1], 6)
-            assert clock.now() - began < 2 + 2 * SCALE
+            assert is_within(began, 4)
         server.stdin.close()
 
 
@@ -187,10 +187,10 @@ def test_a_question_that_hangs_holds_up_nobody():
             for _ in range(10):
                 began = clock.now()
                 seen.see()
-                assert clock.now() - began < 0.5 * SCALE
+                assert is_within(began, 0.5)
             check = seen.source._check
             began = clock.now()
-        assert clock.now() - began < 0.3 * SCALE
+        assert is_within(began, 0.3)
         wait_until(lambda: check.is_done, 5)
         assert check.size is None
 

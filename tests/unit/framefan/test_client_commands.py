@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from scripted_gateway import WAIT_S, Line, ScriptedGateway, result, resumed, since
+from waiting import is_within
 
 from framefan import dial, live_feed
 from framefan.client import CommandFailed, Feed, connect
@@ -299,7 +300,7 @@ async def test_closing_ends_the_iteration_also_while_it_waits_to_try_again() -> 
                     await asyncio.sleep(0)
         start = now()
         assert await asyncio.wait_for(reading, WAIT_S) == []
-        assert now() - start < 5
+        assert is_within(start, 5)
         assert [each async for each in feed.messages()] == []
 
 
@@ -358,7 +359,7 @@ async def test_leaving_is_quick_however_much_is_unread() -> None:
         async with connect(gateway.url, ack=None) as feed:
             await take(feed, 1)
             start = now()
-        assert now() - start < 1.5, "it waited for a close frame that nobody read"
+        assert is_within(start, 1.5), "it waited for a close frame that nobody read"
         await asyncio.wait_for(gateway.lines[0].connection.wait_closed(), WAIT_S)
         assert gateway.lines[0].connection.close_code == 1000
 
