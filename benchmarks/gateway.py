@@ -52,7 +52,7 @@ def cameras(folder: str, scale: Scale) -> list[Row]:
 def stalled(folder: str, scale: Scale) -> list[Row]:
     from benchmarks import gateway_stall
 
-    return gateway_stall.stalled(folder, 900, 100, scale.rounds, 9.0)
+    return gateway_stall.stalled(folder, 900, 100, scale.rounds, 14.0)
 
 
 def crowd(folder: str, scale: Scale) -> list[Row]:

@@ -12,6 +12,8 @@ what they echo is a number that each write carries.
 3. An echo within `base` + 100 ms is timely; and if this process ran late itself, within so much
    more, since it may have come before it was seen. If anything was held back since that write, a
    timely echo lets the window grow by one: so by each write of a round trip, to twice its size.
+   After an echo within `PROMPT_S` nothing counts as held back: it had not long to wait, so one
+   write at a time is enough. A larger window would only fill the queue of a slow handler.
 4. A later echo shrinks the window in proportion, once for all that was on its way by then, and at
    least to one.
 5. While an echo is overdue nothing else is written, whatever the window.
@@ -30,10 +32,10 @@ and up to the one who reads them. Pure: times, in seconds, come in as arguments.
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import Protocol
 
 PATIENCE_S = 0.1
+PROMPT_S = 0.02
 CALM_S = 1.0
 CALM_WRITES = 24
 """websockets holds 17 before it pauses, and its user the one that comes before them."""
@@ -74,7 +76,7 @@ class Window:
 
     def __init__(self, now: float, lateness: Lateness) -> None:
         self._lateness = lateness
-        self._out: deque[tuple[int, float, int]] = deque()
+        self._out: list[tuple[int, float, int]] = []  # an empty deque would take half a KiB
         """Numbers that are on their way, since when, and how much had been held back by then."""
         self._size = 1.0
         self._base = self._base_before = math.inf
@@ -139,9 +141,9 @@ class Window:
         """An echo of this number, and so of all before it; whether it was timely."""
         sent_at, held_then = now, held
         while self._out and self._out[0][0] <= number:
-            _, sent_at, held_then = self._out.popleft()
-        held_back = held > held_then
+            _, sent_at, held_then = self._out.pop(0)
         delay, bound = now - sent_at, self.timely_s
+        held_back = held > held_then and delay > PROMPT_S
         timely = delay <= bound
         self._echoes = self.judged = True
         self._held_back = self._held_back or held_back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from framefan_gateway.window import (
     GIVE_UP_S,
     MOST,
     PATIENCE_S,
+    PROMPT_S,
     Window,
 )
 
@@ -43,6 +45,15 @@ def test_it_grows_by_timely_echoes_while_something_is_held_back() -> None:
     assert window.size == 32, "doubled by each round trip"
 
 
+def test_a_prompt_echo_is_no_reason_to_grow_whatever_was_held_back_until_then() -> None:
+    window = Window(0.0, ON_TIME)
+    for number in range(CALM_WRITES):
+        assert not window.steady
+        window.wrote(number, 0.1 * number, number)
+        assert window.echoed(number, 0.1 * number + PROMPT_S / 2, number + 1)
+    assert (window.size, window.steady) == (1, True)
+
+
 def test_a_late_echo_shrinks_it_once_for_all_that_was_on_its_way() -> None:
     window = grown(8)
     for number in range(101, 109):
@@ -55,7 +66,7 @@ def test_a_late_echo_shrinks_it_once_for_all_that_was_on_its_way() -> None:
 def test_nothing_leaves_while_an_echo_is_overdue() -> None:
     window = grown(8)
     window.wrote(101, 10.0, 0)
-    assert window.room(10.0 + window.timely_s) == 7
+    assert window.room(9.99 + window.timely_s) == 7
     assert window.room(10.01 + window.timely_s) == 0
 
 
@@ -67,7 +78,7 @@ def test_what_we_were_late_ourselves_is_no_delay_of_the_clients() -> None:
         assert window.echoed(number, number + (0.0, 0.39, 0.41)[number], 0) == (number < 2)
 
 
-def grown(size: int, delay: float = 0.01) -> Window:
+def grown(size: int, delay: float = 0.05) -> Window:
     window, number = Window(0.0, ON_TIME), 0
     while window.size < size:
         number += 1
@@ -187,7 +198,10 @@ ALONE = -1
 
 
 class Player:
-    """Results at a rate, a way that takes time, a queue that is read ahead, and a slow handler."""
+    """Results at a rate, a way that takes time, a queue that is read ahead, and a slow handler.
+
+    The queue is as websockets': its reading pauses above `queue`, and goes on at a quarter of it.
+    """
 
     STEP_S = 0.005
 
@@ -198,8 +212,11 @@ class Player:
         queue: int,
         handler_s: float,
         lateness: SimpleNamespace = ON_TIME,
+        seed: int | None = None,
     ) -> None:
         self.window = Window(0.0, lateness)
+        self.chance = None if seed is None else random.Random(seed)
+        """Draws how much early or late each result is; None: all are on time."""
         self.period, self.one_way = 1 / rate, round_trip_s / 2
         self.queue, self.handler_s = queue, handler_s
         self.now = self.next_result = self.free_at = 0.0
@@ -210,6 +227,7 @@ class Player:
         self.line: deque[tuple[float, int, float]] = deque()
         """When it arrives, its number, and when its result was made."""
         self.read: deque[tuple[int, float]] = deque()
+        self.paused = False
         self.echoes: deque[tuple[float, int]] = deque()
         self.confirms = False
         """Whether a ping by itself is on its way, as after a late echo with a window of one."""
@@ -218,7 +236,7 @@ class Player:
     def step(self) -> None:
         self.now += self.STEP_S
         if self.now >= self.next_result:
-            self.next_result += self.period
+            self.next_result += self.period * (self.chance.uniform(0.8, 1.2) if self.chance else 1)
             self.held += self.fresh
             self.newest, self.fresh = self.now, True
         self.window.falls_behind(self.now)
@@ -235,10 +253,12 @@ class Player:
             number, made = self.read.popleft()
             self.ages.append((self.now, self.now - made))
             self.free_at = self.now + self.handler_s
-        while self.line and self.line[0][0] <= self.now and len(self.read) < max(self.queue, 1):
+        self.paused &= len(self.read) > self.queue // 4
+        while self.line and self.line[0][0] <= self.now and not self.paused:
             _, number, made = self.line.popleft()
             if number != ALONE:
                 self.read.append((number, made))
+            self.paused |= len(self.read) > self.queue
             self.echoes.append((self.now + self.one_way, number))
 
     def echo(self, number: int) -> None:
@@ -263,11 +283,12 @@ class Player:
     round_trip_s=st.sampled_from([0.001, 0.01]),
     queue=st.sampled_from([1, 16]),
     handler_s=st.sampled_from([0.2, 0.5, 1.0, 2.0]),
+    seed=st.integers(0, 1000),
 )
 def test_what_a_slow_handler_gets_is_as_old_as_its_queue_is_long(
-    rate: float, round_trip_s: float, queue: int, handler_s: float
+    rate: float, round_trip_s: float, queue: int, handler_s: float, seed: int
 ) -> None:
-    player = Player(rate, round_trip_s, queue, handler_s)
+    player = Player(rate, round_trip_s, queue, handler_s, seed=seed)
     ages = player.play(40 + 40 * handler_s)
     assert max(ages) <= (queue + 2) * handler_s + 1.0 + 2 * round_trip_s
 
