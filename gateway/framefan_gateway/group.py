@@ -7,8 +7,9 @@
 3. A client whose line is free but which is not in step is given what it is due by itself, until
    it has been told the same as all others; then it falls in step. One whose line has a limit in
    messages never does; with a limit in writes it is asked for room before each batch.
-4. A past that is to be replayed is made a slice at a time. Between two slices the client is in
-   `Work`, the queue that all groups share, and everybody else has a turn.
+4. A past that is to be replayed, and whatever is more than `WRITE_BYTES`, is made a slice at a
+   time. Between two slices the client is in `Work`, the queue that all groups share, and everybody
+   else has a turn.
 5. Whoever waits for news of one camera only, to be told of it otherwise than the others, is in step
    until right before that news: see `wake`.
 """
@@ -83,7 +84,7 @@ class Client:
 
 
 Work = dict[Client, None]
-"""Clients whose past is being replayed, in the order of their turns."""
+"""Clients that are due more than one slice, in the order of their turns."""
 
 
 class Group:
@@ -216,25 +217,24 @@ class Group:
                 client.line.write(data[taken:])
 
     def advance(self, client: Client, now: float) -> None:
-        """Give a free line all it is due, for as long as it stays free; of a replay one slice."""
+        """Give a free line what it is due, for as long as it stays free: at most one slice."""
+        written = 0
         while client.place is Place.APART:
             line, outbox = client.line, client.outbox
             room = ALL if line.room is None else line.room()
             bodies = outbox.drain(now, WRITE_BYTES, room) if room else []
             if bodies:
-                line.write(frames(bodies))
-            if client.place is Place.APART and (outbox.replaying or not bodies):
-                self._set_apart(client)
+                data = frames(bodies)
+                line.write(data)
+                written += len(data)
+            if client.place is Place.APART and (outbox.replaying or written >= WRITE_BYTES):
+                self._apart.discard(client)
+                self._work[client] = None
                 return
-
-    def _set_apart(self, client: Client) -> None:
-        """It has been given all that could be made at once."""
-        if client.outbox.replaying:
-            self._apart.discard(client)
-            self._work[client] = None
-        else:
-            self._apart.add(client)
-            self.fall_in(client)
+            if client.place is Place.APART and not bodies:
+                self._apart.add(client)
+                self.fall_in(client)
+                return
 
     def _overflowed(self) -> list[Client]:
         feed = self.feed

@@ -125,7 +125,7 @@ class Hub:
         client.group.advance(client, now)
 
     def work(self, now: float) -> None:
-        """Make one slice of a client's past, of the client that has waited for longest."""
+        """Make one slice of what is due, for the client that has waited for longest."""
         if self._work:
             client = next(iter(self._work))
             del self._work[client]

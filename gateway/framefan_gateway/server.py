@@ -191,11 +191,12 @@ class Server:
             self._flush = None
         start = clock.now()
         self.hub.flush(start)
+        self.work_soon()
         end = clock.now()
         self._rest_until = end + min((end - start) * _REST_FACTOR, self._rest_most_s)
 
     def work_soon(self) -> None:
-        """The hub is to make slices of what clients are due of the past."""
+        """The hub is to make the next slices of what clients are due."""
         if self._work is None and self.hub.has_work:
             self._work = asyncio.get_running_loop().call_soon(self._do_work)
 

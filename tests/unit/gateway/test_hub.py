@@ -14,7 +14,7 @@ from framefan_gateway.accounts import Loss
 from framefan_gateway.contract import Contract, Opening, Since
 from framefan_gateway.every import LEAST_MESSAGES
 from framefan_gateway.frames import frames
-from framefan_gateway.group import Line, Place
+from framefan_gateway.group import WRITE_BYTES, Line, Place
 from framefan_gateway.hub import Hub, NewEpoch
 
 
@@ -320,6 +320,25 @@ def test_a_long_past_is_made_in_slices_and_others_have_their_turn(hub: Hub) -> N
         slices += 1
     assert slices > 5
     assert [m["seq"] for m in late.results] == list(range(501))
+    late.check_holes()
+
+
+def test_who_is_far_behind_catches_up_in_slices() -> None:
+    """Its line takes all at once, as that of a client nearby does."""
+    hub = Hub(every_messages=1000, every_bytes=1 << 24)
+    late = Reader(hub, Contract(delivery="every"), room=1, works=False)
+    other = Reader(hub, Contract(delivery="every"))
+    for seq in range(1000):
+        publish(hub, seq, kind="value", payload="x" * 1000)
+    before, slices = len(late.results), 0
+    late.drain(2000)
+    while hub.has_work:
+        slices += 1
+        assert len(late.results) - before <= slices * (WRITE_BYTES / 1000 + 1)
+        hub.work(0.0)
+    assert slices > 5
+    assert late.client.place is Place.IN_STEP
+    assert [m["seq"] for m in late.results] == [m["seq"] for m in other.results]
     late.check_holes()
 
 
