@@ -55,7 +55,7 @@ _OPEN = (*_FILES, "/healthz", "/readyz")
 """Answered without a token: the page, and what watches over processes."""
 _QUERY_TOKENS = {"token", "access_token"}
 _LONG_ONES = 4
-"""So many long answers are put together at a time; whoever asks meanwhile waits."""
+"""So many long answers are put together at a time, and so many ask the other gateways."""
 _PATIENCE_S = 0.3
 _LOOK_S = 0.005
 _OF_THE_TABLE = ("pid", "state", "restarts")
@@ -90,6 +90,7 @@ class Web:
         self._snapshots = Snapshots(snapshot, intake)
         self._metrics: Metrics | None = None
         self._long_ones = asyncio.Semaphore(_LONG_ONES)
+        self._asking = asyncio.Semaphore(_LONG_ONES)
         self._schema = b""
         self._heard_of: set[str] = set()
         """Cameras that were live, or said why not: another try makes nobody wait for them again."""
@@ -168,8 +169,9 @@ class Web:
     # ---- answers in slices ------------------------------------------------------------------
 
     async def _list_clients(self, request: Request) -> Response:
-        async with self._long_ones:
+        async with self._asking:
             rows, missing = await self._others()
+        async with self._long_ones:
             for part in listing.rows(self._clients()):
                 rows.append(part)
                 await asyncio.sleep(0)

@@ -48,14 +48,20 @@ class Member:
     def facts(self) -> Iterator[Any]:
         return listing.facts(self.connections, 1.0, self.number)
 
+    def web(self) -> Web:
+        return Web(self.settings, self.number, self.hub, Intake(self.hub, 3.0),
+                   clients=self.facts, others=self.neighbours.ask)  # fmt: skip
+
     async def listed(self) -> dict[str, Any]:
-        web = Web(self.settings, self.number, self.hub, Intake(self.hub, 3.0),
-                  clients=self.facts, others=self.neighbours.ask)  # fmt: skip
-        answer = web.answer(Request("/api/clients", Headers({"Host": "localhost"})))
-        assert answer is not None
-        assert not isinstance(answer, Response)
-        found: dict[str, Any] = json.loads((await answer).body)
+        found: dict[str, Any] = json.loads(await read(self.web(), "/api/clients"))
         return found
+
+
+async def read(web: Web, path: str) -> bytes:
+    answer = web.answer(Request(path, Headers({"Host": "localhost"})))
+    assert answer is not None
+    assert not isinstance(answer, Response)
+    return (await answer).body
 
 
 @contextlib.asynccontextmanager
@@ -93,6 +99,24 @@ async def test_one_that_stands_still_is_named_and_keeps_nobody_waiting(
             found = await asyncio.wait_for(made[0].listed(), WAIT_S)
         assert found["missing"] == [2]
         assert [client["gateway"] for client in found["clients"]] == [1]
+
+
+async def test_metrics_do_not_wait_for_one_that_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "PATIENCE_S", 10 * WAIT_S)
+    async with members(tmp_path, 1, 1) as (made, _):
+        made[1].neighbours.close()
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(str(tmp_path / "gateway-2"))
+            silent.listen(100)
+            web = made[0].web()
+            lists = [asyncio.ensure_future(read(web, "/api/clients")) for _ in range(20)]
+            await asyncio.sleep(0)
+            assert await asyncio.wait_for(read(web, "/metrics"), WAIT_S)
+            for each in lists:
+                each.cancel()
+            await asyncio.wait(lists)
 
 
 async def test_half_a_list_is_none(tmp_path: Path) -> None:
