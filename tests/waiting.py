@@ -50,10 +50,15 @@ def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = ""
         pause()
 
 
+def slack() -> float:
+    """By what a bound that depends on speed has to be divided, or multiplied, just now."""
+    return max(SCALE, crowding())
+
+
 def is_within(began: float, seconds: float) -> bool:
     """Whether no more than that has passed since then; on a busy machine it may be more."""
     took = now() - began
-    return took < seconds * SCALE or took < seconds * crowding()
+    return took < seconds * SCALE or took < seconds * slack()
 
 
 def pause(seconds: float = _LOOK_S) -> None:

@@ -11,7 +11,7 @@ import pytest
 from clients import collect
 from fakes_sources import MjpegServer, RtspServer, make_mp4
 from runs import Run, assert_balanced, assert_exactly_once, framefan
-from waiting import is_within, wait_until
+from waiting import is_within, slack, wait_until
 
 from framefan.clock import now
 from framefan_capture.scene import Scene
@@ -34,7 +34,7 @@ def rates(run: Run, clients: int, seconds: float = 3.0) -> list[float]:
 @pytest.mark.smoke
 def test_three_plain_clients_read_the_demo() -> None:
     with Run() as run:
-        assert min(rates(run, 3)) >= RATE
+        assert min(rates(run, 3)) >= RATE / slack()
         assert_balanced(run.fresh_state())
 
 
@@ -42,18 +42,18 @@ def test_three_plain_clients_read_the_demo() -> None:
 def test_from_a_file(tmp_path: Path) -> None:
     movie = make_mp4(tmp_path / "scene.mp4", SCENE, 120)
     with Run(str(movie), "--loop") as run:
-        assert min(rates(run, 1)) >= RATE
+        assert min(rates(run, 1)) >= RATE / slack()
 
 
 def test_from_http_mjpeg() -> None:
     with MjpegServer(SCENE) as server, Run(server.url) as run:
-        assert min(rates(run, 1)) >= RATE
+        assert min(rates(run, 1)) >= RATE / slack()
 
 
 @pytest.mark.gstreamer
 def test_from_rtsp() -> None:
     with RtspServer(SCENE) as server, Run(server.url) as run:
-        assert min(rates(run, 1)) >= RATE
+        assert min(rates(run, 1)) >= RATE / slack()
 
 
 def test_the_first_result_comes_soon_and_ready_means_ready() -> None:
@@ -86,7 +86,7 @@ def test_motion_boxes_sit_on_the_shapes() -> None:
     with Run("demo?size=1280x720&fps=30&seed=1") as run:
         results = asyncio.run(collect(run.ws, 8.0))
     watched = [each for each in results if each["frame"] >= 70][:150]
-    assert len(watched) >= 100
+    assert len(watched) >= 100 / slack()
     found = shapes = matched = boxes = 0
     for each in watched:
         truth = [shape.box for shape in scene.truth(each["frame"]) if shape.moving]

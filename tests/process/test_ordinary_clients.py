@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from far_proxy import FarProxy
 from runs import Run
-from waiting import SCALE, pause, wait_until
+from waiting import pause, slack, wait_until
 
 from framefan.clock import now, wall
 
@@ -156,7 +156,7 @@ def test_a_slow_handler_is_never_cut_and_handles_what_is_new(
     ages = client.ages(play.began + SETTLED_S)
     assert len(ages) > 5
     most = 2 * HANDLER_S + 0.5 if query else HOARDS[library] * HANDLER_S + 1.0
-    assert max(ages) <= most * SCALE
+    assert max(ages) <= most * slack()
     client.check_account()
 
 
@@ -165,8 +165,8 @@ def test_a_client_that_is_stopped_goes_on_with_what_is_new(play: Play, query: st
     """As in a debugger. It is not cut, and the gap is told."""
     client = play.stopped[query]
     ages = client.ages(play.began + STOPS["stopped"][1] + 1.0)
-    assert len(ages) > RATE / SCALE
-    assert max(ages) < 0.5 * SCALE
+    assert len(ages) > RATE / slack()
+    assert max(ages) < 0.5 * slack()
     client.check_account()
     assert max(each["missed"] for each in client.said) > 3 * RATE
 
@@ -177,7 +177,7 @@ def test_a_fast_client_far_away_has_the_full_rate_within_four_seconds(play: Play
     for since in (0.0, STOPS["far"][1]):
         start = play.began + since + 4.0
         got = [each for each in client.said if start <= each["at"] < start + 3.0]
-        assert len(got) >= 3 * RATE * 0.9 / SCALE
+        assert len(got) >= 3 * RATE * 0.9 / slack()
         ages = sorted(each["at"] - each["ts"] for each in got)
-        assert ages[len(ages) // 2] <= ONE_WAY_S + 0.05 * SCALE
+        assert ages[len(ages) // 2] <= ONE_WAY_S + 0.05 * slack()
     client.check_account()

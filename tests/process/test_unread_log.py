@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from runs import Run
-from waiting import SCALE, is_within, wait_until
+from waiting import is_within, slack, wait_until
 
 from framefan import clock
 from framefan.settings import Limits
@@ -63,7 +63,7 @@ def check_alive(run: Run, seconds: float = 2.0) -> None:
         count += len(outcomes.read())
         threading.Event().wait(0.05)
     outcomes.close()
-    assert count >= RATE * seconds / SCALE
+    assert count >= RATE * seconds / slack()
 
 
 def check_stop(run: Run) -> None:
