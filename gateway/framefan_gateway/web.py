@@ -45,7 +45,10 @@ SCHEMA_PATH = "/schema/result.v1.json"
 PROTO_PATH = "/schema/result.v1.proto"
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
-_SCRIPTS = ("main", "feed", "ack", "health", "tile", "draw", "strip", "width", "snippets", "words")
+_SCRIPTS = (
+    *("main", "feed", "ack", "health", "width", "snippets", "words"),
+    *("tile", "density", "draw", "strip"),
+)
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),

@@ -2,17 +2,19 @@
 
 320, 640 and 1280 are widths: a wider frame is scaled down (pixels are averaged over areas, so
 that nothing flickers), a narrower one is left as it is. `full` has the frame's own size, and
-`boxes` too, with what was detected drawn on it.
+`boxes` too, with what was detected drawn on it, in the colours of the page. Ids are those that the
+predictor gave: the pool's tracker sees a result after its picture was made.
 """
 
 from __future__ import annotations
 
-import zlib
+import colorsys
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from framefan.records import Detection
 
@@ -23,6 +25,8 @@ _QUALITY, _FINE = 70, 90
 """JPEG's 0 to 100: for what changes all the time, and for what is looked at alone."""
 _TRIES = 4
 _FONT, _DARK = cv2.FONT_HERSHEY_SIMPLEX, (24, 24, 24)
+_MANY = 20
+"""Above so many boxes only ids are written, as on the page: words would hide the picture."""
 _detections = msgspec.msgpack.Decoder(list[Detection])
 
 
@@ -36,8 +40,9 @@ def encode(
     """
     if picture == "boxes":
         image = image.copy()
-        for seen in _detections.decode(detections) if detections else ():
-            _draw(image, seen)
+        found = _detections.decode(detections) if detections else []
+        for seen in found:
+            _draw(image, seen, _words(seen, len(found) > _MANY))
     elif picture != "full":
         image = _scaled(image, int(picture))
     quality = _QUALITY if picture.isdecimal() else _FINE
@@ -58,14 +63,21 @@ def _scaled(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _draw(image: NDArray[np.uint8], seen: Detection) -> None:
+def _words(seen: Detection, short: bool) -> str:
+    track = "" if seen.track_id is UNSET else f"#{seen.track_id}"
+    words = (track,) if short else (seen.label[:64], track, f"{seen.confidence:.2f}")
+    return " ".join(filter(None, words)).encode("ascii", "replace").decode()
+
+
+def _draw(image: NDArray[np.uint8], seen: Detection, text: str) -> None:
     height, width = image.shape[:2]
     unit = max(width / 960, 0.5)
     far = 2 * max(width, height)
     x1, y1, x2, y2 = (int(min(max(value, -far), far)) for value in seen.box)
-    colour = _colour(seen.label)
+    colour = _colour(seen)
     cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(2, round(2 * unit)), cv2.LINE_AA)
-    text = f"{seen.label[:64]} {seen.confidence:.2f}".encode("ascii", "replace").decode()
+    if not text:
+        return
     scale, thick = 0.5 * unit, max(1, round(unit))
     (across, up), below = cv2.getTextSize(text, _FONT, scale, thick)
     x = min(max(x1, 0), max(width - across - 4, 0))
@@ -74,8 +86,13 @@ def _draw(image: NDArray[np.uint8], seen: Detection) -> None:
     cv2.putText(image, text, (x + 2, y), _FONT, scale, colour, thick, cv2.LINE_AA)
 
 
-def _colour(label: str) -> tuple[Any, ...]:
-    """A light colour that a label always has."""
-    hue = zlib.crc32(label.encode(errors="replace")) % 180
-    pixel = np.array([[[hue, 150, 255]]], np.uint8)
-    return tuple(cv2.cvtColor(pixel, cv2.COLOR_HSV2BGR)[0, 0].tolist())
+def _colour(seen: Detection) -> tuple[Any, ...]:
+    """The page's light colour of this id, or of this label; BGR."""
+    if seen.track_id is not UNSET:
+        hue = seen.track_id * 137
+    else:
+        hue = 7
+        for letter in seen.label:
+            hue = (hue * 31 + ord(letter)) % 360
+    red, green, blue = colorsys.hls_to_rgb(hue % 360 / 360, 0.68, 0.9)
+    return tuple(round(255 * share) for share in (blue, green, red))

@@ -107,6 +107,10 @@ def test_a_token_is_asked_for_kept_out_of_addresses_and_works(opened: Open, tmp_
         page = watched.page
         page.goto(run.url)
         page.wait_for_selector("#door:not([hidden])")
+        fields = page.locator("input:visible, button:visible, table:visible, h2:visible")
+        told = [each.inner_text() or each.get_attribute("id") for each in fields.all()]
+        assert told == ["This page needs a token", "token", "Connect"], "one field, nothing empty"
+        assert "--token-file" in page.inner_text("#door")
         page.fill("#token", "wrong")
         page.press("#token", "Enter")
         page.wait_for_function("() => document.getElementById('refused').textContent !== ''")

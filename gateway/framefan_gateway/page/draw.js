@@ -1,14 +1,23 @@
-// Boxes and pictures on a canvas.
+// Boxes and pictures on a canvas, and where the words of the boxes stand.
 
-export function colour(label) {
+const MANY = 20;  // above so many boxes, words would hide the picture
+const PLATE = 17;
+const SMALL = 360;
+const HIDDEN = 0.25;  // the share of another box that a plate may hide
+
+// What is tracked keeps the colour of its id, anything else that of its label: as in snapshots.
+export function colour(found) {
+  if (found.track_id !== undefined) return hue(found.track_id * 137);
   let hash = 7;
-  for (const letter of label) hash = (hash * 31 + letter.codePointAt(0)) % 360;
-  return `hsl(${hash} 90% 68%)`;
+  for (const letter of found.label) hash = (hash * 31 + letter.codePointAt(0)) % 360;
+  return hue(hash);
 }
 
+const hue = (degrees) => `hsl(${degrees % 360} 90% 68%)`;
+const tag = (found) => (found.track_id === undefined ? "" : `#${found.track_id}`);
+
 export function caption(found) {
-  const track = found.track_id === undefined ? "" : ` #${found.track_id}`;
-  return `${found.label}${track} ${found.confidence.toFixed(2)}`;
+  return [found.label, tag(found), found.confidence.toFixed(2)].filter(Boolean).join(" ");
 }
 
 // The canvas takes the picture's size; without a picture, that of the frame, in a width that is shown.
@@ -27,30 +36,100 @@ export function paint(canvas, message, bitmap, width) {
     pen.fillRect(0, 0, across, down);
   }
   const shown = Math.min(canvas.clientWidth, canvas.clientHeight * across / down) || across;
-  drawBoxes(pen, message, across, Math.min(Math.max(across / shown, 0.5), 4));
+  const unit = Math.min(Math.max(across / shown, 0.5), 16) * (shown < SMALL ? 0.85 : 1);
+  drawBoxes(pen, message.detections || [], across / message.width, unit);
 }
 
-// `unit`: pixels of the canvas to one of the page.
-function drawBoxes(pen, message, across, unit) {
-  const scale = across / message.width;
-  pen.font = `600 ${12 * unit}px system-ui, sans-serif`;
-  pen.textBaseline = "bottom";
-  for (const found of message.detections || []) {
+// `scale`: pixels of the canvas to one of the frame; `unit`: to one of the page.
+function drawBoxes(pen, detections, scale, unit) {
+  const thin = detections.length > MANY ? 0.6 : 1;
+  for (const found of detections) {
     const [x1, y1, x2, y2] = found.box.map((value) => value * scale);
-    const ink = colour(found.label);
-    pen.lineWidth = 4 * unit;
+    pen.lineWidth = 4 * unit * thin;
     pen.strokeStyle = "rgb(0 0 0 / .6)";
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    pen.lineWidth = 2 * unit;
-    pen.strokeStyle = ink;
+    pen.lineWidth = 2 * unit * thin;
+    pen.strokeStyle = colour(found);
     pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    const words = caption(found);
-    const wide = pen.measureText(words).width + 8 * unit;
-    const x = Math.min(Math.max(x1 - unit, 0), Math.max(across - wide, 0));
-    const y = Math.max(y1 - unit, 17 * unit);
-    pen.fillStyle = "rgb(0 0 0 / .75)";
-    pen.fillRect(x, y - 17 * unit, wide, 17 * unit);
-    pen.fillStyle = ink;
-    pen.fillText(words, x + 4 * unit, y - unit);
   }
+  pen.font = `600 ${12 * unit}px system-ui, sans-serif`;
+  pen.textBaseline = "middle";
+  const size = [pen.canvas.width, pen.canvas.height];
+  const measure = (words) => pen.measureText(words).width + 8 * unit;
+  for (const plate of plates(detections, scale, size, PLATE * unit, measure)) {
+    const [x1, y1, x2, y2] = plate.box;
+    pen.fillStyle = "rgb(0 0 0 / .75)";
+    pen.fillRect(x1, y1, x2 - x1, y2 - y1);
+    pen.fillStyle = colour(plate.found);
+    pen.fillText(plate.words, x1 + 4 * unit, (y1 + y2) / 2);
+  }
+}
+
+// ---- words beside boxes -------------------------------------------------------------------------
+
+// [{found, words, box}]: inside the picture and clear of each other; of other boxes they hide a
+// quarter at most. The largest box chooses first, so that what moves little keeps its place. A box
+// whose words find no room gets shorter ones, or none: hovering tells them.
+// `size`: of the canvas; `tall`: of a plate; `measure(words)`: how wide a plate is.
+export function plates(detections, scale, size, tall, measure) {
+  const seen = detections.map((found) => ({ found, box: found.box.map((value) => value * scale) }));
+  const many = seen.length > MANY;
+  const placed = [];
+  for (const each of seen.toSorted((a, b) => areaOf(b.box) - areaOf(a.box))) {
+    for (const words of wordsOf(each.found, many)) {
+      const box = placeOf(each, measure(words), { seen, placed, size, tall });
+      if (!box) continue;
+      placed.push({ found: each.found, words, box });
+      break;
+    }
+  }
+  return placed;
+}
+
+function wordsOf(found, many) {
+  const short = tag(found);
+  if (many) return short ? [short] : [];
+  return [caption(found), short || found.label];
+}
+
+function placeOf(each, wide, { seen, placed, size, tall }) {
+  let best = null;
+  let least = HIDDEN;
+  for (const [x, y] of corners(each.box, wide, tall)) {
+    const left = Math.min(Math.max(x, 0), size[0] - wide);
+    const box = [left, y, left + wide, y + tall];
+    const fits = left >= 0 && y >= 0 && y + tall <= size[1];
+    if (!fits || placed.some((other) => common(other.box, box))) continue;
+    const hides = Math.max(...seen.map((other) => common(other.box, box) / (areaOf(other.box) || 1)));
+    if (hides === 0) return box;
+    if (hides < least) [best, least] = [box, hides];
+  }
+  return best;
+}
+
+// Above a box, below it, beside it, and at last inside.
+function corners([x1, y1, x2, y2], wide, tall) {
+  return [
+    [x1, y1 - tall], [x2 - wide, y1 - tall], [x1, y2], [x2 - wide, y2],
+    [x2, y1], [x1 - wide, y1], [x1, y1],
+  ];
+}
+
+const areaOf = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
+
+function common(a, b) {
+  const across = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
+  const down = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  return across > 0 && down > 0 ? across * down : 0;
+}
+
+// The smallest box under a point of the canvas as it is shown; null where there is none.
+export function under(canvas, message, { x, y }) {
+  const scale = Math.min(canvas.clientWidth / message.width, canvas.clientHeight / message.height);
+  const left = (canvas.clientWidth - message.width * scale) / 2;
+  const top = (canvas.clientHeight - message.height * scale) / 2;
+  const [across, down] = [(x - left) / scale, (y - top) / scale];
+  const hit = (message.detections || []).filter(({ box }) =>
+    across >= box[0] && across <= box[2] && down >= box[1] && down <= box[3]);
+  return hit.sort((a, b) => areaOf(a.box) - areaOf(b.box))[0] || null;
 }

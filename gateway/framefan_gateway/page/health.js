@@ -2,6 +2,7 @@
 
 import { get } from "./feed.js";
 import { row } from "./tile.js";
+import { CAUSES, WORKER_STATES } from "./words.js";
 
 const CLIENTS_SHOWN = 50;
 const MANY_CLIENTS = 500;
@@ -19,7 +20,7 @@ function byCause(before, now, seconds) {
   return Object.entries(now)
     .map(([cause, count]) => [cause, (count - (before?.[cause] || 0)) / seconds])
     .filter(([, rate]) => rate > 0.05)
-    .map(([cause, rate]) => `${cause} ${rate.toFixed(1)}`);
+    .map(([cause, rate]) => `${CAUSES[cause] || cause} ${rate.toFixed(1)}`);
 }
 
 export class Health {
@@ -54,6 +55,7 @@ export class Health {
     }
     this.handlers.cameras(state, flows);
     if (!before || seconds > 0) this.before = { state };
+    document.getElementById("health").hidden = false;
     this.showWorkers(state.workers);
     this.sum(state);
     this.turn += 1;
@@ -67,9 +69,9 @@ export class Health {
     const rate = (name) => (facts[name] - before[name]) / seconds;
     const dropped = [
       ...byCause(before.superseded_by, facts.superseded_by, seconds),
-      ...byCause(before.lost_by, facts.lost_by, seconds).map((each) => `lost ${each}`),
-      ...(rate("bad") > 0.05 ? [`bad ${rate("bad").toFixed(1)}`] : []),
-      ...(rate("errors") > 0.05 ? [`errors ${rate("errors").toFixed(1)}`] : []),
+      ...byCause(before.lost_by, facts.lost_by, seconds),
+      ...(rate("bad") > 0.05 ? [`damaged ${rate("bad").toFixed(1)}`] : []),
+      ...(rate("errors") > 0.05 ? [`predict failed ${rate("errors").toFixed(1)}`] : []),
     ];
     const out = rate("results") + rate("errors");
     return `in ${rate("captured").toFixed(1)} fps · out ${out.toFixed(1)} fps · ` +
@@ -89,7 +91,7 @@ export class Health {
 
   showWorkers(all) {
     workers.replaceChildren(...all.map((each) => row([
-      each.id, each.reason ? `${each.state}: ${each.reason}` : each.state, each.model || each.predictor,
+      each.id, [WORKER_STATES[each.state] || each.state, each.reason].filter(Boolean).join(": "), each.model || each.predictor,
       `${Math.round(each.busy * 100)} %`, each.results.toLocaleString("en"),
       each.errors.toLocaleString("en"), each.restarts,
     ], { 1: ["backoff", "failed"].includes(each.state) ? "bad" : "", 5: each.errors ? "bad" : "" })));
@@ -111,7 +113,8 @@ export class Health {
       const { cameras, delivery, format, preview } = each.contract;
       const gets = [cameras ? cameras.join(", ") : "all cameras", delivery, format];
       if (preview) gets.push(`pictures ${preview}`);
-      const causes = Object.entries(each.missed_by).map(([cause, n]) => `${cause} ${n}`).join(", ");
+      const causes = Object.entries(each.missed_by)
+        .map(([cause, n]) => `${CAUSES[cause] || cause} ${n}`).join(", ");
       return row([
         each.remote, gets.join(" · "), each.sent.toLocaleString("en"),
         causes || "0", each.lag_s ? `${each.lag_s.toFixed(1)} s` : "–",

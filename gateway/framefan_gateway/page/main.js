@@ -1,6 +1,7 @@
 // The page: it gives what the feed brings to the tile of its camera, and asks for no more than is
 // shown. A person's wishes (one camera large, a pause, a token) come in here.
 
+import { arrangement } from "./density.js";
 import { Feed, get, keepToken, token } from "./feed.js";
 import { Health } from "./health.js";
 import { showSnippets } from "./snippets.js";
@@ -17,6 +18,7 @@ const cameras = by("cameras");
 const tiles = new Map();
 const width = new Width(performance.now());
 let large = "";
+let walled = false;
 let paused = false;
 let connected = false;
 
@@ -31,12 +33,16 @@ function addTile(camera) {
   cameras.append(tile.root);
   tiles.set(camera, tile);
   tile.part("open").addEventListener("click", () => enlarge(large === camera ? "" : camera));
-  tile.canvas.addEventListener("click", () => enlarge(large === camera ? "" : camera));
+  tile.part("whole").addEventListener("click", () => enlarge(camera));
+  tile.canvas.addEventListener("click", (event) => {
+    if (!tile.isAskedByTap(event)) enlarge(large === camera ? "" : camera);
+  });
   tile.part("snapshot").addEventListener("click", () => snapshot(camera));
   if (paused) tile.pause(true);
   if (large === camera) enlarge(camera);
   by("empty").hidden = true;
   arrange();
+  layOut();
   return tile;
 }
 
@@ -54,11 +60,24 @@ function arrange() {
   if (focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
+// As many columns as let all be seen, and in each tile what there is room for.
+function layOut() {
+  const room = document.documentElement.clientHeight - document.querySelector("header").offsetHeight;
+  const { level, columns } = large
+    ? { level: "full", columns: 1 }
+    : arrangement(tiles.size, cameras.clientWidth, room, walled);
+  cameras.dataset.level = level;
+  cameras.style.setProperty("--columns", columns);
+  by("legend").hidden = level !== "full" || !tiles.size;
+  for (const tile of tiles.values()) tile.tell(level);
+}
+
 function removeTile(camera) {
   tiles.get(camera)?.root.remove();
   tiles.delete(camera);
   by("empty").hidden = tiles.size > 0;
   if (large === camera) enlarge("");
+  else layOut();
 }
 
 // ---- what comes ---------------------------------------------------------------------------------
@@ -94,7 +113,7 @@ function showConnection(state, words, seconds) {
   by("countdown").textContent = seconds === undefined ? "" : `${seconds} s`;
   by("again").hidden = seconds === undefined;
   if (state === "live") {
-    by("door").hidden = true;
+    lock(false);
     showSnippets(Boolean(token()));
   }
   document.body.classList.toggle("stale", state === "lost");
@@ -169,9 +188,29 @@ function enlarge(camera, travels = false) {
   cameras.toggleAttribute("data-large", Boolean(large));
   by("back").hidden = !large;
   if (before && !large) before.part("open").focus();
-  const address = large ? `#camera=${large}` : location.pathname + location.search;
-  if (large && !before && !travels && !location.hash) history.pushState(null, "", address);
-  else if (!travels) history.replaceState(null, "", address);
+  if (large && !before && !travels && !asked().camera) history.pushState(null, "", address());
+  else if (!travels) history.replaceState(null, "", address());
+  layOut();
+  wish();
+}
+
+// What the address asks for: one camera large, the wall.
+function asked() {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  return { camera: fragment.get("camera") || "", walled: fragment.get("view") === "wall" };
+}
+
+function address() {
+  const kept = new URLSearchParams();
+  if (walled) kept.set("view", "wall");
+  if (large) kept.set("camera", large);
+  return kept.size ? `#${kept}` : location.pathname + location.search;
+}
+
+function wall(now) {
+  walled = now;
+  by("wall").setAttribute("aria-pressed", String(walled));
+  layOut();
   wish();
 }
 
@@ -214,9 +253,15 @@ async function snapshot(camera) {
   }
 }
 
+// Without a token there is nothing to see but the question for it.
+function lock(is) {
+  by("door").hidden = !is;
+  document.body.classList.toggle("locked", is);
+}
+
 function askForToken(refused) {
   by("refused").textContent = refused;
-  by("door").hidden = false;
+  lock(true);
   by("token").focus();
 }
 
@@ -224,17 +269,26 @@ by("door").addEventListener("submit", (event) => {
   event.preventDefault();
   keepToken(by("token").value.trim());
   by("token").value = "";
-  by("door").hidden = true;
+  by("refused").textContent = "";
   feed.connect();
 });
 by("again").addEventListener("click", () => feed.connect());
 by("back").addEventListener("click", () => enlarge(""));
+by("wall").addEventListener("click", () => {
+  wall(!walled);
+  if (large) enlarge("");
+  else history.replaceState(null, "", address());
+});
 by("pause").addEventListener("click", () => pause(!paused));
 window.addEventListener("popstate", () => {
-  enlarge(new URLSearchParams(location.hash.slice(1)).get("camera") || "", true);
+  wall(asked().walled);
+  enlarge(asked().camera, true);
 });
 document.addEventListener("visibilitychange", wish);
-window.addEventListener("resize", wish);
+window.addEventListener("resize", () => {
+  layOut();
+  wish();
+});
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && large && !document.fullscreenElement) enlarge("");
 });
@@ -268,8 +322,8 @@ setInterval(() => {
 }, 500);
 
 token();  // before the fragment is read for anything else
-const wanted = new URLSearchParams(location.hash.slice(1)).get("camera");
-if (wanted) large = wanted;
+large = asked().camera;
+wall(asked().walled);
 showSnippets(false);
 feed.wanted = { cameras: null, preview: width.width };
 feed.connect();

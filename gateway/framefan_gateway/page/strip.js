@@ -1,12 +1,35 @@
 // The latency ledger of one camera: where the milliseconds of the last minute went.
+//
+// The scale is a round number of milliseconds that most seconds stay below. It grows as soon as more
+// than a tenth of them are above it, and shrinks when they are clearly below a smaller one. A second
+// above the scale is cut, marked, and told in words.
 
 const SECONDS = 60;
 const STAGES = ["wait", "predict", "deliver"];
 const LEAST_MS = 10;
+const MOST = 0.9;  // the share of seconds that are not cut
+const ROOM = 1.25;  // what has to be free above the bars before the scale shrinks
+const MARK = 3;
+
+// The least of 10, 20, 50, 100, 200 ... that `value` is not above.
+export function round(value) {
+  let step = LEAST_MS;
+  for (const factor of endless([2, 2.5, 2])) {
+    if (step >= value) return step;
+    step *= factor;
+  }
+}
+
+function* endless(values) {
+  for (;;) yield* values;
+}
+
+const told = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 100) / 10} s`);
 
 export class Strip {
   constructor() {
     this.seconds = [];  // {second, count, wait, predict, deliver, totals}
+    this.top = LEAST_MS;
   }
 
   add(latency, now) {
@@ -35,6 +58,25 @@ export class Strip {
     return { p50: at(0.5), p95: at(0.95), p99: at(0.99) };
   }
 
+  means() {
+    return this.seconds.map((each) => (each.wait + each.predict + each.deliver) / each.count);
+  }
+
+  rescale(means) {
+    const sorted = [...means].sort((a, b) => a - b);
+    const usual = sorted[Math.floor(MOST * (sorted.length - 1))] || 0;
+    this.top = usual > this.top ? round(usual) : Math.min(this.top, round(usual * ROOM));
+  }
+
+  // What the bars mean, for who hovers over them or hears them.
+  words() {
+    const means = this.means();
+    const cut = means.filter((mean) => mean > this.top).length;
+    const bars = cut === 1 ? "1 bar is higher and cut" : `${cut} bars are higher and cut`;
+    return `One bar a second, the last ${SECONDS} s. The full height is ${told(this.top)}.` +
+      (cut ? ` ${bars}; the highest is ${told(Math.max(...means))}.` : "");
+  }
+
   // One column a second, the mean of each stage stacked; the newest at the right edge. `colours`:
   // by stage, and of the words.
   draw(canvas, now, colours) {
@@ -43,24 +85,27 @@ export class Strip {
     const pen = canvas.getContext("2d");
     const { width, height } = canvas;
     pen.clearRect(0, 0, width, height);
-    const means = this.seconds.map((each) => (each.wait + each.predict + each.deliver) / each.count);
-    const top = Math.max(LEAST_MS, ...means) * 1.15;
+    const means = this.means();
+    this.rescale(means);
     const column = width / SECONDS;
     const newest = Math.floor(now / 1000);
-    for (const each of this.seconds) {
+    const unit = width / (canvas.clientWidth || width);
+    this.seconds.forEach((each, index) => {
       const x = width - (newest - each.second + 1) * column;
+      const wide = Math.max(column - 1, 1);
       let y = height;
       for (const stage of STAGES) {
-        const tall = each[stage] / each.count / top * height;
+        const tall = each[stage] / each.count / this.top * height;
         pen.fillStyle = colours[stage];
-        pen.fillRect(x, y - tall, Math.max(column - 1, 1), tall);
+        pen.fillRect(x, y - tall, wide, tall);
         y -= tall;
       }
-    }
-    const unit = width / (canvas.clientWidth || width);
+      pen.fillStyle = colours.cut;
+      if (means[index] > this.top) pen.fillRect(x, 0, wide, MARK * unit);
+    });
     pen.fillStyle = colours.words;
     pen.font = `${11 * unit}px system-ui, sans-serif`;
-    pen.fillText(`${top.toFixed(0)} ms`, 5 * unit, 14 * unit);
+    pen.fillText(told(this.top), 5 * unit, 14 * unit);
   }
 }
 

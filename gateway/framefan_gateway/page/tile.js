@@ -1,9 +1,9 @@
 // One camera: its picture with what was seen on it, its state, and where its milliseconds go.
 // Everything that comes from outside is written as text, never as markup.
 
-import { caption, paint } from "./draw.js";
+import { caption, colour, paint, under } from "./draw.js";
 import { Strip } from "./strip.js";
-import { REASONS } from "./words.js";
+import { REASONS, STATES } from "./words.js";
 
 const RATE_WINDOW_MS = 2000;
 const LABELS_SHOWN = 12;
@@ -12,6 +12,8 @@ const WORDS_EVERY_MS = 250;
 const NO_PICTURE_MS = 1500;
 const FAILED_MS = 2000;  // so long an error is shown, also when results come between
 const STICKS_MS = 5000;  // one in trouble keeps its place in front for so long after it
+const SHORT = 40;  // letters of a value that is written large
+const LONG = 240;
 const NO_TROUBLE = ["connecting", "ended"];
 
 const template = document.getElementById("tile");
@@ -30,6 +32,32 @@ export function row(texts, tones = {}) {
   return made;
 }
 
+const isScalar = (value) => value === null || typeof value !== "object";
+
+// What a predictor returned, as a person reads it: text as it is, a flat object as lines.
+export function valueText(value) {
+  if (typeof value === "string") return value;
+  const lines = isScalar(value) || Array.isArray(value) ? [] : Object.entries(value);
+  if (!lines.length || !lines.every(([, each]) => isScalar(each))) return JSON.stringify(value, null, 1);
+  return lines.map(([name, each]) => `${name}: ${each}`).join("\n");
+}
+
+// By label, then the tracks by their number, then the surest first.
+function inOrder(detections) {
+  return [...detections].sort((a, b) =>
+    a.label.localeCompare(b.label, "en") || (a.track_id ?? 0) - (b.track_id ?? 0) ||
+    b.confidence - a.confidence);
+}
+
+// What the bars of a strip are coloured in: the legend, which is there once for all of them.
+function stripColours() {
+  const legend = document.getElementById("legend");
+  const of = (name) => getComputedStyle(legend.querySelector("." + name), "::before").color;
+  const own = getComputedStyle(legend);
+  return { wait: of("wait"), predict: of("predict"), deliver: of("deliver"), words: own.color,
+    cut: getComputedStyle(document.body).color };
+}
+
 export class Tile {
   constructor(camera) {
     this.camera = camera;
@@ -41,9 +69,14 @@ export class Tile {
     this.arrivals = [];
     this.missed = 0;
     this.newest = null;  // the newest message of a result or error
+    this.shown = null;  // the message whose picture is shown
+    this.pointer = null;  // where on the picture somebody points
+    this.tapped = null;
+    this.level = "full";
     this.waiting = null;  // the newest picture that is not drawn yet
     this.drawing = false;
     this.pictureAt = -Infinity;
+    this.pictured = false;  // whether a picture came since the newest result
     this.wordsAt = -Infinity;
     this.status = null;
     this.error = null;  // what the newest error said
@@ -59,7 +92,9 @@ export class Tile {
     this.part("full").setAttribute("aria-label", `${camera} on the full screen`);
     this.part("full").addEventListener("click", () => this.fullScreen());
     this.canvas.setAttribute("aria-label", `Picture of camera ${camera}`);
-    this.part("strip").setAttribute("aria-label", `Latency of ${camera} over the last minute`);
+    this.part("strip").setAttribute("aria-label", `Latency of ${camera}`);
+    this.canvas.addEventListener("pointermove", (event) => this.point(event));
+    this.canvas.addEventListener("pointerleave", () => this.point(null));
   }
 
   // ---- results and pictures ----------------------------------------------------------------
@@ -78,11 +113,15 @@ export class Tile {
     if (this.status && this.status.state !== "frozen" && message.ts > this.status.ts) {
       this.showState(null);
     }
-    if (!this.paused && now - this.pictureAt > NO_PICTURE_MS) this.draw(message, null);
+    // Boxes are drawn without a picture where none comes, not where one comes as slowly as results.
+    const isBare = !this.pictured && now - this.pictureAt > NO_PICTURE_MS;
+    if (!this.paused && isBare) this.draw(message, null);
+    this.pictured = false;
   }
 
   picture(message, jpeg) {
     this.pictureAt = performance.now();
+    this.pictured = true;
     if (!this.paused) this.draw(message, jpeg);
   }
 
@@ -97,13 +136,48 @@ export class Tile {
       const bitmap = next.jpeg && await createImageBitmap(next.jpeg).catch(() => null);
       await nextFrame();
       paint(this.canvas, next.message, bitmap, this.canvas.clientWidth);
+      this.shown = next.message;
       this.root.dataset.picture = bitmap ? bitmap.width : 0;
       bitmap?.close();
       this.root.dataset.frame = next.message.frame;
       this.canvas.dispatchEvent(new CustomEvent("drawn", { detail: next.message }));
+      if (this.pointer) this.showTip();
       this.words(performance.now());
     }
     this.drawing = false;
+  }
+
+  // ---- the box that is pointed at ------------------------------------------------------------
+
+  point(event) {
+    this.pointer = event && { x: event.offsetX, y: event.offsetY };
+    this.showTip();
+  }
+
+  showTip() {
+    const tip = this.part("tip");
+    const found = this.pointer && this.shown && under(this.canvas, this.shown, this.pointer);
+    tip.hidden = !found;
+    if (!found) return null;
+    const { x, y } = this.pointer;
+    const { clientWidth: wide, clientHeight: tall } = this.canvas;
+    tip.textContent = caption(found);
+    tip.style.left = x < wide / 2 ? `${x}px` : "auto";
+    tip.style.right = x < wide / 2 ? "auto" : `${wide - x}px`;
+    tip.style.top = y < tall / 2 ? `${y + 16}px` : "auto";
+    tip.style.bottom = y < tall / 2 ? "auto" : `${tall - y + 8}px`;
+    return found;
+  }
+
+  // Whether a tap asked for the words of a box, which a finger cannot hover over. A second tap on the
+  // same words asks for more.
+  isAskedByTap(event) {
+    if (event.pointerType !== "touch") return false;
+    this.point(event);
+    const words = this.part("tip").hidden ? null : this.part("tip").textContent.replace(/ [\d.]+$/, "");
+    const isNew = words !== null && words !== this.tapped;
+    this.tapped = words;
+    return isNew;
   }
 
   // ---- words -------------------------------------------------------------------------------
@@ -115,11 +189,12 @@ export class Tile {
     this.showFailing(now);
     while (this.arrivals[0] < now - RATE_WINDOW_MS) this.arrivals.shift();
     const span = (now - this.arrivals[0]) / 1000;  // to now: it falls when nothing comes any more
-    const fps = span > 0.5 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps · ` : "";
-    this.part("numbers").textContent = `${fps}seq ${message.seq}, frame ${message.frame}`;
-    this.showLabels(message.detections || []);
+    const fps = span > 0.5 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps` : "";
+    const place = this.level === "full" ? `seq ${message.seq}, frame ${message.frame}` : "";
+    this.part("numbers").textContent = [fps, place].filter(Boolean).join(" · ");
+    if (this.level !== "wall") this.showLabels(message.detections || []);
     this.showValue(message);
-    this.showLedger(now);
+    if (this.level === "full") this.showLedger(now);
     if (!this.part("detail").hidden) this.showDetail(message);
   }
 
@@ -127,9 +202,11 @@ export class Tile {
     const counts = new Map();
     for (const found of detections) counts.set(found.label, (counts.get(found.label) || 0) + 1);
     const shown = [...counts].sort().slice(0, LABELS_SHOWN);
+    const untracked = !detections.some((found) => found.track_id !== undefined);
     this.part("labels").replaceChildren(...shown.map(([label, count]) => {
       const item = document.createElement("li");
       item.textContent = count > 1 ? `${label} × ${count}` : label;
+      if (untracked) item.style.setProperty("--dot", colour({ label }));
       return item;
     }));
   }
@@ -137,17 +214,25 @@ export class Tile {
   showValue(message) {
     const value = this.part("value");
     const failed = this.isFailing(performance.now());
-    value.hidden = !failed && message.detections !== undefined;
-    if (value.hidden) return;
-    value.textContent = failed
-      ? `${this.error.kind}: ${this.error.message}`
-      : JSON.stringify(message.result, null, 1);
+    const isValue = !failed && message.detections === undefined;
+    this.part("content").hidden = !failed && !isValue;
+    this.root.toggleAttribute("data-value", isValue);
+    if (!failed && !isValue) return;
+    const text = failed ? `${this.error.kind}: ${this.error.message}` : valueText(message.result);
+    if (value.textContent === text) return;
+    value.textContent = text;
+    value.dataset.size = text.length <= SHORT ? "short" : text.length <= LONG ? "middle" : "long";
+    this.part("whole").hidden = this.level !== "full" || value.scrollHeight <= value.clientHeight + 1;
   }
 
   showLedger(now) {
-    const of = (name) => getComputedStyle(this.part(name), "::before").color;
-    const colours = { wait: of("wait"), predict: of("predict"), deliver: of("deliver"), words: of("legend") };
-    this.strip.draw(this.part("strip"), now, colours);
+    const strip = this.part("strip");
+    this.strip.draw(strip, now, stripColours());
+    const words = this.strip.words();
+    if (strip.title !== words) {
+      strip.title = words;
+      strip.setAttribute("aria-label", `Latency of ${this.camera}. ${words}`);
+    }
     const found = this.strip.percentiles();
     const ms = (value) => value.toFixed(value < 10 ? 1 : 0);
     this.part("latency").textContent = found
@@ -156,7 +241,7 @@ export class Tile {
   }
 
   showDetail(message) {
-    const rows = (message.detections || []).slice(0, ROWS_SHOWN).map((found) => row([
+    const rows = inOrder(message.detections || []).slice(0, ROWS_SHOWN).map((found) => row([
       found.label, found.confidence.toFixed(2),
       found.track_id === undefined ? "–" : `#${found.track_id}`,
       found.box.map((value) => Math.round(value)).join(", "),
@@ -169,7 +254,7 @@ export class Tile {
 
   // What became of its frames, by a second's figures of the server.
   showFlow(text) {
-    const own = this.missed ? ` · this page missed ${this.missed}` : "";
+    const own = this.missed ? ` · ${this.missed.toLocaleString("en")} not shown here` : "";
     this.part("flow").textContent = text + own;
   }
 
@@ -226,7 +311,18 @@ export class Tile {
     const left = Math.max(Math.ceil((this.tryAt - performance.now()) / 1000), 0);
     const next = this.tryAt ? `next try in ${left} s` : "";
     const fails = this.root.hasAttribute("data-failing") ? "predict fails" : "";
-    this.part("state").textContent = [status?.state, why, next, fails].filter(Boolean).join(" · ");
+    const text = [STATES[status?.state] || status?.state, why, next, fails].filter(Boolean).join(" · ");
+    if (this.part("state").textContent === text) return;
+    this.part("state").textContent = text;
+    this.part("state").title = text;  // where there is little room it ends in dots
+  }
+
+  // How much is told of it: density.js.
+  tell(level) {
+    if (this.level === level) return;
+    this.level = level;
+    this.wordsAt = -Infinity;
+    this.part("value").textContent = "";  // measured anew
   }
 
   // Its frames kill workers: empty when they do no more.

@@ -23,3 +23,33 @@ export const REASONS = {
   unplayable: "what it names cannot be played at all; the message says why",
   removed: "the configuration does not hold it any more",
 };
+
+// The states of a camera and of a worker that do not say what they are.
+export const STATES = {
+  stalled: "no new picture",
+  backoff: "down",
+};
+
+export const WORKER_STATES = {
+  backoff: "waiting to restart",
+};
+
+// Why frames were left out or lost, and why a client was not sent a result.
+export const CAUSES = {
+  newer: "workers busy",
+  no_worker: "no worker",
+  no_slot: "no room in memory",
+  max_fps: "over max_fps",
+  circuit: "left out",
+  removed: "camera removed",
+  worker_died: "worker died",
+  predict_timeout: "predict too slow",
+  late: "too late",
+  no_outcome: "no answer of the worker",
+  stopped: "run stopped",
+  conflated: "client too slow",
+  lost: "lost",
+  bus: "lost on the bus",
+  filtered: "filtered",
+  history: "while it was away",
+};
