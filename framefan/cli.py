@@ -101,6 +101,9 @@ def once(
         str,
         Parameter(name=["--predictor", "-p"], help="As for run.", metavar="REF", negative=""),
     ] = "motion",
+    track: Annotated[bool, Parameter(help="Give detections a track_id.", negative="")] = False,
+    device: Annotated[str, Parameter(help="As for run.", negative="")] = "",
+    name: Annotated[str, Parameter(help="Name of the run that it starts.", negative="")] = "",
     timeout: Annotated[
         float, Parameter(help="Give up after so long.", metavar="SECONDS", negative="")
     ] = 30.0,
@@ -109,7 +112,10 @@ def once(
     """Print the first result of one source, as a client would get it, and stop."""
     from framefan.once import first_result
 
-    return first_result(source, predictor, timeout, json)
+    options = Options(
+        name=name or None, predictor=predictor, track=track or None, device=device or None
+    )
+    return first_result(source, options, timeout, json)
 
 
 @app.command(usage="Usage: framefan status [OPTIONS]")
@@ -294,8 +300,8 @@ def _no_option(word: str, command: str, tokens: list[str]) -> UsageError | None:
 
     if word == "-":
         return sources.not_read(word)
-    options, separator, others = " ".join(tokens).partition(" -- ")
-    if separator and word in others.split() and word not in options.split():
+    _, separator, others = " ".join(tokens).partition(" -- ")
+    if separator and word in others.split():
         return UsageError(
             f"`{command}` has no place for: {word}",
             "it stands behind `--`, where every word is a source",

@@ -133,6 +133,15 @@ class GatewayCounts:
             if number != own and words[(at := self._at(number)) + _STAMP] > max(since, 0)
         ]
 
+    def clients_elsewhere(self) -> int:
+        """Clients of the other gateways, of those that stand still as well: they keep theirs."""
+        words, own = self._words, self._own
+        return sum(
+            words[self._at(number) + _CLIENTS]
+            for number in range(1, self.gateways + 1)
+            if number != own and self.lives(number)
+        )
+
     def lives(self, gateway: int) -> bool:
         """Whether it has begun to accept, and is not known to have died."""
         return self._words[self._at(gateway) + _STAMP] > 0

@@ -225,7 +225,6 @@ class SourceStatus(_Link):
 
 class HelloGateway(_Link):
     id: int
-    pid: int
 
 
 class GatewayReport(_Link):

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from typing import IO, Any
 
 from framefan import clock, processes, status
@@ -23,6 +24,7 @@ from framefan.states import FLOWING, LASTING, REMEDIES
 _LOOK_S = 0.25
 _GRACE_S = 15.0
 _LINES = 20
+_COLUMNS = 96
 _LASTS_S = 3.0
 """So long a camera may fail for a reason that hardly goes away; it is tried again meanwhile."""
 _FACTS = ("state", "reason", "message")
@@ -30,23 +32,29 @@ _LONGER = "try --timeout with more seconds, or `framefan doctor` with the same a
 _NOT_OURS = (
     *("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY"),
     *("FRAMEFAN_PUBLISH", "FRAMEFAN_PUBLISH_KEYS", "FRAMEFAN_HOST", "FRAMEFAN_TOKEN"),
-    "FRAMEFAN_GATEWAYS",
+    *("FRAMEFAN_GATEWAYS", "FRAMEFAN_ORIGIN", "FRAMEFAN_OPEN"),
 )
-"""What a person set for runs that others connect to."""
+"""What a person set for runs that others connect to, or look at."""
 
 
-def first_result(source: str, predictor: str, timeout_s: float, compact: bool) -> int:
-    """Print the first result or error as JSON; the exit code. Raises FramefanError."""
+def first_result(source: str, options: Options, timeout_s: float, compact: bool) -> int:
+    """Print the first result or error as JSON; the exit code. Raises FramefanError.
+
+    `options`: its name, predictor, track and device, as for a run.
+    """
     processes.name_this("once")
-    name = f"once-{os.getpid()}"
+    options = replace(options, name=options.name or f"once-{os.getpid()}")
+    name = str(options.name)
     environment = {key: text for key, text in os.environ.items() if key not in _NOT_OURS}
     # Malformed arguments and missing files are told here, without starting anything.
-    configure([source], Options(name=name, predictor=predictor), environment)
+    configure([source], options, environment)
     command = [*processes.PYTHON, "-m", "framefan", "run", "--name", name, "--port", "0"]
     # A file starts again at its end, or a short one would be over before anybody has connected.
     # The run ends by itself if we are killed and cannot end it.
     command += ["--loop", "--duration", f"{timeout_s + _GRACE_S:g}", "--log-level", "warning"]
-    command += ["--predictor", predictor, "--host", "127.0.0.1"]
+    command += ["--predictor", str(options.predictor), "--host", "127.0.0.1"]
+    command += ["--track"] if options.track else []
+    command += ["--device", options.device] if options.device else []
     environment["FRAMEFAN_SOURCES"] = shlex.quote(source)  # argv is for all to read
     with tempfile.TemporaryFile("w+") as log:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
@@ -62,8 +70,26 @@ def first_result(source: str, predictor: str, timeout_s: float, compact: bool) -
         if message is None:
             said = "after" if trouble.is_lasting else "within"
             return _explain(run, log, f"{said} {min(waited_s, timeout_s):.3g} s", *reason)
-    sys.stdout.write(json.dumps(message, indent=None if compact else 2) + "\n")
+    sys.stdout.write((json.dumps(message) if compact else readable(message)) + "\n")
     return EXIT_OK if message["type"] == "result" else EXIT_FAILED
+
+
+def readable(message: dict[str, Any]) -> str:
+    """The same JSON for people: lines are filled, and each detection has one of its own."""
+    lines = [""]
+    for key, value in message.items():
+        text = f"{json.dumps(key)}: {_several_lines(value) or json.dumps(value)}, "
+        if lines[-1] and len(lines[-1]) + len(text) > _COLUMNS:
+            lines.append("")
+        lines[-1] += text
+    return "{\n  " + "\n  ".join(lines).removesuffix(", ").replace(", \n", ",\n") + "\n}"
+
+
+def _several_lines(value: Any) -> str:
+    """Of a list of objects; empty for all else."""
+    if not isinstance(value, list) or not value or not all(isinstance(it, dict) for it in value):
+        return ""
+    return "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]"
 
 
 class _Trouble:
@@ -169,7 +195,8 @@ def _reason(name: str) -> tuple[str, str]:
     for camera, facts in state.cameras.items():
         if facts.state not in FLOWING:
             return _told(camera, facts.state, facts.reason, facts.message)
-    if not any(worker.state in ("ready", "busy") for worker in state.workers):
+    was_killed = any(facts.lost_by.get("predict_timeout") for facts in state.cameras.values())
+    if not was_killed and not any(it.state in ("ready", "busy") for it in state.workers):
         return "the predictor is not ready: its set-up takes longer", _LONGER
     return "frames come, but predict has not returned", _LONGER
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SHORTEST = 3
 """Shorter passwords are hidden in addresses only: anywhere else they would be part of any word."""
+_INSIDE_WORDS = 4
+"""Shorter secrets are hidden only where they are a word by themselves: `cam` not in `camera`."""
 _SHORTEST_VALUE = 8
 """The same for values in a query, most of which (`channel=1`) are no secrets."""
 
@@ -42,7 +44,7 @@ class Secret(Struct, frozen=True):
 
     def words(self) -> list[str]:
         """What must not be seen of it, in each of its spellings."""
-        return [self.value] if self.value else []
+        return [self.value] if len(self.value) >= _SHORTEST else []
 
 
 class SourceText(Secret, frozen=True):
@@ -113,6 +115,12 @@ class Redaction:
         for word in self._words:
             at = text.find(word)
             while at >= 0:
-                spans.append((at, at + len(word)))
+                if len(word) >= _INSIDE_WORDS or _is_word(text, at, at + len(word)):
+                    spans.append((at, at + len(word)))
                 at = text.find(word, at + 1)
         return sources.replaced(text, spans)
+
+
+def _is_word(text: str, start: int, end: int) -> bool:
+    """Whether no letter or digit stands right before or behind."""
+    return not text[max(start - 1, 0) : start].isalnum() and not text[end : end + 1].isalnum()

@@ -8,6 +8,7 @@ harm; the switches of guard_table.py are found by the names of the tests.
 from __future__ import annotations
 
 from fault_clients import CLIENTS, Row
+from fault_starts import STARTS, TOLD
 
 _PUBLISH, _OUTLET = "process/test_published", "unit/inference/test_outlet"
 _BUS, _KILLS, _TORN = "process/test_bus_faults", "process/test_kills", "process/test_torn_frames"
@@ -22,6 +23,8 @@ _SOURCE_GUARDS = "unit/framefan/test_guards_of_sources"
 
 ROWS: dict[str, tuple[Row, ...]] = {
     "Clients": CLIENTS,
+    "Starts and settings": STARTS,
+    "What a run tells": TOLD,
     "Gateway and bus": (
         Row(
             "the gateway is killed",

@@ -1,4 +1,4 @@
-"""What only the system can give the tests: Chromium, Node.js, and GStreamer's RTSP server.
+"""What only the system can give the tests: Chromium, Node.js, GStreamer's RTSP server, promtool.
 
 Run by `make test`, it installs what is missing where it may (apt-get, as root). Elsewhere it says
 in one line which group of tests is skipped. With CI=true nothing may be missing. With the argument
@@ -7,10 +7,13 @@ in one line which group of tests is skipped. With CI=true nothing may be missing
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+UNPACKED = Path(sys.prefix) / "share" / "framefan-tests"
+"""Where packages are unpacked of which one program is wanted, and no service that they start."""
 _GSTREAMER = """
 import gi
 gi.require_version("GstRtspServer", "1.0")
@@ -52,6 +57,17 @@ def has_nginx() -> bool:
     return shutil.which("nginx", path=SYSTEM_PATH) is not None
 
 
+def promtool() -> str | None:
+    """The program that checks Prometheus' rules."""
+    return shutil.which(
+        "promtool", path=os.pathsep.join((os.environ["PATH"], f"{UNPACKED}/usr/bin"))
+    )
+
+
+def has_promtool() -> bool:
+    return promtool() is not None
+
+
 def has_ip() -> bool:
     return shutil.which("ip", path=SYSTEM_PATH) is not None
 
@@ -60,6 +76,8 @@ class Group(NamedTuple):
     marker: str
     there: Callable[[], bool]
     packages: tuple[str, ...]
+    is_unpacked: bool = False
+    """Not installed, so that no service of theirs is started: it is enough to have the files."""
 
 
 _CHROMIUM = Group("chromium", has_chromium, ("chromium",))
@@ -79,6 +97,7 @@ GROUPS = (
             "gstreamer1.0-tools",
         ),
     ),
+    Group("promtool", has_promtool, ("prometheus",), is_unpacked=True),
 )
 BENCH_GROUPS = (
     _CHROMIUM,
@@ -91,12 +110,26 @@ BENCH_GROUPS = (
 def install(groups: list[Group]) -> None:
     packages = [package for group in groups for package in group.packages]
     print(f"framefan: installing for the tests: {' '.join(packages)}", flush=True)
+    _quietly("apt-get", "update", "-qq")
+    installed = [name for group in groups if not group.is_unpacked for name in group.packages]
+    if installed:
+        _quietly("apt-get", "install", "-y", "-qq", "--no-install-recommends", *installed)
+    for group in groups:
+        if group.is_unpacked:
+            unpack(group.packages)
+
+
+def unpack(packages: tuple[str, ...]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        as_us = ("-o", f"APT::Sandbox::User={getpass.getuser()}")  # its own user cannot write there
+        _quietly("apt-get", *as_us, "download", "-qq", *packages, cwd=folder)
+        for file in Path(folder).glob("*.deb"):
+            _quietly("dpkg-deb", "-x", str(file), str(UNPACKED))
+
+
+def _quietly(*command: str, cwd: str | None = None) -> None:
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
-    ):
-        subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False)
+    subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, cwd=cwd, check=False)
 
 
 def main(arguments: list[str]) -> int:

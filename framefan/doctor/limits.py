@@ -57,13 +57,16 @@ def _ring(settings: Settings, camera: CameraSettings, seen: Size | None) -> int:
 
 def memory(settings: Settings, rings: int, one: Tried) -> Finding:
     there = host.available_bytes()
-    workers = settings.workers * one.own_bytes
-    rest = _REST_BYTES + (settings.gateways - 1) * _GATEWAY_BYTES
-    need = rings + workers + len(settings.cameras) * _CAPTURE_BYTES + rest
-    text = (
-        f"about {_mib(need)} of {_mib(there)}: rings {_mib(rings)} (not from /dev/shm),"
-        f" workers {_mib(workers)}"
-    )
+    parts = {
+        "rings": rings,
+        "workers": settings.workers * one.own_bytes,
+        "cameras": len(settings.cameras) * _CAPTURE_BYTES,
+        "the rest": _REST_BYTES + (settings.gateways - 1) * _GATEWAY_BYTES,
+    }
+    parts = {name: -(-size >> 20) << 20 for name, size in parts.items()}  # as shown, they add up
+    need = sum(parts.values())
+    shown = ", ".join(f"{name} {_mib(size)}" for name, size in parts.items())
+    text = f"about {_mib(need)} of {_mib(there)}: {shown}; none of it from /dev/shm"
     if need > there - SPARE_BYTES:
         cure = "--workers with fewer, max_size for the cameras, or fewer cameras"
         return Finding(Level.PROBLEM, "memory", f"{text}, {_mib(SPARE_BYTES)} stay free", cure)

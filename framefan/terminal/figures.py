@@ -40,7 +40,9 @@ class Minute:
         self._seen: deque[tuple[float, Latency]] = deque(maxlen=_KEPT)
 
     def add(self, latency: Latency, now: float) -> None:
-        self._seen.append((now, latency))
+        """A result of a frame that is older than the window, kept for newcomers, is left out."""
+        if latency.total < WINDOW_S * 1000:
+            self._seen.append((now, latency))
 
     def stages(self, now: float) -> Stages | None:
         """None when nothing came within the window."""

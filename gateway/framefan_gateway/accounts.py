@@ -112,6 +112,10 @@ class Totals(NamedTuple):
     def pending(self) -> int:
         return self.offered - self.sent - self.missed
 
+    def closed(self) -> Totals:
+        """Of a client that has left: what waited for it is missed, nobody can be sent it now."""
+        return self._replace(history=self.history + self.pending)
+
 
 class Loss(NamedTuple):
     """A run of seqs of one camera that no client can be sent."""

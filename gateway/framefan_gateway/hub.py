@@ -244,7 +244,7 @@ class Hub:
     def leave(self, client: Client) -> None:
         if client.place is Place.GONE:
             return
-        self.left = self.left.plus(client.outbox.account())
+        self.left = self.left.plus(client.outbox.account().closed())
         group = client.group
         group.move(client, Place.GONE)
         self._close(group)

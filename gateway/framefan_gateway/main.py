@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import os
 import signal
 import socket
 import sys
@@ -145,7 +144,7 @@ class PoolLink:
     def _connect(self) -> None:
         try:
             self._link = links.Link(links.connect(self._path), _FROM_POOL)
-            self._link.send(messages.HelloGateway(self._gateway, os.getpid()))
+            self._link.send(messages.HelloGateway(self._gateway))
         except LinkClosed:
             self._lost()
         else:

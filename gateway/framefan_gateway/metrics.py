@@ -83,7 +83,7 @@ class _Run(Collector):
     def collect(self) -> Iterator[Metric]:
         state, gateways, now = self._intake.state, self._whole.gateways(), clock.now()
         living = [each for each in gateways if each.living]
-        counted = sorted((each.told for each in gateways), key=attrgetter("id"))
+        counted = sorted((each.facts for each in gateways), key=attrgetter("id"))
         yield self._build
         if state is not None:
             yield families.gauge(
@@ -101,7 +101,7 @@ class _Run(Collector):
         yield from _deliveries(counted)
         yield from _ends(counted)
         yield from _bus(state, counted)
-        yield from _processes(_listed(state, gateways[0].told))
+        yield from _processes(_listed(state, gateways[0].facts))
         yield from _stages(gateways, state)
         yield families.histogram(
             "loop_lag_seconds",

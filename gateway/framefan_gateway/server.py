@@ -303,7 +303,7 @@ class Server:
     @property
     def _is_full(self) -> bool:
         """Whether there are as many clients here as descriptors, or in the run as may be."""
-        here, elsewhere = self.hub.clients, sum(row.clients for row in self.counts.others())
+        here, elsewhere = self.hub.clients, self.counts.clients_elsewhere()
         return here >= self.most_clients or here + elsewhere >= self.limits.max_clients
 
     # ---- for sessions and the page ----------------------------------------------------------

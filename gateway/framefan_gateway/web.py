@@ -63,6 +63,8 @@ _PATIENCE_S = 0.3
 _LOOK_S = 0.005
 _OF_THE_TABLE = ("pid", "state", "restarts")
 """What the supervisor knows of a gateway, and not the gateway itself."""
+_OF_THE_MOMENT = ("clients", "lag_s")
+"""What a gateway that is gone has no more; what it counted stays."""
 _READY_WORKERS = ("ready", "busy")
 
 
@@ -274,12 +276,13 @@ class Web:
         for camera in whole["cameras"].values():
             if camera["next_try_s"] is not None:
                 camera["next_try_s"] = max(round(camera["next_try_s"] - age, 3), 0.0)
-        counted = {each.facts.id: each.facts for each in self._whole.gateways() if each.living}
+        counted = {each.facts.id: each for each in self._whole.gateways()}
         for row in whole["gateways"]:
-            facts = counted.get(row["id"])
-            if facts is not None:
-                known = {name: row[name] for name in _OF_THE_TABLE}
-                row.update(msgspec.to_builtins(facts) | known)
+            told = counted.get(row["id"])
+            if told is not None:
+                names = _OF_THE_TABLE if told.living else (*_OF_THE_TABLE, *_OF_THE_MOMENT)
+                known = {name: row[name] for name in names}
+                row.update(msgspec.to_builtins(told.facts) | known)
         return whole
 
 

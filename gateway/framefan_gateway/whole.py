@@ -32,8 +32,7 @@ class Published(msgspec.Struct, array_like=True, frozen=True):
     """One gateway's counts, as it publishes them."""
 
     facts: GatewayFacts
-    told: GatewayFacts
-    """The same, with no counter less than in any answer before."""
+    """With no counter less than in any answer before."""
     pending: int
     stages: dict[str, list[Counted]]
     lag: Counted
@@ -55,7 +54,6 @@ class Whole:
         self._intake = intake
         self._counts = counts or GatewayCounts(own=tally.gateway)
         self._number = tally.gateway
-        self._told = GatewayFacts(id=self._number)
         self._decoder = msgspec.msgpack.Decoder(Published)
         self._is_mute = False
 
@@ -64,7 +62,6 @@ class Whole:
         before = self._read(self._number)
         if before is None:
             return
-        self._told = before.told
         self._tally.go_on_from(before.facts, before.pending)
         self._tally.stages.go_on_from(before.stages)
         self._tally.lag.histogram.go_on_from(before.lag)
@@ -101,10 +98,8 @@ class Whole:
     def _own(self) -> Published:
         tally, intake = self._tally, self._intake
         facts = tally.facts()
-        self._told = risen(facts, self._told)
         return Published(
             facts=facts,
-            told=self._told,
             pending=facts.offered - facts.sent - facts.missed,
             stages=tally.stages.state(),
             lag=tally.lag.histogram.state(),
@@ -130,15 +125,3 @@ class Whole:
 
 def _table(state: StateRecord | None) -> tuple[str, int]:
     return ("", 0) if state is None else (state.epoch, state.n)
-
-
-def risen(facts: GatewayFacts, last: GatewayFacts) -> GatewayFacts:
-    """`facts` with no counter less than it was `last`: that would look like a restart.
-
-    A client that comes back takes out of its account what it turns out to have had before.
-    """
-    counted = {name: getattr(facts, name) for name in ("offered", "sent", "missed", "bytes")}
-    most = {name: max(count, getattr(last, name)) for name, count in counted.items()}
-    causes = facts.missed_by.keys() | last.missed_by.keys()
-    missed_by = {c: max(facts.missed_by.get(c, 0), last.missed_by.get(c, 0)) for c in causes}
-    return msgspec.structs.replace(facts, **most, missed_by=missed_by)

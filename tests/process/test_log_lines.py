@@ -1,4 +1,4 @@
-"""What a run's log says of an orderly stop and of a camera that is dead."""
+"""What a run's log says of an orderly stop and of a camera that is dead, and a rotated log file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from runs import Run
@@ -30,6 +31,28 @@ def test_a_worker_that_somebody_terminates_is_still_told() -> None:
         os.kill(run.pid_of("worker"), signal.SIGTERM)
         told = "warning: worker ended  worker=1  how=killed by SIGTERM"
         wait_until(lambda: told in run.log(), 10, "a line of it")
+
+
+def test_a_log_file_may_be_copied_and_truncated_and_may_be_moved(tmp_path: Path) -> None:
+    """As logrotate does with `copytruncate`, and without it; the log was opened by `2>>`."""
+    file, moved = tmp_path / "framefan.log", tmp_path / "framefan.log.1"
+    with file.open("ab") as log, Run("front=demo?size=160x120", prints_to=log.fileno()) as run:
+        wait_until(lambda: b"framefan is ready" in file.read_bytes(), 10, "the first lines")
+        os.truncate(file, 0)
+        _kill_a_worker(run)
+        wait_until(lambda: b"worker ended" in file.read_bytes(), 10, "a line of it")
+        assert b"\0" not in file.read_bytes()
+        assert b"framefan is ready" not in file.read_bytes()
+        file.rename(moved)
+        before = moved.stat().st_size
+        _kill_a_worker(run)
+        wait_until(lambda: b"worker ended" in moved.read_bytes()[before:], 10, "a line of it")
+        assert not file.exists()
+
+
+def _kill_a_worker(run: Run) -> None:
+    wait_until(lambda: run.fresh_state().workers[0].state in ("ready", "busy"), 20)
+    os.kill(run.pid_of("worker"), signal.SIGKILL)
 
 
 def test_a_dead_camera_is_warned_of_once_with_what_a_machine_looks_for() -> None:

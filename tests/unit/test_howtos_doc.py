@@ -48,8 +48,14 @@ def test_a_file_to_deploy_is_shown_as_it_is(page: str, language: str, file: str)
     ]
 
 
-def test_every_file_to_deploy_is_shown() -> None:
-    assert {path.name for path in DEPLOY.iterdir()} == {file for _, _, file in SHOWN}
+def test_every_file_to_deploy_is_shown_or_linked() -> None:
+    linked = re.findall(r"\(\.\./\.\./examples/deploy/(.+?)\)", "".join(TEXTS.values()))
+    assert {path.name for path in DEPLOY.iterdir()} == {file for _, _, file in SHOWN} | set(linked)
+
+
+def test_every_alert_is_told() -> None:
+    alerts = re.findall(r"- alert: (\w+)", (DEPLOY / "alerts.yml").read_text())
+    assert re.findall(r"^\| `(Framefan\w+)` \| (?!and)", TEXTS["monitoring"], re.M) == alerts
 
 
 def test_the_unit_stops_later_than_the_run_does() -> None:

@@ -18,12 +18,22 @@ from framefan.options import Options
 from framefan.places import from_environment
 from framefan.settings import CameraSettings, Limits
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text()
 
 
 def test_the_commands_are_told_as_their_help_tells_them() -> None:
     assert (DOCS / "cli.md").read_text() == cli_reference.page()
+
+
+def test_who_touches_the_environment_is_told() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    openers = {"pipe.py", "video.py", "network.py"}
+    for package in ("framefan", "capture", "inference", "gateway"):
+        for file in (ROOT / package).rglob("*.py"):
+            if re.search(r"\bos\.(environ|getenv)\b", file.read_text()):
+                assert f"{file.name}`" in told or file.name in openers, file
 
 
 def test_every_command_is_told() -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     name: str
 
-    def run(self, blob: NDArray[np.float32]) -> NDArray[Any]:
-        """The first output for `float32[N, 3, H, W]`."""
+    def run(self, blob: NDArray[Any]) -> NDArray[Any]:
+        """The output for `[N, 3, H, W]`, of the kind of number that the model takes."""
 
 
 def load(path: str, device: str, name: str = "") -> Backend:
@@ -83,7 +83,7 @@ class OnnxRuntime:
             raise no_device(device, ["cpu"], "this onnxruntime is built without CUDA")
         return [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
 
-    def run(self, blob: NDArray[np.float32]) -> NDArray[Any]:
+    def run(self, blob: NDArray[Any]) -> NDArray[Any]:
         output: NDArray[Any] = self._session.run(None, {self._input: blob})[0]
         return output
 
@@ -102,6 +102,6 @@ class OpenCV:
             self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_CUDA)
             self._net.setPreferableTarget(cv2.dnn.DNN_TARGET_CUDA)
 
-    def run(self, blob: NDArray[np.float32]) -> NDArray[Any]:
+    def run(self, blob: NDArray[Any]) -> NDArray[Any]:
         self._net.setInput(blob)
         return np.asarray(self._net.forward())

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from framefan.predictors import OnnxOptions
 
 MOST = 8
+NUMBERS: dict[int, tuple[type[np.generic], float]] = {
+    1: (np.float32, 1 / 255),
+    10: (np.float16, 1 / 255),
+    2: (np.uint8, 1.0),
+}
+"""Kinds of an input's numbers that framefan can give, and what a pixel is multiplied by."""
 _USUAL_SIZE = (640, 640)
 
 
@@ -35,7 +41,9 @@ class OnnxDetector:
         said = file.read(options.path)
         named = labels.read(options.labels) if options.labels else None
         self.labels = named.names if named else said.names
+        _check(options.path, said)
         self._size = _size(options, said)
+        self._numbers, self._scale = NUMBERS[said.kind]
         self._backend = backends.load(options.path, device, options.backend)
         if len(said.shape) == 4 and said.shape[0] is None:
             self.max_batch = MOST
@@ -45,6 +53,7 @@ class OnnxDetector:
             self._kind = labels.kind_of(output.shape, named, len(said.names))
         else:
             self._kind = heads.kind_of(output.shape, len(said.names))
+        heads.check_scores(output[0], self._kind)
         logs.info(
             f"model {Path(options.path).name}",
             runs_on=self._backend.name,
@@ -65,9 +74,8 @@ class OnnxDetector:
         ]
 
     def _outputs(self, canvases: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
-        return self._backend.run(
-            np.asarray(cv2.dnn.blobFromImages(list(canvases), 1 / 255, swapRB=True), np.float32)
-        )
+        blob = cv2.dnn.blobFromImages(list(canvases), self._scale, swapRB=True)
+        return np.asarray(self._backend.run(np.asarray(blob, self._numbers)), np.float32)
 
     def _rows(
         self, output: NDArray[Any], fit: letterbox.Fit, shape: tuple[int, ...]
@@ -75,6 +83,27 @@ class OnnxDetector:
         rows = heads.decode(output, self._kind, self._options.conf, self._options.iou)
         rows[:, :4] = fit.back(rows[:, :4], shape[1], shape[0])
         return rows
+
+
+def _check(path: str, said: file.OnnxFile) -> None:
+    """Raises StartError for a model that is no detector of pictures with one output."""
+    own = "run it in a predictor of your own"
+    if said.task not in ("", "detect"):
+        why = f"its file says that its task is {said.task}"
+        raise StartError(f"{path} is no detector", why, f"export a detector, or {own}")
+    for what, names in (("inputs", said.inputs), ("outputs", said.outputs)):
+        if len(names) > 1:
+            raise StartError(
+                f"{path} has {len(names)} {what}: {', '.join(names)}",
+                "framefan gives one picture and reads one output of boxes and scores",
+                f"export it as a detector, or {own}",
+            )
+    if said.kind not in NUMBERS:
+        raise StartError(
+            f"{path} takes an input of another kind of number (ONNX data type {said.kind})",
+            "framefan gives float32, float16 or uint8",
+            f"export it with such an input, or {own}",
+        )
 
 
 def _size(options: OnnxOptions, said: file.OnnxFile) -> tuple[int, int]:

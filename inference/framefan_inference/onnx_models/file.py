@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _GRAPH, _METADATA = 7, 14  # of ModelProto
-_INITIALIZER, _INPUT = 5, 11  # of GraphProto
+_INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of GraphProto
 _TENSOR_NAME = 8  # of TensorProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST_NAMES = 1 << 16
@@ -30,46 +30,67 @@ class OnnxFile(Struct, frozen=True):
     """Of the first input; None where it is free."""
     names: dict[int, str]
     """Of classes, by number; empty where the file has none."""
+    kind: int = 1
+    """Of the first input's numbers, as TensorProto.DataType counts them."""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    task: str = ""
+    """What Ultralytics' exporter says that the model does: detect, pose, segment, ..."""
 
 
 def read(path: str) -> OnnxFile:
     """Raises StartError for what is no ONNX file, and OSError for what cannot be read."""
     data = memoryview(Path(path).read_bytes())
     try:
-        inputs: dict[str, tuple[int | None, ...]] = {}
-        weights: set[str] = set()
+        graph = _Graph()
         metadata: dict[str, str] = {}
         for number, value in _fields(data):
             if number == _METADATA:
                 key, text = _strings(value, 1, 2)
                 metadata[key] = text
             elif number == _GRAPH:
-                _read_graph(value, inputs, weights)
-        shape = next(shape for name, shape in inputs.items() if name not in weights)
+                _read_graph(value, graph)
+        inputs = {name: it for name, it in graph.inputs.items() if name not in graph.weights}
+        kind, shape = next(iter(inputs.values()))
     except (ValueError, IndexError, StopIteration) as error:
         raise StartError(
             f"{path} is no ONNX model",
             "it does not have the form of one",
             "check the path, or export the model once more",
         ) from error
-    return OnnxFile(shape, _names(metadata.get("names", "")))
+    names, task = _names(metadata.get("names", "")), metadata.get("task", "")
+    return OnnxFile(shape, names, kind, tuple(inputs), tuple(graph.outputs), task)
 
 
-def _read_graph(
-    graph: memoryview, inputs: dict[str, tuple[int | None, ...]], weights: set[str]
-) -> None:
-    for number, value in _fields(graph):
+class _Graph:
+    def __init__(self) -> None:
+        self.inputs: dict[str, tuple[int, tuple[int | None, ...]]] = {}
+        """Kind of number and shape, by name."""
+        self.outputs: list[str] = []
+        self.weights: set[str] = set()
+
+
+def _read_graph(data: memoryview, graph: _Graph) -> None:
+    for number, value in _fields(data):
         if number == _INITIALIZER:  # older files list their weights as inputs, too
-            weights.add(_strings(value, _TENSOR_NAME)[0])
+            graph.weights.add(_strings(value, _TENSOR_NAME)[0])
         elif number == _INPUT:
             (name,) = _strings(value, 1)
-            inputs[name] = tuple(_dimensions(value))
+            graph.inputs[name] = _tensor(value)
+        elif number == _OUTPUT:
+            graph.outputs += _strings(value, 1)
 
 
-def _dimensions(value_info: memoryview) -> Iterator[int | None]:
-    """ValueInfoProto.type.tensor_type.shape.dim[].dim_value; a dim_param is a free one."""
+def _tensor(value_info: memoryview) -> tuple[int, tuple[int | None, ...]]:
+    """ValueInfoProto.type.tensor_type: its elem_type, and its shape."""
     (kind,) = _messages(value_info, 2)
     (tensor,) = _messages(kind, 1)
+    numbers = [_varint(value, 0)[0] for value in _messages(tensor, 1)]
+    return (numbers or [0])[0], tuple(_dimensions(tensor))
+
+
+def _dimensions(tensor: memoryview) -> Iterator[int | None]:
+    """shape.dim[].dim_value; a dim_param is a free one."""
     (shape,) = _messages(tensor, 2)
     for dimension in _messages(shape, 1):
         values = [_varint(value, 0)[0] for value in _messages(dimension, 1)]

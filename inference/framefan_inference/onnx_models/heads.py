@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MOST_END_TO_END = 1000
 MOST_CANDIDATES = 2000
 """The best so many go into the suppression, which takes time with their square."""
+SLACK = 0.01
+"""Half precision and quantised models are off by a little."""
 Kind = Literal["scores", "objectness", "end_to_end"]
 
 
@@ -53,6 +55,22 @@ def kind_of(shape: tuple[int, ...], classes: int) -> Kind:
         "it knows 1x(4+classes)xN, 1xNx(5+classes) and 1xNx6",
         "export the model as a detector with one output, or decode it in a predictor of your own",
     )
+
+
+def check_scores(output: NDArray[Any], kind: Kind) -> None:
+    """Raises StartError where what should be scores of `output[a, b]` are none."""
+    scores = {
+        "end_to_end": output[:, 4:5],
+        "scores": output[4:],
+        "objectness": output[:, 4:],
+    }[kind]
+    least, most = float(scores.min(initial=0)), float(scores.max(initial=0))
+    if least < -SLACK or most > 1 + SLACK:
+        raise StartError(
+            f"the model's scores are between {least:.3g} and {most:.3g}",
+            "scores of a detector are between 0 and 1: it gives key points or masks",
+            "export it as a detector, or decode it in a predictor of your own",
+        )
 
 
 def decode(output: NDArray[Any], kind: Kind, conf: float, iou: float) -> NDArray[np.float32]:

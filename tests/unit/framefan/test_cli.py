@@ -55,6 +55,11 @@ BAD = [
     (2, ["scale", "2", "3"], "`framefan scale` has no place for: 3"),
     (2, ["status", "front"], "`framefan status` has no place for: front"),
     (2, ["once", "--", "-dash.mp4", "-p", "x.py:y"], "`framefan once` has no place for: -p"),
+    (
+        2,
+        ["once", "-p", "x.py:y", "--", "-dash.mp4", "-p", "x.py:y"],
+        "where every word is a source",
+    ),
     (2, ["once", "-"], 'does not read from "-"'),
     (2, ["run", "--", "-"], 'does not read from "-"'),
     (3, ["run", "--", "-x.mp4", "-p", "x.py:y"], "cannot read the source -x.mp4"),

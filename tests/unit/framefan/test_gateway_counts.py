@@ -43,6 +43,17 @@ def test_each_sees_the_others_that_live() -> None:
         assert three.others(now) == [Row(5, 4)]
 
 
+def test_clients_of_one_that_stands_still_are_clients_and_of_a_dead_one_are_none() -> None:
+    with shared(2) as (supervisor, one, two):
+        two.write(7, 6)
+        assert one.clients_elsewhere() == 0, "it has not begun to accept"
+        two.beat(clock.now() - 10 * STALE_S)
+        assert one.others() == []
+        assert one.clients_elsewhere() == 6
+        supervisor.clear(2)
+        assert one.clients_elsewhere() == 0
+
+
 def test_one_that_is_leaving_does_not_count() -> None:
     with shared(2) as (supervisor, one, two):
         two.write(100, 100)

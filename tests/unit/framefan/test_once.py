@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 from runs import framefan
-from waiting import is_within
+from waiting import SCALE, is_within
 
 from framefan import clock, once
 from framefan.states import REMEDIES
@@ -29,6 +30,49 @@ def test_a_dead_camera_says_its_state_reason_and_message_and_ends_early(env) -> 
     assert "do:  check the port" in done.stderr
     assert "hunter2" not in done.stderr
     assert done.stdout == ""
+
+
+DETECTION = {"label": "a, b", "confidence": 0.8, "box": [1.5, 2, 3, 4]}
+
+
+@pytest.mark.parametrize("detections", [[], [DETECTION], [DETECTION] * 3])
+def test_a_result_is_a_few_lines_of_json(detections) -> None:
+    facts = {"type": "result", "latency_ms": {"wait": 1.0, "total": 7.06}, "why": "x, \ny" * 30}
+    facts |= {f"fact{number}": number for number in range(20)}
+    message = {**facts, "detections": detections, "result": {"a": ["b"]}, "none": [], "last": 1}
+    told = once.readable(message)
+    assert json.loads(told) == message
+    assert len(told.splitlines()) < 12 + len(detections)
+    assert sum(len(line) > 100 for line in told.splitlines()) <= 1, "one value is that long"
+    assert json.loads(once.readable({"a": [DETECTION]})) == {"a": [DETECTION]}
+
+
+def test_it_takes_name_track_and_device(env, tmp_path) -> None:
+    model = tmp_path / "model.py"
+    model.write_text(
+        "from framefan.records import Detection\n"
+        "class Model:\n"
+        "    def setup(self, device): self.device = device\n"
+        "    def predict(self, image): return [Detection(self.device, 0.9, (10, 10, 50, 50))]\n"
+    )
+    source, options = "demo?size=160x120&fps=10", ("--name", "mine", "--track", "--device", "cpu")
+    done = framefan("once", source, "-p", f"{model}:Model", *options, env=env, seconds=40)
+    assert done.returncode == 0, done.stderr
+    (detection,) = json.loads(done.stdout)["detections"]
+    assert detection["label"] == "cpu"
+    assert "track_id" in detection
+    refused = framefan("once", source, "--name", "two words", env=env)
+    assert (refused.returncode, "two words" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_what_is_set_for_runs_that_people_look_at_is_not_for_it(env, tmp_path) -> None:
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f"#!/bin/sh\ntouch {opened}\n")
+    browser.chmod(0o755)
+    env |= {"BROWSER": str(browser), "FRAMEFAN_OPEN": "1", "FRAMEFAN_ORIGIN": "null"}
+    done = framefan("once", "demo?size=160x120", env=env, seconds=40)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not opened.exists()
 
 
 def test_the_time_limit_ends_it_too(env) -> None:
@@ -76,6 +120,8 @@ def test_a_run_that_fails_at_once_passes_its_error_on(env, tmp_path) -> None:
 def test_a_predict_that_does_not_return_is_told(env, tmp_path) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text("import time\ndef predict(image):\n    time.sleep(60)\n")
-    done = framefan("once", "-p", f"{slow}:predict", "--timeout", "5", env=env)
+    done = framefan(
+        "once", "-p", f"{slow}:predict", "--timeout", f"{5 * SCALE:g}", env=env, seconds=60
+    )
     assert done.returncode == 1
     assert "why: frames come, but predict has not returned" in done.stderr

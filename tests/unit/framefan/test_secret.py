@@ -81,7 +81,21 @@ def test_what_is_no_secret_stays() -> None:
     assert Redaction(SourceText("http://h/a:b?x=1")).clean("a:b x=1") == "a:b x=1"
 
 
-_TYPED = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=3)
+@pytest.mark.parametrize(
+    ("word", "text", "clean"),
+    [
+        ("a", "a worker of a camera", "a worker of a camera"),
+        ("cam", "the camera cam: cam=cam, webcam", "the camera ***: ***=***, webcam"),
+        ("came", "camera came", "***ra ***"),
+    ],
+)
+def test_a_weak_secret_makes_no_word_unreadable(word: str, text: str, clean: str) -> None:
+    assert Redaction(Secret(word)).clean(text) == clean
+    if len(word) > 2:
+        assert Redaction(SourceText(f"rtsp://user:{word}@host/path")).clean(text) == clean
+
+
+_TYPED = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=4)
 _SECRET = _TYPED.map(lambda text: f"S3cret{text}S3cret")
 
 

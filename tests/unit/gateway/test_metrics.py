@@ -149,7 +149,7 @@ def test_clients_and_deliveries_are_of_now_and_balance() -> None:
 
 
 def test_a_counter_never_falls_and_what_is_pending_may() -> None:
-    """What a client gives back of its account is no restart of the gateway."""
+    """What a client gives back of its account is no restart of the gateway; all still adds up."""
     run = Run()
     page = Metrics(run.whole, run.intake)
 
@@ -159,14 +159,17 @@ def test_a_counter_never_falls_and_what_is_pending_may() -> None:
         names = ("offered_total", "sent_total", "pending")
         counts = {name: value(found, f"deliveries_{name}", gateway="1") for name in names}
         missed = {"gateway": "1", "cause": "lost"}
+        sums = [each for name, each in counts.items() if name != "offered_total"]
+        missed_all = total(found, "deliveries_missed_total", gateway="1")
+        assert counts["offered_total"] == sum(sums) + missed_all
         return counts | {"lost": value(found, "deliveries_missed_total", **missed)}
 
     first = told(Totals(offered=10, sent=5, lost=3, bytes=500))
     assert first == {"offered_total": 10, "sent_total": 5, "pending": 2, "lost": 3}
     second = told(Totals(offered=8, sent=8, bytes=600))
-    assert second == {"offered_total": 10, "sent_total": 8, "pending": 0, "lost": 3}
+    assert second == {"offered_total": 11, "sent_total": 8, "pending": 0, "lost": 3}
     third = told(Totals(offered=13, sent=8, lost=4, bytes=700))
-    assert third == {"offered_total": 13, "sent_total": 8, "pending": 1, "lost": 4}
+    assert third == {"offered_total": 16, "sent_total": 8, "pending": 1, "lost": 7}
 
 
 def test_stages_are_histograms_per_camera() -> None:

@@ -1,7 +1,13 @@
-"""What a gateway counts of itself stays bounded, whatever clients do."""
+"""What a gateway counts of itself stays bounded and adds up, whatever clients do."""
 
 from __future__ import annotations
 
+from gateway_fakes import outcome, parts, state
+
+from framefan import clock
+from framefan.records import CameraFacts
+from framefan_gateway.contract import DEFAULT
+from framefan_gateway.group import Line
 from framefan_gateway.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.tally import Tally
@@ -17,3 +23,21 @@ def test_ends_are_counted_by_a_bounded_number_of_names() -> None:
     assert tally.closed_by["3000"] == 2
     assert sum(tally.closed_by.values()) == 1401
     assert tally.facts().closed_by["other"] > 1000
+
+
+def test_what_waited_for_a_client_that_left_waits_no_more() -> None:
+    hub = Hub(10, 1 << 20)
+    intake = Intake(hub, 3.0)
+    tally = Tally(1, hub, intake)
+    intake.take(parts("state/", state({"cam": CameraFacts()})), clock.now(), clock.wall())
+    client = hub.join(DEFAULT, Line(len, len), lambda _: None, 0.0)
+    hub.line_full(client)
+    for seq in (0, 1):
+        intake.take(parts("result/cam/", outcome(seq)), clock.now(), clock.wall())
+        hub.flush(clock.now())
+    before = tally.facts()
+    assert (before.offered, before.sent, before.missed) == (2, 0, 1), "the newest waits"
+    hub.leave(client)
+    after = tally.facts()
+    assert (after.offered, after.sent, after.missed) == (2, 0, 2)
+    assert after.missed_by == {"conflated": 1, "history": 1}

@@ -143,6 +143,15 @@ async def test_what_is_of_the_moment_is_told_of_living_gateways_only(members: Me
     assert b'framefan_deliveries_sent_total{gateway="2"}' in text
 
 
+async def test_what_a_dead_gateway_has_counted_is_told_by_status_too(members: Members) -> None:
+    for each in members.all.values():
+        each.table(5)
+    members.all[2].deliver(7)
+    samples = await members.all[2].scrape()
+    members.supervisor.clear(2)
+    balanced(members.all[1], samples | await members.all[1].scrape())
+
+
 async def test_who_has_an_older_table_waits_for_the_one_that_another_has_told_of(
     members: Members,
 ) -> None:
@@ -209,9 +218,27 @@ def test_no_counter_ever_falls_whoever_is_asked_and_whoever_dies(steps: Any) -> 
                     for key, value in samples.items():
                         assert value >= seen.get(key, 0), key
                     seen.update(samples)
+                    balanced(member, samples)
 
     asyncio.run(play())
     os.close(members.fd)
+
+
+def balanced(member: Member, samples: Any) -> None:
+    """Status tells what metrics tell, and nothing is missing from either."""
+    status = member.web.status()
+    assert status is not None
+    for row in status["gateways"]:
+        gateway = str(row["id"])
+        if ("framefan_deliveries_sent_total", frozenset({("gateway", gateway)})) not in samples:
+            continue  # it has never told what it counts
+        for field in ("offered", "sent"):
+            assert row[field] == count(samples, f"deliveries_{field}_total", gateway=gateway)
+        for cause, missed in row["missed_by"].items():
+            of = {"gateway": gateway, "cause": cause}
+            assert missed == count(samples, "deliveries_missed_total", **of)
+        assert row["missed"] == sum(row["missed_by"].values())
+        assert row["offered"] == row["sent"] + row["missed"], "nobody has a line that is full"
 
 
 # ---- the memory ----------------------------------------------------------------------------------
@@ -248,7 +275,7 @@ def test_without_memory_a_gateway_answers_for_itself(
     one = members.all[1]
     one.deliver(4)
     for _ in range(3):
-        assert one.whole.gateways()[0].told.sent == 4
+        assert one.whole.gateways()[0].facts.sent == 4
     assert len(told) == 1
 
 

@@ -12,27 +12,48 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
-_INTS = 7  # AttributeProto.AttributeType
+_FLOAT, UINT8, _INT64, HALF, DOUBLE = 1, 2, 7, 10, 11  # TensorProto.DataType
+_ONE_INT, _INTS = 2, 7  # AttributeProto.AttributeType
 CELL = 8
 
 
-def detector(batch: int | None, seed: int = 1, names: str = "{0: 'one', 1: 'two'}") -> bytes:
-    """For pictures of 64x32. `batch`: how many at once; None leaves it free."""
+def detector(
+    batch: int | None,
+    seed: int = 1,
+    names: str = "{0: 'one', 1: 'two'}",
+    *,
+    kind: int = _FLOAT,
+    task: str = "",
+    raw: bool = False,
+    more: bytes = b"",
+) -> bytes:
+    """For pictures of 64x32. `batch`: how many at once; None leaves it free. `kind`: of the
+    input's numbers, as TensorProto.DataType counts them. `raw`: scores are not between 0 and 1.
+    `more`: further fields of the graph.
+    """
     weights = np.random.default_rng(seed).normal(0, 0.3, (6, 3, CELL, CELL)).astype("<f4")
     cells = (64 // CELL) * (32 // CELL)
     graph = [
-        _bytes(1, _node("Conv", ["pictures", "weights"], "raw", [_strides()])),
+        _bytes(1, _node("Cast", ["pictures"], "floats", [_to_float()])),
+        _bytes(1, _node("Mul", ["floats", "scale"], "scaled", [])),
+        _bytes(1, _node("Conv", ["scaled", "weights", "bias"], "raw", [_strides()])),
         _bytes(1, _node("Sigmoid", ["raw"], "between", [])),
-        _bytes(1, _node("Reshape", ["between", "head"], "out", [])),
+        _bytes(1, _node("Reshape", ["raw" if raw else "between", "head"], "out", [])),
         _bytes(2, b"tiny"),
         _bytes(5, _tensor("weights", _FLOAT, weights)),
+        _bytes(5, _tensor("scale", _FLOAT, np.array([1 / 255 if kind == UINT8 else 1], "<f4"))),
+        _bytes(5, _tensor("bias", _FLOAT, np.full(6, 2.5, "<f4") if raw else np.zeros(6, "<f4"))),
         _bytes(5, _tensor("head", _INT64, np.array([0, 6, cells], "<i8"))),
-        _bytes(11, _value("pictures", [batch, 3, 32, 64])),
-        _bytes(12, _value("out", [batch, 6, cells])),
+        _bytes(11, value("pictures", [batch, 3, 32, 64], kind)),
+        _bytes(12, value("out", [batch, 6, cells])),
+        more,
     ]
     opset = _bytes(8, _int(2, 13))
-    said = _bytes(14, _bytes(1, b"names") + _bytes(2, names.encode()))
+    said = b"".join(
+        _bytes(14, _bytes(1, key.encode()) + _bytes(2, text.encode()))
+        for key, text in (("names", names), ("task", task))
+        if text
+    )
     return _int(1, 8) + _bytes(7, b"".join(graph)) + opset + said
 
 
@@ -62,13 +83,26 @@ def _strides() -> bytes:
     return _bytes(1, b"strides") + _int(8, CELL) * 2 + _int(20, _INTS)
 
 
+def _to_float() -> bytes:
+    return _bytes(1, b"to") + _int(3, _FLOAT) + _int(20, _ONE_INT)
+
+
 def _tensor(name: str, kind: int, array: NDArray[Any]) -> bytes:
     sides = b"".join(_int(1, side) for side in array.shape)
     return sides + _int(2, kind) + _bytes(8, name.encode()) + _bytes(9, array.tobytes())
 
 
-def _value(name: str, shape: list[int | None]) -> bytes:
+def value(name: str, shape: list[int | None], kind: int = _FLOAT) -> bytes:
     sides = b"".join(
         _bytes(1, _bytes(2, b"batch") if side is None else _int(1, side)) for side in shape
     )
-    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _int(1, _FLOAT) + _bytes(2, sides)))
+    return _bytes(1, name.encode()) + _bytes(2, _bytes(1, _int(1, kind) + _bytes(2, sides)))
+
+
+def graph_input(name: str) -> bytes:
+    return _bytes(11, value(name, [1, 3]))
+
+
+def graph_output(name: str) -> bytes:
+    """The same numbers once more, under another name."""
+    return _bytes(1, _node("Identity", ["out"], name, [])) + _bytes(12, value(name, [1, 6, 32]))

@@ -146,6 +146,37 @@ def test_a_model_with_a_free_batch_takes_several_at_once(
     assert made(str(SHAPES)).max_batch == 1
 
 
+@pytest.mark.parametrize("kind", [onnx_bytes.HALF, onnx_bytes.UINT8])
+def test_inputs_of_other_numbers_get_the_same_picture(
+    made: Callable[..., Any], tmp_path: Path, kind: int
+) -> None:
+    image = np.random.default_rng(3).integers(0, 255, (32, 64, 3), np.uint8)
+    found = []
+    for name, numbers in (("usual", 1), ("other", kind)):
+        (tmp_path / f"{name}.onnx").write_bytes(onnx_bytes.detector(1, kind=numbers))
+        found.append(made(f"{tmp_path}/{name}.onnx").predict(image, FRAME))
+    assert len(found[0])
+    assert found[1] == pytest.approx(found[0], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (onnx_bytes.detector(1, kind=onnx_bytes.DOUBLE), "another kind of number"),
+        (onnx_bytes.detector(1, task="pose"), "is no detector"),
+        (onnx_bytes.detector(1, more=onnx_bytes.graph_output("masks")), "2 outputs: out, masks"),
+        (onnx_bytes.detector(1, more=onnx_bytes.graph_input("sizes")), "2 inputs: pictures, sizes"),
+        (onnx_bytes.detector(1, raw=True), "scores are between"),
+    ],
+)
+def test_a_model_that_is_no_detector_is_refused_by_name(
+    made: Callable[..., Any], tmp_path: Path, data: bytes, words: str
+) -> None:
+    (tmp_path / "odd.onnx").write_bytes(data)
+    with pytest.raises(StartError, match=words):
+        made(f"{tmp_path}/odd.onnx")
+
+
 def test_a_model_that_takes_four_at_once_only_is_refused(
     made: Callable[..., Any], tmp_path: Path
 ) -> None:

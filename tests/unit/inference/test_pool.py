@@ -263,7 +263,7 @@ def test_the_supervisor_gets_the_table_and_proof_of_progress(sees: str) -> None:
 def test_a_gateways_report_is_in_the_table_until_it_leaves(sees: str) -> None:
     with PlayedRun(sees) as run:
         link: links.Link[Any] = links.Link(links.connect(run.settings.path("pool")), ToCapture)
-        link.send(HelloGateway(1, 99))
+        link.send(HelloGateway(1))
         link.send(GatewayReport(GatewayFacts(id=1, clients=12)))
         state = run.state(lambda state: state.gateways)
         assert state.gateways[0].clients == 12

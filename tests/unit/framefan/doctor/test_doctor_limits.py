@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from framefan import host
@@ -47,8 +49,13 @@ def test_memory_counts_rings_and_workers_and_says_both_numbers(limits) -> None:
     limits["memory"] = 560 * MIB
     (finding,) = found(settings("demo?size=160x120", "rtsp://h/x"))
     assert finding.level is Level.PROBLEM
-    assert "about 329 MiB of 560 MiB: rings 29 MiB" in finding.text
-    assert "workers 80 MiB" in finding.text
+    sizes = {
+        name: int(size) for name, size in re.findall(r"(\w+) (\d+) MiB(?! stay)", finding.text)
+    }
+    total, there = sizes.pop("about"), sizes.pop("of")
+    assert there == 560
+    assert sizes == {"rings": 30, "workers": 80, "cameras": 120, "rest": 100}
+    assert total == sum(sizes.values())
     limits["memory"] = 600 * MIB
     assert found(settings("demo?size=160x120", "rtsp://h/x")) == []
     assert found(settings("demo?size=160x120", "rtsp://h/x"), cam1=(3840, 2160))

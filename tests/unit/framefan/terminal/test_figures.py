@@ -46,3 +46,5 @@ def test_stages_of_the_last_minute() -> None:
     assert found is not None
     assert found == pytest.approx((50.5, 2, 3, 55, 100, 104))
     assert minute.stages(2 * WINDOW_S) is None
+    minute.add(Latency(1, 2, 349_128, 349_131), 3 * WINDOW_S)
+    assert minute.stages(3 * WINDOW_S) is None, "kept for newcomers by a camera that is down"

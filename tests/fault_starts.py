@@ -1,0 +1,206 @@
+"""The rows of docs/faults.md about starts, settings and what a run tells: see fault_table.py."""
+
+from __future__ import annotations
+
+from fault_clients import Row
+
+_CONFIGURE, _RELOAD = "unit/framefan/test_configure", "unit/framefan/test_reload"
+_SOURCES, _URL = "unit/framefan/test_sources", "unit/framefan/test_source_url"
+_BAD, _WEB = "process/test_bad_input", "unit/gateway/test_web"
+_ONNX, _LOG = "unit/inference/test_onnx_models", "process/test_log_lines"
+_PLAIN, _ONCE = "unit/framefan/test_standard_output", "unit/framefan/test_once"
+
+STARTS: tuple[Row, ...] = (
+    Row(
+        "arguments, files, ports and predictors that cannot be",
+        "refused in three lines with the documented code, and nothing is left",
+        (f"{_BAD}::test_bad_input", "unit/framefan/test_cli::test_bad_input"),
+    ),
+    Row(
+        "one source of several is missing",
+        "its camera is `failed` and tried again, the others run; `--fail-fast` fails",
+        (
+            f"{_BAD}::test_what_cannot_start_does_not_keep_the_others_from_it",
+            f"{_CONFIGURE}::test_a_source_that_is_not_there_is_that_cameras_state",
+            "process/test_reload_while_running"
+            "::test_cameras_that_cannot_be_and_were_added_fail_alone",
+        ),
+    ),
+    Row(
+        "a configuration that is empty, cut or being written",
+        "a reload waits for it, and changes nothing unless the file says so itself",
+        (
+            f"{_RELOAD}::test_a_file_that_is_half_written_changes_nothing",
+            f"{_RELOAD}::test_of_a_file_that_was_cut_nothing_is_taken_for_the_demo",
+            f"{_RELOAD}::test_a_file_that_is_being_written_is_read_when_it_is_whole",
+            f"{_RELOAD}::test_a_file_that_asks_for_the_demo_gets_it",
+            "process/test_reload_while_running::test_a_bad_file_changes_nothing",
+        ),
+    ),
+    Row(
+        "`workers`, `gateways` or `predictor` changed in the file",
+        "a reload does it, and says what could not be done",
+        (f"{_RELOAD}::test_workers_gateways_and_predictor_are_done_one_after_the_other",),
+    ),
+    Row(
+        "variables of Kubernetes, empty ones, a wrong value that is overridden",
+        "no reason not to start",
+        (
+            "unit/framefan/test_service_links"
+            "::test_variables_of_kubernetes_are_no_reason_not_to_start",
+            f"{_CONFIGURE}::test_an_empty_variable_is_not_set",
+            f"{_CONFIGURE}::test_what_a_stronger_place_overrides_is_not_looked_at",
+        ),
+    ),
+    Row(
+        "a configuration with a byte order mark, or in UTF-16 or Latin-1",
+        "read, or refused with the command that converts it",
+        (
+            f"{_CONFIGURE}::test_a_configuration_as_editors_save_it",
+            f"{_CONFIGURE}::test_a_configuration_in_another_encoding",
+        ),
+    ),
+    Row(
+        "an address with special characters in its login, capitals, a zone",
+        "opened as it is meant, or refused; no part of a login is shown",
+        (
+            f"{_URL}::test_what_is_understood_is_opened_as_it_is_meant",
+            f"{_URL}::test_the_others_are_refused_and_no_part_of_a_login_is_shown",
+            f"{_URL}::test_a_password_as_people_type_it_is_not_shown",
+            "unit/framefan/test_secret::test_no_part_of_it_is_left_whatever_is_masked_first",
+        ),
+    ),
+    Row(
+        "files called `0`, `demo` or `100%d.mp4`, names that are no text, folders in patterns",
+        "the file of exactly that name; any bytes; patterns match or say so",
+        (
+            f"{_SOURCES}::test_a_file_of_that_very_name_goes_before_any_other_reading",
+            "unit/framefan/test_patterns::test_patterns_of_folders_and_of_capitals",
+            "process/test_camera_files::test_each_file_gives_exactly_its_pictures_and_the_run_ends_well",
+        ),
+    ),
+    Row(
+        "standard input, devices and links to them, a named pipe that nobody writes",
+        "refused by name, webcams, or waited for within the time limit and opened once",
+        (
+            f"{_SOURCES}::test_what_only_its_own_process_can_read_is_refused_by_name",
+            f"{_SOURCES}::test_a_link_to_a_device_is_a_webcam",
+            "unit/capture/test_pipe::test_a_pipe_nobody_writes_into_costs_no_more_than_the_limit",
+            "unit/capture/test_pipe"
+            "::test_all_that_is_written_is_played_and_the_next_writer_is_waited_for",
+        ),
+    ),
+    Row(
+        "an ONNX file with other numbers, a second input or output, another task",
+        "given what it takes, or refused by name",
+        (
+            f"{_ONNX}::test_inputs_of_other_numbers_get_the_same_picture",
+            f"{_ONNX}::test_a_model_that_is_no_detector_is_refused_by_name",
+            f"{_ONNX}::test_other_outputs_are_named",
+        ),
+    ),
+    Row(
+        "a labels file with blank lines, a byte order mark, too few lines, in YAML or JSON",
+        "classes keep their numbers, or the file is named",
+        (
+            f"{_ONNX}::test_a_line_of_the_labels_is_a_class",
+            f"{_ONNX}::test_what_is_no_list_of_the_models_names_is_named",
+        ),
+    ),
+    Row(
+        "requests that are almost right: another path, a page from a file, no Host",
+        "answered, or refused with the cause and the flag that helps",
+        (
+            f"{_WEB}::test_a_refusal_names_its_cause_and_what_helps",
+            f"{_WEB}::test_a_websocket_at_another_path_is_sent_to_the_right_one",
+            f"{_WEB}::test_names_as_networks_have_them_are_answered",
+            f"{_WEB}::test_the_advice_for_pages_from_files_can_be_followed",
+            f"{_WEB}::test_a_doubled_host_is_refused_and_an_absent_one_but_for_probes",
+        ),
+    ),
+    Row(
+        "another site frames the page or takes its files",
+        "the browser is told to refuse",
+        (f"{_WEB}::test_no_foreign_page_frames_ours_or_takes_its_files",),
+    ),
+    Row(
+        "a token that is short, or that others can read",
+        "warned of at the start; words of the log stay readable",
+        (
+            "unit/framefan/test_starting::test_a_token_that_others_may_guess_or_read_is_warned_of",
+            "unit/framefan/test_secret::test_a_weak_secret_makes_no_word_unreadable",
+        ),
+    ),
+)
+
+TOLD: tuple[Row, ...] = (
+    Row(
+        "a predictor that fails on every frame",
+        "the first error in the log, then counts; status, `/readyz` and metrics tell it",
+        (
+            "process/test_predictor_returns"
+            "::test_a_predictor_that_fails_on_each_frame_is_seen_everywhere",
+            "unit/inference/test_failures::test_a_flickering_predictor_fills_no_log",
+        ),
+    ),
+    Row(
+        "a camera that is dead for hours, or comes and goes",
+        "warned of once, then summed up",
+        (
+            f"{_LOG}::test_a_dead_camera_is_warned_of_once_with_what_a_machine_looks_for",
+            "unit/inference/test_camera_log"
+            "::test_a_dead_camera_is_told_once_then_summed_up_then_back",
+            "unit/inference/test_camera_log"
+            "::test_who_comes_and_goes_fills_no_log_and_is_told_when_it_stays",
+        ),
+    ),
+    Row(
+        "a stop that reaches all processes at once",
+        "reads like an orderly stop",
+        (f"{_LOG}::test_a_stop_of_the_whole_group_reads_like_a_stop",),
+    ),
+    Row(
+        "the log file is truncated or moved away",
+        "the log goes on, from its beginning or in the moved file",
+        (f"{_LOG}::test_a_log_file_may_be_copied_and_truncated_and_may_be_moved",),
+    ),
+    Row(
+        "narrow terminals, pipes, an ASCII locale, a full disk under what a command prints",
+        "numbers and reasons whole, names readable; exit code 1 where nothing can be written",
+        (
+            "unit/framefan/test_status::test_numbers_and_reasons_stay_whole_and_names_give_way",
+            "unit/framefan/terminal/test_columns::test_a_number_is_whole_at_any_width",
+            f"{_PLAIN}::test_letters_that_the_encoding_lacks_are_readable",
+            f"{_PLAIN}::test_a_full_disk_is_said_in_three_lines",
+        ),
+    ),
+    Row(
+        "the only run has another name, or there are several",
+        "it is the one that is meant, or the command names them",
+        ("unit/framefan/test_rundir::test_which_run_is_meant",),
+    ),
+    Row(
+        "clients that come back, leave with results waiting, lose their gateway",
+        "no counter falls, offered = sent + missed + pending, status and metrics tell the same",
+        (
+            "unit/gateway/test_whole::test_no_counter_ever_falls_whoever_is_asked_and_whoever_dies",
+            "unit/gateway/test_metrics::test_a_counter_never_falls_and_what_is_pending_may",
+            "unit/gateway/test_tally::test_what_waited_for_a_client_that_left_waits_no_more",
+            "process/test_monitoring::test_status_and_metrics_tell_the_same_counts",
+        ),
+    ),
+    Row(
+        "what an operator should know of",
+        "an alert for each, and none while all is well",
+        ("process/test_monitoring::test_each_alert_is_raised_by_its_fault_and_by_no_other",),
+    ),
+    Row(
+        "`once` meets a dead camera, a slow predict, a time limit",
+        "it says which, and ends",
+        (
+            f"{_ONCE}::test_a_dead_camera_says_its_state_reason_and_message_and_ends_early",
+            f"{_ONCE}::test_a_predict_that_does_not_return_is_told",
+            f"{_ONCE}::test_the_time_limit_ends_it_too",
+        ),
+    ),
+)
