@@ -102,7 +102,8 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
         parse_demo(spec.value)
     if camera.fast and spec.can_wait and "mode" not in table:
         camera = msgspec.structs.replace(camera, mode="every")
-    if camera.mode == "every" and not spec.can_wait:
+    # What an address gives, and whether that waits, is seen when it is opened.
+    if camera.mode == "every" and not spec.can_wait and spec.kind != "http":
         raise UsageError(
             f"--mode every does not go with {camera.source}",
             "a live stream does not wait: what is not read in time is gone",

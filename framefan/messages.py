@@ -35,6 +35,8 @@ class Start(_Link):
     """The memory in which gateways count their clients (gateway_counts.py), or -1."""
     prints_fd: int = -1
     """A pipe for what its own children print, or -1."""
+    after_crash: bool = False
+    """The process before it died of a fault in native code, such as a decoder's."""
 
 
 class Stop(_Link):

@@ -22,7 +22,7 @@ from framefan.gateway_counts import GatewayCounts
 from framefan.messages import Stop, ToSupervisor
 from framefan.processes import secrets_of
 from framefan.stderr import LINES, OWN_LINES, Stderr
-from framefan.watch import Watch
+from framefan.watch import RepeatedDeaths, Watch
 
 if TYPE_CHECKING:
     import selectors
@@ -85,6 +85,11 @@ class Post:
         """The last verdict that people were told."""
         self.ending = ""
         """How its last child ended; empty while none has."""
+        self.has_crashed = False
+        """It ended by a fault in native code."""
+        self._passes_over = False
+        """After a crash its next child passes over the picture that caused it, so it gets on."""
+        self._deaths = RepeatedDeaths()
         self.is_up = False
         """Its child is through with loading what it needs: its loop has come round."""
         self.started_at = 0.0
@@ -100,6 +105,9 @@ class Post:
     def start(self, settings: Settings, selector: selectors.BaseSelector, now: float) -> None:
         """Raises OSError where there is no memory, process or descriptor left for it."""
         voices = self.voices
+        self._passes_over = self.stage is processes.CAPTURE and (
+            settings.camera(self.watch.role).source.spec.kind == "pattern"
+        )
         try:
             self._listen(settings, selector)
             self.child = processes.Child(
@@ -112,6 +120,7 @@ class Post:
                 self.results_fd,
                 self.counts_fd,
                 voices[1].theirs if len(voices) > 1 else -1,
+                self.has_crashed,
             )
         except OSError:
             self._finish()
@@ -183,7 +192,20 @@ class Post:
         self._finish()
         self._buried()
         self.ending = child.ending
+        self.has_crashed = child.has_crashed and not self.cause
         return self.ending
+
+    def died(self, now: float, reason: str, ending: str) -> None:
+        """Its child has ended: have the next one due, and log it, unless it has said why itself."""
+        if self.has_crashed and self.is_up and self._passes_over:
+            self.watch.pardon()
+        wait = self.watch.died(now, reason, self.verdict)
+        if self.verdict:
+            return
+        text = f"{self.watch.title} died: {ending}; starts again in {wait:.1f} s"
+        untold = self._deaths.told(now) if self.has_crashed else 0
+        if untold is not None:
+            logs.error(text, **({"more_deaths": untold} if untold else {}))
 
     def stop(self) -> None:
         """Ask its child to end; deaths are no news from here on."""
@@ -221,6 +243,7 @@ class Post:
     def renew(self, no_progress_s: float, now: float) -> None:
         """Its old child is gone: the next one is due, for the camera as it is now."""
         self.fate = Fate.STAYS
+        self.has_crashed = False
         self.watch.renew(now, no_progress_s)
 
     def next_event(self) -> float:

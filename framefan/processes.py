@@ -36,6 +36,8 @@ CONTROL_FD = "FRAMEFAN_CONTROL_FD"
 PARENT_PID = "FRAMEFAN_PARENT_PID"
 PYTHON = (sys.executable, "-P")
 """Python in which no file of the folder that a person is in takes the place of a module."""
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGBUS, signal.SIGILL}
+"""Signals by which a process dies of a fault of its own in native code."""
 KILL_S = 0.2
 """How long a process that was killed is waited for at once."""
 DUMP_SIGNAL = signal.SIGUSR2
@@ -121,10 +123,12 @@ class Child:
         results_fd: int = -1,
         counts_fd: int = -1,
         prints_fd: int = -1,
+        after_crash: bool = False,
     ) -> None:
         """Start it. Call from the main thread: the kernel ties its life to the calling thread.
 
-        `output`: a descriptor for all it prints; `prints_fd`: for all that its children print.
+        `output`: a descriptor for all it prints; `prints_fd`: for all that its children print;
+        `after_crash`: the child before it `has_crashed`.
         """
         ours, theirs = links.pair()
         handed = (inherited_fd, results_fd, counts_fd, prints_fd)
@@ -156,7 +160,7 @@ class Child:
         self.link: links.Link[Any] = links.Link(ours, receives)
         own = settings_for(stage, role, settings)
         with contextlib.suppress(LinkClosed):  # it died at once: reading the link says so too
-            self.link.send(Start(own, role, *handed))
+            self.link.send(Start(own, role, *handed, after_crash))
 
     def kill(self, patience_s: float = KILL_S) -> bool:
         """SIGKILL, wait, close. True: nothing of it reads or writes any more.
@@ -176,6 +180,11 @@ class Child:
     def terminate(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether it died of a fault of its own in native code: nobody stops a process so."""
+        return -(self.process.returncode or 0) in CRASHES
 
     @property
     def ending(self) -> str:
@@ -241,6 +250,7 @@ class Parent:
         self.inherited_fd = start.inherited_fd
         self.results_fd = start.results_fd
         self.counts_fd = start.counts_fd
+        self.after_crash = start.after_crash
         self.prints_fd = start.prints_fd if start.prints_fd >= 0 else output.STDERR
         title = f"{stage} {start.role}".strip()
         name_this(title)

@@ -359,9 +359,7 @@ class Supervisor:
         if post is self._tree.pool:
             self._changes.pool_died()
         if post.watch.alive and self._code is None:
-            wait = post.watch.died(clock.now(), reason, post.verdict)
-            if not post.verdict:
-                logs.error(f"{post.watch.title} died: {ending}; starts again in {wait:.1f} s")
+            post.died(clock.now(), reason, ending)
             self._untold = True
             vital = post.stage is not processes.CAPTURE and not post.late
             if vital and not self._ready and post.watch.state is State.FAILED:

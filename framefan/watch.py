@@ -11,6 +11,7 @@ silent for `no_progress_s` is overdue, also when it never spoke at all.
 from __future__ import annotations
 
 import enum
+import math
 from typing import TYPE_CHECKING
 
 from framefan.messages import ChildFacts
@@ -20,12 +21,39 @@ if TYPE_CHECKING:
     from framefan.settings import Limits
 
 
+FIRST_SUM_S, LAST_SUM_S = 300.0, 3600.0
+
+
 class State(enum.Enum):
     STARTING = "starting"
     RUNNING = "running"
     BACKOFF = "backoff"
     FAILED = "failed"
     STOPPING = "stopping"
+
+
+class RepeatedDeaths:
+    """Which of a child's deaths are worth a line: the first, then sums, at most one in 5 minutes,
+    then in 10, 20 and so on up to an hour. After such a time without a death it begins anew.
+    """
+
+    def __init__(self) -> None:
+        self._told_at = self._died_at = -math.inf
+        self._rest_s = FIRST_SUM_S
+        self._untold = 0
+
+    def told(self, now: float) -> int | None:
+        """For a death now: how many were not told before it; None: neither is this one."""
+        if now - self._died_at >= self._rest_s:
+            self._told_at, self._rest_s = -math.inf, FIRST_SUM_S
+        is_first = math.isinf(self._told_at)
+        self._died_at = now
+        if now - self._told_at < self._rest_s:
+            self._untold += 1
+            return None
+        self._rest_s = FIRST_SUM_S if is_first else min(2 * self._rest_s, LAST_SUM_S)
+        self._told_at, untold, self._untold = now, self._untold, 0
+        return untold
 
 
 class Watch:
@@ -82,6 +110,10 @@ class Watch:
         self._reason = "unplayable" if verdict else reason
         self._verdict = verdict
         return wait
+
+    def pardon(self) -> None:
+        """Its deaths so far do not count against it: it gets on, in spite of them."""
+        self._policy.pardon()
 
     def stop(self) -> None:
         self.state = State.STOPPING

@@ -7,6 +7,7 @@ harm; the switches of guard_table.py are found by the names of the tests.
 
 from __future__ import annotations
 
+from fault_cameras import CAMERAS
 from fault_clients import CLIENTS, Row
 from fault_starts import STARTS, TOLD
 
@@ -14,12 +15,8 @@ _PUBLISH, _OUTLET = "process/test_published", "unit/inference/test_outlet"
 _BUS, _KILLS, _TORN = "process/test_bus_faults", "process/test_kills", "process/test_torn_frames"
 _SUPERVISOR, _WORKERS = "process/test_supervisor_faults", "process/test_worker_faults"
 _DEATHS, _RETURNS = "process/test_predictor_deaths", "process/test_predictor_returns"
-_CAMERAS, _PICTURES = "process/test_camera_faults", "process/test_camera_pictures"
-_CAMERA_GUARDS, _FILES = "process/test_camera_guards", "process/test_camera_files"
-_CAMERA_PROCESSES, _VIDEO = "process/test_camera_processes", "unit/capture/test_video"
 _LEDGER, _PICTURE_BUS = "unit/inference/test_ledger", "unit/inference/test_picture_bus"
 _SUPERVISED, _RING = "unit/framefan/test_supervisor", "unit/framefan/test_ring"
-_SOURCE_GUARDS = "unit/framefan/test_guards_of_sources"
 
 ROWS: dict[str, tuple[Row, ...]] = {
     "Clients": CLIENTS,
@@ -319,76 +316,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
         ),
     ),
-    "Cameras": (
-        Row(
-            "refuses, 401, 404, no host, never answers, closes, stalls",
-            "each its reason, tried again after diced waits, at next to no cost",
-            (
-                f"{_CAMERAS}::test_a_camera_says_why_and_when_and_is_back_when_it_is_well",
-                f"{_CAMERAS}::test_cameras_that_fail_again_and_again_cost_next_to_nothing",
-                f"{_CAMERAS}::test_waits_are_diced",
-            ),
-            (f"{_CAMERA_GUARDS}::test_without_reasons_and_dice_none_are_told",),
-        ),
-        Row(
-            "a damaged picture, a pause, the same picture, another size",
-            "counted, `stalled`, `frozen`, followed",
-            (
-                f"{_PICTURES}::test_one_damaged_picture_is_counted_and_the_stream_goes_on",
-                f"{_PICTURES}::test_a_pause_is_told_and_the_stream_goes_on",
-                f"{_PICTURES}::test_the_same_picture_is_told_and_served_until_another_one_comes",
-                f"{_PICTURES}::test_a_new_size_is_told_and_followed",
-            ),
-            (f"{_CAMERA_GUARDS}::test_what_nobody_looks_for_is_not_seen",),
-        ),
-        Row(
-            "its decoder crashes, its process stands still",
-            "that camera alone is started anew",
-            (
-                f"{_CAMERA_PROCESSES}::test_a_crash_of_the_decoder_is_its_cameras_own",
-                f"{_CAMERA_PROCESSES}::test_one_that_stands_still_is_killed_and_started_anew",
-            ),
-            (f"{_CAMERA_GUARDS}::test_without_a_watch_nothing_comes_back",),
-        ),
-        Row(
-            "files and pictures of every kind: grey, 4 channels, 1x1, 500 fps, a lying header",
-            "exactly their pictures, or a reason",
-            (
-                f"{_FILES}::test_each_file_gives_exactly_its_pictures_and_the_run_ends_well",
-                f"{_FILES}::test_a_file_that_is_no_video_ends_the_run_that_begins_with_it",
-                "unit/capture/test_source::test_pictures_of_any_depth_become_eight_bits",
-                "unit/capture/test_source::test_other_formats_are_refused_by_name",
-                f"{_VIDEO}::test_a_header_that_lies_changes_no_count",
-                f"{_VIDEO}::test_pictures_of_any_size",
-                f"{_VIDEO}::test_500_frames_a_second",
-                f"{_VIDEO}::test_a_file_without_pictures_cannot_be_played",
-            ),
-        ),
-        Row(
-            "a password in an address, and anything fails",
-            "it is seen nowhere",
-            (
-                "process/test_camera_security::test_a_password_is_seen_nowhere_whatever_fails",
-                "unit/framefan/test_secret::test_a_source_is_shown_without_its_secrets",
-                "unit/framefan/test_secret::test_redaction_takes_every_spelling_out",
-            ),
-            (
-                f"{_SOURCE_GUARDS}::test_without_masks_passwords_survive",
-                f"{_SOURCE_GUARDS}::test_without_redaction_they_are_logged",
-            ),
-        ),
-        Row(
-            "`file:`, `concat:`, playlists that point elsewhere",
-            "refused",
-            (
-                f"{_FILES}::test_other_schemes_are_refused_in_the_configuration_too",
-                "unit/framefan/test_sources::test_refused",
-                "unit/capture/test_whitelists::test_a_redirect_to_a_file_shows_nothing",
-                "unit/capture/test_whitelists::"
-                "test_a_camera_that_answers_with_a_playlist_of_files_shows_none",
-            ),
-        ),
-    ),
+    "Cameras": CAMERAS,
     "All together": (
         Row(
             "any of these, in random order, again and again",

@@ -43,6 +43,8 @@ _MOST_S = 1e12
 
 
 class CallingSource:
+    is_recorded = is_exact = False
+
     def __init__(self, camera: CameraSettings) -> None:
         """Nothing is loaded yet: the user's file may do anything. Raises UsageError."""
         path, self._name = sources.target(camera.source.reveal())

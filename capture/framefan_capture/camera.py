@@ -16,9 +16,12 @@ Two questions decide how a source is treated:
   earlier one: then it fails like a camera, and no file that goes away ends what others watch.
 - Does it stand still while nobody takes its frames? Files always do. A function of the user's does
   where nothing may be lost; else it is drained like the camera it is, so that frames do not age.
+  An address may turn out, once it is open, to be that of a recorded video: then it does, too.
 
 A source that stands still and is opened anew (after a failure, or by the next process after a
-crash) goes on behind the last frame the pool was told of: each frame comes exactly once. The first
+crash) goes on behind the last frame the pool was told of: each frame comes exactly once. If the
+process before died of a fault in its decoder, and the source is exact, its next picture was the
+cause: it counts as bad, and the rest follows. The first
 welcome says how many to skip: from the number of the source's first frame to that of its next. Over
 the end of a loop the skipping goes on from the start, by its length known then.
 """
@@ -60,16 +63,16 @@ _FLOWING = (State.LIVE, State.FROZEN)
 
 
 class Camera:
-    def __init__(self, settings: CameraSettings, feed: Feed) -> None:
-        """Raises UsageError for a source or size that makes no sense."""
+    def __init__(self, settings: CameraSettings, feed: Feed, after_crash: bool = False) -> None:
+        """`after_crash`: the process before this one died in its decoder.
+
+        Raises UsageError for a source or size that makes no sense.
+        """
         self._settings = settings
         self._feed = feed
         self._spec = settings.source.spec
-        # Played fast, a file has no speed of its own: it waits too, rather than be thrown away.
-        self._waits_for_slots = settings.mode == "every" or (settings.fast and self._spec.can_wait)
-        self._stands_still = self._waits_for_slots or not self._spec.is_live
         self._source = source.make(settings)
-        self._intake = Intake(settings, self._source, feed, leaves_out=not self._waits_for_slots)
+        self._intake = Intake(settings, self._source, feed)
         self._reconnect = Backoff(settings.backoff_first_s, settings.backoff_cap_s, _HEALTHY_S)
         self._state = State.CONNECTING
         self._reason = ""
@@ -84,6 +87,7 @@ class Camera:
         self._skipped = 0
         self._is_empty = True
         """Whether the source has given nothing since it was opened."""
+        self._passes_over = after_crash and self._source.is_exact
         self._taken = 0
         self._rate = Rate()
 
@@ -112,11 +116,29 @@ class Camera:
         """A pool has answered; the first one says what became of this camera before."""
         first = self._feed.first_welcome
         if self._position is None and first is not None:
-            self._position = 0 if self._spec.is_live else first.frame - first.began
+            self._position = first.frame - first.began if self._may_end else 0
             if first.ended:
                 self._enter(State.ENDED)
                 return
         self.report()
+
+    # ---- what the source is --------------------------------------------------------------------
+
+    @property
+    def _may_end(self) -> bool:
+        """Whether it may have an end and be read from its beginning again."""
+        return self._spec.can_wait or self._spec.kind == "http"
+
+    @property
+    def _is_live(self) -> bool:
+        """Of an address that is known only while it is open; before that it may be a camera."""
+        return self._spec.is_live and not self._source.is_recorded
+
+    @property
+    def _waits_for_slots(self) -> bool:
+        """Played fast, a file has no speed of its own: it waits too, rather than be thrown away."""
+        can_wait = self._spec.can_wait or self._source.is_recorded
+        return self._settings.mode == "every" or (self._settings.fast and can_wait)
 
     # ---- the loop's questions ------------------------------------------------------------------
 
@@ -128,13 +150,14 @@ class Camera:
         if self._state is State.BACKOFF:
             return self._next_try
         if not self._is_open:
-            # What may end the run is not tried before it is known whether it has been live.
-            return 0.0 if self._position is not None or not self._spec.can_wait else math.inf
+            # What may end is not opened before it is known how far it has been read.
+            return 0.0 if self._position is not None or not self._may_end else math.inf
         if self._to_skip:
             return 0.0
-        if self._stands_still and not self._feed.welcomed:
+        waits = self._waits_for_slots
+        if (waits or not self._is_live) and not self._feed.welcomed:
             return math.inf
-        if self._waits_for_slots and not self._feed.has_room:
+        if waits and not self._feed.has_room:
             return math.inf
         return max(self._source.due, self._intake.due)
 
@@ -180,9 +203,19 @@ class Camera:
         self._source.open()
         self._is_open = True
         self._is_empty = True
-        self._intake.begin()
-        self._to_skip = (self._position or 0) if not self._spec.is_live else 0
+        self._check_mode()
+        self._intake.begin(leaves_out=not self._waits_for_slots, gives_up=self._is_live)
+        self._to_skip = 0 if self._is_live else self._position or 0
         self._skipped = 0
+
+    def _check_mode(self) -> None:
+        """Raises StartError for a live stream that should wait."""
+        if self._settings.mode == "every" and self._is_live and not self._spec.can_wait:
+            raise StartError(
+                f"--mode every does not go with {self._settings.source}",
+                "it turned out to be a live stream, which does not wait",
+                "use --mode live, or record the stream and give the file",
+            )
 
     def _skip(self) -> None:
         """A part of what is to be skipped: the loop turns between parts, which is progress."""
@@ -231,9 +264,22 @@ class Camera:
             return  # a live camera is drained while there is no pool; nobody counts on these frames
         self._taken += 1
         self._position = (self._position or 0) + 1 + self._source.skipped
+        if self._passes_over:
+            self._pass_over()
+            return
+        if self._source.is_exact and self._feed.told < self._feed.frame:
+            self.report()  # should the decoder die of this picture, it is known which one that was
         if self._intake.take(captured_at, ts):
             self._is_empty = False
             self._flows(captured_at)
+
+    def _pass_over(self) -> None:
+        """The first picture behind those that the pool knows of: it killed the decoder."""
+        self._passes_over = False
+        what = f"picture {self._position} of {self._settings.source} crashes the decoder"
+        logs.warning(what, camera=self._settings.name)
+        self._intake.pass_over(SourceError("decoder_died", what))
+        self.report()
 
     def _flows(self, now: float) -> None:
         """A frame came that was not bad."""

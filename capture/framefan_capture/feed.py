@@ -63,6 +63,8 @@ class Feed:
         self.height = 0
         self.frame = 0
         """The number of the next frame."""
+        self.told = 0
+        """The number of the next frame, by what the pool was told."""
         self.first_welcome: Welcome | None = None
         """Says how far an earlier process of this camera had come; later ones tell of this one."""
         self.counters = Counters()
@@ -109,7 +111,7 @@ class Feed:
                 welcome = True
                 self.first_welcome = self.first_welcome or message
                 self._slots = message.slots
-                self.frame = message.frame
+                self.frame = self.told = message.frame
                 self.counters = Counters()
             else:
                 self._resize(message)
@@ -213,6 +215,7 @@ class Feed:
         """The frame in the slot is whole; the slot is the pool's from here."""
         assert self._ring is not None
         counters = self.counters
+        self.told = frame + 1
         self._send(
             Ready(
                 self._ring.ring,
@@ -236,6 +239,7 @@ class Feed:
         if not self.welcomed:
             return
         counters = self.counters
+        self.told = self.frame
         self._send(
             SourceStatus(
                 state=state,

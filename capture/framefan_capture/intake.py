@@ -30,17 +30,11 @@ BAD_IN_A_ROW = 30
 
 
 class Intake:
-    def __init__(
-        self, settings: CameraSettings, source: Source, feed: Feed, leaves_out: bool
-    ) -> None:
-        """`leaves_out`: of what max_fps does not want, nothing is kept. Else reading slows down.
-
-        Raises UsageError for a max_size that is none.
-        """
+    def __init__(self, settings: CameraSettings, source: Source, feed: Feed) -> None:
+        """Raises UsageError for a max_size that is none."""
         self._source = source
         self._feed = feed
-        self._leaves_out = leaves_out
-        self._gives_up = settings.source.spec.is_live
+        self._leaves_out = self._gives_up = True
         self._spacing = Spacing(settings.max_fps)
         self._shrink = Shrink(sources.parse_size(settings.max_size))
         self.stillness = Stillness(settings.frozen_s)
@@ -48,8 +42,13 @@ class Intake:
         """Why the last picture was bad, unless a good one came after it."""
         self._bad_in_a_row = 0
 
-    def begin(self) -> None:
-        """The source was opened."""
+    def begin(self, leaves_out: bool, gives_up: bool) -> None:
+        """The source was opened.
+
+        `leaves_out`: of what max_fps does not want, nothing is kept. Else reading slows down.
+        `gives_up`: where too many pictures are bad, it is opened anew.
+        """
+        self._leaves_out, self._gives_up = leaves_out, gives_up
         self.stillness.forget()
         self.last_problem = None
         self._bad_in_a_row = 0
@@ -79,6 +78,13 @@ class Intake:
         else:
             return self._into_slot(frame, captured_at, ts)
         return True
+
+    def pass_over(self, error: SourceError) -> None:
+        """Count the picture that was grabbed as bad, without a look at it."""
+        self._feed.frame += 1
+        self._feed.counters.captured += 1
+        self._feed.counters.bad += 1
+        self.last_problem = error
 
     def _into_slot(self, frame: int, captured_at: float, ts: float) -> bool:
         feed = self._feed

@@ -19,15 +19,20 @@ class Account(NamedTuple):
         return "Account(***)"
 
 
-def authorization(challenges: list[str], account: Account, method: str, uri: str) -> str | None:
-    """The `Authorization` for the first of a 401's `WWW-Authenticate` that can be answered."""
+def authorization(
+    challenges: list[str], account: Account, method: str, uri: str, count: int = 1
+) -> str | None:
+    """The `Authorization` for the first of a 401's `WWW-Authenticate` that can be answered.
+
+    `count`: how many requests have answered this challenge, this one included.
+    """
     for challenge in challenges:
         scheme, _, rest = challenge.strip().partition(" ")
         if scheme.lower() == "basic":
             return basic(account)
         fields = {name.lower(): quoted or plain for name, quoted, plain in _FIELD.findall(rest)}
         if scheme.lower() == "digest" and "nonce" in fields:
-            return _digest(fields, account, method, uri)
+            return _digest(fields, account, method, uri, count)
     return None
 
 
@@ -36,15 +41,16 @@ def basic(account: Account) -> str:
     return f"Basic {base64.b64encode(text).decode()}"
 
 
-def _digest(asked: dict[str, str], account: Account, method: str, uri: str) -> str:
+def _digest(asked: dict[str, str], account: Account, method: str, uri: str, count: int) -> str:
     algorithm = asked.get("algorithm", "MD5")
     realm, nonce = asked.get("realm", ""), asked["nonce"]
     secret = _hash(algorithm, account.user, realm, account.password)
     wanted = _hash(algorithm, method, uri)
     said = {"username": account.user, "realm": realm, "nonce": nonce, "uri": uri}
-    if "auth" in asked.get("qop", "").split(","):
-        said["response"] = _hash(algorithm, secret, nonce, "00000001", _CNONCE, "auth", wanted)
-        tail = f', qop=auth, nc=00000001, cnonce="{_CNONCE}"'
+    if "auth" in re.split(r"[,\s]+", asked.get("qop", "")):
+        number = f"{count:08x}"
+        said["response"] = _hash(algorithm, secret, nonce, number, _CNONCE, "auth", wanted)
+        tail = f', qop=auth, nc={number}, cnonce="{_CNONCE}"'
     else:
         said["response"] = _hash(algorithm, secret, nonce, wanted)
         tail = ""
@@ -55,7 +61,7 @@ def _digest(asked: dict[str, str], account: Account, method: str, uri: str) -> s
 
 
 _CNONCE = "66616e"
-"""It protects from servers that choose their nonce to look passwords up; ours asks once."""
+"""It protects from servers that choose their nonce to look passwords up; ours does not."""
 
 
 def _hash(algorithm: str, *parts: str) -> str:

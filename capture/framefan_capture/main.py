@@ -91,7 +91,9 @@ class Capture:
         except ImportError as error:  # a library of the system lacks, or the shell's limits are low
             raise StartError("OpenCV does not import", str(error), OPENCV_FIX) from error
 
-        self._camera = Camera(self._parent.settings.camera(self._parent.role), self._feed)
+        settings = self._parent.settings.camera(self._parent.role)
+        self._camera = Camera(settings, self._feed, self._parent.after_crash)
+        self._pulse_at = 0.0  # the supervisor hears at once that all is loaded
 
     # ---- one turn ------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ found out beside it: why a camera does not open (probe), that the size of its pi
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import cv2
 
 from framefan import clock, source_url
 from framefan.errors import SourceError
-from framefan_capture import probe, reach
+from framefan_capture import probe, reach, stream_errors
 from framefan_capture.opencv import OPTIONS, OpenCvSource
 from framefan_capture.rhythm import Rhythm
 from framefan_capture.size_check import SizeCheck, size_of
@@ -47,14 +48,16 @@ def ffmpeg_options(kind: Kind, transport: str) -> str:
     """FFmpeg's options for a camera, as OPENCV_FFMPEG_CAPTURE_OPTIONS holds them."""
     common = f"{_LOW_DELAY}|protocol_whitelist;{WHITELISTS[kind]}"
     if kind == "http":
-        return common
+        # One segment ahead and, of the three that most playlists hold, one behind: who begins with
+        # the oldest and reads at the camera's speed loses the next one.
+        return f"live_start_index;-2|{common}"
     # TCP: no half-received pictures, and it passes every firewall the camera's page passes.
     # Over UDP a packet that is missing is waited for 0.1 s, and its picture left out.
     return f"rtsp_transport;{transport}|probesize;32|{common}"
 
 
 class NetworkSource(OpenCvSource):
-    """An rtsp or http camera, never ahead of its reader's patience."""
+    """An rtsp camera, or video over http that is no JPEG, never ahead of its reader's patience."""
 
     def __init__(self, camera: CameraSettings) -> None:
         """Raises UsageError for an address that is incomplete or may be meant in two ways."""
@@ -73,9 +76,10 @@ class NetworkSource(OpenCvSource):
 
     # ---- opening -------------------------------------------------------------------------------
 
-    def open(self) -> None:
+    def open(self, until: float = math.inf) -> None:
+        """Within the time limit, and by `until` at the latest."""
         limit_s = self._camera.open_timeout_s
-        until = clock.now() + limit_s
+        until = min(until, clock.now() + limit_s)
         reach.check_reachable(self._url, limit_s)
         self._begin()
         left_s = max(_MIN_OPEN_S, until - clock.now())
@@ -86,7 +90,7 @@ class NetworkSource(OpenCvSource):
             return
         self.close()
         if clock.now() >= until:
-            raise self._timeout("opened", limit_s)
+            raise stream_errors.timeout(self._shown, "opened", limit_s)
         raise probe.explain(self._url, until - clock.now())
 
     def _begin(self) -> None:
@@ -106,6 +110,18 @@ class NetworkSource(OpenCvSource):
             int(cv2.CAP_PROP_N_THREADS),
             1,
         ]
+
+    @property
+    def frame_count(self) -> int:
+        """How many pictures it claims to have; less than 1 of what has no end."""
+        assert self._video is not None
+        return int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
+
+    def hand_over(self) -> cv2.VideoCapture:
+        """What was opened, for somebody else to read and release."""
+        video, self._video = self._video, None
+        assert video is not None
+        return video
 
     # ---- pictures ------------------------------------------------------------------------------
 
@@ -133,20 +149,20 @@ class NetworkSource(OpenCvSource):
             now = clock.now()
             if now - asked >= limit_s * 0.98:
                 # After a silence the decoder gives up what it still holds, so `taken` says nothing.
-                raise self._timeout("sent a picture", limit_s)
+                raise stream_errors.timeout(self._shown, "sent a picture", limit_s)
             if taken:
                 self._is_empty = False
                 return
             # What is damaged had to be waited for, as all pictures; an end repeats at once.
             ends = ends + 1 if now - asked < _AT_ONCE_S else 0
             if ends > _ENDS:
-                raise self._no_video() if self._is_empty else self._closed()
+                raise stream_errors.ended(self._shown, self._is_empty)
             self.skipped += 1
             if now - started > limit_s:
-                raise self._corrupt()
+                raise stream_errors.corrupt(self._shown, limit_s)
 
     def _position(self) -> float | None:
-        """Multipart JPEG brings no times; FFmpeg makes them up from 25 frames a second.
+        """Bare JPEG over HTTP brings no times; FFmpeg makes them up from 25 frames a second.
 
         Over RTSP OpenCV counts from the second picture, and tells 0 for the first one too.
         """
@@ -185,37 +201,3 @@ class NetworkSource(OpenCvSource):
             if self._suspicion.answered(now, same):
                 self.close()
                 self.open()
-
-    # ---- what went wrong -----------------------------------------------------------------------
-
-    def _no_video(self) -> SourceError:
-        return SourceError(
-            "unreadable",
-            f"{self._shown} gives no picture",
-            "its stream ended, or could not be followed, before the first one",
-            "check the path in the URL; ffprobe shows what the camera sends",
-        )
-
-    def _closed(self) -> SourceError:
-        return SourceError(
-            "closed",
-            f"{self._shown} ended its stream",
-            "the camera closed the connection",
-            "framefan reconnects",
-        )
-
-    def _corrupt(self) -> SourceError:
-        return SourceError(
-            "corrupt",
-            f"{self._shown} sends pictures that cannot be decoded",
-            f"there was no good one for {self._camera.read_timeout_s:g} s",
-            "framefan reconnects; ffprobe shows what the camera sends",
-        )
-
-    def _timeout(self, done: str, limit_s: float) -> SourceError:
-        return SourceError(
-            "timeout",
-            f"{self._shown} has not {done} for {limit_s:g} s",
-            "the connection stands, but nothing comes",
-            "framefan reconnects; open_timeout_s and read_timeout_s set the limits",
-        )

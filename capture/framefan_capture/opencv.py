@@ -24,6 +24,7 @@ class OpenCvSource:
 
     retries = 3
     """A damaged picture makes one grab fail and the next one succeed; an end makes all fail."""
+    is_recorded = is_exact = False
 
     def __init__(self, camera: CameraSettings) -> None:
         self._camera = camera

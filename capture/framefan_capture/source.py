@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from framefan.sources import Kind
 
 PATTERN_FPS = 30.0
+AS_IT_IS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+"""Turned upright as its camera says (EXIF), grey and 16 bits as they are."""
+_STILL = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp")
+"""Endings of images. Other files may hold several: a GIF, or JPEG after JPEG."""
 _FULL_SCALE = {
     np.dtype(np.uint8): 1.0,
     np.dtype(np.uint16): 1 / 257,
@@ -43,8 +47,8 @@ _FULL_SCALE = {
 _CATCH_UP_S = 1.0
 
 
-class Source(Protocol):
-    """Errors of `open` and `grab` are SourceError with a reason of the camera's state table."""
+class Opened(Protocol):
+    """What gives pictures. Errors are SourceError with a reason of the camera's state table."""
 
     skipped: int
     """Pictures the last `grab` passed over because they were damaged."""
@@ -54,11 +58,14 @@ class Source(Protocol):
     """Seconds on the source's own clock of the last grabbed picture, where it has one."""
 
     @property
+    def is_recorded(self) -> bool:
+        """Of an address that is open: it turned out to have an end, and waits for its reader."""
+        ...
+
+    @property
     def due(self) -> float:
         """When the next `grab` makes sense, on clock.now; in the past: at once."""
         ...
-
-    def open(self) -> None: ...
 
     def grab(self, frame: int) -> bool:
         """Take the next picture, to be known as `frame`; False at the end of the source."""
@@ -80,6 +87,17 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Source(Opened, Protocol):
+    """`open` raises SourceError, too."""
+
+    @property
+    def is_exact(self) -> bool:
+        """`skip` leads to the very picture, and each is decoded by itself."""
+        ...
+
+    def open(self) -> None: ...
 
 
 class Pacer:
@@ -107,6 +125,8 @@ class Pacer:
 
 class DemoSource:
     """The demo scene. Its picture shows the very number that the frame has in the stream."""
+
+    is_recorded = is_exact = False
 
     def __init__(self, camera: CameraSettings) -> None:
         """Raises UsageError for an option the scene does not have."""
@@ -156,10 +176,14 @@ class DemoSource:
 
 
 class PatternSource:
-    """Image files in the order of their numbers (`img_%04d.png`) or names (`img_*.png`)."""
+    """Image files in the order of their numbers (`img_%04d.png`) or names (`img_*.png`), or one."""
+
+    is_recorded = False
+    is_exact = True
 
     def __init__(self, camera: CameraSettings) -> None:
         self._pattern = Path(camera.source.reveal())
+        self._is_one = camera.source.spec.kind == "file"
         self._shown = str(camera.source)
         self._pacer = Pacer(fast=camera.fast)
         self._paths: list[Path] = []
@@ -173,7 +197,10 @@ class PatternSource:
         return self._pacer.due
 
     def open(self) -> None:
-        self._paths = patterns.matching(self._pattern)
+        if self._is_one:
+            self._paths = [self._pattern] if self._pattern.is_file() else []
+        else:
+            self._paths = patterns.matching(self._pattern)
         self._next = 0
         if not self._paths:
             raise SourceError(
@@ -196,9 +223,8 @@ class PatternSource:
         del view  # sizes differ from image to image; the caller copies
         path = self._paths[self._next - 1]
         try:
-            # Turned upright as its camera says (EXIF), grey and 16 bits as they are.
             with name_for_opencv(path) as name:
-                image = cv2.imread(name, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+                image = cv2.imread(name, AS_IT_IS)
         except (cv2.error, MemoryError, OSError):  # its header claims more than there can be
             image = None
         if image is None:
@@ -212,6 +238,20 @@ class PatternSource:
 
     def close(self) -> None:
         pass
+
+
+def decoded(data: bytes, what: str) -> NDArray[np.uint8]:
+    """An image file's bytes as `uint8[H,W,3]` BGR, with the very pixels that the file would give.
+
+    Raises SourceError: "corrupt", with `what` it is, or "unsupported".
+    """
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_IT_IS)
+    except (cv2.error, MemoryError):  # its header claims more than there can be
+        image = None
+    if image is None:
+        raise SourceError("corrupt", f"{what} is no image that OpenCV reads")
+    return as_bgr(image)
 
 
 def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -247,6 +287,7 @@ def make(camera: CameraSettings) -> Source:
     Raises UsageError for what framefan does not open.
     """
     from framefan_capture.calling import CallingSource
+    from framefan_capture.http_camera import HttpSource
     from framefan_capture.network import NetworkSource
     from framefan_capture.pipe import PipeSource
     from framefan_capture.video import FileSource, WebcamSource
@@ -257,10 +298,23 @@ def make(camera: CameraSettings) -> Source:
         "file": FileSource,
         "webcam": WebcamSource,
         "rtsp": NetworkSource,
-        "http": NetworkSource,
+        "http": HttpSource,
         "callable": CallingSource,
     }
     spec = camera.source.spec
     if spec.kind == "file" and Path(spec.value).is_fifo():
         return PipeSource(camera)
+    if spec.kind == "file" and is_still(Path(spec.value)):
+        return PatternSource(camera)
     return makers[spec.kind](camera)
+
+
+def is_still(path: Path) -> bool:
+    """Whether a file is one image, by its name and by what is in it."""
+    if path.suffix.lower() not in _STILL or not path.is_file():
+        return False
+    try:
+        with name_for_opencv(path) as name:
+            return cv2.haveImageReader(name)
+    except (cv2.error, OSError):
+        return False

@@ -34,15 +34,11 @@ _SKIP_S = 0.2
 """As long as nobody misses the loop."""
 
 
-class FileSource(OpenCvSource):
-    """A video file, at its own speed."""
-
-    retries = 1000
-    """Damage may be long, and to be sure of an end costs 2 to 13 ms once."""
+class PacedVideo(OpenCvSource):
+    """A video at its own speed: all but `open` and `grab`."""
 
     def __init__(self, camera: CameraSettings) -> None:
         super().__init__(camera)
-        self._path = Path(camera.source.reveal())
         self._pacer = Pacer(fast=camera.fast)
         self._interval_s = 1 / _DEFAULT_FPS
         self._position_s = 0.0
@@ -52,36 +48,19 @@ class FileSource(OpenCvSource):
     def due(self) -> float:
         return self._pacer.due
 
-    def open(self) -> None:
-        self._check_path()
-        try:
-            self._video = self._captured()
-        except OSError as error:  # it has gone since it was looked at
-            raise self._no_video(error.strerror or str(error)) from error
-        if not self._video.isOpened():
-            self.close()
-            raise self._no_video("OpenCV finds no video stream in it")
-        fps = self._video.get(cv2.CAP_PROP_FPS)
+    def _begin(self, video: cv2.VideoCapture) -> None:
+        """It was opened, and is read from its beginning."""
+        self._video = video
+        fps = video.get(cv2.CAP_PROP_FPS)
         if 0.01 <= fps <= _MOST_FPS:
             self._interval_s = 1 / fps
         self._position_s = 0.0
         self._seen = 0
 
-    def _captured(self) -> cv2.VideoCapture:
-        """Opened or not. Raises OSError or SourceError."""
-        os.environ[OPTIONS] = f"protocol_whitelist;{FILE_WHITELIST}"
-        with name_for_opencv(self._path) as name:
-            return cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-
-    def grab(self, frame: int) -> bool:
-        del frame  # only the demo scene shows its number
-        if not self._advance():
-            if not self._seen:
-                raise self._no_video("it holds no picture that can be decoded")
-            return False
+    def _took(self) -> None:
+        """A picture was grabbed."""
         self._seen += 1
         self._pacer.passed(clock.now(), self._step_s())
-        return True
 
     def skip(self, frames: int) -> int:
         """By reading on: CAP_PROP_POS_FRAMES is exact only where all frames are evenly spaced.
@@ -106,6 +85,43 @@ class FileSource(OpenCvSource):
         step, self._position_s = position - self._position_s, position
         self.pts = position
         return step if 1 / _MOST_FPS <= step < 60 else self._interval_s
+
+
+class FileSource(PacedVideo):
+    """A video file, at its own speed."""
+
+    retries = 1000
+    """Damage may be long, and to be sure of an end costs 2 to 13 ms once."""
+
+    def __init__(self, camera: CameraSettings) -> None:
+        super().__init__(camera)
+        self._path = Path(camera.source.reveal())
+
+    def open(self) -> None:
+        self._check_path()
+        try:
+            self._video = self._captured()
+        except OSError as error:  # it has gone since it was looked at
+            raise self._no_video(error.strerror or str(error)) from error
+        if not self._video.isOpened():
+            self.close()
+            raise self._no_video("OpenCV finds no video stream in it")
+        self._begin(self._video)
+
+    def _captured(self) -> cv2.VideoCapture:
+        """Opened or not. Raises OSError or SourceError."""
+        os.environ[OPTIONS] = f"protocol_whitelist;{FILE_WHITELIST}"
+        with name_for_opencv(self._path) as name:
+            return cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+
+    def grab(self, frame: int) -> bool:
+        del frame  # only the demo scene shows its number
+        if not self._advance():
+            if not self._seen:
+                raise self._no_video("it holds no picture that can be decoded")
+            return False
+        self._took()
+        return True
 
     def _check_path(self) -> None:
         shown = str(self._camera.source)

@@ -6,7 +6,6 @@ The very tests of the other files are called, in runs whose guards are switched 
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
 
 CAPTURE, POOL, SUPERVISOR = "framefan_capture.main", "framefan_inference.main", "framefan"
 BLIND = """
-import framefan_capture.network as network, framefan_capture.stillness as stillness
-import framefan_capture.suspicion as suspicion
+import framefan_capture.multipart as multipart, framefan_capture.stillness as stillness
 stillness.Stillness.is_frozen = property(lambda self: False)
-network._ENDS = -1
-suspicion.Suspicion.asks = lambda self, now: False
+multipart.JpegStream.damaged = property(lambda self: 0)
 """
 DEAF = """
 import framefan_inference.cameras as cameras
@@ -50,7 +47,6 @@ UNSEEN = [
     (pictures.test_a_pause_is_told_and_the_stream_goes_on, "no_frame"),
     (pictures.test_a_slow_camera_stalls_unless_it_is_known_to_be_slow, "its stalls"),
     (pictures.test_one_damaged_picture_is_counted_and_the_stream_goes_on, "the bad one"),
-    (partial(pictures.test_a_new_size_is_told_and_followed, name="grows-http"), "new size"),
 ]
 """Tests, and what each of them waits for in vain."""
 

@@ -17,13 +17,15 @@ from played_camera import Played
 
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture.network import NetworkSource
+from framefan_capture import source as sources
 from framefan_capture.opencv import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from network_words import Open
+
+    from framefan_capture.source import Source
 
     Start = Callable[..., FakePool]
 
@@ -55,10 +57,11 @@ def start() -> Iterator[Start]:
 @pytest.fixture
 def opened() -> Iterator[Open]:
     """Opens network cameras; all are closed at the end."""
-    made: list[NetworkSource] = []
+    made: list[Source] = []
 
-    def open_one(url: str, **options: Any) -> NetworkSource:
-        made.append(NetworkSource(CameraSettings(name="cam1", source=SourceText(url), **options)))
+    def open_one(url: str, **options: Any) -> Source:
+        settings = CameraSettings(name="cam1", source=SourceText(url), **options)
+        made.append(sources.make(settings))
         made[-1].open()
         return made[-1]
 

@@ -11,13 +11,15 @@ from framefan import clock
 from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture.network import NetworkSource
+from framefan_capture import source as sources
 from framefan_capture.scene import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Open = Callable[..., NetworkSource]
+    from framefan_capture.source import Source
+
+    Open = Callable[..., Source]
 
 SECRET = "s3cr3t"
 SILENCE_S = 0.8 * SCALE
@@ -25,12 +27,12 @@ SILENCE_S = 0.8 * SCALE
 both = pytest.mark.parametrize("protocol", ["rtsp", "http"])
 
 
-def numbers(source: NetworkSource, frames: int) -> list[int | None]:
+def numbers(source: Source, frames: int) -> list[int | None]:
     return [read_number(source.retrieve(None)) for frame in range(frames) if source.grab(frame)]
 
 
 def refusal(url: str, **options: Any) -> SourceError:
-    source = NetworkSource(CameraSettings(name="cam1", source=SourceText(url), **options))
+    source = sources.make(CameraSettings(name="cam1", source=SourceText(url), **options))
     with pytest.raises(SourceError) as caught:
         source.open()
     return told_well(caught.value)
@@ -44,7 +46,7 @@ def told_well(error: SourceError) -> SourceError:
     return error
 
 
-def grab_until_it_fails(source: NetworkSource) -> SourceError:
+def grab_until_it_fails(source: Source) -> SourceError:
     deadline = clock.now() + 20 * SCALE
     while clock.now() < deadline:
         try:

@@ -27,6 +27,7 @@ class PlayedSource:
     """Gives the picture that the test has put there; what is an error is raised."""
 
     def __init__(self) -> None:
+        self.is_recorded = self.is_exact = False
         self.skipped = 0
         self.stale = False
         self.pts: float | None = None

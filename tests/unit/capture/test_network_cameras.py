@@ -107,19 +107,20 @@ def test_what_piled_up_while_the_process_stood_still_is_not_shown(protocol: str,
 
 def test_a_stop_does_not_wait_for_a_question_that_hangs(start: Start):
     """The camera was asked for its size, beside the running stream, and does not answer."""
-    with FakeCamera("http", (640, 480)) as camera:
+    with FakeCamera("rtsp", (640, 480)) as camera:
         camera.play(Stall())
         camera.next(Frames(60, fps=50, size=(640, 480)), Frames(fps=50, size=(1280, 720)))
         pool = start(camera.url)
-        pool.until(lambda p: camera.requests["GET"] == 2)
+        pool.until(lambda p: camera.requests["OPTIONS"] == 2)
         pool.stop()
         before = clock.now()
         assert pool.until_exit() == 0
         assert is_within(before, 1.5)
 
 
-def test_another_size_in_mid_stream_is_a_new_ring_and_no_other_state(start: Start):
-    with FakeCamera("http", (320, 240)) as camera:
+@pytest.mark.parametrize("protocol", ["http", "rtsp"])
+def test_another_size_in_mid_stream_is_a_new_ring_and_no_other_state(protocol: str, start: Start):
+    with FakeCamera(protocol, (320, 240)) as camera:
         camera.play(Frames(fps=50, size=(640, 480)))
         camera.next(Frames(60, fps=50), Frames(fps=50, size=(640, 480)))
         pool = start(camera.url)

@@ -16,8 +16,8 @@ from waiting import is_within
 
 from framefan import clock
 from framefan.source_url import checked
-from framefan_capture import probe
-from framefan_capture.probe import Answer, parse_answer
+from framefan_capture import probe, request
+from framefan_capture.request import Answer, parse_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,14 +106,16 @@ def test_one_that_is_slow_to_ask_for_a_login_is_a_silent_one(
 ):
     """The time is over between two requests."""
     now = [100.0]
-    monkeypatch.setattr(probe, "clock", SimpleNamespace(now=lambda: now[0]))
-    parse = probe.parse_answer
+    clock = SimpleNamespace(now=lambda: now[0])
+    monkeypatch.setattr(probe, "clock", clock)
+    monkeypatch.setattr(request, "clock", clock)
+    parse = request.parse_answer
 
     def slowly(head: bytes) -> Answer | None:
         now[0] += 3
         return parse(head)
 
-    monkeypatch.setattr(probe, "parse_answer", slowly)
+    monkeypatch.setattr(request, "parse_answer", slowly)
     with FakeCamera(protocol, account="user:s3cr3t") as camera:
         error = probe.explain(checked(camera.url), 1)
     assert (error.reason, error.why) == ("timeout", "it takes the connection and stays silent")
@@ -130,7 +132,11 @@ def test_an_answer_is_parsed():
         b'RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\nWWW-Authenticate: Basic realm="a"\r\n'
         b"www-authenticate: Digest nonce=1\r\nLocation: rtsp://a/b\r\n\r\nbody"
     )
-    assert parse_answer(head) == Answer(401, ['Basic realm="a"', "Digest nonce=1"], "rtsp://a/b")
+    answer = parse_answer(head)
+    assert answer is not None
+    assert answer.status == 401
+    assert answer.all("www-authenticate") == ['Basic realm="a"', "Digest nonce=1"]
+    assert (answer.first("location"), answer.first("other")) == ("rtsp://a/b", "")
     assert parse_answer(b"") is None
     assert parse_answer(b"SSH-2.0-OpenSSH\r\n") is None
     assert parse_answer(b"HTTP/1.1 99\r\n") is None

@@ -203,7 +203,12 @@ def test_a_pattern_that_matches() -> None:
     assert settings("a_%04d.png").cameras[0].source.reveal() == "a_%04d.png"
 
 
-@pytest.mark.parametrize("source", ["rtsp://u:hunter2@h/x", "http://u:hunter2@h/x?hunter2", "0"])
+def test_what_an_address_of_the_web_gives_is_seen_when_it_is_opened() -> None:
+    assert settings("http://h/film.mp4", mode="every").cameras[0].mode == "every"
+    assert settings("http://h/film.mp4", fast=True).cameras[0].mode == "live"
+
+
+@pytest.mark.parametrize("source", ["rtsp://u:hunter2@h/x?hunter2", "0"])
 def test_every_needs_a_source_that_waits(source: str) -> None:
     refuse(2, "every", "live stream", sources=(source,), mode="every")
     with pytest.raises(UsageError) as raised:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.settings import Limits
-from framefan.watch import State, Watch
+from framefan.watch import RepeatedDeaths, State, Watch
 
 LIMITS = Limits(restarts=3, restarts_within_s=60.0)
 
@@ -121,3 +121,12 @@ def test_a_stopping_child_is_neither_judged_nor_started(events: list[str]) -> No
     assert not post.overdue(now + 1e6)
     assert not post.alive
     assert post.next_event() == float("inf")
+
+
+def test_repeated_deaths_are_told_first_and_then_summed_up() -> None:
+    deaths = RepeatedDeaths()
+    told = {at: untold for at in range(0, 7201, 10) if (untold := deaths.told(at)) is not None}
+    assert list(told) == [0, 300, 900, 2100, 4500]
+    assert list(told.values()) == [0, 29, 59, 119, 239]
+    assert deaths.told(20_000) is not None, "after an hour without one it begins anew"
+    assert deaths.told(20_299) is None

@@ -1,0 +1,232 @@
+"""A plain request to a camera, over HTTP or RTSP: with the login it asks for, along its redirects.
+
+Everything has one time limit. No text made here holds a user name or password.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urljoin
+
+from framefan import clock, source_url
+from framefan.errors import SourceError
+from framefan_capture import login, reach
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from framefan.source_url import SourceUrl
+
+_MOST_HEAD = 16384
+_LEAST_S = 0.02
+_MOST_REQUESTS = 6
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SCHEMES = {"rtsp": ("rtsp", "rtsps"), "http": ("http", "https")}
+_HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
+
+
+class Answer(NamedTuple):
+    status: int
+    fields: list[tuple[str, str]]
+    """Headers in their order, the names in small letters."""
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.fields if key == name]
+
+    def first(self, name: str) -> str:
+        return next(iter(self.all(name)), "")
+
+
+class Conversation:
+    """One connection to a camera: requests go out, heads of answers come in.
+
+    The bytes behind a head are `rest`, and all that comes later from the socket.
+    """
+
+    def __init__(self, url: SourceUrl, until: float) -> None:
+        """Raises SourceError where there is no connection, OSError where TLS fails."""
+        self.url = url
+        self.sock = _secured(reach.connect(url, _left(until)), url, until)
+        self.rest = b""
+
+    def ask(self, proof: str | None, until: float) -> Answer | None:
+        """One request; None for what is no answer. Raises SourceError, or OSError."""
+        self.sock.settimeout(_left(until))
+        self.sock.sendall(_request(self.url, proof))
+        head = self._head(until)
+        if not head:
+            raise SourceError(
+                "closed",
+                f"{shown(self.url)} takes the connection and closes it",
+                "it does so without an answer",
+                "the camera may serve as many as it can; framefan tries again",
+            )
+        return parse_answer(head)
+
+    def receive(self, until: float) -> bytes:
+        """What comes next; empty at the end. Raises OSError, TimeoutError where nothing came."""
+        if self.rest:
+            data, self.rest = self.rest, b""
+            return data
+        left_s = until - clock.now()
+        if left_s <= 0:
+            raise TimeoutError
+        self.sock.settimeout(left_s)
+        return self.sock.recv(65536)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def _head(self, until: float) -> bytes:
+        """All up to the empty line. A camera that sends a byte now and then is a silent one."""
+        head = b""
+        while (end := _HEAD_ENDS.search(head)) is None and len(head) < _MOST_HEAD:
+            data = self.receive(until)
+            if not data:
+                return head
+            head = (head + data).lstrip(b"\r\n")  # what may end the answer before
+        if end is not None:
+            head, self.rest = head[: end.end()], head[end.end() :]
+        return head
+
+
+class Reached(NamedTuple):
+    """Where an answer came from in the end."""
+
+    talk: Conversation
+    """Still open."""
+    answer: Answer
+    challenges: list[str]
+    """With which the login was asked for."""
+
+
+def reach_answer(
+    url: SourceUrl, until: float, challenges: Sequence[str] = (), count: int = 1
+) -> Reached | None:
+    """The answer after logins and redirects; None where something answers that is no camera.
+
+    `challenges`: with which this address has asked for the login before, so many requests ago.
+    Raises SourceError, also where the time is over.
+    """
+    challenges, is_new = list(challenges), False
+    for asked in range(_MOST_REQUESTS):
+        found = _asked(url, proof(url, challenges, 1 if is_new else count), until)
+        if found is None:
+            return None
+        talk, answer = found
+        wanted = answer.all("www-authenticate") if answer.status == 401 else []
+        place = _followed(url, answer.first("location")) if answer.status in _REDIRECTS else None
+        if not is_new and proof(url, wanted):
+            challenges, is_new = wanted, True
+        elif place is not None:
+            url, challenges, is_new = place, [], False
+        else:
+            break
+        if asked < _MOST_REQUESTS - 1:
+            talk.close()
+    return Reached(talk, answer, challenges)
+
+
+def _asked(url: SourceUrl, proof: str | None, until: float) -> tuple[Conversation, Answer] | None:
+    talk = answer = None
+    try:
+        talk = Conversation(url, until)
+        answer = talk.ask(proof, until)
+    except TimeoutError:
+        raise SourceError(
+            "timeout",
+            f"{shown(url)} does not answer",
+            "it takes the connection and stays silent",
+            "restart the camera, if that goes on",
+        ) from None
+    except OSError:
+        pass
+    finally:
+        if talk is not None and answer is None:
+            talk.close()
+    return None if talk is None or answer is None else (talk, answer)
+
+
+def proof(url: SourceUrl, challenges: list[str], count: int = 1) -> str | None:
+    """The `Authorization` that such challenges ask for, of the request with that number."""
+    if url.account is None or not challenges:
+        return None
+    return login.authorization(challenges, login.Account(*url.account), *_target(url), count)
+
+
+def shown(url: SourceUrl) -> str:
+    return source_url.shown(url.for_ffmpeg)
+
+
+def _followed(url: SourceUrl, location: str) -> SourceUrl | None:
+    """Where a redirect leads, if to the same kind of source: never from the network to a file."""
+    try:
+        place = source_url.read(urljoin(url.for_ffmpeg, location))
+    except ValueError:
+        return None
+    same_kind = place is not None and place.scheme in _SCHEMES[url.scheme[:4]]
+    return place if location and same_kind else None
+
+
+def _target(url: SourceUrl) -> tuple[str, str]:
+    """Method and URI of the request: RTSP names the whole address."""
+    target = url.target.replace(" ", "%20")
+    path = target if target.startswith("/") else f"/{target}"
+    if url.scheme.startswith("rtsp"):
+        return "DESCRIBE", f"{url.scheme}://{_host(url)}{path}"
+    return "GET", path
+
+
+def _host(url: SourceUrl) -> str:
+    """Without a zone: it means something on this machine only."""
+    name = url.host.partition("%")[0]
+    return f"[{name}]:{url.port}" if ":" in name else f"{name}:{url.port}"
+
+
+def _left(until: float) -> float:
+    """Raises TimeoutError where too little is left for a look-up and a connection."""
+    left_s = until - clock.now()
+    if left_s < _LEAST_S:
+        raise TimeoutError
+    return left_s
+
+
+def _secured(sock: socket.socket, url: SourceUrl, until: float) -> socket.socket:
+    """Over TLS where the scheme says so, and like FFmpeg with any certificate: cameras sign their
+    own.
+    """
+    sock.settimeout(max(0.01, until - clock.now()))
+    if not url.is_secured:
+        return sock
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(sock, server_hostname=url.host.partition("%")[0])
+    except OSError:
+        sock.close()
+        raise
+
+
+def _request(url: SourceUrl, proof: str | None) -> bytes:
+    method, uri = _target(url)
+    lines = [f"{method} {uri} HTTP/1.1", f"Host: {_host(url)}", "Accept: */*"]
+    if method == "DESCRIBE":
+        lines = [f"{method} {uri} RTSP/1.0", "CSeq: 1", "Accept: application/sdp"]
+    lines.append("User-Agent: framefan")
+    if proof is not None:
+        lines.append(f"Authorization: {proof}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def parse_answer(head: bytes) -> Answer | None:
+    """Status line and headers; None for anything else."""
+    text = head.decode("latin-1")
+    found = re.match(r"(?:HTTP|RTSP)/\d\.\d (\d{3})\b", text)
+    if found is None:
+        return None
+    fields = re.findall(r"^([\w-]+):[ \t]*(.*?)[ \t]*\r?$", text, re.MULTILINE)
+    return Answer(int(found[1]), [(name.lower(), value) for name, value in fields])
