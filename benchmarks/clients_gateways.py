@@ -44,6 +44,8 @@ _BACK_S = 2.0
 _SCRAPES = 100
 _SCRAPE_EVERY_S = 0.1
 CROWD, CROWD_S = 20_000, 60.0
+_CROWD_SETTLE_S = 15.0
+"""Those who came last are steady by then: see window.py."""
 _PORTION = 500
 
 
@@ -260,7 +262,7 @@ def crowd() -> Row:
             if (number + 1) * _PORTION % 5000 == 0:
                 took = clock.now() - began
                 print(f"  {(number + 1) * _PORTION:,} connected, {took:.0f} s", flush=True)
-        time.sleep(2.0)
+        time.sleep(_CROWD_SETTLE_S)
         for load in loads:
             load.report("all")
         time.sleep(CROWD_S + 2.0)

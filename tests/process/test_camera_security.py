@@ -16,6 +16,7 @@ import pytest
 import websockets
 from camera_runs import SOON, CameraRun, write_config
 from fake_camera import FakeCamera, Frames, Garbage, Redirect, Status
+from fake_web import Request, WebServer
 from faults import sabotage
 from runs import Run, framefan
 from waiting import wait_until
@@ -55,6 +56,14 @@ def with_login(camera: FakeCamera, path: str = "cam") -> str:
     return f"{camera.protocol}://admin:{QUOTED}@127.0.0.1:{camera.port}/{path}"
 
 
+def a_video(request: Request) -> Iterator[bytes]:
+    """After a login, and none that can be played: FFmpeg is asked, and tells what it sends."""
+    if "authorization" not in request.fields:
+        yield b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=cam\r\nContent-Length: 0\r\n\r\n"
+        return
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 64\r\n\r\n" + bytes(64)
+
+
 def sources(folder: Path, ends: contextlib.ExitStack) -> dict[str, str]:
     scripts = {
         "unauthorised": ("rtsp", Status(401)),
@@ -75,6 +84,8 @@ def sources(folder: Path, ends: contextlib.ExitStack) -> dict[str, str]:
         )
         if name == "refused":
             camera.kill()
+    web = ends.enter_context(WebServer(cam=a_video))
+    found["video"] = web.url("cam", f"admin:{QUOTED}@")
     (folder / "prints.py").write_text(textwrap.dedent(PRINTS))
     return found | {"prints": f"py:{folder / 'prints.py'}:it"}
 
