@@ -49,7 +49,7 @@ class H264Camera:
         import cv2
         from fakes_sources import SYSTEM_PYTHON, pictures
 
-        from framefan_capture.scene import Scene
+        from framefan_capture.sources.scene import Scene
 
         self._file = f"{folder}/units"
         self._command = [SYSTEM_PYTHON, str(_SCRIPT)]

@@ -159,7 +159,7 @@ def movie(path: Path, size: tuple[int, int], codec: str, frames: int) -> str:
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from fakes_sources import make_video
 
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
 
     return str(make_video(path, Scene(*size, seed=1), frames, 30.0, codec))
 

@@ -79,7 +79,7 @@ def copy(path: str, watch: Stopwatch) -> None:
 
 
 def slot(path: str, watch: Stopwatch) -> None:
-    from framefan_capture.source import make
+    from framefan_capture.kinds import make
 
     source = make(CameraSettings(name="slot", source=SourceText(path), fast=True))
     source.open()

@@ -121,7 +121,7 @@ def _sources(folder: Path) -> Iterator[tuple[str, Opened]]:
     sys.path.insert(0, str(_TESTS))
     from fakes_sources import gstreamer_available, make_mp4
 
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
 
     scene = Scene(*_SIZE, seed=1)
     yield "demo", contextlib.nullcontext(("demo", ()))
@@ -138,7 +138,7 @@ def _sources(folder: Path) -> Iterator[tuple[str, Opened]]:
 def _rtsp() -> Iterator[tuple[str, tuple[str, ...]]]:
     from fakes_sources import RtspServer
 
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
 
     with RtspServer(Scene(*_SIZE, seed=1)) as server:
         yield server.url, ()
@@ -148,7 +148,7 @@ def _rtsp() -> Iterator[tuple[str, tuple[str, ...]]]:
 def _mjpeg() -> Iterator[tuple[str, tuple[str, ...]]]:
     from fakes_sources import MjpegServer
 
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
 
     with MjpegServer(Scene(*_SIZE, seed=1)) as server:
         yield server.url, ()

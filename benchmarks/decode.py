@@ -28,7 +28,7 @@ _SIZE = (1280, 720)
 
 
 def loop(text: str, seconds: float) -> dict[str, float]:
-    from framefan_capture.source import make
+    from framefan_capture.kinds import make
 
     source = make(CameraSettings(name="bare", source=SourceText(text)))
     source.open()

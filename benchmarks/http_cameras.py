@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from framefan import clock
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 SIZE = (640, 360)
 FPS = 10.0

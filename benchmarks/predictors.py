@@ -70,7 +70,7 @@ def hash_5_ms_many_things(image: Any) -> dict[str, Any]:
 
 def numbered(image: Any) -> dict[str, int | None]:
     """The number that the demo scene shows in the picture."""
-    from framefan_capture.scene import read_number
+    from framefan_capture.sources.scene import read_number
 
     return {"number": read_number(image)}
 

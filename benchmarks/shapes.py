@@ -75,7 +75,7 @@ def judged(
 
 def _pipeline(backend: str) -> Row:
     """Each seed is a camera, and each of its frames becomes a result."""
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
 
     scenes = {f"s{seed}": Scene(1280, 720, seed) for seed in SEEDS}
     sure: dict[str, list[tuple[float, bool]]] = defaultdict(list)
@@ -121,7 +121,7 @@ def _results(backend: str) -> list[dict[str, Any]]:
 
 def agreement() -> Row:
     """The model's own numbers: pixels of its input, and confidences."""
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
     from framefan_inference.onnx_models import backends, letterbox
 
     models = [backends.load(str(MODEL), "cpu", name) for name in BACKENDS]

@@ -66,7 +66,7 @@ def measure() -> list[Row]:
 
 def _watch(predictor: str, seed: int) -> tuple[int, int, int, list[float]]:
     """Switches, matches and truths, and for each shape the share of its most frequent id."""
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
 
     scene = Scene(1280, 720, seed)
     first, wanted = WARM_UP_S * FPS, (WARM_UP_S + SECONDS) * FPS

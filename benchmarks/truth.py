@@ -59,7 +59,7 @@ def measure() -> list[Row]:
 
 
 def rows(results: list[Received]) -> list[Row]:
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
 
     scene = Scene(1280, 720, seed=1)
     matched = shapes = boxes = 0

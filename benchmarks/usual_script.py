@@ -26,7 +26,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture.source import DemoSource
+from framefan_capture.sources.demo import DemoSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

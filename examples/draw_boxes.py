@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import websockets
 
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 AFTER_FRAME = 200
 """What learns the scene has seen enough of it by then."""

@@ -33,7 +33,7 @@ from fake_rtsp import RtspConnection
 from msgspec import Struct
 
 from framefan.clock import now
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

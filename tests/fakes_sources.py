@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import cv2
 import numpy as np
 
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

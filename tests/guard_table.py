@@ -203,7 +203,7 @@ _SUPERVISOR = (
 _CAMERAS = (
     Switch(
         "bgr",
-        "framefan_capture.source:as_bgr",
+        "framefan_capture.sources.pixels:as_bgr",
         "lambda image: image",
         "grey, alpha and 16 bits come to predict as they are",
         "127",
@@ -238,7 +238,7 @@ _CAMERAS = (
     ),
     Switch(
         "whitelists",
-        "framefan_capture.network:WHITELISTS",
+        "framefan_capture.network.opencv_stream:WHITELISTS",
         "dict.fromkeys(real, 'file,http,https,tcp,udp,rtp,crypto,data,concat,subfile,pipe')",
         "a camera that answers with a playlist of files shows them",
         "False",

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 from framefan import clock, logs
 from framefan.backoff import Backoff
 from framefan.errors import SourceError, StartError
-from framefan_capture import source
+from framefan_capture import kinds
 from framefan_capture.intake import Intake
 from framefan_capture.rate import Rate
 
@@ -71,7 +71,7 @@ class Camera:
         self._settings = settings
         self._feed = feed
         self._spec = settings.source.spec
-        self._source = source.make(settings)
+        self._source = kinds.make(settings)
         self._intake = Intake(settings, self._source, feed)
         self._reconnect = Backoff(settings.backoff_first_s, settings.backoff_cap_s, _HEALTHY_S)
         self._state = State.CONNECTING

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from framefan_capture.scene import COLOURS, Scene
+from framefan_capture.sources.scene import COLOURS, Scene
 
 KINDS = [*COLOURS, "qr", "aruco"]
 WIDTH, HEIGHT, STRIDE = 320, 192, 8

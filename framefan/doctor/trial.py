@@ -31,7 +31,7 @@ import msgspec
 from framefan import clock, host
 from framefan.errors import FramefanError, SourceError
 from framefan.settings import CameraSettings
-from framefan_capture.source import make
+from framefan_capture.kinds import make
 
 def first(camera, source, until):
     while source.grab(0):

@@ -14,7 +14,7 @@ from gateway_fakes import state
 from gateway_thread import Feeder
 
 from framefan.records import CameraFacts, Detection, PredictError, PreviewRecord, WorkerFacts
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 WIDEST = 1280
 AT_ONCE = 4

@@ -17,7 +17,7 @@ from runs import Run
 from waiting import wait_until
 from watched import Watched
 
-from framefan_capture.scene import COLOURS, Scene
+from framefan_capture.sources.scene import COLOURS, Scene
 
 pytestmark = pytest.mark.chromium
 Open = Callable[..., Watched]

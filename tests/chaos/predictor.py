@@ -15,7 +15,7 @@ class Predictor:
         threading.Event().wait(0.004)
         self._misbehave(frame.camera)
         if frame.camera.startswith("demo"):
-            from framefan_capture.scene import read_number
+            from framefan_capture.sources.scene import read_number
 
             return {"number": read_number(image)}
         return {"mean": float(image[::16, ::16].mean())}

@@ -11,7 +11,7 @@ from fakes_sources import make_mp4
 from runs import Run, framefan
 from waiting import wait_until
 
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from fake_camera import FakeCamera
 from fakes_sources import make_mp4, make_video
 from runs import Run, assert_exactly_once, framefan
 
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from pathlib import Path

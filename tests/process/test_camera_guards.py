@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CAPTURE, POOL, SUPERVISOR = "framefan_capture.main", "framefan_inference.main", "framefan"
 BLIND = """
-import framefan_capture.multipart as multipart, framefan_capture.stillness as stillness
+import framefan_capture.network.multipart as multipart, framefan_capture.stillness as stillness
 stillness.Stillness.is_frozen = property(lambda self: False)
 multipart.JpegStream.damaged = property(lambda self: 0)
 """

@@ -14,7 +14,7 @@ from runs import Run, assert_balanced, assert_exactly_once, framefan
 from waiting import is_within, slack, wait_until
 
 from framefan.clock import now
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 pytestmark = pytest.mark.alone
 

@@ -10,7 +10,7 @@ from fakes_sources import make_mp4
 from runs import Run, assert_balanced, assert_exactly_once
 from waiting import wait_until
 
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from pathlib import Path

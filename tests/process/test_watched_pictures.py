@@ -18,7 +18,7 @@ from runs import Run, assert_balanced
 from waiting import wait_until
 from websockets.sync.client import connect
 
-from framefan_capture.scene import COLOURS, Scene, read_number
+from framefan_capture.sources.scene import COLOURS, Scene, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from fake_camera import Close, FakeCamera, Frames, Garbage, HalfAnswer, Redirect
 from waiting import SCALE, wait_until
 
 from framefan.clock import now
-from framefan_capture.scene import read_number
+from framefan_capture.sources.scene import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fakes_sources import MjpegServer, RtspServer, make_mp4, pictures
 
-from framefan_capture.scene import Scene, read_number
+from framefan_capture.sources.scene import Scene, read_number
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from framefan.cli import app
 from framefan.configure import configure
 from framefan.options import Options
 from framefan.settings import Limits, Settings
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 from framefan_inference import results
 from framefan_inference.predictor import Frame, load
 

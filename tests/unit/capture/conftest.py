@@ -17,8 +17,8 @@ from played_camera import Played
 
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source as sources
-from framefan_capture.opencv import OPTIONS
+from framefan_capture import kinds
+from framefan_capture.sources.opencv import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def opened() -> Iterator[Open]:
 
     def open_one(url: str, **options: Any) -> Source:
         settings = CameraSettings(name="cam1", source=SourceText(url), **options)
-        made.append(sources.make(settings))
+        made.append(kinds.make(settings))
         made[-1].open()
         return made[-1]
 

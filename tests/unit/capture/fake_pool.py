@@ -28,7 +28,7 @@ from framefan.messages import (
 from framefan.ring import RingReader
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_capture.scene import read_number
+from framefan_capture.sources.scene import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from framefan import clock
 from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source as sources
-from framefan_capture.scene import read_number
+from framefan_capture import kinds
+from framefan_capture.sources.scene import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def numbers(source: Source, frames: int) -> list[int | None]:
 
 
 def refusal(url: str, **options: Any) -> SourceError:
-    source = sources.make(CameraSettings(name="cam1", source=SourceText(url), **options))
+    source = kinds.make(CameraSettings(name="cam1", source=SourceText(url), **options))
     with pytest.raises(SourceError) as caught:
         source.open()
     return told_well(caught.value)

@@ -12,7 +12,8 @@ from framefan import clock, links
 from framefan.messages import Free, Ready, RingMade, Slots, SourceStatus, ToPool, Welcome
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source as source_module
+from framefan_capture import kinds
+from framefan_capture.sources.pixels import as_bgr
 from framefan_capture.camera import Camera
 from framefan_capture.feed import Feed
 
@@ -58,7 +59,7 @@ class PlayedSource:
         self.retrieved += 1
         if self.at_retrieve:
             raise self.at_retrieve
-        return source_module.as_bgr(self.picture)
+        return as_bgr(self.picture)
 
     def skip(self, frames: int) -> int:
         skipped = min(frames, self.left, 3)  # in parts
@@ -76,7 +77,7 @@ class Played:
         self.now = 1000.0
         monkeypatch.setattr(clock, "now", lambda: self.now)
         self.source: Any = PlayedSource()
-        monkeypatch.setattr(source_module, "make", lambda settings: self.source)
+        monkeypatch.setattr(kinds, "make", lambda settings: self.source)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path = str(folder / "pool")
         self._listener.bind(self._path)

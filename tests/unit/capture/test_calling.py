@@ -11,7 +11,8 @@ import pytest
 from framefan.errors import SourceError, StartError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source
+from framefan_capture import kinds
+from framefan_capture.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,8 @@ def _imports_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
             del sys.modules[name]
 
 
-def opened(text: str) -> source.Source:
-    made = source.make(CameraSettings(name="cam1", source=SourceText(text)))
+def opened(text: str) -> Source:
+    made = kinds.make(CameraSettings(name="cam1", source=SourceText(text)))
     made.open()
     return made
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COUNTED = """
     import time
-    from framefan_capture.scene import Scene
+    from framefan_capture.sources.scene import Scene
     def it():
         scene = Scene(320, 240)
         picture = np.zeros((240, 320, 3), np.uint8)

@@ -22,7 +22,7 @@ from framefan.settings import CameraSettings
 from framefan_capture import camera as camera_module
 from framefan_capture.camera import Camera, State
 from framefan_capture.feed import Feed
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

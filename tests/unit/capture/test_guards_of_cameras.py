@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import test_camera
 import test_camera_failures
@@ -14,7 +15,8 @@ from fake_camera import Status
 from faults import sabotage
 
 from framefan.errors import SourceError
-from framefan_capture import camera, intake, probe, source
+from framefan_capture import camera, intake
+from framefan_capture.network import probe
 
 if TYPE_CHECKING:
     from conftest import Start
@@ -73,7 +75,7 @@ def test_without_conversion_pictures_of_other_formats_come_through(
     with pytest.raises(AssertionError):
         test_source.test_pictures_of_any_depth_become_eight_bits()
     with pytest.raises(pytest.fail.Exception):
-        test_source.test_other_formats_are_refused_by_name(source.np.zeros((2, 2, 5), "uint8"))
+        test_source.test_other_formats_are_refused_by_name(np.zeros((2, 2, 5), "uint8"))
 
 
 def test_without_its_rhythm_what_piled_up_is_shown(
@@ -82,7 +84,7 @@ def test_without_its_rhythm_what_piled_up_is_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     code = """
-import framefan_capture.rhythm as rhythm
+import framefan_capture.network.rhythm as rhythm
 rhythm.Rhythm.is_stale = property(lambda self: False, lambda self, value: None)
 """
     folder = tmp_path_factory.mktemp("broken")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_capture.http_body import Body
-from framefan_capture.request import Answer
+from framefan_capture.network.http_body import Body
+from framefan_capture.network.request import Answer
 
 CHUNKED = ("transfer-encoding", "Chunked")
 

@@ -16,7 +16,7 @@ from waiting import is_within, pause
 
 from framefan import clock
 from framefan.errors import SourceError
-from framefan_capture.http_camera import SNAPSHOT_FPS
+from framefan_capture.network.http_camera import SNAPSHOT_FPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

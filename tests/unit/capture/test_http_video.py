@@ -14,8 +14,8 @@ from waiting import pause
 from framefan import clock
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source as sources
-from framefan_capture.scene import Scene, read_number
+from framefan_capture import kinds
+from framefan_capture.sources.scene import Scene, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -197,7 +197,7 @@ def test_without_a_pace_a_playlist_comes_in_bursts(
     monkeypatch: pytest.MonkeyPatch,
 ):
     code = """
-import framefan_capture.video as video
+import framefan_capture.sources.video as video
 video.PacedVideo.due = 0.0
 """
     folder = tmp_path_factory.mktemp("broken")
@@ -219,7 +219,7 @@ def test_what_is_for_opencv_is_asked_for_by_ourselves_once_only(mp4: bytes):
     """A camera that serves one session gives it to the one who plays it."""
     with WebServer(film=file(mp4)) as web:
         camera = CameraSettings(name="cam1", source=SourceText(web.url("film")))
-        source = sources.make(camera)
+        source = kinds.make(camera)
         for _ in range(3):
             source.open()
             assert source.grab(0)

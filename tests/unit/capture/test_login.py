@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from waiting import is_within
 
 from framefan import clock
-from framefan_capture import login
-from framefan_capture.login import Account
+from framefan_capture.network import login
+from framefan_capture.network.login import Account
 
 MUFASA = Account("Mufasa", "Circle of Life")
 

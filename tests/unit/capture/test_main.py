@@ -15,7 +15,7 @@ from fake_pool import FakePool, balanced
 from fakes_sources import make_mp4, make_video
 
 from framefan import clock
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

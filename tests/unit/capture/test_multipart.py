@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framefan_capture.multipart import JpegStream
+from framefan_capture.network.multipart import JpegStream
 
 
 def jpeg(shade: int, *parameters: int, size: int = 16) -> bytes:

@@ -18,7 +18,7 @@ from framefan import clock
 from framefan.errors import SourceError, UsageError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture.network import NetworkSource, ffmpeg_options
+from framefan_capture.network.opencv_stream import NetworkSource, ffmpeg_options
 
 if TYPE_CHECKING:
     from fake_camera import Step
@@ -138,10 +138,10 @@ import cv2
 from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source
+from framefan_capture import kinds
 
 urls = sys.argv[1:]
-sources = [source.make(CameraSettings(name="c", source=SourceText(url))) for url in urls]
+sources = [kinds.make(CameraSettings(name="c", source=SourceText(url))) for url in urls]
 
 def fail(tries):
     for number in range(tries):
@@ -186,9 +186,9 @@ import os, sys
 from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source
+from framefan_capture import kinds
 
-sources = [source.make(CameraSettings(name="c", source=SourceText(url))) for url in sys.argv[1:]]
+sources = [kinds.make(CameraSettings(name="c", source=SourceText(url))) for url in sys.argv[1:]]
 
 def flap(times):
     for _ in range(times):

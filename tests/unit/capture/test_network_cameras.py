@@ -15,7 +15,7 @@ from fakes_sources import MjpegServer, RtspServer
 from waiting import is_within, wait_until
 
 from framefan import clock
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from network_words import SECRET, SILENCE_S, both, grab_until_it_fails, is_run_o
 from waiting import SCALE, is_within
 
 from framefan import clock
-from framefan_capture.scene import read_number
+from framefan_capture.sources.scene import read_number
 
 if TYPE_CHECKING:
     from fake_camera import Step

@@ -13,7 +13,7 @@ from network_words import SECRET, grab_until_it_fails, is_run_on, numbers, refus
 from waiting import is_within
 
 from framefan import clock
-from framefan_capture.scene import Scene, read_number
+from framefan_capture.sources.scene import Scene, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ from framefan import clock
 from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture.pipe import PipeSource
-from framefan_capture.scene import Scene, read_number
-from framefan_capture.source import make
+from framefan_capture.kinds import make
+from framefan_capture.sources.pipe import PipeSource
+from framefan_capture.sources.scene import Scene, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

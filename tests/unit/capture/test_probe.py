@@ -16,8 +16,8 @@ from waiting import is_within
 
 from framefan import clock
 from framefan.source_url import checked
-from framefan_capture import probe, request
-from framefan_capture.request import Answer, parse_answer
+from framefan_capture.network import probe, request
+from framefan_capture.network.request import Answer, parse_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from waiting import is_within, wait_until
 from framefan import clock
 from framefan.errors import SourceError
 from framefan.source_url import SourceUrl, checked
-from framefan_capture import reach
+from framefan_capture.network import reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

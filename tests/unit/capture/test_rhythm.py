@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from framefan_capture.rhythm import Rhythm
+from framefan_capture.network.rhythm import Rhythm
 
 
 class Reader:

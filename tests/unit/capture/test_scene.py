@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_capture.scene import (
+from framefan_capture.sources.scene import (
     ARUCO_ID,
     COLOURS,
     QR_TEXT,

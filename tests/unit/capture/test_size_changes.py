@@ -18,10 +18,10 @@ from waiting import SCALE, is_within, wait_until
 from framefan import clock
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import network
-from framefan_capture.network import NetworkSource
-from framefan_capture.scene import read_number
-from framefan_capture.size_check import SizeCheck
+from framefan_capture.network import opencv_stream as network
+from framefan_capture.network.opencv_stream import NetworkSource
+from framefan_capture.network.size_check import SizeCheck
+from framefan_capture.sources.scene import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,7 +199,7 @@ ENDING = """
 import sys
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture.network import NetworkSource, SizeCheck
+from framefan_capture.network.opencv_stream import NetworkSource, SizeCheck
 source = NetworkSource(CameraSettings(name="c", source=SourceText(sys.argv[1])))
 source.open()
 source._check = SizeCheck(source._url, source._parameters)

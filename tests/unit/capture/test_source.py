@@ -19,10 +19,12 @@ from framefan import clock
 from framefan.errors import SourceError, UsageError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import source
-from framefan_capture import video as video_module
-from framefan_capture.scene import Scene, read_number
-from framefan_capture.source import Pacer, Source, as_bgr
+from framefan_capture import kinds
+from framefan_capture.source import Source
+from framefan_capture.sources import video as video_module
+from framefan_capture.sources.pacer import Pacer
+from framefan_capture.sources.pixels import as_bgr, shown
+from framefan_capture.sources.scene import Scene, read_number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +33,7 @@ SCENE = Scene(320, 240)
 
 
 def make(text: object, **options: Any) -> Source:
-    return source.make(CameraSettings(name="cam1", source=SourceText(str(text)), **options))
+    return kinds.make(CameraSettings(name="cam1", source=SourceText(str(text)), **options))
 
 
 def opened(text: object, **options: Any) -> Source:
@@ -381,10 +383,10 @@ def test_pictures_of_any_depth_become_eight_bits():
         np.zeros(4, np.uint8),
         np.zeros((1, 2, 2, 3), np.uint8),
     ],
-    ids=source.shown,
+    ids=shown,
 )
 def test_other_formats_are_refused_by_name(image: Any):
     with pytest.raises(SourceError) as caught:
         as_bgr(image)
     assert caught.value.reason == "unsupported"
-    assert source.shown(image) in caught.value.what
+    assert shown(image) in caught.value.what

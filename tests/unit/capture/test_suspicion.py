@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_capture.suspicion import (
+from framefan_capture.network.suspicion import (
     FIRST,
     HINT_REST_CAP_S,
     HINT_REST_S,

@@ -17,9 +17,9 @@ from framefan.errors import SourceError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan.sources import SourceSpec
-from framefan_capture import video
-from framefan_capture.scene import Scene, read_number
-from framefan_capture.video import FileSource, WebcamSource
+from framefan_capture.sources import video
+from framefan_capture.sources.scene import Scene, read_number
+from framefan_capture.sources.video import FileSource, WebcamSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,9 +21,11 @@ from waiting import wait_until
 from framefan.errors import SourceError, UsageError
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_capture import network, source, video
-from framefan_capture.opencv import OPTIONS
-from framefan_capture.scene import Scene
+from framefan_capture import kinds
+from framefan_capture.network import opencv_stream as network
+from framefan_capture.sources import video
+from framefan_capture.sources.opencv import OPTIONS
+from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +96,7 @@ def playlists(folder: Path, entry: str) -> list[Path]:
 
 def pictures(text: object, **options: float) -> int:
     """How many come until it ends or fails."""
-    made = source.make(CameraSettings(name="c", source=SourceText(str(text)), fast=True, **options))
+    made = kinds.make(CameraSettings(name="c", source=SourceText(str(text)), fast=True, **options))
     seen = 0
     with contextlib.suppress(SourceError), contextlib.closing(made):
         made.open()
@@ -176,7 +178,7 @@ def test_a_redirect_to_a_file_shows_nothing(tmp_path: Path):
 def test_a_name_that_looks_like_a_protocol_is_a_name(name: str, tmp_path: Path):
     """On the command line it is refused; by its path it is the file that is called so."""
     with pytest.raises(UsageError) if "," not in name else pytest.raises(SourceError):
-        source.make(CameraSettings(name="c", source=SourceText(name))).open()
+        kinds.make(CameraSettings(name="c", source=SourceText(name))).open()
     make_video(tmp_path / "a.avi", SCENE, 3, 30, "MJPG").rename(tmp_path / name)
     make_video(tmp_path / "b.avi", SCENE, 7, 30, "MJPG")
     assert pictures(tmp_path / name) == 3
@@ -187,7 +189,7 @@ def test_a_playlist_shows_no_text_of_other_files(tmp_path: Path):
     passwd = tmp_path / "passwd"
     passwd.write_text("root:s3cr3t:0:0\n" * 100)
     for playlist in playlists(tmp_path, str(passwd)):
-        made = source.make(CameraSettings(name="c", source=SourceText(str(playlist))))
+        made = kinds.make(CameraSettings(name="c", source=SourceText(str(playlist))))
         with pytest.raises(SourceError) as caught:
             made.open()
         assert "s3cr3t" not in "".join(map(str, (*caught.value.lines(), caught.value.__context__)))
@@ -196,7 +198,7 @@ def test_a_playlist_shows_no_text_of_other_files(tmp_path: Path):
 def test_an_image_that_names_another_is_an_image_only(listener: Listener, tmp_path: Path):
     for name in ("a.png", "http:a.png", "concat:a.png|b.png"):
         (tmp_path / name).write_text(listener.url)
-    made = source.make(CameraSettings(name="c", source=SourceText(str(tmp_path / "*.png"))))
+    made = kinds.make(CameraSettings(name="c", source=SourceText(str(tmp_path / "*.png"))))
     made.open()
     for frame in range(3):
         assert made.grab(frame)

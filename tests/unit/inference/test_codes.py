@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from framefan_capture.scene import ARUCO_ID, QR_TEXT, Scene
+from framefan_capture.sources.scene import ARUCO_ID, QR_TEXT, Scene
 from framefan_inference.builtin.qr import LONGEST, UNREAD
 from framefan_inference.predictor import Frame, load
 

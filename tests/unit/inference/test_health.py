@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 from framefan_inference.builtin import health
 from framefan_inference.predictor import Frame, load
 

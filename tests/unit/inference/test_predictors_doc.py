@@ -12,7 +12,7 @@ import pytest
 
 from framefan.predictors import _OPTIONS, BUILTIN
 from framefan.settings import Limits
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 from framefan_inference import results
 from framefan_inference.predictor import Frame, load
 

@@ -11,7 +11,7 @@ import pytest
 
 from framefan.messages import WorkerPreview
 from framefan.records import PICTURES, Detection
-from framefan_capture.scene import COLOURS, Scene
+from framefan_capture.sources.scene import COLOURS, Scene
 from framefan_inference import pictures
 from framefan_inference.previews import Preview, Previews
 

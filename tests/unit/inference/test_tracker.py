@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framefan.records import Detection
-from framefan_capture.scene import Scene
+from framefan_capture.sources.scene import Scene
 from framefan_inference.schedule import Frame
 from framefan_inference.tracker import FORGET_S, MAX_TRACKS, Tracker, Tracking
 

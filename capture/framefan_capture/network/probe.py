@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from framefan import clock
 from framefan.errors import SourceError
-from framefan_capture import request
-from framefan_capture.request import shown
+from framefan_capture.network import request
+from framefan_capture.network.request import shown
 
 if TYPE_CHECKING:
     from framefan.source_url import SourceUrl
-    from framefan_capture.request import Answer
+    from framefan_capture.network.request import Answer
 
 _LIMIT_S = (0.5, 2.0)
 """The least and the most that asking may take."""

@@ -26,7 +26,7 @@ import numpy as np
 
 from framefan import logs, sources, userfile
 from framefan.errors import SourceError, StartError
-from framefan_capture.source import as_bgr, shown
+from framefan_capture.sources.pixels import as_bgr, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,9 +15,9 @@ import cv2
 from framefan import clock
 from framefan.errors import SourceError
 from framefan.sources import printable
-from framefan_capture.file_name import name_for_opencv
-from framefan_capture.opencv import OPTIONS, OpenCvSource
-from framefan_capture.source import Pacer
+from framefan_capture.sources.file_name import name_for_opencv
+from framefan_capture.sources.opencv import OPTIONS, OpenCvSource
+from framefan_capture.sources.pacer import Pacer
 
 if TYPE_CHECKING:
     from framefan.settings import CameraSettings

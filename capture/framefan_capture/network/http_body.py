@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from framefan_capture.request import Answer
+    from framefan_capture.network.request import Answer
 
 _MOST_LINE = 1024
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)

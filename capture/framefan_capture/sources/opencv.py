@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from framefan.errors import SourceError
-from framefan_capture.source import as_bgr
+from framefan_capture.sources.pixels import as_bgr
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,13 +21,13 @@ import cv2
 
 from framefan import clock, source_url
 from framefan.errors import SourceError
-from framefan_capture import probe, request, stream_errors
-from framefan_capture.http_body import Body
-from framefan_capture.multipart import MOST_BYTES, JpegStream
-from framefan_capture.network import NetworkSource
-from framefan_capture.rhythm import Rhythm
-from framefan_capture.source import decoded
-from framefan_capture.video import PacedVideo
+from framefan_capture.network import probe, request, stream_errors
+from framefan_capture.network.http_body import Body
+from framefan_capture.network.multipart import MOST_BYTES, JpegStream
+from framefan_capture.network.opencv_stream import NetworkSource
+from framefan_capture.network.rhythm import Rhythm
+from framefan_capture.sources.pixels import decoded
+from framefan_capture.sources.video import PacedVideo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from framefan.settings import CameraSettings
     from framefan.source_url import SourceUrl
-    from framefan_capture.multipart import Part
-    from framefan_capture.request import Reached
+    from framefan_capture.network.multipart import Part
+    from framefan_capture.network.request import Reached
     from framefan_capture.source import Opened
 
 SNAPSHOT_FPS = 2.0

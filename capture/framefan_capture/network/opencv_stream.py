@@ -17,11 +17,11 @@ import cv2
 
 from framefan import clock, source_url
 from framefan.errors import SourceError
-from framefan_capture import probe, reach, stream_errors
-from framefan_capture.opencv import OPTIONS, OpenCvSource
-from framefan_capture.rhythm import Rhythm
-from framefan_capture.size_check import SizeCheck, size_of
-from framefan_capture.suspicion import Suspicion
+from framefan_capture.network import probe, reach, stream_errors
+from framefan_capture.network.rhythm import Rhythm
+from framefan_capture.network.size_check import SizeCheck, size_of
+from framefan_capture.network.suspicion import Suspicion
+from framefan_capture.sources.opencv import OPTIONS, OpenCvSource
 
 if TYPE_CHECKING:
     import numpy as np

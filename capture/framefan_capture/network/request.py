@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 from framefan import clock, source_url
 from framefan.errors import SourceError
-from framefan_capture import login, reach
+from framefan_capture.network import login, reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

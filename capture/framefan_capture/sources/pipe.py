@@ -15,8 +15,8 @@ import cv2
 
 from framefan import clock
 from framefan.errors import SourceError
-from framefan_capture.opencv import OPTIONS
-from framefan_capture.video import FileSource
+from framefan_capture.sources.opencv import OPTIONS
+from framefan_capture.sources.video import FileSource
 
 if TYPE_CHECKING:
     from framefan.settings import CameraSettings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from framefan.errors import SourceError
-from framefan_capture import reach
+from framefan_capture.network import reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,43 @@
+"""Which source a camera is given: the one place that knows them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framefan_capture.network.http_camera import HttpSource
+from framefan_capture.network.opencv_stream import NetworkSource
+from framefan_capture.sources.calling import CallingSource
+from framefan_capture.sources.demo import DemoSource
+from framefan_capture.sources.pattern import PatternSource, is_still
+from framefan_capture.sources.pipe import PipeSource
+from framefan_capture.sources.video import FileSource, WebcamSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framefan.settings import CameraSettings
+    from framefan.sources import Kind
+    from framefan_capture.source import Source
+
+
+def make(camera: CameraSettings) -> Source:
+    """The source of a camera, not yet opened.
+
+    Raises UsageError for what framefan does not open.
+    """
+    makers: dict[Kind, Callable[[CameraSettings], Source]] = {
+        "demo": DemoSource,
+        "pattern": PatternSource,
+        "file": FileSource,
+        "webcam": WebcamSource,
+        "rtsp": NetworkSource,
+        "http": HttpSource,
+        "callable": CallingSource,
+    }
+    spec = camera.source.spec
+    if spec.kind == "file" and Path(spec.value).is_fifo():
+        return PipeSource(camera)
+    if spec.kind == "file" and is_still(Path(spec.value)):
+        return PatternSource(camera)
+    return makers[spec.kind](camera)
