@@ -17,7 +17,7 @@ from benchmarks.report import Row, spread
 from framefan import dial
 from framefan.protocol import Latency, Result
 from framefan.records import Detection
-from framefan_gateway import wire
+from framefan_gateway.delivery import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

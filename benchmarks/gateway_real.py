@@ -25,8 +25,8 @@ from framefan.errors import LinkClosed
 from framefan.records import Detection, GatewayFacts, OutcomeRecord
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_gateway.accounts import NOTHING
-from framefan_gateway.wire import Outcome
+from framefan_gateway.delivery.accounts import NOTHING
+from framefan_gateway.delivery.wire import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable

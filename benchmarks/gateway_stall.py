@@ -21,7 +21,7 @@ from benchmarks.gateway_real import Gateway, cores, descriptors, memory, pace, p
 from benchmarks.gateway_ways import Peer
 from benchmarks.report import Row, percentile, spread
 from framefan import clock
-from framefan_gateway.group import WRITE_BYTES
+from framefan_gateway.delivery.group import WRITE_BYTES
 
 FPS = 20.0
 _THINGS = payload(30)

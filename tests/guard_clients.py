@@ -15,7 +15,7 @@ _SESSION, _SESSION_TOKEN = "unit/gateway/test_session", "unit/gateway/test_sessi
 CLIENTS: tuple[Switch, ...] = (
     Switch(
         "stall-deadline",
-        "framefan_gateway.stall:Stall._check",
+        "framefan_gateway.connection.stall:Stall._check",
         "lambda self: None",
         "it is still a client long after the deadline",
         "it is not aborted",
@@ -23,7 +23,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "full-line",
-        "framefan_gateway.connection:ClientConnection.fill",
+        "framefan_gateway.connection.connection:ClientConnection.fill",
         "lambda self: None",
         "all that is published piles up in its buffer",
         "get_write_buffer_size",
@@ -39,7 +39,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "message-rate",
-        "framefan_gateway.credit:Credit.affords",
+        "framefan_gateway.connection.credit:Credit.affords",
         "lambda self, frame, now: True",
         "a client may send as often as it likes",
         "^$",
@@ -47,7 +47,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "flood-cap",
-        "framefan_gateway.connection:ClientConnection.abort",
+        "framefan_gateway.connection.connection:ClientConnection.abort",
         "lambda self, why: None if why == 'flood' else real(self, why)",
         "the answers pile up, and it stays",
         "waited too long",
@@ -85,7 +85,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "silent-connections",
-        "framefan_gateway.acceptor:Acceptor._drop_surplus",
+        "framefan_gateway.connection.acceptor:Acceptor._drop_surplus",
         "lambda self, now: None",
         "connections that never ask stay as long as they like",
         "waited too long",
@@ -104,7 +104,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "origin-check",
-        "framefan_gateway.access:_is_own",
+        "framefan_gateway.http.access:_is_own",
         "lambda origin, host: True",
         "a page of any site is answered",
         "403",
@@ -112,7 +112,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "host-check",
-        "framefan_gateway.access:is_loopback",
+        "framefan_gateway.http.access:is_loopback",
         "lambda host: True",
         "a name rebound to this machine is answered",
         "403",
@@ -120,7 +120,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "one-host",
-        "framefan_gateway.web:Web.refusal",
+        "framefan_gateway.http.web:Web.refusal",
         "lambda self, headers, path='': ''",
         "a request that names no machine, or two, is answered",
         "403",
@@ -128,7 +128,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "token",
-        "framefan_gateway.web:Web._unauthorized",
+        "framefan_gateway.http.web:Web._unauthorized",
         "lambda self, request: None",
         "whoever asks is answered",
         "401",
@@ -144,7 +144,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "token-in-address",
-        "framefan_gateway.web:_QUERY_TOKENS",
+        "framefan_gateway.http.web:_QUERY_TOKENS",
         "frozenset()",
         "it is taken, and ends up in logs",
         "isinstance",
@@ -152,7 +152,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "token-deadline",
-        "framefan_gateway.session:asyncio",
+        "framefan_gateway.connection.session:asyncio",
         "SimpleNamespace(timeout=lambda _: contextlib.nullcontext())",
         "who never says who it is may stay",
         "^$",
@@ -161,7 +161,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "nesting",
-        "framefan_gateway.commands:_decoded",
+        "framefan_gateway.connection.commands:_decoded",
         "lambda message: real.__globals__['msgspec'].json.decode(message)",
         "what is nested too deep ends the connection",
         "1011",
@@ -169,7 +169,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "known-cameras",
-        "framefan_gateway.asked:_check_cameras",
+        "framefan_gateway.connection.asked:_check_cameras",
         "lambda named, cameras: None",
         "a wrong name is taken, and nothing ever comes",
         "error",
@@ -180,7 +180,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "option-values",
-        "framefan_gateway.asked:_READ",
+        "framefan_gateway.connection.asked:_READ",
         "dict.fromkeys(real, lambda name, value: value)",
         "a wrong value is taken, and breaks what comes later",
         "1011",
@@ -188,7 +188,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "page-policy",
-        "framefan_gateway.web:POLICY",
+        "framefan_gateway.http.web:POLICY",
         "'default-src *'",
         "a script that got into the page would run",
         "default-src",
@@ -196,7 +196,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "label-as-text",
-        "framefan_gateway.web:Web.__init__",
+        "framefan_gateway.http.web:Web.__init__",
         "lambda self, *a, **k: (real(self, *a, **k), self._files.update({path: "
         "(body.replace(b'.textContent', b'.innerHTML'), kind) "
         "for path, (body, kind) in self._files.items()}))[0]",
@@ -208,12 +208,14 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "window",
-        "framefan_gateway.window:Window.room",
+        "framefan_gateway.delivery.window:Window.room",
         "lambda self, now: 1000",
         "a slow reader reads what has waited in the kernel for seconds",
         "< 1.5",
         (f"{_SERVER}::test_a_slow_reader_reads_what_is_new",),
-        also=(("framefan_gateway.kernel:bound_unsent", "lambda sock, most_bytes: None"),),
+        also=(
+            ("framefan_gateway.connection.kernel:bound_unsent", "lambda sock, most_bytes: None"),
+        ),
     ),
     Switch(
         "token-elsewhere",
@@ -225,7 +227,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "silence",
-        "framefan_gateway.connection:ClientConnection.look",
+        "framefan_gateway.connection.connection:ClientConnection.look",
         "lambda self, now: self._flow.look(now)",
         "who went without a word is served for ever",
         "waited too long",

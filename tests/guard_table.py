@@ -27,7 +27,7 @@ _BUS = (
     ),
     Switch(
         "gap-count",
-        "framefan_gateway.history:Found",
+        "framefan_gateway.delivery.history:Found",
         "lambda recovered, epoch, items, gone: real(True, epoch, items, 0)",
         "who comes back is told that nothing is missing",
         "recovered",

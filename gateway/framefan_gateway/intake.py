@@ -28,15 +28,15 @@ from framefan.protocol import Status
 from framefan.records import CIRCUIT, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan.settings import NAME
 from framefan.states import REASONS, STATES
-from framefan_gateway import wire
-from framefan_gateway.accounts import Loss
-from framefan_gateway.hub import NewEpoch, Removed
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.accounts import Loss
+from framefan_gateway.delivery.hub import NewEpoch, Removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from framefan.records import CameraFacts
-    from framefan_gateway.hub import Hub
+    from framefan_gateway.delivery.hub import Hub
 
 _LARGEST = 1 << 53
 """Numbers beyond this are not exact in every client's language, and none of ours."""

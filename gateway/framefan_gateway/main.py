@@ -21,9 +21,9 @@ from framefan import bus, clock, host, links, logs, messages, records
 from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
 from framefan.gateway_counts import GatewayCounts
 from framefan.processes import Parent, settle
-from framefan_gateway import tls
-from framefan_gateway.connection import ClientConnection
-from framefan_gateway.hub import Hub
+from framefan_gateway.connection import tls
+from framefan_gateway.connection.connection import ClientConnection
+from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.server import Server
 

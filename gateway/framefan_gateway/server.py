@@ -21,13 +21,14 @@ from websockets.exceptions import ConnectionClosed
 
 from framefan import clock, logs
 from framefan.gateway_counts import GatewayCounts, is_crowded
-from framefan_gateway import admission, listing, replies, web
-from framefan_gateway.acceptor import Acceptor, factory_of
-from framefan_gateway.admission import Admission
-from framefan_gateway.connection import ClientConnection
-from framefan_gateway.neighbours import Neighbours
-from framefan_gateway.previews import Previews
-from framefan_gateway.session import Session
+from framefan_gateway.connection import admission
+from framefan_gateway.connection.acceptor import Acceptor, factory_of
+from framefan_gateway.connection.admission import Admission
+from framefan_gateway.connection.connection import ClientConnection
+from framefan_gateway.connection.session import Session
+from framefan_gateway.http import listing, replies, web
+from framefan_gateway.http.neighbours import Neighbours
+from framefan_gateway.http.previews import Previews
 from framefan_gateway.stages import Busy
 from framefan_gateway.tally import Tally
 from framefan_gateway.whole import Whole
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from websockets.http11 import Request, Response
 
     from framefan.settings import Settings
-    from framefan_gateway.hub import Hub
+    from framefan_gateway.delivery.hub import Hub
+    from framefan_gateway.http.listing import ClientFacts
     from framefan_gateway.intake import Intake
-    from framefan_gateway.listing import ClientFacts
 
 GOING_AWAY = 1001
 _REST_FACTOR = 16

@@ -15,7 +15,7 @@ from framefan.records import GatewayFacts
 from framefan_gateway.stages import Lag, Stages
 
 if TYPE_CHECKING:
-    from framefan_gateway.hub import Hub
+    from framefan_gateway.delivery.hub import Hub
     from framefan_gateway.intake import Intake
 
 _MOST_ENDS = 50

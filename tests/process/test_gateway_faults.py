@@ -176,7 +176,7 @@ def test_after_a_standstill_nothing_old_is_sent_one_by_one() -> None:
 
 def test_an_error_while_one_client_is_served_ends_that_client_alone(tmp_path: Path) -> None:
     code = """
-import framefan_gateway.flow as m
+import framefan_gateway.connection.flow as m
 pong = m.Paced.pong
 def fail(self, number):
     if self._port.contract.max_fps == 5.0:

@@ -14,9 +14,9 @@ from framefan.errors import FramefanError
 from framefan.options import Options
 from framefan.settings import Settings
 from framefan.states import REASONS
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_gateway.web import Web
 from framefan_inference import schedule, sequencer
 from framefan_inference.predictor import load
 

@@ -13,9 +13,9 @@ from framefan.messages import Free, Ready, RingMade, Slots, SourceStatus, ToPool
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan_capture import kinds
-from framefan_capture.sources.pixels import as_bgr
 from framefan_capture.camera import Camera
 from framefan_capture.feed import Feed
+from framefan_capture.sources.pixels import as_bgr
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from framefan import clock
 from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Limits, Settings
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.server import Server
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from framefan.protocol import Reply
-from framefan_gateway import wire
-from framefan_gateway.contract import ANEW, Contract, Opening
-from framefan_gateway.group import Line
-from framefan_gateway.hub import Hub
-from framefan_gateway.outbox import ALL
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.contract import ANEW, Contract, Opening
+from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.delivery.outbox import ALL
 
 
 def split(data: bytes) -> list[dict[str, Any]]:

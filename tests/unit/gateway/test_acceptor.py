@@ -19,9 +19,9 @@ from websockets.asyncio.client import connect
 from websockets.protocol import State
 
 from framefan import clock, host, listen
-from framefan_gateway import acceptor
-from framefan_gateway.acceptor import factory_of
-from framefan_gateway.connection import ClientConnection
+from framefan_gateway.connection import acceptor
+from framefan_gateway.connection.acceptor import factory_of
+from framefan_gateway.connection.connection import ClientConnection
 
 AT_ONCE = 300
 IDLE_PER_S, IDLE_FOR_S = 50, 1.5

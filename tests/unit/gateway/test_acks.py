@@ -16,9 +16,9 @@ from talk import Talk, seqs, talking
 from test_floods import only
 
 from framefan import clock
-from framefan_gateway import session
-from framefan_gateway.commands import acknowledged
-from framefan_gateway.flow import Counted, Paced
+from framefan_gateway.connection import session
+from framefan_gateway.connection.commands import acknowledged
+from framefan_gateway.connection.flow import Counted, Paced
 
 
 async def sent(gateway: Gateway, count: int, **changes: Any) -> None:

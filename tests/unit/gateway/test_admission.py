@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from framefan_gateway.admission import MOST, SILENT_S, Admission
+from framefan_gateway.connection.admission import MOST, SILENT_S, Admission
 
 CAP = 4
 SOON = 0.3

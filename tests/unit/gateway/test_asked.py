@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from framefan_gateway import asked
-from framefan_gateway.asked import Asked, Refusal, by_query, subscribe, unsubscribe
-from framefan_gateway.contract import ANEW, DEFAULT, Contract, Opening, Since
-from framefan_gateway.selection import Selection
+from framefan_gateway.connection import asked
+from framefan_gateway.connection.asked import Asked, Refusal, by_query, subscribe, unsubscribe
+from framefan_gateway.delivery.contract import ANEW, DEFAULT, Contract, Opening, Since
+from framefan_gateway.delivery.selection import Selection
 
 CAMERAS = {"front", "back"}
 LONGEST = 500

@@ -18,11 +18,11 @@ from talk import seqs, talking
 from framefan import clock
 from framefan.records import CameraFacts
 from framefan.states import REASONS
-from framefan_gateway.contract import Contract, Opening, Since
-from framefan_gateway.group import Place
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.contract import Contract, Opening, Since
+from framefan_gateway.delivery.group import Place
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.intake import Intake
-from framefan_gateway.metrics import Metrics
 from framefan_gateway.tally import Tally
 from framefan_gateway.whole import Whole
 

@@ -9,8 +9,8 @@ from gateway_fakes import parts, state, status
 from hub_reader import Reader
 
 from framefan.records import CameraFacts
-from framefan_gateway.contract import Contract
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.contract import Contract
+from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.intake import Intake
 
 OPEN = {"subject": "predictor", "camera": "a", "state": "open", "reason": "circuit"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_gateway.window import (
+from framefan_gateway.delivery.window import (
     CALM_S,
     CALM_WRITES,
     GIVE_UP_S,

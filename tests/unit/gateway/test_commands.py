@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.protocol import CommandError, Reply
-from framefan_gateway import asked, wire
-from framefan_gateway.commands import Command, NotACommand, read
+from framefan_gateway.connection import asked
+from framefan_gateway.connection.commands import Command, NotACommand, read
+from framefan_gateway.delivery import wire
 
 LONGEST = 500
 """Of an answer's bytes: a client's own words are cut."""

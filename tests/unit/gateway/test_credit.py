@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from websockets.frames import Frame, Opcode
 
-from framefan_gateway.credit import Credit
+from framefan_gateway.connection.credit import Credit
 
 
 def affords(credit: Credit, now: float, frame: Frame) -> int:

@@ -12,8 +12,8 @@ from gateway_server import UPGRADE, WAIT_S, Gateway, running, until
 from websockets.frames import Frame, Opcode
 
 from framefan import clock
-from framefan_gateway import commands
-from framefan_gateway.connection import ClientConnection
+from framefan_gateway.connection import commands
+from framefan_gateway.connection.connection import ClientConnection
 
 PING = b"\x89\x80\0\0\0\0"
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_floods import only
 
-from framefan_gateway.frames import frames, number_of, ping, pong_in, whole
-from framefan_gateway.wire import Body
+from framefan_gateway.delivery.frames import frames, number_of, ping, pong_in, whole
+from framefan_gateway.delivery.wire import Body
 
 MASKS = st.binary(min_size=4, max_size=4)
 

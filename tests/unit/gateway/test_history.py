@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from framefan_gateway import replay
-from framefan_gateway.accounts import NOTHING, Loss, Missed
-from framefan_gateway.contract import Contract, Since
-from framefan_gateway.history import LOSS_BYTES, Found, History
-from framefan_gateway.wire import Outcome
+from framefan_gateway.delivery import replay
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed
+from framefan_gateway.delivery.contract import Contract, Since
+from framefan_gateway.delivery.history import LOSS_BYTES, Found, History
+from framefan_gateway.delivery.wire import Outcome
 
 MUCH = 1 << 30
 

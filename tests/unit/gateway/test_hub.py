@@ -9,13 +9,13 @@ import pytest
 from gateway_fakes import outcome, status
 from hub_reader import Reader, split
 
-from framefan_gateway import wire
-from framefan_gateway.accounts import Loss
-from framefan_gateway.contract import Contract, Opening, Since
-from framefan_gateway.every import LEAST_MESSAGES
-from framefan_gateway.frames import frames
-from framefan_gateway.group import WRITE_BYTES, Line, Place
-from framefan_gateway.hub import Hub, NewEpoch
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.accounts import Loss
+from framefan_gateway.delivery.contract import Contract, Opening, Since
+from framefan_gateway.delivery.every import LEAST_MESSAGES
+from framefan_gateway.delivery.frames import frames
+from framefan_gateway.delivery.group import WRITE_BYTES, Line, Place
+from framefan_gateway.delivery.hub import Hub, NewEpoch
 
 
 def whole(write: Callable[[bytes], object]) -> Callable[[bytes], int]:

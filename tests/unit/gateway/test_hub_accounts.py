@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from framefan.records import Detection
-from framefan_gateway import wire
-from framefan_gateway.accounts import Loss
-from framefan_gateway.contract import Contract, Opening, Since
-from framefan_gateway.group import Place
-from framefan_gateway.hub import Hub, NewEpoch, Removed
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.accounts import Loss
+from framefan_gateway.delivery.contract import Contract, Opening, Since
+from framefan_gateway.delivery.group import Place
+from framefan_gateway.delivery.hub import Hub, NewEpoch, Removed
 
 CAMERAS = ("a", "b", "c")
 CONTRACTS = (

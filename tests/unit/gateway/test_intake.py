@@ -11,9 +11,9 @@ import pytest
 from gateway_fakes import outcome, parts, state, status
 
 from framefan.records import CameraFacts
-from framefan_gateway import wire
-from framefan_gateway.accounts import Loss
-from framefan_gateway.hub import NewEpoch
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.accounts import Loss
+from framefan_gateway.delivery.hub import NewEpoch
 from framefan_gateway.intake import Intake
 
 

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from framefan import clock, host
-from framefan_gateway.connection import ClientConnection
+from framefan_gateway.connection.connection import ClientConnection
 
 
 def frame(command: dict[str, Any]) -> bytes:

@@ -13,8 +13,8 @@ from test_web import Site
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
-from framefan_gateway import listing
-from framefan_gateway.contract import DEFAULT, Contract
+from framefan_gateway.delivery.contract import DEFAULT, Contract
+from framefan_gateway.http import listing
 
 
 @pytest.fixture

@@ -24,15 +24,15 @@ from framefan.protocol import CAUSES
 from framefan.records import CameraFacts, GatewayFacts, Pid, WorkerFacts
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_gateway import metrics
-from framefan_gateway.accounts import Totals
-from framefan_gateway.contract import DEFAULT
-from framefan_gateway.group import Line
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.accounts import Totals
+from framefan_gateway.delivery.contract import DEFAULT
+from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http import metrics
+from framefan_gateway.http.metrics import Metrics
+from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_gateway.metrics import Metrics
 from framefan_gateway.tally import Tally
-from framefan_gateway.web import Web
 from framefan_gateway.whole import Whole
 
 DOC = Path(__file__).parents[3] / "docs" / "metrics.md"

@@ -20,13 +20,13 @@ from websockets.http11 import Request, Response
 from framefan import clock
 from framefan.gateway_counts import GatewayCounts
 from framefan.settings import Settings
-from framefan_gateway import listing, neighbours
-from framefan_gateway.contract import DEFAULT
-from framefan_gateway.group import Line
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.contract import DEFAULT
+from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http import listing, neighbours
+from framefan_gateway.http.neighbours import Neighbours
+from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_gateway.neighbours import Neighbours
-from framefan_gateway.web import Web
 
 
 class Member:

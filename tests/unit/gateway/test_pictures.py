@@ -13,11 +13,11 @@ from hub_reader import Reader
 from test_web import Site
 
 from framefan.records import CameraFacts, PreviewRecord
-from framefan_gateway import asked
-from framefan_gateway.contract import Contract
-from framefan_gateway.hub import Hub
+from framefan_gateway.connection import asked
+from framefan_gateway.delivery.contract import Contract
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http.previews import MOST_SNAPSHOTS, Busy, Previews
 from framefan_gateway.intake import Intake
-from framefan_gateway.previews import MOST_SNAPSHOTS, Busy, Previews
 
 JPEG = b"\xff\xd8 a picture \xff\xd9"
 

@@ -16,7 +16,7 @@ from waiting import SCALE
 from framefan import protobuf
 from framefan.client import connect
 from framefan.protocol import Result
-from framefan_gateway import asked
+from framefan_gateway.connection import asked
 
 
 @pytest.fixture

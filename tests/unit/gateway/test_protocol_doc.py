@@ -20,10 +20,12 @@ from framefan import clock, protocol
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
 from framefan.states import REASONS, STATES
-from framefan_gateway import asked, connection, server, session, wire
-from framefan_gateway.contract import Contract, Opening, Since
-from framefan_gateway.group import Line
-from framefan_gateway.hub import Hub
+from framefan_gateway import server
+from framefan_gateway.connection import asked, connection, session
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.contract import Contract, Opening, Since
+from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.intake import Intake
 
 DOC = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.records import Detection
-from framefan_gateway import replay
-from framefan_gateway.accounts import NOTHING, Loss, Missed
-from framefan_gateway.contract import Contract, Since
-from framefan_gateway.history import History, Kept, last_seq
-from framefan_gateway.replay import Began, Due
-from framefan_gateway.selection import Selection
-from framefan_gateway.wire import Outcome
+from framefan_gateway.delivery import replay
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed
+from framefan_gateway.delivery.contract import Contract, Since
+from framefan_gateway.delivery.history import History, Kept, last_seq
+from framefan_gateway.delivery.replay import Began, Due
+from framefan_gateway.delivery.selection import Selection
+from framefan_gateway.delivery.wire import Outcome
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 CONTRACTS = st.sampled_from([

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.records import Detection
-from framefan_gateway.contract import Contract
-from framefan_gateway.selection import Selection
-from framefan_gateway.wire import Outcome
+from framefan_gateway.delivery.contract import Contract
+from framefan_gateway.delivery.selection import Selection
+from framefan_gateway.delivery.wire import Outcome
 
 START = 1000.0
 PERSON = Detection("person", 0.9, (0.0, 0.0, 1.0, 1.0))

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from framefan import clock
 from framefan.records import CameraFacts
-from framefan_gateway import asked
+from framefan_gateway.connection import asked
 
 WHOLE = {
     "cameras": None,

@@ -12,7 +12,7 @@ import pytest
 from gateway_server import Gateway, pace, running, until
 from talk import talking
 
-from framefan_gateway.admission import SILENT_S
+from framefan_gateway.connection.admission import SILENT_S
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ async def test_the_token_and_guesses_are_in_no_answer_and_no_log(
             def fail(*_: object) -> bytes:
                 raise RuntimeError("a mistake of ours")
 
-            monkeypatch.setattr("framefan_gateway.commands.read", fail)
+            monkeypatch.setattr("framefan_gateway.connection.commands.read", fail)
             await talk.client.send(AUTH)
             said.append(str(await talk.closed()))
     captured = capfd.readouterr()

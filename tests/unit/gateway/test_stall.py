@@ -9,8 +9,8 @@ import pytest
 from gateway_server import pace, until
 
 from framefan import clock
-from framefan_gateway import stall
-from framefan_gateway.stall import Stall
+from framefan_gateway.connection import stall
+from framefan_gateway.connection.stall import Stall
 
 DEADLINE_S = 0.2
 

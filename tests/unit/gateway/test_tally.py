@@ -6,9 +6,9 @@ from gateway_fakes import outcome, parts, state
 
 from framefan import clock
 from framefan.records import CameraFacts
-from framefan_gateway.contract import DEFAULT
-from framefan_gateway.group import Line
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.contract import DEFAULT
+from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.tally import Tally
 

@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidMessage
 from framefan import messages, processes
 from framefan.errors import StartError
 from framefan.settings import Settings
-from framefan_gateway import tls
+from framefan_gateway.connection import tls
 
 
 def make_pair(folder: Path, name: str, *options: str) -> Settings:

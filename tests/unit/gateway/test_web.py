@@ -19,12 +19,12 @@ from framefan import proto_schema, protocol
 from framefan.records import CameraFacts, GatewayFacts, WorkerFacts
 from framefan.secret import Secret, SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_gateway import listing, web
-from framefan_gateway.contract import DEFAULT, Contract
-from framefan_gateway.group import Line
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.contract import DEFAULT, Contract
+from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http import listing, web
+from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_gateway.web import Web
 
 
 class Site:

@@ -20,12 +20,12 @@ from framefan import clock
 from framefan.gateway_counts import GatewayCounts
 from framefan.records import CameraFacts, GatewayFacts
 from framefan.settings import Settings
-from framefan_gateway.accounts import Totals
-from framefan_gateway.hub import Hub
+from framefan_gateway.delivery.accounts import Totals
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http.metrics import Metrics
+from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_gateway.metrics import Metrics
 from framefan_gateway.tally import Tally
-from framefan_gateway.web import Web
 from framefan_gateway.whole import Whole
 
 

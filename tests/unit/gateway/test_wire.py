@@ -12,9 +12,9 @@ from gateway_fakes import DETECTIONS, outcome, status
 
 from framefan import protocol
 from framefan.records import CameraFacts
-from framefan_gateway import wire
-from framefan_gateway.accounts import NOTHING, Loss, Missed
-from framefan_gateway.every import gap
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed
+from framefan_gateway.delivery.every import gap
 
 HEAD = [
     "type", "v", "camera", "seq", "epoch", "frame", "ts", "width", "height", "model", "worker",

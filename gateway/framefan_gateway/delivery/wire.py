@@ -25,10 +25,10 @@ from framefan.records import (
     PreviewRecord,
     StatusRecord,
 )
-from framefan_gateway.accounts import NOTHING, Missed
+from framefan_gateway.delivery.accounts import NOTHING, Missed
 
 if TYPE_CHECKING:
-    from framefan_gateway.contract import Picks
+    from framefan_gateway.delivery.contract import Picks
 
 _LENGTH = struct.Struct("!I")
 

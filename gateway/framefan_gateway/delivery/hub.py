@@ -18,22 +18,22 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan import protocol
-from framefan_gateway import replay, wire
-from framefan_gateway.accounts import NOTHING, Loss, Missed, Totals
-from framefan_gateway.contract import ANEW, Opening
-from framefan_gateway.due import Past, resumed
-from framefan_gateway.every import EveryFeed, EveryOutbox
-from framefan_gateway.group import Client, Group, Line, Place, Work
-from framefan_gateway.history import History
-from framefan_gateway.latest import LatestFeed, LatestOutbox
-from framefan_gateway.wire import Body, Notice, Outcome, Picture
+from framefan_gateway.delivery import replay, wire
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Totals
+from framefan_gateway.delivery.contract import ANEW, Opening
+from framefan_gateway.delivery.due import Past, resumed
+from framefan_gateway.delivery.every import EveryFeed, EveryOutbox
+from framefan_gateway.delivery.group import Client, Group, Line, Place, Work
+from framefan_gateway.delivery.history import History
+from framefan_gateway.delivery.latest import LatestFeed, LatestOutbox
+from framefan_gateway.delivery.wire import Body, Notice, Outcome, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from framefan.records import OutcomeRecord
-    from framefan_gateway.contract import Contract, Since
-    from framefan_gateway.replay import Step
+    from framefan_gateway.delivery.contract import Contract, Since
+    from framefan_gateway.delivery.replay import Step
 
     Steps = Generator[Step, None, Missed]
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.server import Server as WebSocketServer
 
-    from framefan_gateway.admission import Admission
-    from framefan_gateway.connection import ClientConnection
+    from framefan_gateway.connection.admission import Admission
+    from framefan_gateway.connection.connection import ClientConnection
 
 REST_S = 0.005
 RETRY_S = 1.0
@@ -45,7 +45,7 @@ def factory_of(server: WebSocketServer) -> Callable[[], ClientConnection]:
     if not callable(found):
         raise RuntimeError(
             "websockets.asyncio.server.serve() keeps its protocol_factory elsewhere in this"
-            " release: see framefan_gateway/acceptor.py"
+            " release: see framefan_gateway/connection/acceptor.py"
         )
     made: Callable[[], ClientConnection] = found
     return made

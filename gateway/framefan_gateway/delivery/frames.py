@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from framefan_gateway.wire import Body
+    from framefan_gateway.delivery.wire import Body
 
 _TEXT, _BINARY, _PING = 0x81, 0x82, 0x89
 """The first byte of a whole message's only frame, and of a ping."""

@@ -10,15 +10,15 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan.protocol import Gap
-from framefan_gateway.accounts import NOTHING, Loss, Missed, Totals
-from framefan_gateway.feed import Feed
-from framefan_gateway.outbox import Outbox
-from framefan_gateway.wire import Notice, Outcome
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Totals
+from framefan_gateway.delivery.feed import Feed
+from framefan_gateway.delivery.outbox import Outbox
+from framefan_gateway.delivery.wire import Notice, Outcome
 
 if TYPE_CHECKING:
-    from framefan_gateway.contract import Contract
-    from framefan_gateway.due import Past
-    from framefan_gateway.wire import Body
+    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.due import Past
+    from framefan_gateway.delivery.wire import Body
 
 LEAST_MESSAGES = 16
 """However large messages are, a client may be so many of them behind."""

@@ -22,9 +22,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from framefan import clock, proto_schema, protocol
-from framefan_gateway import access, listing, snapshots
-from framefan_gateway.replies import JSON, POLICY, pack, reply
-from framefan_gateway.snapshots import Snapshots
+from framefan_gateway.http import access, listing, snapshots
+from framefan_gateway.http.replies import JSON, POLICY, pack, reply
+from framefan_gateway.http.snapshots import Snapshots
 from framefan_gateway.tally import Tally
 from framefan_gateway.whole import Whole
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from framefan.records import CameraFacts
     from framefan.settings import Settings
-    from framefan_gateway.hub import Hub
+    from framefan_gateway.delivery.hub import Hub
+    from framefan_gateway.http.listing import ClientFacts
+    from framefan_gateway.http.metrics import Metrics
     from framefan_gateway.intake import Intake
-    from framefan_gateway.listing import ClientFacts
-    from framefan_gateway.metrics import Metrics
 
     Answer = Response | Awaitable[Response] | None
 
@@ -185,7 +185,9 @@ class Web:
     async def _show_metrics(self, request: Request) -> Response:
         if self._metrics is None:
             # In a thread: the loop gets its turns while this is imported, the first time.
-            metrics = await asyncio.to_thread(importlib.import_module, "framefan_gateway.metrics")
+            metrics = await asyncio.to_thread(
+                importlib.import_module, "framefan_gateway.http.metrics"
+            )
             self._metrics = metrics.Metrics(self._whole, self._intake)
         await self._catch_up()
         families: list[bytes] = []

@@ -15,15 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from framefan import clock
-from framefan_gateway import frames
-from framefan_gateway.group import Line
-from framefan_gateway.outbox import ALL
-from framefan_gateway.window import MOST, Lateness, Window
+from framefan_gateway.delivery import frames
+from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.outbox import ALL
+from framefan_gateway.delivery.window import MOST, Lateness, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan_gateway.contract import Ack
+    from framefan_gateway.delivery.contract import Ack
 
 _NEVER = -1
 """No number that a ping carries."""

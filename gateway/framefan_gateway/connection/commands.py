@@ -13,7 +13,13 @@ import msgspec
 
 from framefan import protobuf
 from framefan.protocol import CommandError, Format, Reply
-from framefan_gateway.asked import BAD_VALUE, NOT_DECODED, UNKNOWN_COMMAND, Refusal, shown
+from framefan_gateway.connection.asked import (
+    BAD_VALUE,
+    NOT_DECODED,
+    UNKNOWN_COMMAND,
+    Refusal,
+    shown,
+)
 
 _ACK_BYTES = 64
 """An acknowledgement is shorter than this."""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from framefan_gateway.accounts import Loss
-from framefan_gateway.wire import Outcome
+from framefan_gateway.delivery.accounts import Loss
+from framefan_gateway.delivery.wire import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from framefan_gateway.contract import Since
+    from framefan_gateway.delivery.contract import Since
 
 LOSS_BYTES = 200
 """About what a loss takes."""

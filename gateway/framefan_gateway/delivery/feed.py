@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_gateway.accounts import Cause, Loss, Mark, Missed, Totals
-from framefan_gateway.selection import Selection
+from framefan_gateway.delivery.accounts import Cause, Loss, Mark, Missed, Totals
+from framefan_gateway.delivery.selection import Selection
 
 if TYPE_CHECKING:
-    from framefan_gateway.contract import Contract
-    from framefan_gateway.wire import Body, Notice, Outcome, Picture
+    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.wire import Body, Notice, Outcome, Picture
 
 START = Mark()
 _SHOWN = 16

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from framefan_gateway.accounts import NOTHING, Loss, Mark, Missed, Totals
-from framefan_gateway.due import Ready
-from framefan_gateway.feed import START, Feed
-from framefan_gateway.outbox import Outbox
-from framefan_gateway.replay import Due
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Mark, Missed, Totals
+from framefan_gateway.delivery.due import Ready
+from framefan_gateway.delivery.feed import START, Feed
+from framefan_gateway.delivery.outbox import Outbox
+from framefan_gateway.delivery.replay import Due
 
 if TYPE_CHECKING:
-    from framefan_gateway.contract import Contract
-    from framefan_gateway.wire import Body, Notice, Outcome
+    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.wire import Body, Notice, Outcome
 
 _CONFLATED = Missed(conflated=1)
 

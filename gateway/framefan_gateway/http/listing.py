@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request
 
-    from framefan_gateway.contract import Contract
-    from framefan_gateway.group import Client
+    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.group import Client
 
 SLICE = 100
 """Clients between two turns of the loop: 2 to 3 ms."""

@@ -26,15 +26,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from framefan_gateway.accounts import NOTHING, Missed, Totals
-from framefan_gateway.due import Past, Ready, Rest, resumed, size
-from framefan_gateway.replay import Began, Due
+from framefan_gateway.delivery.accounts import NOTHING, Missed, Totals
+from framefan_gateway.delivery.due import Past, Ready, Rest, resumed, size
+from framefan_gateway.delivery.replay import Began, Due
 
 if TYPE_CHECKING:
-    from framefan_gateway.contract import Since
-    from framefan_gateway.due import Item
-    from framefan_gateway.feed import Feed
-    from framefan_gateway.wire import Body, Notice, Outcome
+    from framefan_gateway.delivery.contract import Since
+    from framefan_gateway.delivery.due import Item
+    from framefan_gateway.delivery.feed import Feed
+    from framefan_gateway.delivery.wire import Body, Notice, Outcome
 
 _GIVEN_BACK = ("filtered", "max_fps", "conflated", "lost", "bus")
 """The order of causes in which what a client already had is taken out of what it missed."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from framefan.settings import NAME
-from framefan_gateway.previews import Busy
-from framefan_gateway.replies import JSON, pack, reply
+from framefan_gateway.http.previews import Busy
+from framefan_gateway.http.replies import JSON, pack, reply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -23,13 +23,14 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
 from framefan import clock
-from framefan_gateway import frames, kernel
-from framefan_gateway.commands import acknowledged
-from framefan_gateway.contract import DEFAULT
-from framefan_gateway.credit import Credit
-from framefan_gateway.flow import Counted, Open, flow_for
-from framefan_gateway.group import Line, Place
-from framefan_gateway.stall import Stall
+from framefan_gateway.connection import kernel
+from framefan_gateway.connection.commands import acknowledged
+from framefan_gateway.connection.credit import Credit
+from framefan_gateway.connection.flow import Counted, Open, flow_for
+from framefan_gateway.connection.stall import Stall
+from framefan_gateway.delivery import frames
+from framefan_gateway.delivery.contract import DEFAULT
+from framefan_gateway.delivery.group import Line, Place
 
 if TYPE_CHECKING:
     import socket
@@ -38,12 +39,12 @@ if TYPE_CHECKING:
     from websockets.protocol import Event
 
     from framefan.settings import Limits
-    from framefan_gateway.contract import Ack, Contract, Opening
-    from framefan_gateway.flow import Flow
-    from framefan_gateway.group import Client
-    from framefan_gateway.hub import Hub
+    from framefan_gateway.connection.flow import Flow
+    from framefan_gateway.delivery.contract import Ack, Contract, Opening
+    from framefan_gateway.delivery.group import Client
+    from framefan_gateway.delivery.hub import Hub
+    from framefan_gateway.delivery.wire import Body
     from framefan_gateway.tally import Tally
-    from framefan_gateway.wire import Body
 
 TOO_MANY = 1008
 BAD_REQUEST = 4400

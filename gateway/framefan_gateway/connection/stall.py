@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from framefan import clock
-from framefan_gateway import kernel
+from framefan_gateway.connection import kernel
 
 if TYPE_CHECKING:
     import asyncio

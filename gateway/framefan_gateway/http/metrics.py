@@ -21,14 +21,14 @@ from framefan import clock, host
 from framefan.protocol import CAUSES
 from framefan.records import PICTURES
 from framefan.states import STATES
-from framefan_gateway import families
+from framefan_gateway.http import families
 from framefan_gateway.stages import LAG_BOUNDS, STAGE_BOUNDS, STAGES, Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from framefan.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
-    from framefan_gateway.families import Samples
+    from framefan_gateway.http.families import Samples
     from framefan_gateway.intake import Intake
     from framefan_gateway.whole import Published, Whole
 

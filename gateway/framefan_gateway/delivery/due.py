@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan.protocol import Resumed
-from framefan_gateway import wire
-from framefan_gateway.wire import Body
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.wire import Body
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Generator
 
     from framefan.protocol import Format
-    from framefan_gateway.accounts import Missed
-    from framefan_gateway.contract import Since
-    from framefan_gateway.feed import CameraLine, Feed
-    from framefan_gateway.replay import Due, Step
+    from framefan_gateway.delivery.accounts import Missed
+    from framefan_gateway.delivery.contract import Since
+    from framefan_gateway.delivery.feed import CameraLine, Feed
+    from framefan_gateway.delivery.replay import Due, Step
 
 
 class Past(NamedTuple):

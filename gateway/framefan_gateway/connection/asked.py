@@ -15,7 +15,7 @@ import msgspec
 
 from framefan import protobuf
 from framefan.settings import NAME
-from framefan_gateway.contract import DEFAULT, Ack, Contract, Opening, Since
+from framefan_gateway.delivery.contract import DEFAULT, Ack, Contract, Opening, Since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

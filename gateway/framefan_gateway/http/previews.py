@@ -11,13 +11,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from framefan import bus
-from framefan_gateway.wire import Picture
+from framefan_gateway.delivery.wire import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from framefan.records import PreviewRecord
-    from framefan_gateway.hub import Hub
+    from framefan_gateway.delivery.hub import Hub
 
 MOST_SNAPSHOTS = 32
 """So many are waited for at once in a run: each is a request that holds a connection."""

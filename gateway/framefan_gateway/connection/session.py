@@ -18,18 +18,19 @@ from websockets.protocol import OPEN
 
 from framefan import clock, protobuf
 from framefan.protocol import Reply
-from framefan_gateway import asked, commands, wire
-from framefan_gateway.asked import Refusal
-from framefan_gateway.connection import BAD_REQUEST
-from framefan_gateway.contract import ANEW
-from framefan_gateway.web import shows_token
+from framefan_gateway.connection import asked, commands
+from framefan_gateway.connection.asked import Refusal
+from framefan_gateway.connection.connection import BAD_REQUEST
+from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.contract import ANEW
+from framefan_gateway.http.web import shows_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from framefan.settings import Settings
-    from framefan_gateway.commands import Command
-    from framefan_gateway.connection import ClientConnection
+    from framefan_gateway.connection.commands import Command
+    from framefan_gateway.connection.connection import ClientConnection
 
 UNAUTHORIZED = 4401
 _CHANGES = ("subscribe", "unsubscribe")

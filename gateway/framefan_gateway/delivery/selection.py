@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from framefan_gateway.contract import Contract
-    from framefan_gateway.wire import Outcome
+    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.wire import Outcome
 
 _EARLY_MOST_S = 0.005
 

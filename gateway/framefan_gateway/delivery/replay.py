@@ -19,16 +19,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_gateway.accounts import NOTHING, Loss, Missed
-from framefan_gateway.history import last_seq
-from framefan_gateway.selection import Selection
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed
+from framefan_gateway.delivery.history import last_seq
+from framefan_gateway.delivery.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from framefan_gateway.contract import Contract, Since
-    from framefan_gateway.history import Found, Kept
-    from framefan_gateway.wire import Outcome
+    from framefan_gateway.delivery.contract import Contract, Since
+    from framefan_gateway.delivery.history import Found, Kept
+    from framefan_gateway.delivery.wire import Outcome
 
 MOST_RESULTS = 1000
 """Of each camera, so many at most are replayed by `history`."""

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from framefan import logs
 from framefan.gateway_counts import MOST_GATEWAYS
-from framefan_gateway import listing
+from framefan_gateway.http import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from framefan.gateway_counts import GatewayCounts
     from framefan.settings import Settings
-    from framefan_gateway.listing import ClientFacts
+    from framefan_gateway.http.listing import ClientFacts
 
 PATIENCE_S = 1.0
 _MOST_BYTES = 64 << 20

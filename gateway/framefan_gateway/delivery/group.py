@@ -19,17 +19,17 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_gateway.accounts import Totals
-from framefan_gateway.every import EveryFeed, EveryOutbox
-from framefan_gateway.frames import frames
-from framefan_gateway.latest import LatestFeed, LatestOutbox
-from framefan_gateway.outbox import ALL
+from framefan_gateway.delivery.accounts import Totals
+from framefan_gateway.delivery.every import EveryFeed, EveryOutbox
+from framefan_gateway.delivery.frames import frames
+from framefan_gateway.delivery.latest import LatestFeed, LatestOutbox
+from framefan_gateway.delivery.outbox import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan_gateway.contract import Contract
-    from framefan_gateway.wire import Body, Notice
+    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.wire import Body, Notice
 
 WRITE_BYTES = 1 << 16
 """About as much as one write to a draining line may leave behind in its buffer."""
