@@ -122,7 +122,7 @@ def _results(backend: str) -> list[dict[str, Any]]:
 def agreement() -> Row:
     """The model's own numbers: pixels of its input, and confidences."""
     from framefan_capture.sources.scene import Scene
-    from framefan_inference.onnx_models import backends, letterbox
+    from framefan_inference.predictors.onnx_models import backends, letterbox
 
     models = [backends.load(str(MODEL), "cpu", name) for name in BACKENDS]
     worst = 0.0

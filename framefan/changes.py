@@ -1,9 +1,9 @@
 """`framefan scale` and `framefan swap REF`: other workers, or gateways, while the run goes on.
 
 The command checks what it can see itself, and says which step the run is at while it waits. The
-run's pool does the work (framefan_inference/changes.py); the supervisor passes on what is said, one
-change at a time, and remembers its end, so that a pool started later has what was agreed. Gateways
-it starts and stops itself: gateways.py.
+run's pool does the work (framefan_inference/pool/changes.py). The supervisor passes on what is
+said, one change at a time, and remembers its end, so that a pool started later has what was agreed.
+Gateways it starts and stops itself: gateways.py.
 """
 
 from __future__ import annotations

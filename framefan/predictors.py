@@ -24,7 +24,7 @@ BUILTIN = {
     "aruco": "ArUco markers of 4x4 cells, each labelled with its number",
     "health": "whether a camera is out of focus, too dark, too bright or has been moved",
 }
-"""Name and description; framefan_inference.builtin.NAME holds the predictor."""
+"""Name and description; framefan_inference.predictors.builtin.NAME holds the predictor."""
 EXAMPLES = (
     "framefan run --predictor qr rtsp://camera/stream",
     "framefan run --predictor model.py:predict --reload front=rtsp://camera/stream",

@@ -74,7 +74,7 @@ CAPTURE = Stage(
     flags=(_AT_ONCE, "-X", "faulthandler"),
 )
 POOL = Stage("pool", "framefan_inference.main", sees_keys=True, children="workers")
-WORKER = Stage("worker", "framefan_inference.worker", runs_theirs=True, flags=(_AT_ONCE,))
+WORKER = Stage("worker", "framefan_inference.worker.worker", runs_theirs=True, flags=(_AT_ONCE,))
 GATEWAY = Stage("gateway", "framefan_gateway.main", sees_token=True)
 STAGES = (CAPTURE, POOL, WORKER, GATEWAY)
 

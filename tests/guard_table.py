@@ -35,7 +35,7 @@ _BUS = (
     ),
     Switch(
         "settled-once",
-        "framefan_inference.sequencer:Sequencer.outcome",
+        "framefan_inference.pool.sequencer:Sequencer.outcome",
         "lambda *a: real(*a) or True",
         "an outcome whose seq is settled counts as news",
         "assert not True",
@@ -46,7 +46,7 @@ _BUS = (
     ),
     Switch(
         "lease-holder",
-        "framefan_inference.schedule:Schedule.returned",
+        "framefan_inference.pool.schedule:Schedule.returned",
         "lambda self, worker, lease: real(self, self._grants[lease].worker, lease)",
         "one worker gives back the slot that another one reads",
         "is None",
@@ -72,7 +72,7 @@ _BUS = (
     ),
     Switch(
         "picture-share",
-        "framefan_inference.picture_bus:_Shared.has_room",
+        "framefan_inference.pool.picture_bus:_Shared.has_room",
         "lambda self, size: True",
         "so they do where results are, and results find no room among them",
         r"< \(16777216|did not come true",
@@ -96,7 +96,7 @@ _BUS = (
 _WORKERS = (
     Switch(
         "start-deadline",
-        "framefan_inference.workers:Worker.hangs",
+        "framefan_inference.pool.workers:Worker.hangs",
         "lambda self, now: False",
         "the one that never gets ready is waited for",
         "did not come true",
@@ -117,7 +117,7 @@ _WORKERS = (
     ),
     Switch(
         "memory-limit",
-        "framefan_inference.changes:Changes._look_at_memory",
+        "framefan_inference.pool.changes:Changes._look_at_memory",
         "lambda self: None",
         "a worker that leaks takes all the memory there is",
         "did not come true",
@@ -130,7 +130,7 @@ _WORKERS = (
     ),
     Switch(
         "endings",
-        "framefan_inference.workers:_explained",
+        "framefan_inference.pool.workers:_explained",
         "lambda ending: 'ended'",
         "how a worker ended is not told",
         "SIGKILL",

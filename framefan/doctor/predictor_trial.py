@@ -1,6 +1,6 @@
 """The predictor tried as a worker would use it, in a process of its own: for `framefan doctor`.
 
-The process (apart.py) is framefan_inference/tryout.py.
+The process (apart.py) is framefan_inference/worker/tryout.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from framefan.processes import describe_exit
 if TYPE_CHECKING:
     from framefan.settings import Settings
 
-_MODULE = "framefan_inference.tryout"
+_MODULE = "framefan_inference.worker.tryout"
 _CALLS = 2
 _GRACE_S = 5.0
 

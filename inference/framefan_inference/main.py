@@ -8,7 +8,7 @@ from framefan import bus, host, logs
 from framefan.errors import LinkClosed
 from framefan.messages import FromSupervisor
 from framefan.processes import Parent, settle
-from framefan_inference.pool import Pool
+from framefan_inference.pool.pool import Pool
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from gateway_fakes import state
 from gateway_thread import Feeder
 
 from framefan.records import CameraFacts, Detection, WorkerFacts
-from framefan_inference import pictures
+from framefan_inference.worker import pictures
 
 pytestmark = pytest.mark.chromium
 VIEWPORT = {"width": 1280, "height": 900}

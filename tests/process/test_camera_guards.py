@@ -26,7 +26,7 @@ stillness.Stillness.is_frozen = property(lambda self: False)
 multipart.JpegStream.damaged = property(lambda self: 0)
 """
 DEAF = """
-import framefan_inference.cameras as cameras
+import framefan_inference.pool.cameras as cameras
 cameras.Camera.tick = lambda self, now, waiting: None
 """
 TRUSTFUL = """

@@ -244,13 +244,13 @@ def _retired(reader: Reader, run: Run) -> int:
 
 GUARDS = {
     "a borrowed frame comes back": (
-        "import framefan_inference.schedule as m\n"
+        "import framefan_inference.pool.schedule as m\n"
         "m.Schedule.give_back = lambda self, camera: setattr(self.cameras[camera], 'lent', None) "
         "or []",
         "captured=",
     ),
     "workers finish what they have": (
-        "import framefan_inference.crew as m\n"
+        "import framefan_inference.pool.crew as m\n"
         "m.Crew.retire = lambda self, worker: self._bury(worker, 'x') if worker.child else None",
         "== (0, 0, 0)",
     ),

@@ -95,7 +95,7 @@ def test_whoever_keeps_an_image_is_told_once_and_gets_copies(tmp_path: Path) -> 
 
 def test_without_counting_references_what_it_keeps_would_change(tmp_path: Path) -> None:
     broken = sabotage(
-        tmp_path, "framefan_inference.worker", "import sys\nsys.getrefcount = lambda _: 2"
+        tmp_path, "framefan_inference.worker.worker", "import sys\nsys.getrefcount = lambda _: 2"
     )
     env = QUICK | broken | {"DEADLY_FOLDER": str(tmp_path)}
     source = "cam=demo?size=160x120&fps=50"

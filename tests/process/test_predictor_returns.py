@@ -123,7 +123,7 @@ def test_a_predictor_that_fails_on_each_frame_is_seen_everywhere(tmp_path: Path)
 
 
 FINITE = """
-import framefan_inference.results as r
+import framefan_inference.predictors.results as r
 r.math = type("Math", (), {"isfinite": staticmethod(lambda _: True)})
 r._finite = float
 r._plain_array = lambda value, room, depth: value.tolist()
@@ -168,6 +168,6 @@ GUARDS: dict[str, tuple[str, set[str]]] = {
 def test_without_a_guard_its_rows_are_red(tmp_path: Path) -> None:
     """All off at once, in one run: each has rows of its own, and the others stay as they were."""
     code = "\n".join(code for code, _ in GUARDS.values())
-    broken = sabotage(tmp_path, "framefan_inference.worker", code)
+    broken = sabotage(tmp_path, "framefan_inference.worker.worker", code)
     with Run(SOURCE, "-p", f"{FILE}:predict", "-w", "1", env=QUICK | broken) as run:
         assert set(_all_wrong(run)) == set().union(*(rows for _, rows in GUARDS.values()))

@@ -36,7 +36,7 @@ OFTEN = limits(state_every_s=0.1)
 LARGE = Path(__file__).parent / "large.py"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bus.md"
 MAY_GROW = 24 << 20
-ALL_IN = "from framefan_inference import outlet; outlet.Doorman._may = lambda *_: True"
+ALL_IN = "from framefan_inference.pool import outlet; outlet.Doorman._may = lambda *_: True"
 
 
 @pytest.fixture

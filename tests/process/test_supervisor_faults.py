@@ -207,7 +207,7 @@ def test_without_that_signal_a_child_holding_the_lock_would_stay(
     """Without PR_SET_PDEATHSIG only the end of the link tells, and that worker hears nothing."""
     broken = sabotage(
         tmp_path,
-        "framefan_inference.worker",
+        "framefan_inference.worker.worker",
         "import framefan.host as m\nm.die_with_parent = lambda _: None",
     )
     run = Run(TWO[0], "-p", GATED, env=OFTEN | gate.env | broken, stop=False).start()

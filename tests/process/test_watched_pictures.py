@@ -110,7 +110,7 @@ def test_ten_who_watch_cost_as_much_as_one() -> None:
 
 SLOW = """
 import time
-import framefan_inference.pictures as m
+import framefan_inference.worker.pictures as m
 encode = m.encode
 m.encode = lambda *a: time.sleep(0.2) or encode(*a)
 """
@@ -136,7 +136,7 @@ m.encode = swapping
 @pytest.mark.parametrize(("code", "waits"), [(SLOW, False), (FIRST, True)])
 def test_no_result_waits_for_a_picture(tmp_path: Path, code: str, waits: bool) -> None:
     """With the picture made first, each does."""
-    env = sabotage(tmp_path, "framefan_inference.worker", code)
+    env = sabotage(tmp_path, "framefan_inference.worker.worker", code)
     with Run(SOURCE, env=env) as run, connect(f"{run.ws}?preview=320", proxy=None) as client:
         late = []
         while len(late) < 6:
@@ -147,8 +147,8 @@ def test_no_result_waits_for_a_picture(tmp_path: Path, code: str, waits: bool) -
 
 
 def test_a_picture_that_cannot_be_made_hurts_nobody(tmp_path: Path) -> None:
-    code = "import framefan_inference.pictures as m\nm.encode = lambda *a: 1 / 0"
-    env = OFTEN | sabotage(tmp_path, "framefan_inference.worker", code)
+    code = "import framefan_inference.worker.pictures as m\nm.encode = lambda *a: 1 / 0"
+    env = OFTEN | sabotage(tmp_path, "framefan_inference.worker.worker", code)
     with Run(SOURCE, env=env) as run, connect(f"{run.ws}?preview=320", proxy=None) as client:
         for _ in range(40):
             assert isinstance(client.recv(timeout=10), str)

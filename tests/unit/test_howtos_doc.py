@@ -17,8 +17,8 @@ from framefan.configure import configure
 from framefan.options import Options
 from framefan.settings import Limits, Settings
 from framefan_capture.sources.scene import Scene
-from framefan_inference import results
-from framefan_inference.predictor import Frame, load
+from framefan_inference.predictors import results
+from framefan_inference.predictors.predictor import Frame, load
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "examples" / "deploy"

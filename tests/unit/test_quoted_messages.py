@@ -17,8 +17,8 @@ from framefan.states import REASONS
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_inference import schedule, sequencer
-from framefan_inference.predictor import load
+from framefan_inference.pool import schedule, sequencer
+from framefan_inference.predictors.predictor import load
 
 DOCS = Path(__file__).parents[2] / "docs"
 TRANSPORT = '[[camera]]\nname = "front"\nsource = "demo"\ntransport = "udp"\n'

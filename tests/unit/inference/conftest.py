@@ -13,7 +13,7 @@ from faults import Gate
 
 from framefan import clock, links
 from framefan.messages import ToPool
-from framefan_inference.cameras import Camera
+from framefan_inference.pool.cameras import Camera
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

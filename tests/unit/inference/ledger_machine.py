@@ -23,10 +23,10 @@ from ledger_world import (
 from framefan.messages import WorkerOutcome
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_inference import sequencer as seqs
-from framefan_inference.circuit import Circuits
-from framefan_inference.ledger import Ledger
-from framefan_inference.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
+from framefan_inference.pool import sequencer as seqs
+from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.ledger import Ledger
+from framefan_inference.pool.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
 
 MODES = st.sampled_from(["live", "live", "every"])
 KINDS = st.sampled_from(["detections", "value", "error"])

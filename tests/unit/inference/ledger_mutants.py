@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from framefan_inference.circuit import Circuits
-from framefan_inference.ledger import Ledger
-from framefan_inference.schedule import CameraQueue, Frame, Freed, Schedule
-from framefan_inference.sequencer import Entry, Sequencer
-from framefan_inference.window import Window
+from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.ledger import Ledger
+from framefan_inference.pool.schedule import CameraQueue, Frame, Freed, Schedule
+from framefan_inference.pool.sequencer import Entry, Sequencer
+from framefan_inference.pool.window import Window
 
 if TYPE_CHECKING:
     import pytest

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from framefan.records import Detection
-from framefan_inference import results
-from framefan_inference.results import ResultError, convert
+from framefan_inference.predictors import results
+from framefan_inference.predictors.results import ResultError, convert
 
 LIMIT = 256 * 1024
 LABELS = {0: "person", 1: "car"}

@@ -8,7 +8,7 @@ import pytest
 
 from framefan import clock, processes
 from framefan.settings import Settings
-from framefan_inference.workers import Worker
+from framefan_inference.pool.workers import Worker
 
 
 def test_no_descriptor_for_a_worker_just_now(monkeypatch: pytest.MonkeyPatch) -> None:

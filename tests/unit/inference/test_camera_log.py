@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from log_lines import captured
 
 from framefan.records import StatusRecord
-from framefan_inference.camera_log import STEADY_S, CameraLog
+from framefan_inference.pool.camera_log import STEADY_S, CameraLog
 
 HOUR = 3600.0
 

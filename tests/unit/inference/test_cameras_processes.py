@@ -11,9 +11,9 @@ from camera_words import LARGER, SETTINGS, hello, ready, said, told
 from framefan.messages import ChildFacts
 from framefan.secret import SourceText
 from framefan.states import REASONS
-from framefan_inference.cameras import Camera
-from framefan_inference.ledger import Ledger
-from framefan_inference.schedule import MAX_FPS
+from framefan_inference.pool.cameras import Camera
+from framefan_inference.pool.ledger import Ledger
+from framefan_inference.pool.schedule import MAX_FPS
 
 # ---- its process ---------------------------------------------------------------------------------
 

@@ -15,11 +15,11 @@ from played_run import PlayedCapture, PlayedRun
 from framefan.messages import ChildFacts, Children, HelloCapture, SourceStatus, Table
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_inference import captures
-from framefan_inference.captures import Captures
-from framefan_inference.ledger import Ledger
-from framefan_inference.loop import Loop
-from framefan_inference.schedule import MAX_FPS, NEWER, REMOVED
+from framefan_inference.pool import captures
+from framefan_inference.pool.captures import Captures
+from framefan_inference.pool.ledger import Ledger
+from framefan_inference.pool.loop import Loop
+from framefan_inference.pool.schedule import MAX_FPS, NEWER, REMOVED
 
 if TYPE_CHECKING:
     from framefan.settings import Mode

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_inference.circuit import Circuits
+from framefan_inference.pool.circuit import Circuits
 
 
 def circuits(deaths: int = 3) -> Circuits:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from framefan_capture.sources.scene import ARUCO_ID, QR_TEXT, Scene
-from framefan_inference.builtin.qr import LONGEST, UNREAD
-from framefan_inference.predictor import Frame, load
+from framefan_inference.predictors.builtin.qr import LONGEST, UNREAD
+from framefan_inference.predictors.predictor import Frame, load
 
 if TYPE_CHECKING:
     from framefan.records import Detection

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from log_lines import captured
 
 from framefan.messages import WorkerOutcome
-from framefan_inference import results
-from framefan_inference.failures import AGAIN_S, CALM_S, EVERY_S, Failures
+from framefan_inference.pool.failures import AGAIN_S, CALM_S, EVERY_S, Failures
+from framefan_inference.predictors import results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

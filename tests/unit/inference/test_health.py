@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from framefan_capture.sources.scene import Scene
-from framefan_inference.builtin import health
-from framefan_inference.predictor import Frame, load
+from framefan_inference.predictors.builtin import health
+from framefan_inference.predictors.predictor import Frame, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan_inference.predictor import Predictor
+    from framefan_inference.predictors.predictor import Predictor
 
 USUAL = 40
 CHANGES: dict[str, Callable[[Any], Any]] = {

@@ -14,10 +14,10 @@ from ledger_world import outcome_of
 
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings
-from framefan_inference.circuit import Circuits
-from framefan_inference.ledger import Account, Ledger
-from framefan_inference.schedule import CIRCUIT, CameraQueue, Frame, Freed
-from framefan_inference.sequencer import LATE, WORKER_DIED, Sequencer
+from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.ledger import Account, Ledger
+from framefan_inference.pool.schedule import CIRCUIT, CameraQueue, Frame, Freed
+from framefan_inference.pool.sequencer import LATE, WORKER_DIED, Sequencer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from framefan_inference.predictor import Frame, load
+from framefan_inference.predictors.predictor import Frame, load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from framefan.records import Detection
-    from framefan_inference.predictor import Predictor
+    from framefan_inference.predictors.predictor import Predictor
 
 WARM_UP = 30
 Box = tuple[float, float, float, float]

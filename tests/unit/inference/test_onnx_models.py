@@ -13,8 +13,8 @@ import pytest
 from framefan.errors import StartError, UsageError
 from framefan.predictors import OnnxOptions, onnx_options, parse
 from framefan_capture.sources.scene import Scene
-from framefan_inference.onnx_models import backends, file, heads, letterbox
-from framefan_inference.predictor import Frame, Predictor, load
+from framefan_inference.predictors.onnx_models import backends, file, heads, letterbox
+from framefan_inference.predictors.predictor import Frame, Predictor, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

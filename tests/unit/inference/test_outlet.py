@@ -23,8 +23,8 @@ from framefan import bus
 from framefan.publish import Outlet
 from framefan.secret import Secret
 from framefan.settings import Keys, Limits, Settings
-from framefan_inference.outlet import Doorman
-from framefan_inference.publisher import Publisher
+from framefan_inference.pool.outlet import Doorman
+from framefan_inference.pool.publisher import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +192,7 @@ def test_with_the_doorman_gone_nobody_is_let_in(
     folder: str, others: Others, enforced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not enforced:
-        monkeypatch.setattr("framefan_inference.outlet._ENFORCED", 0)
+        monkeypatch.setattr("framefan_inference.pool.outlet._ENFORCED", 0)
     with World(folder) as world:
         assert world.publisher.doorman is not None
         world.publisher.doorman.close()

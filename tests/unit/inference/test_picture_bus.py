@@ -19,9 +19,9 @@ from framefan.messages import WorkerPreview
 from framefan.records import StatusRecord
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Limits, Settings
-from framefan_inference.picture_bus import subscriptions
-from framefan_inference.previews import Preview
-from framefan_inference.publisher import Publisher
+from framefan_inference.pool.picture_bus import subscriptions
+from framefan_inference.pool.previews import Preview
+from framefan_inference.pool.publisher import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

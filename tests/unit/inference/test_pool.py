@@ -24,7 +24,7 @@ from framefan.messages import (
     ToCapture,
 )
 from framefan.records import GatewayFacts, StateRecord
-from framefan_inference.schedule import NEWER, NO_SLOT
+from framefan_inference.pool.schedule import NEWER, NO_SLOT
 
 # ---- the usual course ----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from played_run import PlayedRun, kinds
 
 from framefan.errors import EXIT_START
 from framefan.messages import Fatal
-from framefan_inference import sequencer
+from framefan_inference.pool import sequencer
 
 
 @pytest.mark.parametrize("point", ["leased", "predict", "publish", "published"])

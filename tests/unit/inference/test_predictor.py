@@ -11,7 +11,7 @@ import pytest
 
 from framefan.errors import EXIT_START, EXIT_USAGE, FramefanError, StartError, UsageError
 from framefan.userfile import told, where
-from framefan_inference.predictor import Frame, Predictor, load
+from framefan_inference.predictors.predictor import Frame, Predictor, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from framefan.errors import StartError
-from framefan_inference import predictor as predictors
-from framefan_inference.predictor import Frame, load
+from framefan_inference.predictors import predictor as predictors
+from framefan_inference.predictors.predictor import Frame, load
 
 if TYPE_CHECKING:
     from pathlib import Path

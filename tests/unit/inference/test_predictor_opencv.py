@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from framefan.errors import StartError
-from framefan_inference.predictor import load
+from framefan_inference.predictors.predictor import load
 
 if TYPE_CHECKING:
     from pathlib import Path

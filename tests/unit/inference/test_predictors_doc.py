@@ -13,8 +13,8 @@ import pytest
 from framefan.predictors import _OPTIONS, BUILTIN
 from framefan.settings import Limits
 from framefan_capture.sources.scene import Scene
-from framefan_inference import results
-from framefan_inference.predictor import Frame, load
+from framefan_inference.predictors import results
+from framefan_inference.predictors.predictor import Frame, load
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "predictors.md").read_text()

@@ -12,8 +12,8 @@ import pytest
 from framefan.messages import WorkerPreview
 from framefan.records import PICTURES, Detection
 from framefan_capture.sources.scene import COLOURS, Scene
-from framefan_inference import pictures
-from framefan_inference.previews import Preview, Previews
+from framefan_inference.pool.previews import Preview, Previews
+from framefan_inference.worker import pictures
 
 SCENE = Scene(1280, 720)
 MIB = 1 << 20

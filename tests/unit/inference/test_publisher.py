@@ -17,9 +17,9 @@ from framefan import bus
 from framefan.records import OutcomeRecord, Pid, StateRecord, StatusRecord
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_inference.publisher import OutcomeReader, Publisher
-from framefan_inference.schedule import Frame, Grant
-from framefan_inference.sequencer import LATE, Entry
+from framefan_inference.pool.publisher import OutcomeReader, Publisher
+from framefan_inference.pool.schedule import Frame, Grant
+from framefan_inference.pool.sequencer import LATE, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from strict_json import BOX, LIMIT, refused, seen, sent
 
 from framefan.records import Detection
-from framefan_inference import results
-from framefan_inference.results import ResultError
+from framefan_inference.predictors import results
+from framefan_inference.predictors.results import ResultError
 
 # ---- values --------------------------------------------------------------------------------------
 

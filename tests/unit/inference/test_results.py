@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strict_json import BOX, LABELS, refused, seen, sent
 
 from framefan.records import Detection
-from framefan_inference import results
+from framefan_inference.predictors import results
 
 ROWS = np.array([[*BOX, 0.5, 1], [*BOX, 0.25, 0]])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from framefan.messages import Attach
-from framefan_inference.rings import Rings
+from framefan_inference.pool.rings import Rings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

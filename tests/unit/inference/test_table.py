@@ -13,12 +13,12 @@ from framefan.messages import ChildFacts, Children, SourceStatus
 from framefan.records import GatewayFacts, StateRecord, WorkerFacts
 from framefan.secret import SourceText
 from framefan.settings import CameraSettings, Settings
-from framefan_inference.captures import Captures
-from framefan_inference.failures import Failures
-from framefan_inference.ledger import Ledger
-from framefan_inference.previews import Previews
-from framefan_inference.schedule import Frame
-from framefan_inference.table import Tables
+from framefan_inference.pool.captures import Captures
+from framefan_inference.pool.failures import Failures
+from framefan_inference.pool.ledger import Ledger
+from framefan_inference.pool.previews import Previews
+from framefan_inference.pool.schedule import Frame
+from framefan_inference.pool.table import Tables
 
 if TYPE_CHECKING:
     pass

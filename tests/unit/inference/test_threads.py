@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from framefan_inference import threads
+from framefan_inference.predictors import threads
 
 SAID = """
 import json, os
-from framefan_inference import threads
+from framefan_inference.predictors import threads
 threads.limit(2)
 import cv2
 threads.limit_opencv()

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_inference.schedule import Frame, Schedule
-from framefan_inference.window import Window
+from framefan_inference.pool.schedule import Frame, Schedule
+from framefan_inference.pool.window import Window
 
 WAIT_S = 0.01
 

@@ -12,10 +12,10 @@ from framefan.errors import LinkClosed
 from framefan.messages import Attach, Detach, Lease, Stop, WorkerFailed
 from framefan.processes import DUMP_SIGNAL, describe_exit
 from framefan.settings import Limits, Settings
-from framefan_inference import workers
-from framefan_inference.rings import Ring
-from framefan_inference.schedule import Frame, Grant
-from framefan_inference.workers import DUMP_S, Worker
+from framefan_inference.pool import workers
+from framefan_inference.pool.rings import Ring
+from framefan_inference.pool.schedule import Frame, Grant
+from framefan_inference.pool.workers import DUMP_S, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Predictors: from a reference on the command line to something a worker can call.
 
-    motion                     a name from framefan_inference/builtin/
+    motion                     a name from framefan_inference/predictors/builtin/
     package.module:Name        importable from here
     path/to/file.py:Name       a file of the user's
     onnx:PATH[?OPTIONS]        a detector in an ONNX file
@@ -25,7 +25,7 @@ from msgspec import Struct
 from framefan import logs, userfile
 from framefan.errors import OPENCV_FIX, FramefanError, StartError, UsageError
 from framefan.predictors import onnx_options
-from framefan_inference.results import ResultError
+from framefan_inference.predictors.results import ResultError
 
 MAX_BATCH = 8
 """The most images that `predict_batch` gets at once, where the class does not say."""
@@ -228,7 +228,7 @@ def load(reference: str) -> Predictor:
         return _onnx(reference.removeprefix("onnx:"))
     module_name, colon, name = reference.rpartition(":")
     if not colon:
-        module_name, name = f"framefan_inference.builtin.{reference}", "Predictor"
+        module_name, name = f"framefan_inference.predictors.builtin.{reference}", "Predictor"
         module = _import(reference, lambda: importlib.import_module(module_name))
         return Predictor(reference, _instance(reference, getattr(module, name)))
     if not module_name or not name.isidentifier():
@@ -271,7 +271,7 @@ def set_up(predictor: Predictor, reference: str, device: str) -> bool:
 
 
 def _onnx(target: str) -> Predictor:
-    from framefan_inference.onnx_models.detector import OnnxDetector  # loads OpenCV
+    from framefan_inference.predictors.onnx_models.detector import OnnxDetector  # loads OpenCV
 
     options = onnx_options(target)
     if not Path(options.path).is_file():

@@ -13,13 +13,13 @@ import zmq
 from framefan import bus, clock
 from framefan.messages import WorkerOutcome, WorkerPreview
 from framefan.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
-from framefan_inference.outlet import open_outlet
-from framefan_inference.picture_bus import PictureBus, room_for_shared, subscriptions
-from framefan_inference.previews import RESULTS, Preview, Previews
+from framefan_inference.pool.outlet import open_outlet
+from framefan_inference.pool.picture_bus import PictureBus, room_for_shared, subscriptions
+from framefan_inference.pool.previews import RESULTS, Preview, Previews
 
 if TYPE_CHECKING:
     from framefan.settings import Settings
-    from framefan_inference.sequencer import Entry
+    from framefan_inference.pool.sequencer import Entry
 
 # Plain ints: enums are combined in Python code.
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)

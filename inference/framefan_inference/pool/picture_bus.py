@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from framefan import bus, clock, logs
-from framefan_inference.previews import RESULTS
+from framefan_inference.pool.previews import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import numpy as np
 
 from framefan import logs
 from framefan.errors import StartError
-from framefan_inference.onnx_models import backends, file, heads, labels, letterbox
+from framefan_inference.predictors.onnx_models import backends, file, heads, labels, letterbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

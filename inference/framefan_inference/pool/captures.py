@@ -28,9 +28,9 @@ from framefan.messages import (
     SourceStatus,
     Welcome,
 )
-from framefan_inference.cameras import Camera
-from framefan_inference.rings import Rings
-from framefan_inference.schedule import Frame
+from framefan_inference.pool.cameras import Camera
+from framefan_inference.pool.rings import Rings
+from framefan_inference.pool.schedule import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from framefan.messages import Children, ToPool
     from framefan.records import CameraFacts
     from framefan.settings import CameraSettings
-    from framefan_inference.ledger import Account
-    from framefan_inference.pool import Pool
-    from framefan_inference.schedule import Freed
+    from framefan_inference.pool.ledger import Account
+    from framefan_inference.pool.pool import Pool
+    from framefan_inference.pool.schedule import Freed
 
 
 PARKED = 256

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from framefan.settings import Settings
-    from framefan_inference.rings import Ring
-    from framefan_inference.schedule import Frame, Grant
+    from framefan_inference.pool.rings import Ring
+    from framefan_inference.pool.schedule import Frame, Grant
 
 LEAVE_S = 5.0
 """What a worker that retires and has no frame gets for its predictor's close()."""

@@ -24,15 +24,15 @@ from framefan import clock, host, logs, predictors
 from framefan.errors import EXIT_FAILED, LinkClosed
 from framefan.messages import Changed, Changing, NotDone, Tried
 from framefan.records import StatusRecord
-from framefan_inference.edits import Edits
+from framefan_inference.pool.edits import Edits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from framefan.settings import Settings
-    from framefan_inference.crew import Crew
-    from framefan_inference.pool import Pool
-    from framefan_inference.workers import Worker
+    from framefan_inference.pool.crew import Crew
+    from framefan_inference.pool.pool import Pool
+    from framefan_inference.pool.workers import Worker
 
 FRAME_S = 3.0
 """So long the first worker of another predictor waits for a frame to be tried on."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from framefan.errors import StartError
-from framefan_inference.onnx_models import heads
+from framefan_inference.predictors.onnx_models import heads
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FORM = "it is a text with one name a line, in the order of the model's class numbers"

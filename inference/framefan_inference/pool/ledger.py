@@ -11,16 +11,16 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_inference.circuit import Circuits
-from framefan_inference.schedule import CIRCUIT, CameraQueue, Freed, Grant, Schedule
-from framefan_inference.sequencer import Entry, Sequencer
+from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.schedule import CIRCUIT, CameraQueue, Freed, Grant, Schedule
+from framefan_inference.pool.sequencer import Entry, Sequencer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from framefan.messages import WorkerOutcome
     from framefan.settings import CameraSettings, Mode
-    from framefan_inference.schedule import Frame
+    from framefan_inference.pool.schedule import Frame
 
 _P95_OF = 100
 """How many of the latest predictions the order's patience is derived from."""

@@ -33,7 +33,7 @@ import math
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_inference.window import Window
+from framefan_inference.pool.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from framefan.errors import StartError
-from framefan_inference import threads
+from framefan_inference.predictors import threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

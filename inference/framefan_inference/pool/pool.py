@@ -38,22 +38,22 @@ from framefan.messages import (
     ToPool,
 )
 from framefan.records import CIRCUIT, StatusRecord
-from framefan_inference.camera_log import CameraLog
-from framefan_inference.captures import Captures
-from framefan_inference.circuit import Circuits
-from framefan_inference.crew import Crew
-from framefan_inference.failures import Failures
-from framefan_inference.ledger import Ledger
-from framefan_inference.loop import Loop
-from framefan_inference.publisher import OutcomeReader, Publisher
-from framefan_inference.table import Tables
+from framefan_inference.pool.camera_log import CameraLog
+from framefan_inference.pool.captures import Captures
+from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.crew import Crew
+from framefan_inference.pool.failures import Failures
+from framefan_inference.pool.ledger import Ledger
+from framefan_inference.pool.loop import Loop
+from framefan_inference.pool.publisher import OutcomeReader, Publisher
+from framefan_inference.pool.table import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from framefan.links import Link
     from framefan.processes import Parent
-    from framefan_inference.sequencer import Entry
+    from framefan_inference.pool.sequencer import Entry
     from framefan_inference.tracker import Tracking
 
 _ROUND_S = 0.25

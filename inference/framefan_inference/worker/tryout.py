@@ -1,6 +1,6 @@
 """A predictor tried once, in a process of its own: what `framefan doctor` says of it.
 
-    python -m framefan_inference.tryout   < Asked as JSON   > one line of JSON
+    python -m framefan_inference.worker.tryout   < Asked as JSON   > one line of JSON
 
 It goes through what a worker goes through: import, setup, and a call, with a made-up picture.
 Whatever the user's code prints goes to stderr.
@@ -19,12 +19,12 @@ from framefan import clock, host, userfile
 from framefan.doctor.predictor_trial import Asked, Failed, Tried
 from framefan.errors import FramefanError, StartError
 from framefan.records import PredictError
-from framefan_inference import predictor as predictors
-from framefan_inference import results, threads
-from framefan_inference.predictor import Frame
+from framefan_inference.predictors import predictor as predictors
+from framefan_inference.predictors import results, threads
+from framefan_inference.predictors.predictor import Frame
 
 if TYPE_CHECKING:
-    from framefan_inference.predictor import Predictor
+    from framefan_inference.predictors.predictor import Predictor
 
 _MEND = "mend it: each such frame is an error to the clients"
 

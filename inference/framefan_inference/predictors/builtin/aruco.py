@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from framefan.records import Detection
-from framefan_inference.builtin.qr import around
+from framefan_inference.predictors.builtin.qr import around
 
 if TYPE_CHECKING:
     import numpy as np

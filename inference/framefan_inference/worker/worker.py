@@ -51,15 +51,15 @@ from framefan.messages import (
 from framefan.processes import Parent, settle
 from framefan.records import PredictError
 from framefan.ring import RingReader
-from framefan_inference import predictor as predictors
-from framefan_inference import results, threads
-from framefan_inference.predictor import Frame
+from framefan_inference.predictors import predictor as predictors
+from framefan_inference.predictors import results, threads
+from framefan_inference.predictors.predictor import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from framefan.settings import Settings
-    from framefan_inference.predictor import Predictor
+    from framefan_inference.predictors.predictor import Predictor
 
 Answer = tuple[results.Kind, bytes]
 LOADING = "loading"
@@ -186,7 +186,7 @@ class Worker:
             self._outcomes.send_preview(WorkerPreview(*facts), jpeg)
 
     def _load_encoder(self) -> Callable[[Any, str, bytes | None, int], bytes]:
-        from framefan_inference import pictures  # OpenCV, which not every predictor loads
+        from framefan_inference.worker import pictures  # OpenCV, which not every predictor loads
 
         threads.limit_opencv()
         self._encode = pictures.encode

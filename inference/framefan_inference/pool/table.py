@@ -14,7 +14,7 @@ from framefan.messages import Children
 from framefan.records import GatewayFacts, Pid, StateRecord
 
 if TYPE_CHECKING:
-    from framefan_inference.pool import Pool
+    from framefan_inference.pool.pool import Pool
 
 
 class Tables:

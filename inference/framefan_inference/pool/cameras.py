@@ -24,13 +24,13 @@ from framefan import clock
 from framefan.errors import LinkGarbled
 from framefan.records import CameraFacts, StatusRecord
 from framefan.states import FLOWING, REASONS, STATES
-from framefan_inference.schedule import MAX_FPS, NO_SLOT
+from framefan_inference.pool.schedule import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
     from framefan.links import Link
     from framefan.messages import ChildFacts, HelloCapture, Ready, SourceStatus, ToPool
     from framefan.settings import CameraSettings
-    from framefan_inference.ledger import Ledger
+    from framefan_inference.pool.ledger import Ledger
 
 _SAME_TRY_S = 0.25
 """Two announced times of the next try that differ by less are one, told twice."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framefan_inference.predictor import Frame
+    from framefan_inference.predictors.predictor import Frame
 
 WIDTH = 480
 """Pixels across the picture in which motion is looked for."""

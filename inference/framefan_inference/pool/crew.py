@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 from framefan import clock, logs
 from framefan.errors import LinkClosed, LinkError
 from framefan.messages import Fatal, Notice, Returned, Tried, WorkerFailed, WorkerReady, WorkerStep
-from framefan_inference import sequencer as sequencing
-from framefan_inference.changes import Changes, lowest_free
-from framefan_inference.workers import Worker
+from framefan_inference.pool import sequencer as sequencing
+from framefan_inference.pool.changes import Changes, lowest_free
+from framefan_inference.pool.workers import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from framefan.records import WorkerFacts
     from framefan.settings import Settings
-    from framefan_inference.pool import Pool
-    from framefan_inference.rings import Ring
-    from framefan_inference.schedule import Grant
+    from framefan_inference.pool.pool import Pool
+    from framefan_inference.pool.rings import Ring
+    from framefan_inference.pool.schedule import Grant
 
 _HANGS = "no answer within the predict deadline"
 _SLOW_START = "not ready within the start deadline"

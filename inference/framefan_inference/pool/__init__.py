@@ -1,0 +1,1 @@
+"""The pool: who predicts on which frame and when, what became of it, and who is told."""

@@ -1,0 +1,1 @@
+"""What predicts: the user's function, a model, or what framefan brings along."""

@@ -1,0 +1,1 @@
+"""A worker: one process that predicts on frames where they lie."""
