@@ -24,7 +24,7 @@ from framefan import clock, host, logs, predictors
 from framefan.errors import EXIT_FAILED, LinkClosed
 from framefan.messages import Changed, Changing, NotDone, Tried
 from framefan.records import StatusRecord
-from framefan_inference.pool.edits import Edits
+from framefan_inference.predictors.edits import Edits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from framefan.settings import Settings
 from framefan_inference.pool.changes import lowest_free, to_retire
-from framefan_inference.pool.edits import LOOK_S, Edits, Stamp
 from framefan_inference.pool.workers import Worker
+from framefan_inference.predictors.edits import LOOK_S, Edits, Stamp
 
 STATES = st.sampled_from(["starting", "ready", "busy", "backoff", "failed"])
 
