@@ -35,7 +35,8 @@ import math
 from typing import Protocol
 
 PATIENCE_S = 0.1
-PROMPT_S = 0.02
+PROMPT_S = 0.05
+"""So it is steady within a second or so: that needs no larger window."""
 CALM_S = 1.0
 CALM_WRITES = 24
 """websockets holds 17 before it pauses, and its user the one that comes before them."""

@@ -78,7 +78,7 @@ def test_what_we_were_late_ourselves_is_no_delay_of_the_clients() -> None:
         assert window.echoed(number, number + (0.0, 0.39, 0.41)[number], 0) == (number < 2)
 
 
-def grown(size: int, delay: float = 0.05) -> Window:
+def grown(size: int, delay: float = 0.08) -> Window:
     window, number = Window(0.0, ON_TIME), 0
     while window.size < size:
         number += 1
