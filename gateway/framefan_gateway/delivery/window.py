@@ -12,8 +12,9 @@ what they echo is a number that each write carries.
 3. An echo within `base` + 100 ms is timely; and if this process ran late itself, within so much
    more, since it may have come before it was seen. If anything was held back since that write, a
    timely echo lets the window grow by one: so by each write of a round trip, to twice its size.
-   After an echo within `PROMPT_S` nothing counts as held back: it had not long to wait, so one
-   write at a time is enough. A larger window would only fill the queue of a slow handler.
+   Where the echo came within `PROMPT_S`, that counts only the `STREAK`th time in a row: a result
+   that happened to come between a write and its echo had not long to wait, and a larger window
+   would only fill the queue of a slow handler.
 4. A later echo shrinks the window in proportion, once for all that was on its way by then, and at
    least to one.
 5. While an echo is overdue nothing else is written, whatever the window.
@@ -35,8 +36,7 @@ import math
 from typing import Protocol
 
 PATIENCE_S = 0.1
-PROMPT_S = 0.05
-"""So it is steady within a second or so: that needs no larger window."""
+PROMPT_S, STREAK = 0.05, 3
 CALM_S = 1.0
 CALM_WRITES = 24
 """websockets holds 17 before it pauses, and its user the one that comes before them."""
@@ -71,6 +71,7 @@ class Window:
         "_out",
         "_shrunk_at",
         "_size",
+        "_streak",
         "judged",
         "steady",
     )
@@ -92,6 +93,8 @@ class Window:
         """When the first number was written."""
         self._shrunk_at = -1
         """The newest number that was on its way when the window shrank last."""
+        self._streak = 0
+        """How many timely echoes in a row came after something was held back."""
         self._calm_since = now
         self._calm_writes = 0
         self.steady = False
@@ -144,8 +147,9 @@ class Window:
         while self._out and self._out[0][0] <= number:
             _, sent_at, held_then = self._out.pop(0)
         delay, bound = now - sent_at, self.timely_s
-        held_back = held > held_then and delay > PROMPT_S
         timely = delay <= bound
+        self._streak = self._streak + 1 if timely and held > held_then else 0
+        held_back = held > held_then and (delay > PROMPT_S or self._streak >= STREAK)
         self._echoes = self.judged = True
         self._held_back = self._held_back or held_back
         self._learn(number, delay, now)

@@ -17,6 +17,7 @@ from framefan_gateway.delivery.window import (
     MOST,
     PATIENCE_S,
     PROMPT_S,
+    STREAK,
     Window,
 )
 
@@ -45,13 +46,16 @@ def test_it_grows_by_timely_echoes_while_something_is_held_back() -> None:
     assert window.size == 32, "doubled by each round trip"
 
 
-def test_a_prompt_echo_is_no_reason_to_grow_whatever_was_held_back_until_then() -> None:
-    window = Window(0.0, ON_TIME)
-    for number in range(CALM_WRITES):
-        assert not window.steady
-        window.wrote(number, 0.1 * number, number)
-        assert window.echoed(number, 0.1 * number + PROMPT_S / 2, number + 1)
-    assert (window.size, window.steady) == (1, True)
+def test_a_prompt_echo_is_a_reason_to_grow_only_if_it_goes_on() -> None:
+    """A result that now and then comes between a write and its echo is no sign of a full window."""
+    now_and_then, always = Window(0.0, ON_TIME), Window(0.0, ON_TIME)
+    for number in range(2 * CALM_WRITES):
+        held = number % STREAK > 0
+        for window, holds in ((now_and_then, held), (always, True)):
+            window.wrote(number, 0.1 * number, 0)
+            assert window.echoed(number, 0.1 * number + PROMPT_S / 2, int(holds))
+    assert (now_and_then.size, now_and_then.steady) == (1, True)
+    assert (always.size, always.steady) == (2 * CALM_WRITES - STREAK + 2, False)
 
 
 def test_a_late_echo_shrinks_it_once_for_all_that_was_on_its_way() -> None:
