@@ -120,6 +120,7 @@ def install(groups: list[Group]) -> None:
 
 
 def unpack(packages: tuple[str, ...]) -> None:
+    UNPACKED.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         as_us = ("-o", f"APT::Sandbox::User={getpass.getuser()}")  # its own user cannot write there
         _quietly("apt-get", *as_us, "download", "-qq", *packages, cwd=folder)
