@@ -106,10 +106,10 @@ def test_what_piled_up_while_the_process_stood_still_is_not_shown(protocol: str,
 
 
 def test_a_stop_does_not_wait_for_a_question_that_hangs(start: Start):
-    """The camera was asked for its size, beside the running stream, and does not answer."""
+    """After a gap the camera was asked for its size, beside the stream, and does not answer."""
     with FakeCamera("rtsp", (640, 480)) as camera:
         camera.play(Stall())
-        camera.next(Frames(60, fps=50, size=(640, 480)), Frames(fps=50, size=(1280, 720)))
+        camera.next(Frames(30, fps=50), Stall(0.7), Frames(fps=50))
         pool = start(camera.url)
         pool.until(lambda p: camera.requests["OPTIONS"] == 2)
         pool.stop()
