@@ -44,7 +44,6 @@ SNAPSHOT_FPS = 2.0
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]+)', re.IGNORECASE)
 _FIRST_BYTES = 8
 _JPEG = b"\xff\xd8\xff"
-_ALMOST = 0.98
 _SHORT = 0.05
 """A recorded video that lacks more than this share, and a second, was interrupted."""
 
@@ -348,16 +347,11 @@ class HttpVideo(PacedVideo):
 
     def _advance(self) -> bool:
         """Raises SourceError where nothing came within the time limit."""
-        assert self._video is not None
         limit_s = self._camera.read_timeout_s
-        for attempt in range(1 + self.retries):
-            asked = clock.now()
-            if self._video.grab():
-                self.skipped = attempt
-                return True
-            if clock.now() - asked >= limit_s * _ALMOST:
-                raise stream_errors.timeout(self._shown, "sent a picture", limit_s)
-        return False
+        try:
+            return self._advance_within(limit_s)
+        except TimeoutError:
+            raise stream_errors.timeout(self._shown, "sent a picture", limit_s) from None
 
     @property
     def _is_short(self) -> bool:

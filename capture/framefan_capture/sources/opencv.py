@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from framefan import clock
 from framefan.errors import SourceError
 from framefan_capture.sources.pixels import as_bgr
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 """The environment variable FFmpeg's options travel in: per process, so one camera per process."""
+_ALMOST = 0.98
+"""OpenCV's own time limits end a little early."""
 
 
 class OpenCvSource:
@@ -43,6 +46,18 @@ class OpenCvSource:
             if self._video.grab():
                 self.skipped = attempt
                 return True
+        return False
+
+    def _advance_within(self, limit_s: float) -> bool:
+        """The same, where nothing may come: raises TimeoutError. Each try waits anew."""
+        assert self._video is not None
+        for attempt in range(1 + self.retries):
+            asked = clock.now()
+            if self._video.grab():
+                self.skipped = attempt
+                return True
+            if clock.now() - asked >= limit_s * _ALMOST:
+                raise TimeoutError
         return False
 
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

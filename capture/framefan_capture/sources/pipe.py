@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from framefan.settings import CameraSettings
 
 _WHITELIST = "pipe"
-_ALMOST = 0.98
 
 
 class PipeSource(FileSource):
@@ -62,17 +61,12 @@ class PipeSource(FileSource):
             self._fd = None
 
     def _advance(self) -> bool:
-        """Raises SourceError where nobody has written for the time limit: each try waits anew."""
-        assert self._video is not None
+        """Raises SourceError where nobody has written for the time limit."""
         limit_s = self._camera.read_timeout_s
-        for attempt in range(1 + self.retries):
-            asked = clock.now()
-            if self._video.grab():
-                self.skipped = attempt
-                return True
-            if clock.now() - asked >= limit_s * _ALMOST:
-                raise self._nothing_written(limit_s)
-        return False
+        try:
+            return self._advance_within(limit_s)
+        except TimeoutError:
+            raise self._nothing_written(limit_s) from None
 
     def _nothing_written(self, limit_s: float) -> SourceError:
         return SourceError(

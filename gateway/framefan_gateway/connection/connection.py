@@ -46,10 +46,8 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.wire import Body
     from framefan_gateway.tally import Tally
 
-TOO_MANY = 1008
-BAD_REQUEST = 4400
-TOO_SLOW = 4408
-SILENT = 4409
+TOO_MANY, BAD_REQUEST, TOO_SLOW, SILENT = 1008, 4400, 4408, 4409
+"""Close codes."""
 _READ_BYTES = 4096
 """At once: a client says little, mostly pongs and acknowledgements."""
 _ASKS = 3
