@@ -9,7 +9,7 @@ import importlib
 import sys
 
 from benchmarks import report
-from framefan import clock
+from framefan.base import clock
 
 NAMES = (
     "client",

@@ -22,7 +22,7 @@ from benchmarks.client_connections import collect, for_seconds, is_result
 from benchmarks.http_cameras import FPS
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run, cpu_seconds
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

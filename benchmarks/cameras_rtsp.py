@@ -22,12 +22,12 @@ from benchmarks import predictors
 from benchmarks.listener import Listener
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run, until
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from framefan.records import OutcomeRecord, StatusRecord
+    from framefan.ipc.records import OutcomeRecord, StatusRecord
 
 FPS = 25
 SIZE = (1280, 720)

@@ -25,8 +25,8 @@ from benchmarks import report
 from benchmarks.capture_loops import SLOTS, WAYS, Stopwatch
 from benchmarks.report import Row, spread
 from benchmarks.run import cpu_seconds
-from framefan import links, listen, processes
-from framefan.messages import (
+from framefan.ipc import links, processes
+from framefan.ipc.messages import (
     Free,
     HelloCapture,
     Ready,
@@ -36,8 +36,9 @@ from framefan.messages import (
     ToSupervisor,
     Welcome,
 )
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Settings
+from framefan.settings.run import CameraSettings, Settings
+from framefan.settings.secret import SourceText
+from framefan.supervisor import listen_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +72,7 @@ class Pool:
         self.settings = Settings(run_dir=folder, cameras=(camera,), log_level="warning")
 
     def __enter__(self) -> Self:
-        self._listener = listen.unix(self.settings.path("pool"))
+        self._listener = listen_sockets.unix(self.settings.path("pool"))
         self._listener.settimeout(_PATIENCE_S)
         self._child = processes.Child(processes.CAPTURE, "cam1", self.settings, ToSupervisor)
         self._link: links.Link[Any] = links.Link(self._listener.accept()[0], ToPool)

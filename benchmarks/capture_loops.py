@@ -17,10 +17,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from framefan import clock
-from framefan.ring import RingWriter
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.base import clock
+from framefan.ipc.ring import RingWriter
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Callable

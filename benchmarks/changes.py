@@ -27,8 +27,9 @@ from websockets.sync.client import connect
 from benchmarks import predictors
 from benchmarks.report import Row, percentile
 from benchmarks.run import Run
-from framefan import clock, control
-from framefan.messages import Scale, Swap
+from framefan.base import clock
+from framefan.ipc.messages import Scale, Swap
+from framefan.supervisor import control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

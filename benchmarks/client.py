@@ -18,7 +18,7 @@ from benchmarks import predictors
 from benchmarks.client_connections import PrintingClient, collect
 from benchmarks.report import Row, spread
 from benchmarks.run import START_S, Run, until
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

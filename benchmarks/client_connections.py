@@ -16,7 +16,7 @@ import websockets
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

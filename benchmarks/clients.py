@@ -10,7 +10,7 @@ import sys
 
 from benchmarks import clients_programs, report
 from benchmarks.report import Row
-from framefan import clock
+from framefan.base import clock
 
 PARTS = (
     "hoards",

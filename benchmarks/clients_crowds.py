@@ -18,7 +18,7 @@ from benchmarks.clients_handlers import source
 from benchmarks.clients_programs import FOLDER, Process
 from benchmarks.report import Row, percentile
 from benchmarks.run import Run, until
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,7 +27,7 @@ from benchmarks.clients_handlers import source
 from benchmarks.clients_load import AgedLoad, raise_descriptors
 from benchmarks.report import Row, percentile
 from benchmarks.run import Run, until
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from benchmarks.clients_accounts import ages, back_after, cuts, results, wrong_a
 from benchmarks.clients_programs import BY_NAME, CHROMIUM, LIBRARIES, Client, Clients, Library
 from benchmarks.report import Row
 from benchmarks.run import Run
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

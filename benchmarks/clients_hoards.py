@@ -19,7 +19,7 @@ import websockets
 from benchmarks.clients_accounts import results
 from benchmarks.clients_programs import LIBRARIES, Client, Clients
 from benchmarks.report import Row, percentile
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from benchmarks.clients_accounts import Note

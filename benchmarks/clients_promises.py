@@ -25,7 +25,7 @@ from benchmarks.clients_programs import LIBRARIES, Client, Clients, Library
 from benchmarks.gateway_return import Proxy
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import until
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from benchmarks.run import Run

@@ -19,7 +19,7 @@ from benchmarks.clients_handlers import accounts, beside_each_other, cut, ways
 from benchmarks.clients_programs import CHROMIUM, Client
 from benchmarks.report import Row, percentile
 from benchmarks.run import Run
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,11 +14,12 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.report import percentile
-from framefan import clock, sources
-from framefan.demo import parse_demo
-from framefan.ring import RingWriter
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.base import clock
+from framefan.ipc.ring import RingWriter
+from framefan.settings import source_spec
+from framefan.settings.demo import parse_demo
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def loop(text: str, seconds: float) -> dict[str, float]:
 
 def _size(text: str) -> tuple[int, int]:
     """Of the demo, what its text says; of anything else, 720p."""
-    if sources.parse(text).kind != "demo":
+    if source_spec.parse(text).kind != "demo":
         return _SIZE
     options = parse_demo(text)
     return options.width, options.height

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.run import until
-from framefan import clock
+from framefan.base import clock
 
 _CHUNK = 1 << 16
 _NGINX = """

@@ -28,13 +28,13 @@ from benchmarks.gateway_real import cores, memory
 from benchmarks.overhead import Stamps
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run, cpu_seconds
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from benchmarks.gateway_load import Load
-    from framefan.records import OutcomeRecord
+    from framefan.ipc.records import OutcomeRecord
 
 SOURCE = "demo?size=1280x720&fps=30"
 FPS = 30.0

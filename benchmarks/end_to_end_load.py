@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.gateway_load import Client, Group, Load, Loop, connect
 from benchmarks.report import percentile
-from framefan import clock
+from framefan.base import clock
 
 _AT_ONCE = {"framefan": 24}
 """Handshakes begun before the first of them is finished, where a server allows only so many."""

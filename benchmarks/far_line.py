@@ -20,7 +20,7 @@ import subprocess
 import sys
 from typing import Self
 
-from framefan import clock
+from framefan.base import clock
 
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _CLONE_NEWNET = 0x40000000

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from benchmarks.report import Row, spread
-from framefan import dial
-from framefan.protocol import Latency, Result
-from framefan.records import Detection
+from framefan.client import connector
+from framefan.ipc.protocol import Latency, Result
+from framefan.ipc.records import Detection
 from framefan_gateway.delivery import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.protocol import Format
+    from framefan.ipc.protocol import Format
 
 FORMATS: tuple[tuple[Format, str], ...] = (
     ("json", "JSON"),
@@ -45,7 +45,7 @@ def _row(result: Result, what: str, fmt: Format, name: str) -> Row:
     body = wire.body(result, fmt)
     data: Any = body.data if body.binary else body.data.decode()
     write = _costs(lambda: wire.body(result, fmt))
-    read = _costs(lambda: dial.decode(data, fmt))
+    read = _costs(lambda: connector.decode(data, fmt))
     measured = (
         f"{len(body.data):,} bytes; write {spread(write, 1)} µs, read {spread(read, 1)} µs of CPU"
     )

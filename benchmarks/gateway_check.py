@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from benchmarks.gateway_load import Client, Group, Loop, connect
-from framefan import clock
+from framefan.base import clock
 
 _MOST_ERRORS = 20
 _TRAIL = 24

@@ -20,8 +20,8 @@ from benchmarks.gateway_load import Load
 from benchmarks.gateway_real import Gateway, Publisher, cores, pace
 from benchmarks.report import Row
 from benchmarks.run import until
-from framefan import clock
-from framefan.records import Detection, PredictError
+from framefan.base import clock
+from framefan.ipc.records import Detection, PredictError
 
 CAMERAS = ["cam1", "cam2", "cam3", "cam4"]
 FPS = 60.0

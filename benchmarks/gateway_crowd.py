@@ -9,7 +9,7 @@ from benchmarks.gateway_load import Load
 from benchmarks.gateway_real import Gateway, cores, memory, pace
 from benchmarks.report import Row, percentile
 from benchmarks.run import cpu_seconds
-from framefan import clock
+from framefan.base import clock
 
 _QUIET_S = 1.5
 _PORTION = 500

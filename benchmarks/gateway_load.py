@@ -19,7 +19,7 @@ import termios
 from array import array
 from typing import TYPE_CHECKING, Any, Self
 
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

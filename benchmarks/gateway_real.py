@@ -20,11 +20,12 @@ import msgspec
 import zmq
 
 from benchmarks.run import until
-from framefan import bus, clock, links, messages, processes
+from framefan.base import clock
 from framefan.errors import LinkClosed
-from framefan.records import Detection, GatewayFacts, OutcomeRecord
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Settings
+from framefan.ipc import bus, links, messages, processes
+from framefan.ipc.records import Detection, GatewayFacts, OutcomeRecord
+from framefan.settings.run import CameraSettings, Settings
+from framefan.settings.secret import SourceText
 from framefan_gateway.delivery.accounts import NOTHING
 from framefan_gateway.delivery.wire import Outcome
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.gateway_real import Gateway, Publisher, payload
 from benchmarks.report import Row
-from framefan import clock
+from framefan.base import clock
 from framefan.client import Feed, connect
-from framefan.protocol import Failure, Gap, Result, Resumed
+from framefan.ipc.protocol import Failure, Gap, Result, Resumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

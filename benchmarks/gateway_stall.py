@@ -20,8 +20,8 @@ from benchmarks.gateway_load import Load
 from benchmarks.gateway_real import Gateway, cores, descriptors, memory, pace, payload
 from benchmarks.gateway_ways import Peer
 from benchmarks.report import Row, percentile, spread
-from framefan import clock
-from framefan_gateway.delivery.group import WRITE_BYTES
+from framefan.base import clock
+from framefan_gateway.delivery.subscribers import WRITE_BYTES
 
 FPS = 20.0
 _THINGS = payload(30)

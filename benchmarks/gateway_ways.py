@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Self
 import zmq
 
 from benchmarks.run import until
-from framefan import bus
-from framefan.settings import Limits
+from framefan.ipc import bus
+from framefan.settings.run import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,8 +28,9 @@ from benchmarks.gateway_real import cores
 from benchmarks.plots import Panel
 from benchmarks.report import Row, percentile
 from benchmarks.run import Run, cpu_seconds
-from framefan import bus, clock
-from framefan.records import OutcomeRecord
+from framefan.base import clock
+from framefan.ipc import bus
+from framefan.ipc.records import OutcomeRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

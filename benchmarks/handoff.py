@@ -28,9 +28,10 @@ from benchmarks import plots, predictors
 from benchmarks.peers import ImageZmq, MpQueue, VidGear, ZeroMq, ZeroMqNoCopy
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import until
-from framefan import bus, clock, links, listen
+from framefan.base import clock
 from framefan.errors import LinkClosed
-from framefan.messages import (
+from framefan.ipc import bus, links
+from framefan.ipc.messages import (
     Free,
     HelloCapture,
     Ready,
@@ -40,11 +41,12 @@ from framefan.messages import (
     ToSupervisor,
     Welcome,
 )
-from framefan.processes import POOL, Child
-from framefan.records import OutcomeRecord
-from framefan.ring import RingWriter
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Settings
+from framefan.ipc.processes import POOL, Child
+from framefan.ipc.records import OutcomeRecord
+from framefan.ipc.ring import RingWriter
+from framefan.settings.run import CameraSettings, Settings
+from framefan.settings.secret import SourceText
+from framefan.supervisor import listen_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +98,7 @@ class Inference:
         self._ready = False
 
     def __enter__(self) -> Self:
-        self._listener = listen.unix(self.settings.path("pool"))
+        self._listener = listen_sockets.unix(self.settings.path("pool"))
         self.child = Child(POOL, "", self.settings, ToSupervisor, self._listener.fileno())
         until(self._has_worker, 30, "a worker that is ready")
         self.results = bus.subscriber(self.settings.limits, bus.RESULT)

@@ -21,7 +21,7 @@ import sys
 import cv2
 import numpy as np
 
-from framefan import clock
+from framefan.base import clock
 from framefan_capture.sources.scene import Scene
 
 SIZE = (640, 360)

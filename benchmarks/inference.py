@@ -19,7 +19,7 @@ from benchmarks import predictors
 from benchmarks.client_connections import collect, for_seconds, is_result
 from benchmarks.report import Row, spread
 from benchmarks.run import Run, cpu_seconds
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

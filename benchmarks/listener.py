@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 import zmq
 
-from framefan import bus
-from framefan.records import OutcomeRecord, StatusRecord
+from framefan.ipc import bus
+from framefan.ipc.records import OutcomeRecord, StatusRecord
 
 if TYPE_CHECKING:
     from benchmarks.run import Run

@@ -24,8 +24,9 @@ from benchmarks import decode, predictors
 from benchmarks.client_connections import Received, collect, for_seconds, is_result
 from benchmarks.report import Row, percentile, spread
 from benchmarks.run import Run, cpu_seconds
-from framefan import bus, clock
-from framefan.records import OutcomeRecord
+from framefan.base import clock
+from framefan.ipc import bus
+from framefan.ipc.records import OutcomeRecord
 
 ROUNDS = 4
 ROUND_S = 5.0

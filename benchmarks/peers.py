@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zmq
 
-from framefan import bus, clock
+from framefan.base import clock
+from framefan.ipc import bus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,7 +24,7 @@ from benchmarks.gateway_load import Load
 from benchmarks.gateway_real import cores
 from benchmarks.report import Row
 from benchmarks.run import Run
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from framefan import clock
+from framefan.base import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 from framefan_capture.sources.demo import DemoSource
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 if not sys.flags.safe_path and Path(sys.path[0]) == Path.cwd() != Path(__file__).parents[1]:
     del sys.path[0]
 
-from framefan.cli import main
+from framefan.commands.cli import main
 
 if __name__ == "__main__":
     main()

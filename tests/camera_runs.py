@@ -12,15 +12,15 @@ import zmq
 from runs import Run, assert_balanced, assert_exactly_once
 from waiting import wait_until
 
-from framefan import bus
-from framefan.clock import now
-from framefan.records import OutcomeRecord, StatusRecord
-from framefan.settings import Limits
+from framefan.base.clock import now
+from framefan.ipc import bus
+from framefan.ipc.records import OutcomeRecord, StatusRecord
+from framefan.settings.run import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from framefan.records import CameraFacts
+    from framefan.ipc.records import CameraFacts
 
 GOOD = "good"
 GOOD_FPS = 20

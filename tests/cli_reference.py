@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from framefan import errors
-from framefan.camera_settings import COMMANDS
-from framefan.cli import app
+from framefan.commands.cli import app
+from framefan.config.camera_settings import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

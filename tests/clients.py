@@ -8,7 +8,7 @@ from typing import Any
 
 import websockets
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 
 async def collect(url: str, seconds: float, camera: str | None = None) -> list[dict[str, Any]]:

@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from framefan.camera_settings import _RANGES
-from framefan.cli import app
-from framefan.settings import TOKEN_VARIABLE, CameraSettings, Limits, Settings
+from framefan.commands.cli import app
+from framefan.config.camera_settings import _RANGES
+from framefan.settings.run import TOKEN_VARIABLE, CameraSettings, Limits, Settings
 
 RENAMED = {"origin": "origins", "duration": "duration_s"}
 """Options whose field of Settings has another name."""

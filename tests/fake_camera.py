@@ -32,7 +32,7 @@ from fake_http import HttpConnection
 from fake_rtsp import RtspConnection
 from msgspec import Struct
 
-from framefan.clock import now
+from framefan.base.clock import now
 from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:

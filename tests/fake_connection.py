@@ -16,7 +16,7 @@ import socket
 from http.client import responses
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from fake_camera import FakeCamera

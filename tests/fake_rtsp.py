@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from fake_connection import Connection, Request
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,9 +22,10 @@ from typing import Any
 
 import msgspec
 
-from framefan import clock, processes
+from framefan.base import clock
 from framefan.errors import FramefanError, LinkClosed
-from framefan.messages import (
+from framefan.ipc import processes
+from framefan.ipc.messages import (
     Cameras,
     Changed,
     Children,
@@ -35,9 +36,9 @@ from framefan.messages import (
     Stop,
     Table,
 )
-from framefan.records import CameraFacts, Pid, StateRecord, WorkerFacts
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Limits, Settings, run_dir
+from framefan.ipc.records import CameraFacts, Pid, StateRecord, WorkerFacts
+from framefan.settings.run import CameraSettings, Limits, Settings, run_dir
+from framefan.settings.secret import SourceText
 
 TICK_S = 0.05
 
@@ -171,8 +172,8 @@ def _from_file(settings: Settings, made: Settings) -> Settings:
 
 def _with_file(settings: Settings, file: Path) -> tuple[Settings, Any]:
     """With the cameras and workers of the file, if there is one; and how to read it again."""
-    from framefan.configure import Invocation, configure
-    from framefan.options import Options
+    from framefan.config.configure import Invocation, configure
+    from framefan.config.options import Options
 
     class Again(Invocation, frozen=True):
         def read_again(self) -> tuple[Settings, list[str]]:
@@ -199,7 +200,7 @@ def _hold_the_dead(seconds: float) -> None:
 
 def supervise(folder: str, plan: str) -> int:
     """A supervisor over these stages; announces its port in FOLDER/ready."""
-    from framefan.starting import supervise as real
+    from framefan.supervisor.startup import supervise as real
 
     given = json.loads(plan)
     here = "fake_stage"

@@ -6,9 +6,9 @@ from fault_clients import Row
 
 _CAMERAS, _PICTURES = "process/test_camera_faults", "process/test_camera_pictures"
 _CAMERA_GUARDS, _FILES = "process/test_camera_guards", "process/test_camera_files"
-_CAMERA_PROCESSES, _VIDEO = "process/test_camera_processes", "unit/capture/test_video"
-_SOURCE_GUARDS = "unit/framefan/test_guards_of_sources"
-_HTTP, _HTTP_VIDEO = "unit/capture/test_http_camera", "unit/capture/test_http_video"
+_CAMERA_PROCESSES, _VIDEO = "process/test_camera_processes", "unit/capture/sources/test_video"
+_SOURCE_GUARDS = "unit/framefan/settings/test_guards_of_sources"
+_HTTP, _HTTP_VIDEO = "unit/capture/network/test_http_camera", "unit/capture/network/test_http_video"
 
 CAMERAS: tuple[Row, ...] = (
     Row(
@@ -47,8 +47,8 @@ CAMERAS: tuple[Row, ...] = (
         (
             f"{_FILES}::test_each_file_gives_exactly_its_pictures_and_the_run_ends_well",
             f"{_FILES}::test_a_file_that_is_no_video_ends_the_run_that_begins_with_it",
-            "unit/capture/test_source::test_pictures_of_any_depth_become_eight_bits",
-            "unit/capture/test_source::test_other_formats_are_refused_by_name",
+            "unit/capture/sources/test_source::test_pictures_of_any_depth_become_eight_bits",
+            "unit/capture/sources/test_source::test_other_formats_are_refused_by_name",
             f"{_VIDEO}::test_a_header_that_lies_changes_no_count",
             f"{_VIDEO}::test_pictures_of_any_size",
             f"{_VIDEO}::test_500_frames_a_second",
@@ -60,8 +60,8 @@ CAMERAS: tuple[Row, ...] = (
         "it is seen nowhere",
         (
             "process/test_camera_security::test_a_password_is_seen_nowhere_whatever_fails",
-            "unit/framefan/test_secret::test_a_source_is_shown_without_its_secrets",
-            "unit/framefan/test_secret::test_redaction_takes_every_spelling_out",
+            "unit/framefan/settings/test_secret::test_a_source_is_shown_without_its_secrets",
+            "unit/framefan/settings/test_secret::test_redaction_takes_every_spelling_out",
         ),
         (
             f"{_SOURCE_GUARDS}::test_without_masks_passwords_survive",
@@ -73,9 +73,9 @@ CAMERAS: tuple[Row, ...] = (
         "refused",
         (
             f"{_FILES}::test_other_schemes_are_refused_in_the_configuration_too",
-            "unit/framefan/test_sources::test_refused",
-            "unit/capture/test_whitelists::test_a_redirect_to_a_file_shows_nothing",
-            "unit/capture/test_whitelists::"
+            "unit/framefan/settings/test_source_spec::test_refused",
+            "unit/capture/sources/test_whitelists::test_a_redirect_to_a_file_shows_nothing",
+            "unit/capture/sources/test_whitelists::"
             "test_a_camera_that_answers_with_a_playlist_of_files_shows_none",
         ),
     ),
@@ -85,17 +85,17 @@ CAMERAS: tuple[Row, ...] = (
         "each plays, from one request",
         (
             f"{_HTTP}::test_every_habit_plays_from_one_request",
-            "unit/capture/test_multipart::test_what_cameras_put_between_pictures",
-            "unit/capture/test_multipart::test_any_split_of_the_bytes_gives_the_same_pictures",
+            "unit/capture/network/test_multipart::test_what_cameras_put_between_pictures",
+            "unit/capture/network/test_multipart::test_any_split_of_the_bytes_gives_the_same_pictures",
         ),
     ),
     Row(
         "a picture over HTTP is cut off, is none or never ends; a byte now and then",
         "it costs itself only, memory is bounded, time limits hold",
         (
-            "unit/capture/test_multipart::test_a_part_that_is_cut_off_costs_itself_only",
-            "unit/capture/test_multipart::test_parts_without_a_picture_are_counted",
-            "unit/capture/test_multipart::test_no_more_is_kept_than_a_picture_may_have",
+            "unit/capture/network/test_multipart::test_a_part_that_is_cut_off_costs_itself_only",
+            "unit/capture/network/test_multipart::test_parts_without_a_picture_are_counted",
+            "unit/capture/network/test_multipart::test_no_more_is_kept_than_a_picture_may_have",
             f"{_HTTP}::test_a_snapshot_is_whole_or_bad",
             f"{_HTTP}::test_a_drip_is_a_silence",
         ),
@@ -118,7 +118,7 @@ CAMERAS: tuple[Row, ...] = (
             "process/test_deadly_pictures::test_deadly_pictures_are_bad_and_the_rest_follows",
             "process/test_deadly_pictures::"
             "test_a_picture_is_not_bad_because_its_process_was_killed",
-            "unit/framefan/test_watch::test_repeated_deaths_are_told_first_and_then_summed_up",
+            "unit/framefan/supervisor/test_lifecycle::test_repeated_deaths_are_told_first_and_then_summed_up",
         ),
         ("process/test_deadly_pictures::test_without_passing_over_the_rest_is_never_reached",),
     ),

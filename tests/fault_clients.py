@@ -14,13 +14,16 @@ class Row(NamedTuple):
 
 _SERVER, _WEB, _TOKEN = (
     "unit/gateway/test_server",
-    "unit/gateway/test_web",
-    "unit/gateway/test_token",
+    "unit/gateway/http/test_web",
+    "unit/gateway/connection/test_token",
 )
-_SESSION, _SESSION_TOKEN = "unit/gateway/test_session", "unit/gateway/test_session_token"
-_ORDINARY, _ACKS = "process/test_ordinary_clients", "unit/gateway/test_acks"
-_CROWDS = "unit/gateway/test_crowds"
-_DOOR = "unit/gateway/test_acceptor"
+_SESSION, _SESSION_TOKEN = (
+    "unit/gateway/connection/test_session",
+    "unit/gateway/connection/test_session_token",
+)
+_ORDINARY, _ACKS = "process/test_ordinary_clients", "unit/gateway/delivery/test_acks"
+_CROWDS = "unit/gateway/connection/test_crowds"
+_DOOR = "unit/gateway/connection/test_acceptor"
 
 CLIENTS: tuple[Row, ...] = (
     Row(
@@ -37,7 +40,7 @@ CLIENTS: tuple[Row, ...] = (
         (
             f"{_ORDINARY}::test_a_slow_handler_is_never_cut_and_handles_what_is_new",
             f"{_SERVER}::test_a_slow_reader_reads_what_is_new",
-            "unit/gateway/test_client_window::"
+            "unit/gateway/delivery/test_read_window::"
             "test_what_a_slow_handler_gets_is_as_old_as_its_queue_is_long",
         ),
     ),
@@ -51,7 +54,7 @@ CLIENTS: tuple[Row, ...] = (
         "the full rate within 4 s",
         (
             f"{_ORDINARY}::test_a_fast_client_far_away_has_the_full_rate_within_four_seconds",
-            "unit/gateway/test_client_window::"
+            "unit/gateway/delivery/test_read_window::"
             "test_a_fast_one_far_away_has_the_full_rate_within_four_seconds",
         ),
     ),
@@ -67,8 +70,8 @@ CLIENTS: tuple[Row, ...] = (
         "the largest replay, a join with filters, quick changes of a subscription",
         "made in slices; the others have their turn",
         (
-            "unit/gateway/test_hub::test_a_long_past_is_made_in_slices_and_others_have_their_turn",
-            "unit/gateway/test_replay::"
+            "unit/gateway/delivery/test_hub::test_a_long_past_is_made_in_slices_and_others_have_their_turn",
+            "unit/gateway/delivery/test_replay::"
             "test_a_filter_that_nothing_passes_is_looked_through_in_steps",
             f"{_ACKS}::test_a_command_waits_for_the_past_and_nobody_else_does",
         ),
@@ -76,7 +79,9 @@ CLIENTS: tuple[Row, ...] = (
     Row(
         "`since` for a camera that says nothing",
         "the client is in step with all others until it speaks",
-        ("unit/gateway/test_hub::test_who_waits_for_a_silent_camera_is_in_step_until_it_speaks",),
+        (
+            "unit/gateway/delivery/test_hub::test_who_waits_for_a_silent_camera_is_in_step_until_it_speaks",
+        ),
     ),
     Row(
         "a stop while somebody does not read",
@@ -130,7 +135,7 @@ CLIENTS: tuple[Row, ...] = (
             f"{_SERVER}::test_idle_connections_are_closed_at_the_deadline_and_good_ones_get_in",
             f"{_DOOR}::test_idle_connections_keep_nobody_out",
             f"{_SERVER}::test_clients_above_the_cap_get_503_and_the_others_stay",
-            "unit/gateway/test_limits::test_an_address_has_so_many_clients_and_no_more",
+            "unit/gateway/delivery/test_limits::test_an_address_has_so_many_clients_and_no_more",
         ),
     ),
     Row(
@@ -161,12 +166,12 @@ CLIENTS: tuple[Row, ...] = (
         "no token, a wrong one, one in the address",
         "no start on a network without one; 401, 4401 or 400, and the token in no log",
         (
-            "unit/framefan/test_configure::test_values_that_cannot_be",
+            "unit/framefan/config/test_configure::test_values_that_cannot_be",
             f"{_TOKEN}::test_without_the_token_it_is_401",
             f"{_TOKEN}::test_a_token_in_the_address_is_refused",
             f"{_SESSION_TOKEN}::test_no_token_in_time_closes_with_4401",
             f"{_SESSION_TOKEN}::test_the_token_and_guesses_are_in_no_answer_and_no_log",
-            "unit/framefan/test_secret::test_records_that_hold_secrets_may_be_printed",
+            "unit/framefan/settings/test_secret::test_records_that_hold_secrets_may_be_printed",
         ),
     ),
     Row(
@@ -176,7 +181,7 @@ CLIENTS: tuple[Row, ...] = (
             f"{_SESSION}::test_what_is_wrong_is_named_and_changes_nothing",
             f"{_SESSION}::test_a_million_cameras_are_refused_by_their_size",
             f"{_SESSION}::test_each_depth_of_nesting_is_answered",
-            "unit/gateway/test_asked::test_no_command_raises_anything_but_a_refusal",
+            "unit/gateway/connection/test_options::test_no_command_raises_anything_but_a_refusal",
         ),
     ),
     Row(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from fault_clients import Row
 
-_CONFIGURE, _RELOAD = "unit/framefan/test_configure", "unit/framefan/test_reload"
-_SOURCES, _URL = "unit/framefan/test_sources", "unit/framefan/test_source_url"
-_BAD, _WEB = "process/test_bad_input", "unit/gateway/test_web"
-_ONNX, _LOG = "unit/inference/test_onnx_models", "process/test_log_lines"
-_PLAIN, _ONCE = "unit/framefan/test_standard_output", "unit/framefan/test_once"
+_CONFIGURE, _RELOAD = "unit/framefan/config/test_configure", "unit/framefan/supervisor/test_reload"
+_SOURCES, _URL = "unit/framefan/settings/test_source_spec", "unit/framefan/settings/test_source_url"
+_BAD, _WEB = "process/test_bad_input", "unit/gateway/http/test_web"
+_ONNX, _LOG = "unit/inference/predictors/test_onnx_models", "process/test_log_lines"
+_PLAIN, _ONCE = "unit/framefan/commands/test_standard_output", "unit/framefan/commands/test_once"
 
 STARTS: tuple[Row, ...] = (
     Row(
         "arguments, files, ports and predictors that cannot be",
         "refused in three lines with the documented code, and nothing is left",
-        (f"{_BAD}::test_bad_input", "unit/framefan/test_cli::test_bad_input"),
+        (f"{_BAD}::test_bad_input", "unit/framefan/commands/test_cli::test_bad_input"),
     ),
     Row(
         "one source of several is missing",
@@ -46,7 +46,7 @@ STARTS: tuple[Row, ...] = (
         "variables of Kubernetes, empty ones, a wrong value that is overridden",
         "no reason not to start",
         (
-            "unit/framefan/test_service_links"
+            "unit/framefan/config/test_service_links"
             "::test_variables_of_kubernetes_are_no_reason_not_to_start",
             f"{_CONFIGURE}::test_an_empty_variable_is_not_set",
             f"{_CONFIGURE}::test_what_a_stronger_place_overrides_is_not_looked_at",
@@ -67,7 +67,7 @@ STARTS: tuple[Row, ...] = (
             f"{_URL}::test_what_is_understood_is_opened_as_it_is_meant",
             f"{_URL}::test_the_others_are_refused_and_no_part_of_a_login_is_shown",
             f"{_URL}::test_a_password_as_people_type_it_is_not_shown",
-            "unit/framefan/test_secret::test_no_part_of_it_is_left_whatever_is_masked_first",
+            "unit/framefan/settings/test_secret::test_no_part_of_it_is_left_whatever_is_masked_first",
         ),
     ),
     Row(
@@ -75,7 +75,7 @@ STARTS: tuple[Row, ...] = (
         "the file of exactly that name; any bytes; patterns match or say so",
         (
             f"{_SOURCES}::test_a_file_of_that_very_name_goes_before_any_other_reading",
-            "unit/framefan/test_patterns::test_patterns_of_folders_and_of_capitals",
+            "unit/framefan/settings/test_patterns::test_patterns_of_folders_and_of_capitals",
             "process/test_camera_files::test_each_file_gives_exactly_its_pictures_and_the_run_ends_well",
         ),
     ),
@@ -85,8 +85,8 @@ STARTS: tuple[Row, ...] = (
         (
             f"{_SOURCES}::test_what_only_its_own_process_can_read_is_refused_by_name",
             f"{_SOURCES}::test_a_link_to_a_device_is_a_webcam",
-            "unit/capture/test_pipe::test_a_pipe_nobody_writes_into_costs_no_more_than_the_limit",
-            "unit/capture/test_pipe"
+            "unit/capture/sources/test_pipe::test_a_pipe_nobody_writes_into_costs_no_more_than_the_limit",
+            "unit/capture/sources/test_pipe"
             "::test_all_that_is_written_is_played_and_the_next_writer_is_waited_for",
         ),
     ),
@@ -127,8 +127,8 @@ STARTS: tuple[Row, ...] = (
         "a token that is short, or that others can read",
         "warned of at the start; words of the log stay readable",
         (
-            "unit/framefan/test_starting::test_a_token_that_others_may_guess_or_read_is_warned_of",
-            "unit/framefan/test_secret::test_a_weak_secret_makes_no_word_unreadable",
+            "unit/framefan/supervisor/test_startup::test_a_token_that_others_may_guess_or_read_is_warned_of",
+            "unit/framefan/settings/test_secret::test_a_weak_secret_makes_no_word_unreadable",
         ),
     ),
 )
@@ -140,7 +140,7 @@ TOLD: tuple[Row, ...] = (
         (
             "process/test_predictor_returns"
             "::test_a_predictor_that_fails_on_each_frame_is_seen_everywhere",
-            "unit/inference/test_failures::test_a_flickering_predictor_fills_no_log",
+            "unit/inference/pool/test_failures::test_a_flickering_predictor_fills_no_log",
         ),
     ),
     Row(
@@ -148,9 +148,9 @@ TOLD: tuple[Row, ...] = (
         "warned of once, then summed up",
         (
             f"{_LOG}::test_a_dead_camera_is_warned_of_once_with_what_a_machine_looks_for",
-            "unit/inference/test_camera_log"
+            "unit/inference/pool/test_camera_log"
             "::test_a_dead_camera_is_told_once_then_summed_up_then_back",
-            "unit/inference/test_camera_log"
+            "unit/inference/pool/test_camera_log"
             "::test_who_comes_and_goes_fills_no_log_and_is_told_when_it_stays",
         ),
     ),
@@ -168,8 +168,8 @@ TOLD: tuple[Row, ...] = (
         "narrow terminals, pipes, an ASCII locale, a full disk under what a command prints",
         "numbers and reasons whole, names readable; exit code 1 where nothing can be written",
         (
-            "unit/framefan/test_status::test_numbers_and_reasons_stay_whole_and_names_give_way",
-            "unit/framefan/terminal/test_columns::test_a_number_is_whole_at_any_width",
+            "unit/framefan/commands/test_status::test_numbers_and_reasons_stay_whole_and_names_give_way",
+            "unit/framefan/commands/terminal/test_columns::test_a_number_is_whole_at_any_width",
             f"{_PLAIN}::test_letters_that_the_encoding_lacks_are_readable",
             f"{_PLAIN}::test_a_full_disk_is_said_in_three_lines",
         ),
@@ -177,15 +177,15 @@ TOLD: tuple[Row, ...] = (
     Row(
         "the only run has another name, or there are several",
         "it is the one that is meant, or the command names them",
-        ("unit/framefan/test_rundir::test_which_run_is_meant",),
+        ("unit/framefan/supervisor/test_rundir::test_which_run_is_meant",),
     ),
     Row(
         "clients that come back, leave with results waiting, lose their gateway",
         "no counter falls, offered = sent + missed + pending, status and metrics tell the same",
         (
             "unit/gateway/test_whole::test_no_counter_ever_falls_whoever_is_asked_and_whoever_dies",
-            "unit/gateway/test_metrics::test_a_counter_never_falls_and_what_is_pending_may",
-            "unit/gateway/test_tally::test_what_waited_for_a_client_that_left_waits_no_more",
+            "unit/gateway/http/test_metrics::test_a_counter_never_falls_and_what_is_pending_may",
+            "unit/gateway/test_stats::test_what_waited_for_a_client_that_left_waits_no_more",
             "process/test_monitoring::test_status_and_metrics_tell_the_same_counts",
         ),
     ),

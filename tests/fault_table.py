@@ -11,12 +11,12 @@ from fault_cameras import CAMERAS
 from fault_clients import CLIENTS, Row
 from fault_starts import STARTS, TOLD
 
-_PUBLISH, _OUTLET = "process/test_published", "unit/inference/test_outlet"
+_PUBLISH, _OUTLET = "process/test_published", "unit/inference/pool/test_publish_endpoint"
 _BUS, _KILLS, _TORN = "process/test_bus_faults", "process/test_kills", "process/test_torn_frames"
 _SUPERVISOR, _WORKERS = "process/test_supervisor_faults", "process/test_worker_faults"
 _DEATHS, _RETURNS = "process/test_predictor_deaths", "process/test_predictor_returns"
-_LEDGER, _PICTURE_BUS = "unit/inference/test_ledger", "unit/inference/test_picture_bus"
-_SUPERVISED, _RING = "unit/framefan/test_supervisor", "unit/framefan/test_ring"
+_LEDGER, _PICTURE_BUS = "unit/inference/pool/test_ledger", "unit/inference/pool/test_picture_bus"
+_SUPERVISED, _RING = "unit/framefan/supervisor/test_supervisor", "unit/framefan/ipc/test_ring"
 
 ROWS: dict[str, tuple[Row, ...]] = {
     "Clients": CLIENTS,
@@ -32,7 +32,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
                 "process/test_gateway_faults::"
                 "test_clients_that_come_back_to_another_gateway_learn_what_they_missed",
                 f"{_SUPERVISED}::test_a_lost_child_comes_back_and_the_others_stay",
-                "unit/gateway/test_session_since::test_what_was_not_kept_is_counted_as_history",
+                "unit/gateway/delivery/test_session_since::test_what_was_not_kept_is_counted_as_history",
             ),
         ),
         Row(
@@ -76,7 +76,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "a picture overtakes its result on the bus",
             "it waits in the gateway, and comes behind its result",
             (
-                "unit/gateway/test_pictures::"
+                "unit/gateway/http/test_pictures::"
                 "test_a_picture_that_is_here_before_its_result_comes_behind_it",
             ),
         ),
@@ -93,7 +93,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
                 f"{_BUS}::test_nothing_in_framefan_unpickles",
                 f"{_BUS}::test_what_subscribers_send_upstream_harms_nobody",
                 "unit/gateway/test_intake::test_what_is_not_ours_is_dropped_and_counted",
-                "unit/framefan/test_bus::test_a_message_too_large_is_never_taken_in",
+                "unit/framefan/ipc/test_bus::test_a_message_too_large_is_never_taken_in",
             ),
         ),
         Row(
@@ -101,7 +101,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "counts once",
             (
                 f"{_BUS}::test_an_outcome_told_twice_counts_once",
-                "unit/inference/test_sequencer::test_a_settled_seq_is_not_settled_again",
+                "unit/inference/pool/test_sequencer::test_a_settled_seq_is_not_settled_again",
             ),
             (f"{_LEDGER}::test_without_the_guard_the_machine_says_so",),
         ),
@@ -116,7 +116,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row(
             "a lease that comes back late, or from another worker",
             "changes nothing, and counts as stale",
-            ("unit/inference/test_schedule::test_a_return_that_does_not_fit_changes_nothing",),
+            ("unit/inference/pool/test_schedule::test_a_return_that_does_not_fit_changes_nothing",),
             (f"{_LEDGER}::test_without_the_guard_the_machine_says_so",),
         ),
         Row(
@@ -130,7 +130,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "waited for until the start deadline",
             (
                 f"{_WORKERS}::test_a_slow_setup_is_waited_for_and_an_endless_one_is_not",
-                "unit/inference/test_pool_workers::"
+                "unit/inference/pool/test_pool_workers::"
                 "test_a_slow_setup_is_not_killed_before_its_deadline_and_then_is",
             ),
         ),
@@ -145,7 +145,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "told with its cause, one frame lost",
             (
                 f"{_DEATHS}::test_each_death_is_told_with_its_cause_and_loses_one_frame",
-                "unit/inference/test_workers::test_its_end_is_told_in_words",
+                "unit/inference/pool/test_worker_handle::test_its_end_is_told_in_words",
             ),
         ),
         Row(
@@ -165,7 +165,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "failed after a few, at next to no cost; the rest runs",
             (
                 f"{_WORKERS}::test_crashing_at_start_again_and_again_fails_alone_and_cheaply",
-                "unit/framefan/test_restart::test_waits_double_and_then_it_failed",
+                "unit/framefan/settings/test_restart::test_waits_double_and_then_it_failed",
             ),
         ),
         Row(
@@ -174,7 +174,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (
                 "process/test_changes_under_load::"
                 "test_an_edited_file_is_loaded_and_a_leak_is_replaced",
-                "unit/inference/test_pool_workers::"
+                "unit/inference/pool/test_pool_workers::"
                 "test_a_worker_that_leaks_is_replaced_and_loses_nothing",
             ),
         ),
@@ -206,13 +206,15 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (
                 f"{_SUPERVISOR}::"
                 "test_a_second_run_of_the_same_name_is_refused_and_the_first_unharmed",
-                "unit/framefan/test_rundir::test_the_second_is_refused_and_the_first_unharmed",
+                "unit/framefan/supervisor/test_rundir::test_the_second_is_refused_and_the_first_unharmed",
             ),
         ),
         Row(
             "what a killed run left, of any version",
             "removed under the lock, in nobody's way",
-            ("unit/framefan/test_rundir::test_leftovers_are_removed_only_under_the_lock",),
+            (
+                "unit/framefan/supervisor/test_rundir::test_leftovers_are_removed_only_under_the_lock",
+            ),
         ),
         Row(
             "signals at any moment",
@@ -223,7 +225,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
                 f"{_SUPERVISOR}::test_a_second_sigterm_ends_it_now",
                 f"{_SUPERVISOR}::test_ctrl_c_in_a_terminal_reaches_the_whole_group",
                 f"{_SUPERVISOR}::test_sighup_stops_it_in_order",
-                "unit/framefan/test_signals::"
+                "unit/framefan/supervisor/test_signals::"
                 "test_the_same_request_twice_is_one_and_a_later_one_is_another",
             ),
         ),
@@ -252,7 +254,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (
                 f"{_RING}::test_a_ring_that_does_not_fit_names_both_numbers",
                 f"{_RING}::test_memory_the_kernel_refuses_is_too_large_too",
-                "unit/framefan/test_host::test_memory_has_no_name_and_its_pages_are_reserved",
+                "unit/framefan/base/test_host::test_memory_has_no_name_and_its_pages_are_reserved",
                 f"{_RING}::test_one_changed_byte_is_refused",
                 f"{_RING}::test_attach_refuses_foreign_memory",
             ),
@@ -286,7 +288,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (
                 f"{_SUPERVISED}::"
                 "test_who_is_killed_and_stays_holds_nobody_up_and_is_replaced_once_it_is_gone",
-                "unit/inference/test_workers::test_who_was_killed_and_stays_is_asked_again",
+                "unit/inference/pool/test_worker_handle::test_who_was_killed_and_stays_is_asked_again",
             ),
         ),
         Row(
@@ -298,8 +300,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "dozens of cameras start at once on a busy machine",
             "they come by turns; nobody is killed who works",
             (
-                "unit/framefan/test_turns::test_captures_come_by_turns_and_the_others_at_once",
-                "unit/framefan/test_turns::"
+                "unit/framefan/ipc/test_turns::test_captures_come_by_turns_and_the_others_at_once",
+                "unit/framefan/ipc/test_turns::"
                 "test_a_child_that_works_is_spared_until_it_is_up_and_not_for_ever",
             ),
         ),
@@ -312,7 +314,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
                 "process/test_unread_log::test_a_terminal_that_is_stopped",
                 "process/test_unread_log::test_a_pipe_that_is_full_and_one_whose_reader_is_gone",
                 "process/test_unread_log::test_a_standard_error_that_takes_nothing",
-                "unit/framefan/test_output::test_each_line_is_written_or_counted_in_its_place",
+                "unit/framefan/base/test_output::test_each_line_is_written_or_counted_in_its_place",
             ),
         ),
     ),

@@ -6,16 +6,19 @@ from guards import Switch
 
 _SERVER, _WEB, _TOKEN, _CROWDS = (
     "unit/gateway/test_server",
-    "unit/gateway/test_web",
-    "unit/gateway/test_token",
-    "unit/gateway/test_crowds",
+    "unit/gateway/http/test_web",
+    "unit/gateway/connection/test_token",
+    "unit/gateway/connection/test_crowds",
 )
-_SESSION, _SESSION_TOKEN = "unit/gateway/test_session", "unit/gateway/test_session_token"
+_SESSION, _SESSION_TOKEN = (
+    "unit/gateway/connection/test_session",
+    "unit/gateway/connection/test_session_token",
+)
 
 CLIENTS: tuple[Switch, ...] = (
     Switch(
         "stall-deadline",
-        "framefan_gateway.connection.stall:Stall._check",
+        "framefan_gateway.connection.write_deadline:WriteDeadline._check",
         "lambda self: None",
         "it is still a client long after the deadline",
         "it is not aborted",
@@ -39,7 +42,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "message-rate",
-        "framefan_gateway.connection.credit:Credit.affords",
+        "framefan_gateway.connection.token_bucket:TokenBucket.affords",
         "lambda self, frame, now: True",
         "a client may send as often as it likes",
         "^$",
@@ -89,7 +92,7 @@ CLIENTS: tuple[Switch, ...] = (
         "lambda self, now: None",
         "connections that never ask stay as long as they like",
         "waited too long",
-        ("unit/gateway/test_acceptor::test_idle_connections_keep_nobody_out",),
+        ("unit/gateway/connection/test_acceptor::test_idle_connections_keep_nobody_out",),
     ),
     Switch(
         "client-caps",
@@ -99,7 +102,7 @@ CLIENTS: tuple[Switch, ...] = (
         "startswith|DID NOT RAISE",
         (
             f"{_SERVER}::test_clients_above_the_cap_get_503_and_the_others_stay",
-            "unit/gateway/test_limits::test_an_address_has_so_many_clients_and_no_more",
+            "unit/gateway/delivery/test_limits::test_an_address_has_so_many_clients_and_no_more",
         ),
     ),
     Switch(
@@ -112,7 +115,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "host-check",
-        "framefan_gateway.http.access:is_loopback",
+        "framefan.base.net:is_loopback",
         "lambda host: True",
         "a name rebound to this machine is answered",
         "403",
@@ -136,11 +139,11 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "secret-text",
-        "framefan.secret:Secret.__repr__",
+        "framefan.settings.secret:Secret.__repr__",
         "lambda self: self.reveal()",
         "whatever prints settings prints the token",
         "not in",
-        ("unit/framefan/test_secret::test_records_that_hold_secrets_may_be_printed",),
+        ("unit/framefan/settings/test_secret::test_records_that_hold_secrets_may_be_printed",),
     ),
     Switch(
         "token-in-address",
@@ -169,7 +172,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "known-cameras",
-        "framefan_gateway.connection.asked:_check_cameras",
+        "framefan_gateway.connection.options:_check_cameras",
         "lambda named, cameras: None",
         "a wrong name is taken, and nothing ever comes",
         "error",
@@ -180,7 +183,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "option-values",
-        "framefan_gateway.connection.asked:_READ",
+        "framefan_gateway.connection.options:_READ",
         "dict.fromkeys(real, lambda name, value: value)",
         "a wrong value is taken, and breaks what comes later",
         "1011",
@@ -208,22 +211,20 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "window",
-        "framefan_gateway.delivery.window:Window.room",
+        "framefan_gateway.delivery.read_window:ReadWindow.room",
         "lambda self, now: 1000",
         "a slow reader reads what has waited in the kernel for seconds",
         "< 1.5",
         (f"{_SERVER}::test_a_slow_reader_reads_what_is_new",),
-        also=(
-            ("framefan_gateway.connection.kernel:bound_unsent", "lambda sock, most_bytes: None"),
-        ),
+        also=(("framefan_gateway.connection.tcp:bound_unsent", "lambda sock, most_bytes: None"),),
     ),
     Switch(
         "token-elsewhere",
-        "framefan.configure:_check_host",
+        "framefan.config.configure:_check_host",
         "lambda host, token: None",
         "the network is served without a token",
         "DID NOT RAISE",
-        ("unit/framefan/test_configure::test_values_that_cannot_be[options0-words0]",),
+        ("unit/framefan/config/test_configure::test_values_that_cannot_be[options0-words0]",),
     ),
     Switch(
         "silence",

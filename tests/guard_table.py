@@ -5,8 +5,8 @@ from __future__ import annotations
 from guard_clients import CLIENTS
 from guards import HERE, Switch
 
-_INTAKE, _RING = "unit/gateway/test_intake", "unit/framefan/test_ring"
-_PICTURE_BUS = "unit/inference/test_picture_bus"
+_INTAKE, _RING = "unit/gateway/test_intake", "unit/framefan/ipc/test_ring"
+_PICTURE_BUS = "unit/inference/pool/test_picture_bus"
 
 _BUS = (
     Switch(
@@ -31,7 +31,7 @@ _BUS = (
         "lambda recovered, epoch, items, gone: real(True, epoch, items, 0)",
         "who comes back is told that nothing is missing",
         "recovered",
-        ("unit/gateway/test_session_since::test_what_was_not_kept_is_counted_as_history",),
+        ("unit/gateway/delivery/test_session_since::test_what_was_not_kept_is_counted_as_history",),
     ),
     Switch(
         "settled-once",
@@ -40,7 +40,7 @@ _BUS = (
         "an outcome whose seq is settled counts as news",
         "assert not True",
         (
-            "unit/inference/test_sequencer::"
+            "unit/inference/pool/test_sequencer::"
             "test_a_settled_seq_is_not_settled_again[settle_by_outcome]",
         ),
     ),
@@ -51,20 +51,20 @@ _BUS = (
         "one worker gives back the slot that another one reads",
         "is None",
         (
-            "unit/inference/test_schedule::test_a_return_that_does_not_fit_changes_nothing[another's]",
+            "unit/inference/pool/test_schedule::test_a_return_that_does_not_fit_changes_nothing[another's]",
         ),
     ),
     Switch(
         "bus-message-size",
-        "framefan.bus:MESSAGE_BYTES",
+        "framefan.ipc.bus:MESSAGE_BYTES",
         "-1",
         "who subscribes takes a message of any size in",
         "it was taken in",
-        ("unit/framefan/test_bus::test_a_message_too_large_is_never_taken_in",),
+        ("unit/framefan/ipc/test_bus::test_a_message_too_large_is_never_taken_in",),
     ),
     Switch(
         "picture-queues",
-        "framefan.bus:PICTURE_QUEUES",
+        "framefan.ipc.bus:PICTURE_QUEUES",
         "tuple(each._replace(hwm=10_000) for each in real)",
         "pictures for a reader that stands still heap up in the pool",
         r"< \(16777216",
@@ -88,7 +88,7 @@ _BUS = (
         "a picture that is here before its result is shown to nobody",
         "==",
         (
-            "unit/gateway/test_pictures::test_a_picture_that_is_here_before_its_result_comes_behind_it",
+            "unit/gateway/http/test_pictures::test_a_picture_that_is_here_before_its_result_comes_behind_it",
         ),
     ),
 )
@@ -96,12 +96,12 @@ _BUS = (
 _WORKERS = (
     Switch(
         "start-deadline",
-        "framefan_inference.pool.workers:Worker.hangs",
+        "framefan_inference.pool.worker_handle:WorkerHandle.hangs",
         "lambda self, now: False",
         "the one that never gets ready is waited for",
         "did not come true",
         (
-            "unit/inference/test_pool_workers::"
+            "unit/inference/pool/test_pool_workers::"
             "test_a_slow_setup_is_not_killed_before_its_deadline_and_then_is",
         ),
         process="framefan_inference.main",
@@ -109,11 +109,11 @@ _WORKERS = (
     ),
     Switch(
         "restart-budget",
-        "framefan.restart:RestartPolicy.failed",
+        "framefan.settings.restart:RestartPolicy.failed",
         "property(lambda self: False)",
         "what crashes at every start is started for ever",
         "60.0",
-        ("unit/framefan/test_restart::test_waits_double_and_then_it_failed",),
+        ("unit/framefan/settings/test_restart::test_waits_double_and_then_it_failed",),
     ),
     Switch(
         "memory-limit",
@@ -122,7 +122,7 @@ _WORKERS = (
         "a worker that leaks takes all the memory there is",
         "did not come true",
         (
-            "unit/inference/test_pool_workers::"
+            "unit/inference/pool/test_pool_workers::"
             "test_a_worker_that_leaks_is_replaced_and_loses_nothing",
         ),
         process="framefan_inference.main",
@@ -130,50 +130,52 @@ _WORKERS = (
     ),
     Switch(
         "endings",
-        "framefan_inference.pool.workers:_explained",
+        "framefan_inference.pool.worker_handle:_explained",
         "lambda ending: 'ended'",
         "how a worker ended is not told",
         "SIGKILL",
-        ("unit/inference/test_workers::test_its_end_is_told_in_words[it was killed]",),
+        ("unit/inference/pool/test_worker_handle::test_its_end_is_told_in_words[it was killed]",),
     ),
 )
 
 _SUPERVISOR = (
     Switch(
         "run-lock",
-        "framefan.rundir:_try",
+        "framefan.supervisor.rundir:_try",
         "lambda fd, kind: True",
         "a second run takes the folder of the first one, and empties it",
         "DID NOT RAISE",
-        ("unit/framefan/test_rundir::test_the_second_is_refused_and_the_first_unharmed",),
+        (
+            "unit/framefan/supervisor/test_rundir::test_the_second_is_refused_and_the_first_unharmed",
+        ),
     ),
     Switch(
         "leftovers",
-        "framefan.rundir:RunDir._empty",
+        "framefan.supervisor.rundir:RunDir._empty",
         "lambda self: None",
         "what a killed run left is in the way of the next one",
         "==",
-        ("unit/framefan/test_rundir::test_leftovers_are_removed_only_under_the_lock",),
+        ("unit/framefan/supervisor/test_rundir::test_leftovers_are_removed_only_under_the_lock",),
     ),
     Switch(
         "same-signal",
-        "framefan.signals:_SAME_SIGNAL_S",
+        "framefan.supervisor.signals:_SAME_SIGNAL_S",
         "-1.0",
         "a signal that came twice, as timeout(1) sends it, is a stop at once",
         "1 == 0",
         (
-            "unit/framefan/test_signals::"
+            "unit/framefan/supervisor/test_signals::"
             "test_the_same_request_twice_is_one_and_a_later_one_is_another",
         ),
     ),
     Switch(
         "restarts",
-        "framefan.watch:Watch.due",
+        "framefan.supervisor.lifecycle:ChildLifecycle.due",
         "lambda self, now: self.state.value == 'backoff' and not self.restarts",
         "what has died stays away",
         "gateway 1 died: .*; starts again",
         (
-            "unit/framefan/test_supervisor::"
+            "unit/framefan/supervisor/test_supervisor::"
             "test_a_lost_child_comes_back_and_the_others_stay[1-crash_once]",
         ),
         process=str(HERE / "fake_stage.py"),
@@ -181,7 +183,7 @@ _SUPERVISOR = (
     ),
     Switch(
         "ring-size",
-        "framefan.ring:host",
+        "framefan.ipc.ring:host",
         "SimpleNamespace(**(vars(real) | {'available_bytes': lambda: 1 << 60}))",
         "the memory is taken, and the machine may have no other",
         "DID NOT RAISE",
@@ -189,7 +191,7 @@ _SUPERVISOR = (
     ),
     Switch(
         "ring-header",
-        "framefan.ring:check_header",
+        "framefan.ipc.ring:check_header",
         "lambda *_: None",
         "memory of any content is read as a ring",
         "DID NOT RAISE",
@@ -207,34 +209,34 @@ _CAMERAS = (
         "lambda image: image",
         "grey, alpha and 16 bits come to predict as they are",
         "127",
-        ("unit/capture/test_source::test_pictures_of_any_depth_become_eight_bits",),
+        ("unit/capture/sources/test_source::test_pictures_of_any_depth_become_eight_bits",),
     ),
     Switch(
         "masks",
-        "framefan.sources:mask_source",
+        "framefan.settings.source_spec:mask_source",
         "lambda text: text",
         "the password is in what is shown",
         "admin",
-        ("unit/framefan/test_secret::test_a_source_is_shown_without_its_secrets",),
+        ("unit/framefan/settings/test_secret::test_a_source_is_shown_without_its_secrets",),
     ),
     Switch(
         "redaction",
-        "framefan.secret:Redaction.clean",
+        "framefan.settings.secret:Redaction.clean",
         "lambda self, text: text",
         "it is in logs and errors of others, which quote it",
         r"\*\*\*",
         (
-            "unit/framefan/test_secret::test_redaction_takes_every_spelling_out"
+            "unit/framefan/settings/test_secret::test_redaction_takes_every_spelling_out"
             "[login with hunter2 failed]",
         ),
     ),
     Switch(
         "schemes",
-        "framefan.sources:_SCHEME",
+        "framefan.settings.source_spec:_SCHEME",
         "real.__class__ and __import__('re').compile('(no scheme at all):')",
         "a file of the machine is shown as a camera",
         "DID NOT RAISE",
-        ("unit/framefan/test_sources::test_refused[file:///etc/passwd]",),
+        ("unit/framefan/settings/test_source_spec::test_refused[file:///etc/passwd]",),
     ),
     Switch(
         "whitelists",
@@ -243,7 +245,7 @@ _CAMERAS = (
         "a camera that answers with a playlist of files shows them",
         "False",
         (
-            "unit/capture/test_whitelists::test_a_camera_that_answers_with_a_playlist_of_files_shows_none[False]",
+            "unit/capture/sources/test_whitelists::test_a_camera_that_answers_with_a_playlist_of_files_shows_none[False]",
         ),
     ),
 )

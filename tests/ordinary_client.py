@@ -127,7 +127,7 @@ async def use_aiohttp(progress: Progress, handler_s: float) -> int | None:
 
 def use_framefan_sync(url: str, handler_s: float) -> None:
     from framefan.client import connect_sync
-    from framefan.protocol import Failure, Result, Resumed
+    from framefan.ipc.protocol import Failure, Result, Resumed
 
     began, resumed = time.time(), set[str]()
     with connect_sync(url) as feed:

@@ -27,9 +27,9 @@ import psutil
 import zmq
 from waiting import wait_until
 
-from framefan import bus
-from framefan.records import CameraFacts, OutcomeRecord, StateRecord
-from framefan.settings import Limits
+from framefan.ipc import bus
+from framefan.ipc.records import CameraFacts, OutcomeRecord, StateRecord
+from framefan.settings.run import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

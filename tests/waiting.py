@@ -7,7 +7,7 @@ import select
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable

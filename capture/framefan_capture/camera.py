@@ -32,16 +32,16 @@ import enum
 import math
 from typing import TYPE_CHECKING
 
-from framefan import clock, logs
-from framefan.backoff import Backoff
+from framefan.base import clock, logs
+from framefan.base.backoff import Backoff
 from framefan.errors import SourceError, StartError
 from framefan_capture import kinds
-from framefan_capture.intake import Intake
+from framefan_capture.frame_writer import FrameWriter
 from framefan_capture.rate import Rate
 
 if TYPE_CHECKING:
-    from framefan.settings import CameraSettings
-    from framefan_capture.feed import Feed
+    from framefan.settings.run import CameraSettings
+    from framefan_capture.pool_link import PoolLink
 
 LEAST_WAIT_S = 0.1
 """Before any new try, whatever the settings and the dice say: a dead camera costs no core."""
@@ -63,7 +63,7 @@ _FLOWING = (State.LIVE, State.FROZEN)
 
 
 class Camera:
-    def __init__(self, settings: CameraSettings, feed: Feed, after_crash: bool = False) -> None:
+    def __init__(self, settings: CameraSettings, feed: PoolLink, after_crash: bool = False) -> None:
         """`after_crash`: the process before this one died in its decoder.
 
         Raises UsageError for a source or size that makes no sense.
@@ -72,7 +72,7 @@ class Camera:
         self._feed = feed
         self._spec = settings.source.spec
         self._source = kinds.make(settings)
-        self._intake = Intake(settings, self._source, feed)
+        self._intake = FrameWriter(settings, self._source, feed)
         self._reconnect = Backoff(settings.backoff_first_s, settings.backoff_cap_s, _HEALTHY_S)
         self._state = State.CONNECTING
         self._reason = ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from framefan_capture.network.http_camera import HttpSource
 from framefan_capture.network.opencv_stream import NetworkSource
-from framefan_capture.sources.calling import CallingSource
+from framefan_capture.sources.callable_source import CallingSource
 from framefan_capture.sources.demo import DemoSource
 from framefan_capture.sources.pattern import PatternSource, is_still
 from framefan_capture.sources.pipe import PipeSource
@@ -16,8 +16,8 @@ from framefan_capture.sources.video import FileSource, WebcamSource
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.settings import CameraSettings
-    from framefan.sources import Kind
+    from framefan.settings.run import CameraSettings
+    from framefan.settings.source_spec import Kind
     from framefan_capture.source import Source
 
 

@@ -24,7 +24,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from framefan import clock, logs
+from framefan.base import clock, logs
 from framefan.errors import (
     EXIT_OK,
     OPENCV_FIX,
@@ -33,9 +33,9 @@ from framefan.errors import (
     LinkError,
     StartError,
 )
-from framefan.messages import Fatal, FromSupervisor, Progress, Stop
-from framefan.processes import CAPTURE, Parent
-from framefan_capture.feed import Feed
+from framefan.ipc.messages import Fatal, FromSupervisor, Progress, Stop
+from framefan.ipc.processes import CAPTURE, Parent
+from framefan_capture.pool_link import PoolLink
 
 if TYPE_CHECKING:
     from framefan_capture.camera import Camera
@@ -53,7 +53,7 @@ class Capture:
     def __init__(self, parent: Parent) -> None:
         self._parent = parent
         self._control = parent.link
-        self._feed = Feed(parent.settings.path("pool"), parent.role)
+        self._feed = PoolLink(parent.settings.path("pool"), parent.role)
         self._camera: Camera | None = None
         self._turns = 0
         self._pulse_at = 0.0

@@ -20,7 +20,7 @@ class Rate:
         return round((total - before) / (now - then), 2) if now > then else 0.0
 
 
-class Spacing:
+class FpsLimiter:
     """Which frames to take so that they are at most `max_fps` a second, evenly, without drift.
 
     1. Turns lie on a grid of one interval, that of `max_fps`. A turn is due at its place on the

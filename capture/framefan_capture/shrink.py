@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from framefan.sources import fitted
+from framefan.settings.source_spec import fitted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from framefan import bus
-from framefan.protocol import Status
-from framefan.records import CIRCUIT, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
-from framefan.settings import NAME
-from framefan.states import REASONS, STATES
+from framefan.ipc import bus
+from framefan.ipc.protocol import Status
+from framefan.ipc.records import CIRCUIT, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
+from framefan.settings.run import NAME
+from framefan.settings.states import REASONS, STATES
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.hub import NewEpoch, Removed
@@ -35,7 +35,7 @@ from framefan_gateway.delivery.hub import NewEpoch, Removed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.records import CameraFacts
+    from framefan.ipc.records import CameraFacts
     from framefan_gateway.delivery.hub import Hub
 
 _LARGEST = 1 << 53

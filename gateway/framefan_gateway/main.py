@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from framefan import bus, clock, host, links, logs, messages, records
+from framefan.base import clock, host, logs
 from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
-from framefan.gateway_counts import GatewayCounts
-from framefan.processes import Parent, settle
+from framefan.ipc import bus, links, messages, records
+from framefan.ipc.gateway_counts import GatewayCounts
+from framefan.ipc.processes import Parent, settle
 from framefan_gateway.connection import tls
 from framefan_gateway.connection.connection import ClientConnection
 from framefan_gateway.delivery.hub import Hub
@@ -30,7 +31,7 @@ from framefan_gateway.server import Server
 if TYPE_CHECKING:
     import ssl
 
-    from framefan.settings import Settings
+    from framefan.settings.run import Settings
 
 _READS_PER_TICK, _PICTURES_PER_TICK = 64, 8
 _MOST_WAITING = 1024
@@ -47,7 +48,7 @@ _EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
 _FROM_POOL = messages.ToCapture  # the pool says nothing to a gateway; any union of ours will do
 
 
-class Subscription:
+class BusReader:
     """The bus, read by its descriptors: results, and pictures once somebody watches.
 
     No result waits for a picture: pictures are read when no more results are there.
@@ -222,7 +223,7 @@ class Gateway:
         self._server.whole.go_on()
         await self._server.neighbours.open()
         await self._server.start(listener, self._certificate)
-        self._bus = Subscription(self._parent.settings, self._intake, self._server)
+        self._bus = BusReader(self._parent.settings, self._intake, self._server)
         self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
         self._beat()
         settle()

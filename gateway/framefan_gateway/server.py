@@ -19,18 +19,18 @@ from websockets.asyncio.server import Server as WebSocketServer
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from framefan import clock, logs
-from framefan.gateway_counts import GatewayCounts, is_crowded
+from framefan.base import clock, logs
+from framefan.ipc.gateway_counts import GatewayCounts, is_crowded
 from framefan_gateway.connection import admission
 from framefan_gateway.connection.acceptor import Acceptor, factory_of
 from framefan_gateway.connection.admission import Admission
 from framefan_gateway.connection.connection import ClientConnection
 from framefan_gateway.connection.session import Session
-from framefan_gateway.http import listing, replies, web
+from framefan_gateway.http import client_list, replies, web
 from framefan_gateway.http.neighbours import Neighbours
 from framefan_gateway.http.previews import Previews
-from framefan_gateway.stages import Busy
-from framefan_gateway.tally import Tally
+from framefan_gateway.latency import Busy
+from framefan_gateway.stats import Stats
 from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
-    from framefan.settings import Settings
+    from framefan.settings.run import Settings
     from framefan_gateway.delivery.hub import Hub
-    from framefan_gateway.http.listing import ClientFacts
+    from framefan_gateway.http.client_list import ClientFacts
     from framefan_gateway.intake import Intake
 
 GOING_AWAY = 1001
@@ -85,7 +85,7 @@ class Server:
         )
         self.limits = settings.limits
         self.hub = hub
-        self.tally = Tally(gateway, hub, intake)
+        self.tally = Stats(gateway, hub, intake)
         self.whole = Whole(self.tally, intake, self.counts)
         hub.observe = self.tally.stages.observe
         hub.release = self.tally.stages.release
@@ -135,7 +135,7 @@ class Server:
             ping_interval=None,  # we ask by ourselves: see connection.py
             close_timeout=self.limits.stall_s,
             max_size=self.limits.inbound_bytes,
-            max_queue=None,  # always read: see credit.py
+            max_queue=None,  # always read: see token_bucket.py
             write_limit=0 if tls is None else (1, 0),  # at 0, asyncio's TLS is full while empty
             server_header=None,
             logger=_silent,
@@ -317,7 +317,7 @@ class Server:
         return set(state.cameras)
 
     def _facts(self) -> Iterator[ClientFacts]:
-        return listing.facts(tuple(self._connections), clock.now(), self.tally.gateway)
+        return client_list.facts(tuple(self._connections), clock.now(), self.tally.gateway)
 
     def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(closing)

@@ -1,6 +1,6 @@
 """What all gateways of a run have counted, for whoever asks one of them.
 
-Each gateway publishes its whole counts in the shared memory (framefan/gateway_counts.py) once a
+Each gateway publishes its whole counts in the shared memory (framefan/ipc/gateway_counts.py) once a
 second, and right before it answers a question about them; then it reads those of the others. So
 whoever is asked, no count is ever less than it was in an earlier answer of anybody.
 
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from framefan import logs
-from framefan.gateway_counts import MOST_GATEWAYS, GatewayCounts
-from framefan.records import GatewayFacts
-from framefan_gateway.stages import Counted
+from framefan.base import logs
+from framefan.ipc.gateway_counts import MOST_GATEWAYS, GatewayCounts
+from framefan.ipc.records import GatewayFacts
+from framefan_gateway.latency import Counted
 
 if TYPE_CHECKING:
-    from framefan.records import StateRecord
+    from framefan.ipc.records import StateRecord
     from framefan_gateway.intake import Intake
-    from framefan_gateway.tally import Tally
+    from framefan_gateway.stats import Stats
 
 Changes = list[tuple[str, str, str, int]]
 
@@ -48,7 +48,7 @@ class Published(msgspec.Struct, array_like=True, frozen=True):
 class Whole:
     """The counts of all gateways, seen from one of them."""
 
-    def __init__(self, tally: Tally, intake: Intake, counts: GatewayCounts | None = None) -> None:
+    def __init__(self, tally: Stats, intake: Intake, counts: GatewayCounts | None = None) -> None:
         """`counts`: what all gateways of the run share; without it this is the only one."""
         self._tally = tally
         self._intake = intake

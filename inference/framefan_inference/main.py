@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from framefan import bus, host, logs
+from framefan.base import host, logs
 from framefan.errors import LinkClosed
-from framefan.messages import FromSupervisor
-from framefan.processes import Parent, settle
+from framefan.ipc import bus
+from framefan.ipc.messages import FromSupervisor
+from framefan.ipc.processes import Parent, settle
 from framefan_inference.pool.pool import Pool
 
 

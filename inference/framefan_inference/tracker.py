@@ -26,14 +26,14 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from framefan.messages import WorkerOutcome
+    from framefan.ipc.messages import WorkerOutcome
     from framefan_inference.pool.schedule import Frame, Grant
 
 KEEP_S = 2.0

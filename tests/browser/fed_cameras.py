@@ -13,7 +13,7 @@ import numpy as np
 from gateway_fakes import state
 from gateway_thread import Feeder
 
-from framefan.records import CameraFacts, Detection, PredictError, PreviewRecord, WorkerFacts
+from framefan.ipc.records import CameraFacts, Detection, PredictError, PreviewRecord, WorkerFacts
 from framefan_capture.sources.scene import Scene
 
 WIDEST = 1280

@@ -141,7 +141,7 @@ HOSTILE = '</p><img src=x onerror=\\"window.hit=1\\"><script>window.hit=1</scrip
 def test_a_hostile_label_stays_text(opened: Open, tmp_path: Path) -> None:
     file = tmp_path / "hostile.py"
     file.write_text(
-        "from framefan.records import Detection\n"
+        "from framefan.ipc.records import Detection\n"
         f'def predict(image): return [Detection("{HOSTILE}", 0.5, (10, 10, 90, 90))]\n'
     )
     with Run("front=demo?size=320x240", "-p", f"{file}:predict") as run:

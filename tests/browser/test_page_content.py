@@ -16,7 +16,7 @@ from fed_cameras import feed
 from gateway_fakes import state
 from gateway_thread import Feeder
 
-from framefan.records import CameraFacts, Detection, WorkerFacts
+from framefan.ipc.records import CameraFacts, Detection, WorkerFacts
 from framefan_inference.worker import pictures
 
 pytestmark = pytest.mark.chromium

@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
 from gateway_fakes import state
 from gateway_thread import Feeder
 
-from framefan.records import CameraFacts, PredictError, WorkerFacts
+from framefan.ipc.records import CameraFacts, PredictError, WorkerFacts
 
 pytestmark = pytest.mark.chromium
 VIEWPORT = {"width": 1280, "height": 720}

@@ -13,8 +13,8 @@ from gateway_fakes import state, status
 from gateway_thread import Feeder
 from waiting import wait_until
 
-from framefan import clock
-from framefan.records import CameraFacts
+from framefan.base import clock
+from framefan.ipc.records import CameraFacts
 
 pytestmark = pytest.mark.chromium
 VIEWPORT = {"width": 1000, "height": 700}

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
 from gateway_fakes import state
 from gateway_thread import Feeder
 
-from framefan.records import CameraFacts, PredictError
+from framefan.ipc.records import CameraFacts, PredictError
 
 pytestmark = pytest.mark.chromium
 VIEWPORT = {"width": 1400, "height": 860}

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "unit" / "gateway"))
 from fed_cameras import feed
 from gateway_thread import Feeder
 
-from framefan import clock
+from framefan.base import clock
 
 pytestmark = pytest.mark.chromium
 

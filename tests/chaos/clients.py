@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import websockets
 
-from framefan import clock
+from framefan.base import clock
 
 CONTRACTS = (
     *[""] * 20,

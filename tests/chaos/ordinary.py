@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from waiting import SCALE
 
-from framefan.clock import wall
+from framefan.base.clock import wall
 
 if TYPE_CHECKING:
     from types import TracebackType

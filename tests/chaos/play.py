@@ -20,8 +20,8 @@ from waiting import SCALE, pause, wait_until
 from chaos.clients import CONTRACTS, SLOW, Crowd
 from chaos.faults import FAULTS, PREDICT_S, Fault, Scene, resident
 from chaos.ordinary import CALM_S, KINDS, Ordinary
-from framefan.clock import now, wall
-from framefan.records import StateRecord
+from framefan.base.clock import now, wall
+from framefan.ipc.records import StateRecord
 
 WORKERS = 3
 GATEWAYS = 2

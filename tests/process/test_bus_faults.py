@@ -17,10 +17,10 @@ from runs import Run, assert_balanced, assert_exactly_once
 from waiting import SCALE, wait_until
 from websockets.sync.client import connect
 
-from framefan import bus
-from framefan.clock import now
-from framefan.messages import WorkerOutcome
-from framefan.settings import Limits
+from framefan.base.clock import now
+from framefan.ipc import bus
+from framefan.ipc.messages import WorkerOutcome
+from framefan.settings.run import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 CAPTURE, POOL, SUPERVISOR = "framefan_capture.main", "framefan_inference.main", "framefan"
 BLIND = """
-import framefan_capture.network.multipart as multipart, framefan_capture.stillness as stillness
-stillness.Stillness.is_frozen = property(lambda self: False)
+import framefan_capture.network.multipart as multipart
+import framefan_capture.freeze_detector as stillness
+stillness.FreezeDetector.is_frozen = property(lambda self: False)
 multipart.JpegStream.damaged = property(lambda self: 0)
 """
 DEAF = """
@@ -30,12 +31,12 @@ import framefan_inference.pool.cameras as cameras
 cameras.Camera.tick = lambda self, now, waiting: None
 """
 TRUSTFUL = """
-import framefan.watch as watch
-watch.Watch.overdue = lambda self, now: False
-watch.Watch.due = lambda self, now: self.state is watch.State.BACKOFF and not self.restarts
+import framefan.supervisor.lifecycle as watch
+watch.ChildLifecycle.overdue = lambda self, now: False
+watch.ChildLifecycle.due = lambda self, now: self.state is watch.State.BACKOFF and not self.restarts
 """
 REGULAR = """
-import framefan.backoff as backoff, framefan_capture.camera as camera
+import framefan.base.backoff as backoff, framefan_capture.camera as camera
 from framefan.errors import SourceError
 camera.LEAST_WAIT_S = 0.0
 backoff.Backoff.failed = lambda self, lasted_s=0.0: 0.4

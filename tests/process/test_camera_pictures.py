@@ -18,7 +18,7 @@ from faults import limits
 from runs import Run
 from waiting import slack, wait_until
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fake_camera import Step
 
-    from framefan.records import StatusRecord
+    from framefan.ipc.records import StatusRecord
 
 pytestmark = pytest.mark.alone
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from framefan.records import StateRecord
+    from framefan.ipc.records import StateRecord
 
 SOURCES = ("a=demo?size=160x120&fps=40&seed=1", "b=demo?size=160x120&fps=25&seed=2")
 QUICK = limits(state_every_s=0.1, predict_s=2.0)
@@ -250,8 +250,8 @@ GUARDS = {
         "captured=",
     ),
     "workers finish what they have": (
-        "import framefan_inference.pool.crew as m\n"
-        "m.Crew.retire = lambda self, worker: self._bury(worker, 'x') if worker.child else None",
+        "import framefan_inference.pool.workers as m\n"
+        "m.Workers.retire = lambda self, worker: self._bury(worker, 'x') if worker.child else None",
         "== (0, 0, 0)",
     ),
 }

@@ -16,9 +16,9 @@ import pytest
 from runs import Run, assert_exactly_once
 from waiting import SCALE, pause, wait_until
 
-from framefan import clock
+from framefan.base import clock
 from framefan.client import CommandFailed, Feed, Refused, connect, connect_sync
-from framefan.protocol import Failure, Gap, Result, Resumed
+from framefan.ipc.protocol import Failure, Gap, Result, Resumed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ import pytest
 from runs import Run
 from waiting import SCALE
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -87,9 +87,9 @@ def test_a_picture_is_not_bad_because_its_process_was_killed(tmp_path: Path) -> 
 
 def test_without_passing_over_the_rest_is_never_reached(tmp_path: Path) -> None:
     source = make_pictures(tmp_path, (), DEADLY)
-    unaware = "import framefan.processes\n"
+    unaware = "import framefan.ipc.processes\n"
     unaware += (
-        "framefan.processes.Parent.after_crash = property(lambda s: False, lambda s, v: None)\n"
+        "framefan.ipc.processes.Parent.after_crash = property(lambda s: False, lambda s, v: None)\n"
     )
     env = sabotage(tmp_path, "framefan_capture.main", unaware + DECODER)
     env |= limits(restart_first_s=0.05, state_every_s=0.1)

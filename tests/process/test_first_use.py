@@ -13,7 +13,7 @@ from fakes_sources import MjpegServer, RtspServer, make_mp4
 from runs import Run, assert_balanced, assert_exactly_once, framefan
 from waiting import is_within, slack, wait_until
 
-from framefan.clock import now
+from framefan.base.clock import now
 from framefan_capture.sources.scene import Scene
 
 pytestmark = pytest.mark.alone

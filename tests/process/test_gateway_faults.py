@@ -16,7 +16,7 @@ from waiting import SCALE, slack, wait_until
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from pathlib import Path

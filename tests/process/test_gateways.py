@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
-from framefan import clock
+from framefan.base import clock
 
 SOURCE = "cam=demo?size=160x120&fps=10"
 OFTEN = limits(state_every_s=0.1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from faults import Gate
     from runs import Outcomes
 
-    from framefan.records import CameraFacts, OutcomeRecord
+    from framefan.ipc.records import CameraFacts, OutcomeRecord
 
 SOURCE = "cam=demo?size=320x240&fps=30"
 POINTS = {
@@ -147,7 +147,7 @@ import framefan_inference.pool.sequencer as m
 m.SILENCE_S = 1e9
 """,
     "a dead worker is started again": """
-import framefan_inference.pool.crew as m
+import framefan_inference.pool.workers as m
 start = m.Crew.start
 m.Crew.start = lambda self, worker: worker.facts.restarts or start(self, worker)
 """,

@@ -112,8 +112,8 @@ def test_a_run_that_cannot_start_says_why_and_ends_with_3(tmp_path: Path, what: 
 
 
 def test_an_error_of_our_own_has_its_reason_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
-    from framefan import logs
-    from framefan.settings import Settings
+    from framefan.base import logs
+    from framefan.settings.run import Settings
 
     logs.configure(Settings(), "pool")
     try:

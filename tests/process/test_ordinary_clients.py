@@ -17,7 +17,7 @@ from far_proxy import FarProxy
 from runs import Run
 from waiting import pause, slack, wait_until
 
-from framefan.clock import now, wall
+from framefan.base.clock import now, wall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from runs import Run, assert_balanced, assert_exactly_once
 from waiting import wait_until
 from websockets.sync.client import connect
 
-from framefan import bus
-from framefan.settings import Limits
+from framefan.ipc import bus
+from framefan.settings.run import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def frames():
 """
 ANSWERS = "def predict(image):\n    return {}\n"
 UNBOUNDED = """
-from framefan import bus
+from framefan.ipc import bus
 bus.PICTURE_QUEUES = tuple(each._replace(hwm=10_000) for each in bus.PICTURE_QUEUES)
 """
 MISSED = 60

@@ -12,7 +12,7 @@ from waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from framefan.records import StatusRecord
+    from framefan.ipc.records import StatusRecord
 
 pytestmark = pytest.mark.alone
 
@@ -73,8 +73,11 @@ def test_poison_is_left_out_and_tried_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("guard", "fails"),
     [
-        ("circuit as m\nm.Circuits.died = lambda self, cameras, now: []", "the circuit to open"),
-        ("circuit as m\nm.Circuits.admits = lambda *_, **__: True", "circuit|good"),
+        (
+            "circuit as m\nm.CircuitBreaker.died = lambda self, cameras, now: []",
+            "the circuit to open",
+        ),
+        ("circuit as m\nm.CircuitBreaker.admits = lambda *_, **__: True", "circuit|good"),
     ],
 )
 def test_without_the_circuit_it_kills_on(guard: str, fails: str, tmp_path: Path) -> None:

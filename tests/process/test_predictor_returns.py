@@ -136,7 +136,7 @@ def packed(value, limit):  # what is too much for this test's client goes out as
 r._packed = packed
 """
 LINES = """
-import framefan.userfile as u
+import framefan.base.userfile as u
 u.where = lambda error: ""
 """
 GUARDS: dict[str, tuple[str, set[str]]] = {

@@ -24,9 +24,9 @@ from faults import limits, sabotage
 from runs import Run, assert_balanced, assert_exactly_once, framefan
 from waiting import SCALE, wait_until
 
-from framefan import bus
-from framefan.records import OutcomeRecord
-from framefan.settings import Limits
+from framefan.ipc import bus
+from framefan.ipc.records import OutcomeRecord
+from framefan.settings.run import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,10 @@ OFTEN = limits(state_every_s=0.1)
 LARGE = Path(__file__).parent / "large.py"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bus.md"
 MAY_GROW = 24 << 20
-ALL_IN = "from framefan_inference.pool import outlet; outlet.Doorman._may = lambda *_: True"
+ALL_IN = """
+from framefan_inference.pool import publish_endpoint
+publish_endpoint.CurveAuth._may = lambda *_: True
+"""
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from runs import Outcomes
 
-    from framefan.records import StateRecord
+    from framefan.ipc.records import StateRecord
 
 OFTEN = limits(state_every_s=0.1)
 CRASHING = """

@@ -21,7 +21,7 @@ from clients import collect
 from runs import Run
 from waiting import SCALE, pause
 
-from framefan.clock import now, wall
+from framefan.base.clock import now, wall
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ def busy(folder: Path) -> Path:
     """A predictor whose results have about 500 bytes."""
     path = folder / "busy.py"
     path.write_text(
-        "from framefan.records import Detection\n"
+        "from framefan.ipc.records import Detection\n"
         "def predict(image):\n"
         "    return [Detection(f'thing {n}', 0.5, (0, 0, 9, 9)) for n in range(5)]\n"
     )

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 import framefan as package
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from faults import Gate
     from runs import Outcomes
 
-    from framefan.records import OutcomeRecord
+    from framefan.ipc.records import OutcomeRecord
 
 pytestmark = pytest.mark.alone
 
@@ -208,7 +208,7 @@ def test_without_that_signal_a_child_holding_the_lock_would_stay(
     broken = sabotage(
         tmp_path,
         "framefan_inference.worker.worker",
-        "import framefan.host as m\nm.die_with_parent = lambda _: None",
+        "import framefan.base.host as m\nm.die_with_parent = lambda _: None",
     )
     run = Run(TWO[0], "-p", GATED, env=OFTEN | gate.env | broken, stop=False).start()
     with run.killed_at_exit():
@@ -346,8 +346,8 @@ def test_the_wall_clock_jumps_an_hour_and_nobody_is_killed(tmp_path: Path) -> No
 
 def test_with_deadlines_of_the_wall_clock_the_jump_ends_all(tmp_path: Path) -> None:
     mark = tmp_path / "jumped"
-    code = JUMPING_CLOCK.format(mark=str(mark)) + "\nimport framefan.clock\n"
-    env = sabotage(tmp_path, "-m", code + "framefan.clock.now = time.time")
+    code = JUMPING_CLOCK.format(mark=str(mark)) + "\nimport framefan.base.clock\n"
+    env = sabotage(tmp_path, "-m", code + "framefan.base.clock.now = time.time")
     run = Run(TWO[0], env=OFTEN | env, stop=False)  # for a duration of 600 s at most
     with run:
         mark.touch()
@@ -356,7 +356,7 @@ def test_with_deadlines_of_the_wall_clock_the_jump_ends_all(tmp_path: Path) -> N
 
 
 def test_deadlines_never_read_the_wall_clock() -> None:
-    """framefan.clock is the only place that names it."""
+    """framefan.base.clock is the only place that names it."""
     folder = Path(package.__file__).parent.parent
     sources = [
         path

@@ -22,19 +22,28 @@ from faults import TIMES, limits
 from runs import Outcomes, Run, assert_exactly_once
 from waiting import wait_until
 
-from framefan import links, listen, processes
-from framefan.clock import now, wall
+from framefan.base.clock import now, wall
 from framefan.errors import LinkClosed
-from framefan.messages import Free, HelloCapture, Ready, RingMade, Table, ToCapture, ToSupervisor
-from framefan.ring import RingWriter
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Limits, Settings
+from framefan.ipc import links, processes
+from framefan.ipc.messages import (
+    Free,
+    HelloCapture,
+    Ready,
+    RingMade,
+    Table,
+    ToCapture,
+    ToSupervisor,
+)
+from framefan.ipc.ring import RingWriter
+from framefan.settings.run import CameraSettings, Limits, Settings
+from framefan.settings.secret import SourceText
+from framefan.supervisor import listen_sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from framefan.records import OutcomeRecord, StateRecord
-    from framefan.settings import Mode
+    from framefan.ipc.records import OutcomeRecord, StateRecord
+    from framefan.settings.run import Mode
 
 PREDICTOR = f"{Path(__file__).parent / 'torn.py'}:predict"
 HEIGHT, WIDTH = 48, 64
@@ -102,7 +111,7 @@ class Pool:
             predictor=PREDICTOR,
             limits=Limits(**QUICK, restarts=10_000, bus_hwm=1_000_000),
         )
-        self._listener = listen.unix(self.settings.path("pool"))
+        self._listener = listen_sockets.unix(self.settings.path("pool"))
         self.child = processes.Child(
             processes.POOL, "", self.settings, ToSupervisor, self._listener.fileno()
         )

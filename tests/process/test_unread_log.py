@@ -20,8 +20,8 @@ import pytest
 from runs import Run
 from waiting import is_within, slack, wait_until
 
-from framefan import clock
-from framefan.settings import Limits
+from framefan.base import clock
+from framefan.settings.run import Limits
 
 LONG = 8000
 LINES, BURSTS = 90, 4

@@ -15,7 +15,7 @@ import pytest
 from runs import Run, framefan
 from waiting import SCALE, wait_until
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,14 +11,14 @@ from faults import GATED, limits, sabotage
 from runs import Run, assert_balanced
 from waiting import wait_until
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from faults import Gate
 
-    from framefan.records import StateRecord, WorkerFacts
+    from framefan.ipc.records import StateRecord, WorkerFacts
 
 SOURCE = "cam=demo?size=320x240&fps=20"
 PREDICT_S = 1.0
@@ -78,7 +78,7 @@ def test_without_the_deadline_it_would_hang_for_ever(gate: Gate, tmp_path: Path)
     broken = sabotage(
         tmp_path,
         "framefan_inference.main",
-        "import framefan_inference.pool.workers as m\nm.Worker.hangs = lambda *_: False",
+        "import framefan_inference.pool.worker_handle as m\nm.Worker.hangs = lambda *_: False",
     )
     with pytest.raises(AssertionError, match="hang_in_c"), _run_that_hangs(gate, broken) as run:
         _hang(run, gate, "hang_in_c")

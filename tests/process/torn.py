@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from framefan.clock import now
+from framefan.base.clock import now
 
 BUSY_S = 0.0005
 

@@ -14,7 +14,7 @@ import pytest
 from fake_camera import Close, FakeCamera, Frames, Garbage, HalfAnswer, Redirect, Stall, Status
 from waiting import SCALE, wait_until
 
-from framefan.clock import now
+from framefan.base.clock import now
 from framefan_capture.sources.scene import read_number
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import waiting
 from guards import Off, Switch, switched_off
 from waiting import pause
 
-from framefan import clock
+from framefan.base import clock
 
 HERE = sys.modules[__name__]
 
@@ -35,7 +35,11 @@ def test_it_is_off_here_by_every_name_and_on_again_afterwards() -> None:
 def test_several_parts_go_together() -> None:
     before = clock.now, clock.wall
     with switched_off(
-        switch("framefan.clock:now", "lambda: 7", also=(("framefan.clock:wall", "lambda: 8"),)),
+        switch(
+            "framefan.base.clock:now",
+            "lambda: 7",
+            also=(("framefan.base.clock:wall", "lambda: 8"),),
+        ),
         HERE,
     ):
         assert (clock.now(), clock.wall()) == (7, 8)
@@ -47,11 +51,11 @@ def test_in_children_it_is_off_in_those_that_are_named() -> None:
         run = [sys.executable, *code]
         return subprocess.run(run, capture_output=True, text=True, check=True).stdout
 
-    asked = "import framefan.clock as c; print(c.now() == 7)"
-    with switched_off(switch("framefan.clock:now", "lambda: 7", process="-c"), HERE):
+    asked = "import framefan.base.clock as c; print(c.now() == 7)"
+    with switched_off(switch("framefan.base.clock:now", "lambda: 7", process="-c"), HERE):
         assert clock.now() != 7
         assert said("-c", asked) == "True\n"
-    with switched_off(switch("framefan.clock:now", "lambda: 7", process="other"), HERE):
+    with switched_off(switch("framefan.base.clock:now", "lambda: 7", process="other"), HERE):
         assert said("-c", asked) == "False\n"
 
 

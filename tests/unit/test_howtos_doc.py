@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from framefan.cli import app
-from framefan.configure import configure
-from framefan.options import Options
-from framefan.settings import Limits, Settings
+from framefan.commands.cli import app
+from framefan.config.configure import configure
+from framefan.config.options import Options
+from framefan.settings.run import Limits, Settings
 from framefan_capture.sources.scene import Scene
 from framefan_inference.predictors import results
 from framefan_inference.predictors.predictor import Frame, load

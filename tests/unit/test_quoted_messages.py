@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from websockets.datastructures import Headers
 
-from framefan import protocol
-from framefan.configure import configure
+from framefan.config.configure import configure
+from framefan.config.options import Options
 from framefan.errors import FramefanError
-from framefan.options import Options
-from framefan.settings import Settings
-from framefan.states import REASONS
+from framefan.ipc import protocol
+from framefan.settings.run import Settings
+from framefan.settings.states import REASONS
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake

@@ -11,12 +11,12 @@ import config_reference
 import msgspec
 import pytest
 
-from framefan.camera_settings import COMMANDS
-from framefan.cli import app
-from framefan.configure import configure
-from framefan.options import Options
-from framefan.places import from_environment
-from framefan.settings import CameraSettings, Limits
+from framefan.commands.cli import app
+from framefan.config.camera_settings import COMMANDS
+from framefan.config.configure import configure
+from framefan.config.options import Options
+from framefan.config.places import from_environment
+from framefan.settings.run import CameraSettings, Limits
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan import clock, source_url
+from framefan.base import clock
 from framefan.errors import SourceError
+from framefan.settings import source_url
 from framefan_capture.network import probe, request, stream_errors
 from framefan_capture.network.http_body import Body
 from framefan_capture.network.multipart import MOST_BYTES, JpegStream
 from framefan_capture.network.opencv_stream import NetworkSource
-from framefan_capture.network.rhythm import Rhythm
+from framefan_capture.network.stale_detector import StaleDetector
 from framefan_capture.sources.pixels import decoded
 from framefan_capture.sources.video import PacedVideo
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framefan.settings import CameraSettings
-    from framefan.source_url import SourceUrl
+    from framefan.settings.run import CameraSettings
+    from framefan.settings.source_url import SourceUrl
     from framefan_capture.network.multipart import Part
     from framefan_capture.network.request import Reached
     from framefan_capture.source import Opened
@@ -215,7 +216,7 @@ class JpegParts(_Jpegs):
         told = _BOUNDARY.search(reply.answer.first("content-type"))
         self._stream = JpegStream(told[1] if told else "")
         self._waiting: deque[Part] = deque()
-        self._rhythm = Rhythm()
+        self._rhythm = StaleDetector()
         self._is_empty = True
 
     def grab(self, frame: int) -> bool:

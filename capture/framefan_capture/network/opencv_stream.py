@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan import clock, source_url
+from framefan.base import clock
 from framefan.errors import SourceError
-from framefan_capture.network import probe, reach, stream_errors
-from framefan_capture.network.rhythm import Rhythm
+from framefan.settings import source_url
+from framefan_capture.network import probe, stream_errors, tcp_connect
+from framefan_capture.network.resize_detector import ResizeDetector
 from framefan_capture.network.size_check import SizeCheck, size_of
-from framefan_capture.network.suspicion import Suspicion
+from framefan_capture.network.stale_detector import StaleDetector
 from framefan_capture.sources.opencv import OPTIONS, OpenCvSource
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framefan.settings import CameraSettings
-    from framefan.sources import Kind
+    from framefan.settings.run import CameraSettings
+    from framefan.settings.source_spec import Kind
 
 # Not fflags;nobuffer: it throws away what was read while probing. Then the first key frame is gone,
 # and with it all of the first group of pictures: a second of H.264.
@@ -66,8 +67,8 @@ class NetworkSource(OpenCvSource):
         self._url = source_url.checked(spec.value)
         self._kind = spec.kind
         self._shown = str(camera.source)
-        self._rhythm = Rhythm()
-        self._suspicion = Suspicion()
+        self._rhythm = StaleDetector()
+        self._suspicion = ResizeDetector()
         self._check: SizeCheck | None = None
         self._is_empty = True
         """No picture has come since it was opened."""
@@ -80,7 +81,7 @@ class NetworkSource(OpenCvSource):
         """Within the time limit, and by `until` at the latest."""
         limit_s = self._camera.open_timeout_s
         until = min(until, clock.now() + limit_s)
-        reach.check_reachable(self._url, limit_s)
+        tcp_connect.check_reachable(self._url, limit_s)
         self._begin()
         left_s = max(_MIN_OPEN_S, until - clock.now())
         self._video = cv2.VideoCapture(
@@ -95,7 +96,7 @@ class NetworkSource(OpenCvSource):
 
     def _begin(self) -> None:
         os.environ[OPTIONS] = ffmpeg_options(self._kind, self._camera.transport)
-        self._rhythm = Rhythm()
+        self._rhythm = StaleDetector()
         self._suspicion.restart()
         self._warm.clear()
         self._is_empty = True

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from framefan import clock
+from framefan.base import clock
 from framefan.errors import SourceError
 from framefan_capture.network import request
 from framefan_capture.network.request import shown
 
 if TYPE_CHECKING:
-    from framefan.source_url import SourceUrl
+    from framefan.settings.source_url import SourceUrl
     from framefan_capture.network.request import Answer
 
 _LIMIT_S = (0.5, 2.0)

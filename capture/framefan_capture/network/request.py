@@ -11,14 +11,15 @@ import ssl
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin
 
-from framefan import clock, source_url
+from framefan.base import clock
 from framefan.errors import SourceError
-from framefan_capture.network import login, reach
+from framefan.settings import source_url
+from framefan_capture.network import login, tcp_connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from framefan.source_url import SourceUrl
+    from framefan.settings.source_url import SourceUrl
 
 _MOST_HEAD = 16384
 _LEAST_S = 0.02
@@ -49,7 +50,7 @@ class Conversation:
     def __init__(self, url: SourceUrl, until: float) -> None:
         """Raises SourceError where there is no connection, OSError where TLS fails."""
         self.url = url
-        self.sock = _secured(reach.connect(url, _left(until)), url, until)
+        self.sock = _secured(tcp_connect.connect(url, _left(until)), url, until)
         self.rest = b""
 
     def ask(self, proof: str | None, until: float) -> Answer | None:

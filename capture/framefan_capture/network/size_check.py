@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import cv2
 
 from framefan.errors import SourceError
-from framefan_capture.network import reach
+from framefan_capture.network import tcp_connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.source_url import SourceUrl
+    from framefan.settings.source_url import SourceUrl
 
 LIMIT_S = 2.0
 """Each for the connection and for the answer."""
@@ -45,7 +45,7 @@ class SizeCheck:
     def _ask(self, url: SourceUrl, parameters: list[int]) -> None:
         try:
             # OpenCV opens one camera at a time: none may wait for a host that is not there.
-            reach.check_reachable(url, LIMIT_S)
+            tcp_connect.check_reachable(url, LIMIT_S)
             self.size = _opened_size(url.for_ffmpeg, parameters)
         except (SourceError, cv2.error):
             pass

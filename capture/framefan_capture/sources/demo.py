@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from framefan import clock
-from framefan.demo import parse_demo
+from framefan.base import clock
+from framefan.settings.demo import parse_demo
 from framefan_capture.sources.pacer import Pacer
 from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from framefan.settings import CameraSettings
+    from framefan.settings.run import CameraSettings
 
 
 class DemoSource:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan import clock
+from framefan.base import clock
 from framefan.errors import SourceError
 from framefan_capture.sources.pixels import as_bgr
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framefan.settings import CameraSettings
+    from framefan.settings.run import CameraSettings
 
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 """The environment variable FFmpeg's options travel in: per process, so one camera per process."""

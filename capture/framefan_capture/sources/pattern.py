@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan import clock, patterns
+from framefan.base import clock
 from framefan.errors import SourceError
-from framefan.sources import printable
+from framefan.settings import patterns
+from framefan.settings.source_spec import printable
 from framefan_capture.sources.file_name import name_for_opencv
 from framefan_capture.sources.pacer import Pacer
 from framefan_capture.sources.pixels import AS_IT_IS, as_bgr
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framefan.settings import CameraSettings
+    from framefan.settings.run import CameraSettings
 
 PATTERN_FPS = 30.0
 _STILL = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp")

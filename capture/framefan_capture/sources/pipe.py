@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan import clock
+from framefan.base import clock
 from framefan.errors import SourceError
 from framefan_capture.sources.opencv import OPTIONS
 from framefan_capture.sources.video import FileSource
 
 if TYPE_CHECKING:
-    from framefan.settings import CameraSettings
+    from framefan.settings.run import CameraSettings
 
 _WHITELIST = "pipe"
 

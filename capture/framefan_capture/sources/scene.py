@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from msgspec import Struct
 
-from framefan.demo import MIN_SIZE
+from framefan.settings.demo import MIN_SIZE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan import clock
+from framefan.base import clock
 from framefan.errors import SourceError
-from framefan.sources import printable
+from framefan.settings.source_spec import printable
 from framefan_capture.sources.file_name import name_for_opencv
 from framefan_capture.sources.opencv import OPTIONS, OpenCvSource
 from framefan_capture.sources.pacer import Pacer
 
 if TYPE_CHECKING:
-    from framefan.settings import CameraSettings
+    from framefan.settings.run import CameraSettings
 
 FILE_WHITELIST = "file"
 _DEFAULT_FPS = 25.0

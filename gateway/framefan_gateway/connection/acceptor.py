@@ -17,8 +17,8 @@ import inspect
 import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
-from framefan import clock, logs
-from framefan.gateway_counts import BEAT_S
+from framefan.base import clock, logs
+from framefan.ipc.gateway_counts import BEAT_S
 
 if TYPE_CHECKING:
     import ssl

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from framefan import protobuf
-from framefan.protocol import CommandError, Format, Reply
-from framefan_gateway.connection.asked import (
+from framefan.ipc import protobuf
+from framefan.ipc.protocol import CommandError, Format, Reply
+from framefan_gateway.connection.options import (
     BAD_VALUE,
     NOT_DECODED,
     UNKNOWN_COMMAND,

@@ -2,7 +2,7 @@
 
 1. The transport's buffer has a high-water mark of zero: the line is full as soon as the kernel
    takes less than it is given, and free when all of it is gone. What waits meanwhile waits in the
-   outbox, where it can still be replaced by something newer.
+   cursor, where it can still be replaced by something newer.
 2. The kernel is told to hold little that is unsent, else seconds of old results would wait there.
 3. What the kernel has delivered may still lie unread: see flow.py for how that is bounded.
 4. A full line must move: the bytes in the buffer and in the kernel have to become fewer within
@@ -22,15 +22,15 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
-from framefan import clock
-from framefan_gateway.connection import kernel
+from framefan.base import clock
+from framefan_gateway.connection import tcp
 from framefan_gateway.connection.commands import acknowledged
-from framefan_gateway.connection.credit import Credit
 from framefan_gateway.connection.flow import Counted, Open, flow_for
-from framefan_gateway.connection.stall import Stall
+from framefan_gateway.connection.token_bucket import TokenBucket
+from framefan_gateway.connection.write_deadline import WriteDeadline
 from framefan_gateway.delivery import frames
-from framefan_gateway.delivery.contract import DEFAULT
-from framefan_gateway.delivery.group import Line, Place
+from framefan_gateway.delivery.subscribers import Place, Writer
+from framefan_gateway.delivery.subscription import DEFAULT
 
 if TYPE_CHECKING:
     import socket
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
     from websockets.protocol import Event
 
-    from framefan.settings import Limits
+    from framefan.settings.run import Limits
     from framefan_gateway.connection.flow import Flow
-    from framefan_gateway.delivery.contract import Ack, Contract, Opening
-    from framefan_gateway.delivery.group import Client
     from framefan_gateway.delivery.hub import Hub
+    from framefan_gateway.delivery.subscribers import Client
+    from framefan_gateway.delivery.subscription import Ack, Opening, Subscription
     from framefan_gateway.delivery.wire import Body
-    from framefan_gateway.tally import Tally
+    from framefan_gateway.stats import Stats
 
 TOO_MANY, BAD_REQUEST, TOO_SLOW, SILENT = 1008, 4400, 4408, 4409
 """Close codes."""
@@ -54,12 +54,12 @@ _ASKS = 3
 """How often within `silence_s` a client that says nothing is sent a ping."""
 
 
-class Owner(Protocol):
+class ConnectionHost(Protocol):
     """What a connection needs of its server."""
 
     hub: Hub
     limits: Limits
-    tally: Tally
+    tally: Stats
 
     def opened(self, connection: ClientConnection) -> None:
         """A TCP connection was accepted; its handshake begins."""
@@ -84,7 +84,7 @@ class Owner(Protocol):
 
 
 class ClientConnection(ServerConnection):
-    def __init__(self, owner: Owner, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, owner: ConnectionHost, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._owner = owner
         self._client: Client | None = None
@@ -101,8 +101,10 @@ class ClientConnection(ServerConnection):
         self.ack: Ack | None = None
         self._whole = True
         """Whether what was received so far ends with a whole frame."""
-        self._stall: Stall | None = None
-        self._credit = Credit(owner.limits.inbound_per_s, owner.limits.inbound_bytes, clock.now())
+        self._stall: WriteDeadline | None = None
+        self._credit = TokenBucket(
+            owner.limits.inbound_per_s, owner.limits.inbound_bytes, clock.now()
+        )
         self._ending = False
         self._full_at = 0.0
         self.lateness = owner.tally.lag
@@ -121,20 +123,20 @@ class ClientConnection(ServerConnection):
 
     # ---- between the hub and this line ------------------------------------------------------
 
-    def join(self, contract: Contract, opening: Opening, ack: Ack | None) -> None:
+    def join(self, subscription: Subscription, opening: Opening, ack: Ack | None) -> None:
         """Become a client of the hub: from here on it writes to this line."""
         hub, now = self._owner.hub, clock.now()
         self.joined_at, self.ack = now, ack
-        self.try_write = kernel.writer(self.socket, self.transport)
-        self._flow = flow_for(self, contract.delivery, ack, now)
+        self.try_write = tcp.writer(self.socket, self.transport)
+        self._flow = flow_for(self, subscription.delivery, ack, now)
         evict = functools.partial(self.end, TOO_SLOW)
-        self._client = client = hub.join(contract, self._flow.line, evict, now, opening)
+        self._client = client = hub.join(subscription, self._flow.line, evict, now, opening)
         hub.start(client, now)
         self._owner.work_soon()
 
     async def settled(self) -> None:
         """Return when nothing of its past is to be replayed any more, or it is gone."""
-        if self._client is not None and self._client.outbox.replaying:
+        if self._client is not None and self._client.cursor.replaying:
             self._caught_up = self.loop.create_future()
             self._owner.expects(self)
             await self._caught_up
@@ -142,22 +144,24 @@ class ClientConnection(ServerConnection):
     def check_past(self) -> bool:
         """Whether it has been replayed, or nobody waits for it; whoever does is told."""
         waiting = self._caught_up
-        if waiting is None or (self._client is not None and self._client.outbox.replaying):
+        if waiting is None or (self._client is not None and self._client.cursor.replaying):
             return waiting is None
         self._caught_up = None
         if not waiting.done():
             waiting.set_result(None)
         return True
 
-    def switch(self, contract: Contract, opening: Opening, ack: Ack | None, reply: Body) -> None:
-        """Another contract from here on; `reply` comes before anything under it."""
+    def switch(
+        self, subscription: Subscription, opening: Opening, ack: Ack | None, reply: Body
+    ) -> None:
+        """Another subscription from here on; `reply` comes before anything under it."""
         client, now = self._client, clock.now()
         if client is None:
             return
-        if (contract.delivery, ack) != (client.contract.delivery, self.ack):
-            self.ack, self._flow = ack, flow_for(self, contract.delivery, ack, now)
+        if (subscription.delivery, ack) != (client.subscription.delivery, self.ack):
+            self.ack, self._flow = ack, flow_for(self, subscription.delivery, ack, now)
             self.use(self._flow.line)
-        self._owner.hub.switch(client, contract, opening, reply, now)
+        self._owner.hub.switch(client, subscription, opening, reply, now)
         self.free()
         self._bound(len(reply.data))
         self._owner.work_soon()
@@ -187,24 +191,24 @@ class ClientConnection(ServerConnection):
         return self._client
 
     @property
-    def contract(self) -> Contract:
-        return DEFAULT if self._client is None else self._client.contract
+    def subscription(self) -> Subscription:
+        return DEFAULT if self._client is None else self._client.subscription
 
     @property
     def full_since(self) -> float | None:
         """None while its line is free."""
-        full = self._client is not None and self._client.place is Place.FULL
+        full = self._client is not None and self._client.place is Place.BLOCKED
         return self._full_at if full else None
 
     @property
     def held_bytes(self) -> int:
         """About what waits here for this client alone."""
-        waiting = 0 if self._client is None else self._client.outbox.own_bytes
+        waiting = 0 if self._client is None else self._client.cursor.own_bytes
         return waiting + self.transport.get_write_buffer_size()
 
     def behind_bytes(self) -> int:
         """About what waits for this client, shared or not."""
-        waiting = 0 if self._client is None else self._client.outbox.behind_bytes
+        waiting = 0 if self._client is None else self._client.cursor.behind_bytes
         return waiting + self.transport.get_write_buffer_size()
 
     # ---- what its flow needs ----------------------------------------------------------------
@@ -220,7 +224,7 @@ class ClientConnection(ServerConnection):
         client = self._client
         if client is None:
             return
-        if client.place is not Place.FULL:
+        if client.place is not Place.BLOCKED:
             self._full_at = clock.now()
             self._owner.filled(self)
         self._owner.hub.line_full(client)
@@ -228,33 +232,33 @@ class ClientConnection(ServerConnection):
     def free(self) -> None:
         """The line takes more, unless the transport or the client still has to get through some."""
         client = self._client
-        if client is None or client.place is not Place.FULL or self.paused or self._flow.blocks:
+        if client is None or client.place is not Place.BLOCKED or self.paused or self._flow.blocks:
             return
         self._answers = 0
         self._owner.hub.line_free(client, clock.now())
         self._owner.work_soon()
         self.check_past()
 
-    def use(self, line: Line) -> None:
+    def use(self, line: Writer) -> None:
         if self._client is not None:
-            self._client.group.use(self._client, line)
+            self._client.subscribers.use(self._client, line)
 
     def write_by(self, offer: Callable[[bytes], int]) -> None:
         if self._client is not None:
-            self._client.group.write_by(self._client, offer)
+            self._client.subscribers.write_by(self._client, offer)
 
     @property
     def held(self) -> int:
-        return 0 if self._client is None else self._client.outbox.held
+        return 0 if self._client is None else self._client.cursor.held
 
     @property
     def sent_messages(self) -> int:
-        return self._said + (0 if self._client is None else self._client.outbox.sent_messages)
+        return self._said + (0 if self._client is None else self._client.cursor.sent_messages)
 
     @property
     def is_behind(self) -> bool:
         """Whether it is to get every result, and there are some that its line has no room for."""
-        every = self._client is not None and self._client.contract.delivery == "every"
+        every = self._client is not None and self._client.subscription.delivery == "every"
         return every and self.full_since is not None
 
     def leave(self) -> None:
@@ -280,11 +284,11 @@ class ClientConnection(ServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         sock = transport.get_extra_info("socket")
-        kernel.bound_unsent(sock, self._owner.limits.unsent_bytes)
+        tcp.bound_unsent(sock, self._owner.limits.unsent_bytes)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self.transport = cast("asyncio.Transport", transport)  # TLS may pause us in the next line
-        kernel.bound_reads(self.transport, _READ_BYTES)
+        tcp.bound_reads(self.transport, _READ_BYTES)
         super().connection_made(transport)
         self._owner.opened(self)
 
@@ -297,7 +301,7 @@ class ClientConnection(ServerConnection):
     def pause_writing(self) -> None:
         super().pause_writing()
         stall_s, over = self._owner.limits.stall_s, functools.partial(self.abort, "stalled")
-        self._stall = Stall(self.loop, self.transport, stall_s, over)
+        self._stall = WriteDeadline(self.loop, self.transport, stall_s, over)
         self.fill()
 
     def resume_writing(self) -> None:
@@ -356,7 +360,9 @@ class ClientConnection(ServerConnection):
         whole = frame.fin and frame.opcode in (Opcode.TEXT, Opcode.BINARY)
         if not isinstance(self._flow, Counted) or not whole:
             return False
-        count = acknowledged(frame.data, self.contract.format, binary=frame.opcode is Opcode.BINARY)
+        count = acknowledged(
+            frame.data, self.subscription.format, binary=frame.opcode is Opcode.BINARY
+        )
         return count is not None and self.acknowledge(count)
 
     def _pong(self, number: int) -> bool:

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from framefan import clock
+from framefan.base import clock
 from framefan_gateway.delivery import frames
-from framefan_gateway.delivery.group import Line
-from framefan_gateway.delivery.outbox import ALL
-from framefan_gateway.delivery.window import MOST, Lateness, Window
+from framefan_gateway.delivery.cursor import ALL
+from framefan_gateway.delivery.read_window import MOST, Lateness, ReadWindow
+from framefan_gateway.delivery.subscribers import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan_gateway.delivery.contract import Ack
+    from framefan_gateway.delivery.subscription import Ack
 
 _NEVER = -1
 """No number that a ping carries."""
@@ -51,7 +51,7 @@ class Port(Protocol):
     def free(self) -> None:
         """The flow has nothing against writing more."""
 
-    def use(self, line: Line) -> None:
+    def use(self, line: Writer) -> None:
         """Write to the client by this line from here on."""
 
     def write_by(self, offer: Callable[[bytes], int]) -> None:
@@ -70,7 +70,7 @@ class Open:
     """The line alone is the limit."""
 
     def __init__(self, port: Port) -> None:
-        self.line = Line(port.write, port.try_write)
+        self.line = Writer(port.write, port.try_write)
 
     @property
     def blocks(self) -> bool:
@@ -92,10 +92,10 @@ class Paced:
     """A window of writes, told from pongs."""
 
     def __init__(self, port: Port, now: float) -> None:
-        self.window = Window(now, port.lateness)
+        self.window = ReadWindow(now, port.lateness)
         self._port = port
-        self._open = Line(port.write, port.try_write)
-        self._limited = Line(self._write, self._write, self._room, by_write=True)
+        self._open = Writer(port.write, port.try_write)
+        self._limited = Writer(self._write, self._write, self._room, by_write=True)
         self.line = self._limited
         self._confirms = _NEVER
         """The number of a ping that went alone, while it is on its way."""
@@ -175,9 +175,9 @@ class Counted:
     def __init__(self, port: Port, ack: Ack, now: float) -> None:
         self._port = port
         self._most = MOST if ack == "auto" else ack
-        self._window = Window(now, port.lateness) if ack == "auto" else None
+        self._window = ReadWindow(now, port.lateness) if ack == "auto" else None
         self._sent = self._acked = port.sent_messages
-        self.line = Line(self._write, self._write, self._room)
+        self.line = Writer(self._write, self._write, self._room)
 
     @property
     def blocks(self) -> bool:

@@ -16,19 +16,20 @@ from urllib.parse import urlsplit
 
 from websockets.protocol import OPEN
 
-from framefan import clock, protobuf
-from framefan.protocol import Reply
-from framefan_gateway.connection import asked, commands
-from framefan_gateway.connection.asked import Refusal
+from framefan.base import clock
+from framefan.ipc import protobuf
+from framefan.ipc.protocol import Reply
+from framefan_gateway.connection import commands, options
 from framefan_gateway.connection.connection import BAD_REQUEST
+from framefan_gateway.connection.options import Refusal
 from framefan_gateway.delivery import wire
-from framefan_gateway.delivery.contract import ANEW
+from framefan_gateway.delivery.subscription import ANEW
 from framefan_gateway.http.web import shows_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from framefan.settings import Settings
+    from framefan.settings.run import Settings
     from framefan_gateway.connection.commands import Command
     from framefan_gateway.connection.connection import ClientConnection
 
@@ -39,7 +40,7 @@ _REASON_BYTES = 123
 """As long as the reason of a close may be."""
 
 
-class Desk(Protocol):
+class SessionHost(Protocol):
     """What a session needs of its server."""
 
     settings: Settings
@@ -52,7 +53,7 @@ class Desk(Protocol):
 
 
 class Session:
-    def __init__(self, desk: Desk, connection: ClientConnection) -> None:
+    def __init__(self, desk: SessionHost, connection: ClientConnection) -> None:
         self._desk = desk
         self._connection = connection
         self._does: dict[str, Callable[[Command], None]] = {
@@ -74,11 +75,11 @@ class Session:
             await _prepare("protobuf" if "protobuf" in query else None)
             if connection.protocol.state is not OPEN:  # it has gone meanwhile
                 return
-            contract, opening, ack = asked.by_query(query, self._desk.cameras())
+            subscription, opening, ack = options.by_query(query, self._desk.cameras())
         except Refusal as refusal:
             await self._refuse(None, refusal, BAD_REQUEST)
             return
-        connection.join(contract, opening, ack)
+        connection.join(subscription, opening, ack)
         async for message in connection:
             await self._answer(message)
 
@@ -96,7 +97,7 @@ class Session:
             await connection.close(UNAUTHORIZED, "no token came in time")
             return False
         try:
-            command = commands.read(message, connection.contract.format)
+            command = commands.read(message, connection.subscription.format)
             self._check_token(command)
         except commands.NotACommand:
             await connection.close(UNAUTHORIZED, "the first message must be auth")
@@ -110,12 +111,12 @@ class Session:
     def _check_token(self, command: Command) -> None:
         token = self._desk.settings.token.reveal()
         if command.name != "auth":
-            raise Refusal(asked.UNAUTHORIZED, "the first message must be auth")
+            raise Refusal(options.UNAUTHORIZED, "the first message must be auth")
         guess = command.options.get("token")
         if not isinstance(guess, str) or set(command.options) != {"token"}:
-            raise Refusal(asked.BAD_VALUE, 'auth is {"token": TOKEN}')
+            raise Refusal(options.BAD_VALUE, 'auth is {"token": TOKEN}')
         if token and not hmac.compare_digest(guess.encode(), token.encode()):
-            raise Refusal(asked.UNAUTHORIZED, "this is not the token")
+            raise Refusal(options.UNAUTHORIZED, "this is not the token")
 
     async def _refuse(self, number: commands.Id, refusal: Refusal, code: int) -> None:
         connection = self._connection
@@ -126,7 +127,7 @@ class Session:
     # ---- what it asks for next --------------------------------------------------------------
 
     async def _answer(self, message: str | bytes) -> None:
-        fmt, binary = self._connection.contract.format, isinstance(message, bytes)
+        fmt, binary = self._connection.subscription.format, isinstance(message, bytes)
         count = commands.acknowledged(_bytes(message), fmt, binary=binary)
         if count is not None and self._connection.ack is not None:
             self._connection.acknowledge(count)  # in pieces, or no news
@@ -146,21 +147,25 @@ class Session:
 
     def _say(self, reply: Reply) -> None:
         connection = self._connection
-        connection.say(wire.body(reply, connection.contract.format))
+        connection.say(wire.body(reply, connection.subscription.format))
 
     def _subscribe(self, command: Command) -> None:
         connection = self._connection
-        cameras, before = self._desk.cameras(), connection.contract
-        contract, opening, ack = asked.subscribe(before, command.options, cameras, connection.ack)
-        reply = Reply(id=command.id, subscribe=contract.told() | {"ack": ack})
-        connection.switch(contract, opening, ack, wire.body(reply, contract.format))
+        cameras, before = self._desk.cameras(), connection.subscription
+        subscription, opening, ack = options.subscribe(
+            before, command.options, cameras, connection.ack
+        )
+        reply = Reply(id=command.id, subscribe=subscription.told() | {"ack": ack})
+        connection.switch(subscription, opening, ack, wire.body(reply, subscription.format))
 
     def _unsubscribe(self, command: Command) -> None:
         connection = self._connection
-        contract = asked.unsubscribe(connection.contract, command.options, self._desk.cameras())
+        subscription = options.unsubscribe(
+            connection.subscription, command.options, self._desk.cameras()
+        )
         ack = connection.ack
-        reply = Reply(id=command.id, unsubscribe=contract.told() | {"ack": ack})
-        connection.switch(contract, ANEW, ack, wire.body(reply, contract.format))
+        reply = Reply(id=command.id, unsubscribe=subscription.told() | {"ack": ack})
+        connection.switch(subscription, ANEW, ack, wire.body(reply, subscription.format))
 
     def _auth(self, command: Command) -> None:
         self._check_token(command)
@@ -168,7 +173,9 @@ class Session:
 
     def _ping(self, command: Command) -> None:
         for name in command.options:
-            raise Refusal(asked.UNKNOWN_OPTION, f'ping takes no options, not "{asked.shown(name)}"')
+            raise Refusal(
+                options.UNKNOWN_OPTION, f'ping takes no options, not "{options.shown(name)}"'
+            )
         self._say(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
 
 
@@ -179,7 +186,7 @@ async def _prepare(fmt: object) -> None:
 
 
 def _text(reply: Reply) -> str:
-    """Before a client has a contract it has no format: this is JSON, for websockets to send."""
+    """Before a client has a subscription it has no format: this is JSON, for websockets to send."""
     return wire.body(reply, "json").data.decode()
 
 

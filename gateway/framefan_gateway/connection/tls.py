@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from framefan import certificates
+from framefan.base import certificates
 
 if TYPE_CHECKING:
     import ssl
 
-    from framefan.settings import Settings
+    from framefan.settings.run import Settings
 
 
 def context(settings: Settings) -> ssl.SSLContext | None:

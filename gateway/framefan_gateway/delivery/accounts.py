@@ -16,7 +16,7 @@ Cause = Literal["lost", "bus", "filtered", "max_fps", "history"]
 class Missed(NamedTuple):
     """What a client was not sent since its last message of a camera, by cause.
 
-    The causes, and what they mean, are `framefan.protocol.CAUSES`.
+    The causes, and what they mean, are `framefan.ipc.protocol.CAUSES`.
     """
 
     conflated: int = 0
@@ -43,7 +43,7 @@ class Missed(NamedTuple):
 NOTHING = Missed()
 
 
-class Mark(NamedTuple):
+class Offset(NamedTuple):
     """How far one camera's line had come: results that were due, and what was not, by cause."""
 
     results: int = 0
@@ -52,10 +52,10 @@ class Mark(NamedTuple):
     filtered: int = 0
     max_fps: int = 0
 
-    def plus(self, cause: Cause, count: int) -> Mark:
+    def plus(self, cause: Cause, count: int) -> Offset:
         return self._replace(**{cause: getattr(self, cause) + count})
 
-    def passed_until(self, later: Mark) -> Missed:
+    def passed_until(self, later: Offset) -> Missed:
         """What was not due between this mark and `later`, and so was missed by all."""
         return Missed(
             0,
@@ -65,14 +65,14 @@ class Mark(NamedTuple):
             later.max_fps - self.max_fps,
         )
 
-    def missed_until(self, later: Mark) -> Missed:
+    def missed_until(self, later: Offset) -> Missed:
         """What a client at this mark missed when the result at `later` is the next it is sent."""
         passed = self.passed_until(later)
         return passed._replace(conflated=later.results - self.results - 1)
 
 
 class Totals(NamedTuple):
-    """What a feed or a client has come to. offered = sent + missed + pending."""
+    """What a stream or a client has come to. offered = sent + missed + pending."""
 
     offered: int = 0
     sent: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan.protocol import Resumed
+from framefan.ipc.protocol import Resumed
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.wire import Body
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Generator
 
-    from framefan.protocol import Format
+    from framefan.ipc.protocol import Format
     from framefan_gateway.delivery.accounts import Missed
-    from framefan_gateway.delivery.contract import Since
-    from framefan_gateway.delivery.feed import CameraLine, Feed
     from framefan_gateway.delivery.replay import Due, Step
+    from framefan_gateway.delivery.stream import CameraLine, Stream
+    from framefan_gateway.delivery.subscription import StreamPosition
 
 
 class Past(NamedTuple):
-    """One camera's replay, under the contract of a feed."""
+    """One camera's replay, under the subscription of a stream."""
 
     camera: str
     steps: Generator[Step, None, Missed]
-    feed: Feed
+    stream: Stream
     line: CameraLine
-    """The camera's in that feed, as it was when the replay began."""
-    since: Since | None
+    """The camera's in that stream, as it was when the replay began."""
+    since: StreamPosition | None
     epoch: str
     """The current one."""
     alone: Callable[[], int]
@@ -38,19 +38,19 @@ class Ready(NamedTuple):
     """One result of a replay, to be encoded when the line takes it."""
 
     due: Due
-    feed: Feed
+    stream: Stream
 
 
 Item = Body | Ready | Past
 
 
 class Rest(NamedTuple):
-    """What one outbox leaves to the next when a client changes its contract."""
+    """What one cursor leaves to the next when a client changes its subscription."""
 
     first: deque[Item]
     untold: dict[str, Missed]
     """By camera, what was missed since the last message of it."""
-    awaited: dict[str, Since]
+    awaited: dict[str, StreamPosition]
 
 
 def size(item: Item) -> int:
@@ -63,7 +63,9 @@ def size(item: Item) -> int:
     return len(item.data)
 
 
-def resumed(fmt: Format, camera: str, epoch: str, since: Since, *, recovered: bool) -> Body:
+def resumed(
+    fmt: Format, camera: str, epoch: str, since: StreamPosition, *, recovered: bool
+) -> Body:
     """The message that says whether what follows leaves nothing out."""
     message = Resumed(camera=camera, epoch=epoch, seq=since.seq, recovered=recovered)
     return wire.body(message, fmt)

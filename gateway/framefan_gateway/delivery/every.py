@@ -1,7 +1,7 @@
 """The delivery `every`: all that was asked for, in order, up to a bound.
 
-One ordered log per feed, kept only while somebody is behind, and only so long: a client out of step
-is a position in it, and one behind its oldest entry can only be closed.
+Each stream has one ordered log, kept only while a client is behind, and only up to a bound. A
+client out of step is a position in this log; one behind its oldest entry can only be closed.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan.protocol import Gap
+from framefan.ipc.protocol import Gap
 from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Totals
-from framefan_gateway.delivery.feed import Feed
-from framefan_gateway.delivery.outbox import Outbox
+from framefan_gateway.delivery.cursor import Cursor
+from framefan_gateway.delivery.stream import Stream
 from framefan_gateway.delivery.wire import Notice, Outcome
 
 if TYPE_CHECKING:
-    from framefan_gateway.delivery.contract import Contract
     from framefan_gateway.delivery.due import Past
+    from framefan_gateway.delivery.subscription import Subscription
     from framefan_gateway.delivery.wire import Body
 
 LEAST_MESSAGES = 16
@@ -36,11 +36,11 @@ class Entry(NamedTuple):
     """The camera whose last word this is."""
 
 
-class EveryFeed(Feed):
+class EveryStream(Stream):
     """`every`: one ordered log, kept only while somebody is behind, and only up to its bounds."""
 
-    def __init__(self, contract: Contract, most_messages: int, most_bytes: int) -> None:
-        super().__init__(contract)
+    def __init__(self, subscription: Subscription, most_messages: int, most_bytes: int) -> None:
+        super().__init__(subscription)
         self._most_messages = max(most_messages, LEAST_MESSAGES)
         self._most_bytes = most_bytes
         self._log: deque[Entry] = deque()
@@ -98,7 +98,7 @@ class EveryFeed(Feed):
         missed = self._trailing.pop(camera, NOTHING)
         body = outcome.body(self.format, missed, now, self.picks)
         self._append(Entry(body, outcome, missed))
-        if self.contract.preview:
+        if self.subscription.preview:
             self._show(outcome, missed, now)
 
     def loss(self, loss: Loss) -> None:
@@ -136,16 +136,16 @@ class EveryFeed(Feed):
         self._log_bytes -= len(self._log.popleft().body.data)
 
 
-class EveryOutbox(Outbox):
-    """`every`: what is pending is the rest of the feed's log."""
+class EveryCursor(Cursor):
+    """`every`: what is pending is the rest of the stream's log."""
 
-    def __init__(self, feed: EveryFeed, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
-        super().__init__(feed, own)
-        self._of = feed
-        self.position = feed.end
+    def __init__(self, stream: EveryStream, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
+        super().__init__(stream, own)
+        self._of = stream
+        self.position = stream.end
         """The number of the log entry that is due next, while out of step."""
         self._late = False
-        """Whether its past is replayed: it counts among the feed's `replays`."""
+        """Whether its past is replayed: it counts among the stream's `replays`."""
 
     def replay(self, past: Past) -> None:
         super().replay(past)
@@ -170,11 +170,11 @@ class EveryOutbox(Outbox):
 
     @property
     def behind_bytes(self) -> int:
-        feed = self._of
-        if self.in_step or feed.end == feed.start:
+        stream = self._of
+        if self.in_step or stream.end == stream.start:
             return self.own_bytes
-        share = (feed.end - max(self.position, feed.start)) / (feed.end - feed.start)
-        return self.own_bytes + int(feed.log_bytes * share)
+        share = (stream.end - max(self.position, stream.start)) / (stream.end - stream.start)
+        return self.own_bytes + int(stream.log_bytes * share)
 
     @property
     def overflowed(self) -> bool:
@@ -226,7 +226,7 @@ class EveryOutbox(Outbox):
     def _pictures(self, most: int) -> list[Body]:
         """Of those that the client has had the results of."""
         bodies: list[Body] = []
-        if self._of.contract.preview:
+        if self._of.subscription.preview:
             for camera in self._of.lines:
                 if len(bodies) < most:
                     bodies += self._picture(camera)

@@ -20,7 +20,7 @@ from framefan_gateway.delivery.wire import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from framefan_gateway.delivery.contract import Since
+    from framefan_gateway.delivery.subscription import StreamPosition
 
 LOSS_BYTES = 200
 """About what a loss takes."""
@@ -132,7 +132,7 @@ class History:
         """All that is kept of the current epoch, in order."""
         return tuple(self._kept)[len(self._kept) - self._fresh :]
 
-    def after(self, since: Since) -> Found | None:
+    def after(self, since: StreamPosition) -> Found | None:
         """What came after that result; None while nothing after it has come here, and while its
         epoch has ended and nothing of the next one has come.
 
@@ -156,7 +156,7 @@ class History:
         return Found(same and not gone, newest.epoch, _cut(items, since), gone)
 
 
-def _cut(items: Sequence[Kept], since: Since) -> Sequence[Kept]:
+def _cut(items: Sequence[Kept], since: StreamPosition) -> Sequence[Kept]:
     """Of a loss that began earlier only the rest is news."""
     if items and items[0].item.epoch == since.epoch:
         item = items[0].item

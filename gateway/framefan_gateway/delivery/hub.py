@@ -1,7 +1,7 @@
 """The hub: who gets what. News goes in, bytes come out at the lines of the clients due them.
 
-News (outcomes, losses, statuses) is queued as it comes and takes effect at `flush`: the feed of
-each contract counts it and makes the bytes, once for all of its clients, and each group writes
+News (outcomes, losses, statuses) is queued as it comes and takes effect at `flush`: the stream of
+each subscription counts it and makes the bytes, once for all of its clients, and each group writes
 them. Between two flushes everything stands still, so a client may join, leave, fill or drain at
 any moment and its account is exact.
 
@@ -17,23 +17,23 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan import protocol
+from framefan.ipc import protocol
 from framefan_gateway.delivery import replay, wire
 from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Totals
-from framefan_gateway.delivery.contract import ANEW, Opening
 from framefan_gateway.delivery.due import Past, resumed
-from framefan_gateway.delivery.every import EveryFeed, EveryOutbox
-from framefan_gateway.delivery.group import Client, Group, Line, Place, Work
+from framefan_gateway.delivery.every import EveryCursor, EveryStream
 from framefan_gateway.delivery.history import History
-from framefan_gateway.delivery.latest import LatestFeed, LatestOutbox
+from framefan_gateway.delivery.latest import LatestCursor, LatestStream
+from framefan_gateway.delivery.subscribers import Client, Place, Subscribers, Work, Writer
+from framefan_gateway.delivery.subscription import ANEW, Opening
 from framefan_gateway.delivery.wire import Body, Notice, Outcome, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from framefan.records import OutcomeRecord
-    from framefan_gateway.delivery.contract import Contract, Since
+    from framefan.ipc.records import OutcomeRecord
     from framefan_gateway.delivery.replay import Step
+    from framefan_gateway.delivery.subscription import StreamPosition, Subscription
 
     Steps = Generator[Step, None, Missed]
 
@@ -73,7 +73,7 @@ class Hub:
         """
         self._every_messages = every_messages
         self._every_bytes = every_bytes
-        self._groups: dict[Contract, Group] = {}
+        self._groups: dict[Subscription, Subscribers] = {}
         self._work: Work = {}
         self._news: list[News] = []
         self._histories: defaultdict[str, History] = defaultdict(
@@ -89,7 +89,7 @@ class Hub:
         self.removal: Callable[[str], protocol.Status | None] = lambda _camera: None
         """What there is to say of a camera that is not there."""
         self.regrouped: Callable[[], None] = lambda: None
-        """Told when there is a contract that nobody had, or nobody has any more."""
+        """Told when there is a subscription that nobody had, or nobody has any more."""
         self.left = Totals()
         """The sum of the accounts of clients that are gone."""
 
@@ -97,171 +97,176 @@ class Hub:
 
     def join(
         self,
-        contract: Contract,
-        line: Line,
+        subscription: Subscription,
+        line: Writer,
         evict: Callable[[str], None],
         now: float,
         opening: Opening = ANEW,
     ) -> Client:
         """A new client with a free line. Nothing is written before `start`."""
-        group = self._group(contract)
-        client = Client(group, self._outbox(group, Totals()), line, evict)
+        subscribers = self._subscribers(subscription)
+        client = Client(subscribers, self._cursor(subscribers, Totals()), line, evict)
         self._greet(client, now)
         self._open(client, opening, {})
-        group.admit(client)
+        subscribers.admit(client)
         return client
 
     def start(self, client: Client, now: float) -> None:
         """Write what greets it, in one write unless there is much of it."""
-        client.group.advance(client, now)
+        client.subscribers.advance(client, now)
 
     def say(self, client: Client, body: Body, now: float) -> None:
         """Write something that is no news, in its turn: not past a line that is full."""
-        if client.place is Place.GONE:
+        if client.place is Place.CLOSED:
             return
-        if client.place is Place.IN_STEP:
-            client.group.move(client, Place.APART)
-        client.outbox.greet(body)
-        client.group.advance(client, now)
+        if client.place is Place.LIVE:
+            client.subscribers.move(client, Place.CATCHING_UP)
+        client.cursor.greet(body)
+        client.subscribers.advance(client, now)
 
     def work(self, now: float) -> None:
         """Make one slice of what is due, for the client that has waited for longest."""
         if self._work:
             client = next(iter(self._work))
             del self._work[client]
-            client.group.advance(client, now)
+            client.subscribers.advance(client, now)
 
     @property
     def has_work(self) -> bool:
         return bool(self._work)
 
     def switch(
-        self, client: Client, contract: Contract, opening: Opening, reply: Body, now: float
+        self, client: Client, subscription: Subscription, opening: Opening, reply: Body, now: float
     ) -> None:
-        """Another contract from here on: first what was due under the old one, then `reply`.
+        """Another subscription from here on: first what was due under the old one, then `reply`.
 
-        Cameras of both contracts go on where they are; `opening` is for the others, and for those
-        that its `since` names. While its outbox is `replaying`, this takes long: wait for the end.
+        Cameras of both subscriptions continue where they are; `opening` is for the others, and for
+        those that its `since` names. This takes long while its cursor is `replaying`: wait.
         """
-        old, full = client.group, client.place is Place.FULL
-        old.move(client, Place.FULL)  # nothing more from there
-        rest = client.outbox.leave_off(now)
-        own = client.outbox.account()
-        old.move(client, Place.GONE)
-        group = client.group = self._group(contract)
-        client.outbox = self._outbox(group, own)
-        client.outbox.take_over(rest)
-        client.outbox.greet(reply)
-        self._greet(client, now, besides=old.feed.contract)
-        both = [each for each in self._known(old) if contract.covers(each)]
+        old, full = client.subscribers, client.place is Place.BLOCKED
+        old.move(client, Place.BLOCKED)  # nothing more from there
+        rest = client.cursor.leave_off(now)
+        own = client.cursor.account()
+        old.move(client, Place.CLOSED)
+        subscribers = client.subscribers = self._subscribers(subscription)
+        client.cursor = self._cursor(subscribers, own)
+        client.cursor.take_over(rest)
+        client.cursor.greet(reply)
+        self._greet(client, now, besides=old.stream.subscription)
+        both = [each for each in self._known(old) if subscription.covers(each)]
         kept = {camera: rest.untold.get(camera, NOTHING) for camera in both}
-        since = {camera: was for camera, was in rest.awaited.items() if contract.covers(camera)}
+        since = {camera: was for camera, was in rest.awaited.items() if subscription.covers(camera)}
         self._open(client, opening._replace(since=since | dict(opening.since)), kept)
-        group.admit(client)
+        subscribers.admit(client)
         self._close(old)  # not before: pictures that both want go on
         if full:
-            group.move(client, Place.FULL)
-        group.advance(client, now)
+            subscribers.move(client, Place.BLOCKED)
+        subscribers.advance(client, now)
 
-    def _group(self, contract: Contract) -> Group:
-        group = self._groups.get(contract)
-        if group is None:
-            group = self._groups[contract] = Group(self._new_feed(contract), self._work)
+    def _subscribers(self, subscription: Subscription) -> Subscribers:
+        subscribers = self._groups.get(subscription)
+        if subscribers is None:
+            subscribers = self._groups[subscription] = Subscribers(
+                self._new_stream(subscription), self._work
+            )
             self.regrouped()
-        return group
+        return subscribers
 
-    def _close(self, group: Group) -> None:
+    def _close(self, subscribers: Subscribers) -> None:
         """If nobody is left in it."""
-        if not group.clients:
-            del self._groups[group.feed.contract]
+        if not subscribers.clients:
+            del self._groups[subscribers.stream.subscription]
             self.regrouped()
 
     @property
-    def contracts(self) -> Iterable[Contract]:
+    def subscriptions(self) -> Iterable[Subscription]:
         """What the clients have asked for, each once."""
         return self._groups
 
-    def _outbox(self, group: Group, own: Totals) -> LatestOutbox | EveryOutbox:
-        if isinstance(group.feed, EveryFeed):
-            return EveryOutbox(group.feed, own)
-        return LatestOutbox(group.feed, own)
+    def _cursor(self, subscribers: Subscribers, own: Totals) -> LatestCursor | EveryCursor:
+        if isinstance(subscribers.stream, EveryStream):
+            return EveryCursor(subscribers.stream, own)
+        return LatestCursor(subscribers.stream, own)
 
-    def _greet(self, client: Client, now: float, besides: Contract | None = None) -> None:
+    def _greet(self, client: Client, now: float, besides: Subscription | None = None) -> None:
         """`besides`: what it asked for before, and so was told."""
         for (_, camera, _), (notice, told_at) in self._trouble.items():
-            if client.contract.covers(camera) and not (besides and besides.covers(camera)):
-                client.outbox.greet(notice.later(client.contract.format, now - told_at))
+            if client.subscription.covers(camera) and not (besides and besides.covers(camera)):
+                client.cursor.greet(notice.later(client.subscription.format, now - told_at))
 
     def _open(self, client: Client, opening: Opening, kept: dict[str, Missed]) -> None:
-        outbox, contract = client.outbox, client.contract
-        for camera in dict.fromkeys([*self._known(client.group), *opening.since]):
+        cursor, subscription = client.cursor, client.subscription
+        for camera in dict.fromkeys([*self._known(client.subscribers), *opening.since]):
             since = opening.since.get(camera)
             if since is not None and camera in opening.strange:
                 self._go_without(client, camera, since)
             elif since is not None:
                 self._go_on(client, camera, since, opening.history)
             elif camera in kept:
-                outbox.go_on(camera, kept[camera])
+                cursor.go_on(camera, kept[camera])
             else:
                 history = self._histories.get(camera)
                 items = history.current() if history and opening.history else ()
-                steps = replay.last(items, opening.history, contract)
+                steps = replay.last(items, opening.history, subscription)
                 self._replay(client, camera, steps, None, "")
 
-    def _known(self, group: Group) -> set[str]:
-        """The cameras of its contract of which anything was heard."""
-        return {*group.feed.lines, *filter(group.feed.contract.covers, self._histories)}
+    def _known(self, subscribers: Subscribers) -> set[str]:
+        """The cameras of its subscription of which anything was heard."""
+        return {
+            *subscribers.stream.lines,
+            *filter(subscribers.stream.subscription.covers, self._histories),
+        }
 
-    def _go_on(self, client: Client, camera: str, since: Since, results: int) -> None:
+    def _go_on(self, client: Client, camera: str, since: StreamPosition, results: int) -> None:
         """A client comes back: what was kept since, or word that it has to wait for news."""
-        outbox, contract = client.outbox, client.contract
+        cursor, subscription = client.cursor, client.subscription
         found = self._histories[camera].after(since) if camera in self._histories else None
         if found is None:
-            outbox.wait_for(camera, since)
-        elif contract.delivery == "every":
-            steps = replay.following(found, contract)
+            cursor.wait_for(camera, since)
+        elif subscription.delivery == "every":
+            steps = replay.following(found, subscription)
             self._replay(client, camera, steps, since, found.epoch)
         else:
-            steps = replay.newest(found, since, results, contract)
+            steps = replay.newest(found, since, results, subscription)
             self._replay(client, camera, steps, since, found.epoch)
 
     def _replay(
-        self, client: Client, camera: str, steps: Steps, since: Since | None, epoch: str
+        self, client: Client, camera: str, steps: Steps, since: StreamPosition | None, epoch: str
     ) -> None:
-        feed, history = client.group.feed, self._histories.get(camera)
+        stream, history = client.subscribers.stream, self._histories.get(camera)
         alone = history.alone() if history else int
-        client.outbox.replay(Past(camera, steps, feed, feed.lines[camera], since, epoch, alone))
+        client.cursor.replay(Past(camera, steps, stream, stream.lines[camera], since, epoch, alone))
 
-    def _go_without(self, client: Client, camera: str, since: Since) -> None:
+    def _go_without(self, client: Client, camera: str, since: StreamPosition) -> None:
         """It comes back for a camera that is not there; should that come, it begins with that."""
-        fmt = client.contract.format
-        client.outbox.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
-        if camera in self._known(client.group):  # its last word is on its way
-            client.outbox.go_on(camera, NOTHING)
+        fmt = client.subscription.format
+        client.cursor.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
+        if camera in self._known(client.subscribers):  # its last word is on its way
+            client.cursor.go_on(camera, NOTHING)
         elif (removed := self.removal(camera)) is not None:
-            client.outbox.greet(wire.body(removed, fmt))
+            client.cursor.greet(wire.body(removed, fmt))
 
     def leave(self, client: Client) -> None:
-        if client.place is Place.GONE:
+        if client.place is Place.CLOSED:
             return
-        self.left = self.left.plus(client.outbox.account().closed())
-        group = client.group
-        group.move(client, Place.GONE)
-        self._close(group)
+        self.left = self.left.plus(client.cursor.account().closed())
+        subscribers = client.subscribers
+        subscribers.move(client, Place.CLOSED)
+        self._close(subscribers)
 
     def line_full(self, client: Client) -> None:
-        if client.place is not Place.GONE:
-            client.group.move(client, Place.FULL)
+        if client.place is not Place.CLOSED:
+            client.subscribers.move(client, Place.BLOCKED)
 
     def line_free(self, client: Client, now: float) -> None:
-        if client.place is Place.FULL:
-            client.group.move(client, Place.APART)
-            client.group.advance(client, now)
+        if client.place is Place.BLOCKED:
+            client.subscribers.move(client, Place.CATCHING_UP)
+            client.subscribers.advance(client, now)
 
-    def _new_feed(self, contract: Contract) -> LatestFeed | EveryFeed:
-        if contract.delivery == "every":
-            return EveryFeed(contract, self._every_messages, self._every_bytes)
-        return LatestFeed(contract)
+    def _new_stream(self, subscription: Subscription) -> LatestStream | EveryStream:
+        if subscription.delivery == "every":
+            return EveryStream(subscription, self._every_messages, self._every_bytes)
+        return LatestStream(subscription)
 
     # ---- news -------------------------------------------------------------------------------
 
@@ -294,50 +299,54 @@ class Hub:
                     self._remove(item, now)
                 case NewEpoch():
                     self._forget()
-        for group in tuple(self._groups.values()):
-            self._deliver(group, now)
+        for subscribers in tuple(self._groups.values()):
+            self._deliver(subscribers, now)
 
-    def _deliver(self, group: Group, now: float) -> None:
-        for client in group.deliver(now):
+    def _deliver(self, subscribers: Subscribers, now: float) -> None:
+        for client in subscribers.deliver(now):
             self.leave(client)
             client.evict(
                 f"more than {self._every_messages} messages or {self._every_bytes} bytes behind"
             )
 
-    def _wake(self, group: Group, camera: str, now: float) -> None:
+    def _wake(self, subscribers: Subscribers, camera: str, now: float) -> None:
         """Have those stand apart whose next message of this camera is none for all."""
-        if group.waits_for(camera):
-            self._deliver(group, now)
-            group.wake(camera)
+        if subscribers.waits_for(camera):
+            self._deliver(subscribers, now)
+            subscribers.wake(camera)
 
-    def _covering(self, camera: str | None) -> list[Group]:
-        return [group for contract, group in self._groups.items() if contract.covers(camera)]
+    def _covering(self, camera: str | None) -> list[Subscribers]:
+        return [
+            subscribers
+            for subscription, subscribers in self._groups.items()
+            if subscription.covers(camera)
+        ]
 
     def _outcome(self, outcome: Outcome, now: float, *, superseded: bool) -> None:
         camera = outcome.camera
         self.observe(outcome.record, now)
         self._histories[camera].outcome(outcome, now)
-        much: list[Group] = []
-        for group in self._covering(camera):
-            self._wake(group, camera, now)
-            group.feed.outcome(outcome, now, superseded=superseded)
-            if group.feed.batch_bytes >= BATCH_BYTES or group.pressed:
-                much.append(group)
+        much: list[Subscribers] = []
+        for subscribers in self._covering(camera):
+            self._wake(subscribers, camera, now)
+            subscribers.stream.outcome(outcome, now, superseded=superseded)
+            if subscribers.stream.batch_bytes >= BATCH_BYTES or subscribers.pressed:
+                much.append(subscribers)
         # A line that fills takes the rest of its write with it, so a write must not be large.
-        for group in much:
-            self._deliver(group, now)
+        for subscribers in much:
+            self._deliver(subscribers, now)
 
     def _picture(self, picture: Picture, now: float) -> None:
-        for contract, group in tuple(self._groups.items()):
-            if str(contract.preview) == picture.picture and contract.covers(picture.camera):
-                group.feed.picture(picture)
-                self._deliver(group, now)
+        for subscription, subscribers in tuple(self._groups.items()):
+            if str(subscription.preview) == picture.picture and subscription.covers(picture.camera):
+                subscribers.stream.picture(picture)
+                self._deliver(subscribers, now)
 
     def _loss(self, loss: Loss, now: float) -> None:
         self._histories[loss.camera].loss(loss, now)
-        for group in self._covering(loss.camera):
-            self._wake(group, loss.camera, now)
-            group.feed.loss(loss)
+        for subscribers in self._covering(loss.camera):
+            self._wake(subscribers, loss.camera, now)
+            subscribers.stream.loss(loss)
 
     def _status(self, status: protocol.Status, now: float) -> None:
         camera = status.camera if isinstance(status.camera, str) else None
@@ -347,15 +356,15 @@ class Hub:
             self._trouble[subject] = notice, now
         else:
             self._trouble.pop(subject, None)
-        for group in self._covering(camera):
-            group.feed.notice(subject, notice)
+        for subscribers in self._covering(camera):
+            subscribers.stream.notice(subject, notice)
 
     def _remove(self, removed: Removed, now: float) -> None:
         camera, notice = removed.camera, Notice(removed.status)
-        for group in self._covering(camera):
-            self._deliver(group, now)
-            group.wake(camera)
-            group.release(camera, notice)
+        for subscribers in self._covering(camera):
+            self._deliver(subscribers, now)
+            subscribers.wake(camera)
+            subscribers.release(camera, notice)
         self._histories.pop(camera, None)
         self._trouble = {of: told for of, told in self._trouble.items() if of[1] != camera}
         self.release(camera)
@@ -367,20 +376,24 @@ class Hub:
     @property
     def log_bytes(self) -> int:
         """What is kept for `every` clients that are behind."""
-        feeds = (group.feed for group in self._groups.values())
-        return sum(feed.log_bytes for feed in feeds if isinstance(feed, EveryFeed) and feed.keep)
+        streams = (subscribers.stream for subscribers in self._groups.values())
+        return sum(
+            stream.log_bytes
+            for stream in streams
+            if isinstance(stream, EveryStream) and stream.keep
+        )
 
     # ---- accounts ---------------------------------------------------------------------------
 
     @property
     def clients(self) -> int:
-        return sum(len(group.clients) for group in self._groups.values())
+        return sum(len(subscribers.clients) for subscribers in self._groups.values())
 
     def totals(self) -> Totals:
         """The sum over all clients there are and were; offered exceeds the rest by `pending`."""
         total = self.left
-        for group in self._groups.values():
-            total = total.plus(group.totals())
+        for subscribers in self._groups.values():
+            total = total.plus(subscribers.totals())
         return total
 
 

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from framefan_gateway.delivery.accounts import NOTHING, Loss, Mark, Missed, Totals
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Offset, Totals
+from framefan_gateway.delivery.cursor import Cursor
 from framefan_gateway.delivery.due import Ready
-from framefan_gateway.delivery.feed import START, Feed
-from framefan_gateway.delivery.outbox import Outbox
 from framefan_gateway.delivery.replay import Due
+from framefan_gateway.delivery.stream import START, Stream
 
 if TYPE_CHECKING:
-    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.subscription import Subscription
     from framefan_gateway.delivery.wire import Body, Notice, Outcome
 
 _CONFLATED = Missed(conflated=1)
 
 
-class LatestFeed(Feed):
+class LatestStream(Stream):
     """`latest`: of each camera the newest outcome is due, and how many it replaced."""
 
-    def __init__(self, contract: Contract) -> None:
-        super().__init__(contract)
-        self.told: dict[str, Mark] = {}
+    def __init__(self, subscription: Subscription) -> None:
+        super().__init__(subscription)
+        self.told: dict[str, Offset] = {}
         """By camera, the line's mark at the last message that the clients in step were sent."""
         self.notices: dict[tuple[object, ...], tuple[int, Notice]] = {}
         """By subject, the newest notice and its number: statuses conflate like results."""
@@ -67,7 +67,7 @@ class LatestFeed(Feed):
         mark = self.told[camera] = line.latest_mark
         missed = NOTHING if nothing else told.missed_until(mark)
         self._due(outcome.body(self.format, missed, now, self.picks), results=1)
-        if self.contract.preview:
+        if self.subscription.preview:
             self._show(outcome, missed, now)
 
     def loss(self, loss: Loss) -> None:
@@ -89,14 +89,14 @@ class LatestFeed(Feed):
         self._due(notice.body(self.format))
 
 
-class LatestOutbox(Outbox):
+class LatestCursor(Cursor):
     """`latest`: what is pending is the newest of each camera."""
 
-    def __init__(self, feed: LatestFeed, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
-        super().__init__(feed, own)
-        self._of = feed
-        self._noticed = feed.noticed
-        self._marks: dict[str, Mark] = {}
+    def __init__(self, stream: LatestStream, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
+        super().__init__(stream, own)
+        self._of = stream
+        self._noticed = stream.noticed
+        self._marks: dict[str, Offset] = {}
         """By camera; the one that was served longest ago comes first."""
 
     def go_on(self, camera: str, carry: Missed) -> None:
@@ -120,7 +120,7 @@ class LatestOutbox(Outbox):
         self.greet(notice.body(self._of.format))
 
     def _keep_due(self, camera: str) -> None:
-        """Have the newest of a camera leave from here: the feed will know of it no more."""
+        """Have the newest of a camera leave from here: the stream will know of it no more."""
         line, mark = self._of.lines.get(camera), self._marks.get(camera, START)
         if line is None or line.latest is None or line.now.results == mark.results:
             return
@@ -132,20 +132,20 @@ class LatestOutbox(Outbox):
             self._first.append(Ready(Due(line.latest, told[1]), self._of))
 
     def step_in(self) -> bool:
-        """Its marks are the feed's from here on."""
+        """Its marks are the stream's from here on."""
         stepped = super().step_in()
         if stepped:
             self._marks = {}
         return stepped
 
     def step_out(self) -> None:
-        """What the feed has left out, but not told yet, is ours to count from here on."""
+        """What the stream has left out, but not told yet, is ours to count from here on."""
         super().step_out()
-        feed = self._of
-        self._marks = dict(feed.given_told)
-        self._noticed = feed.given_noticed
-        if feed.given_left_out:
-            self._own = self._own.minus(Totals(conflated=feed.given_left_out))
+        stream = self._of
+        self._marks = dict(stream.given_told)
+        self._noticed = stream.given_noticed
+        if stream.given_left_out:
+            self._own = self._own.minus(Totals(conflated=stream.given_left_out))
 
     def _take_live(
         self,
@@ -176,16 +176,16 @@ class LatestOutbox(Outbox):
         return bodies, results, conflated
 
     def _notices(self, most: int) -> list[Body]:
-        feed = self._of
-        if self._noticed == feed.noticed:
+        stream = self._of
+        if self._noticed == stream.noticed:
             return []
-        due = sorted((n, notice) for n, notice in feed.notices.values() if n > self._noticed)
+        due = sorted((n, notice) for n, notice in stream.notices.values() if n > self._noticed)
         some = due[:most]
         if len(some) == len(due):  # of a camera that is gone there may be none left
-            self._noticed = feed.noticed
+            self._noticed = stream.noticed
         elif some:
             self._noticed = some[-1][0]
-        return [notice.body(feed.format) for _, notice in some]
+        return [notice.body(stream.format) for _, notice in some]
 
     def _unsent(self) -> int:
         marks, lines = self._marks, self._of.lines.items()

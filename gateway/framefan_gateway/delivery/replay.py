@@ -26,8 +26,8 @@ from framefan_gateway.delivery.selection import Selection
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from framefan_gateway.delivery.contract import Contract, Since
     from framefan_gateway.delivery.history import Found, Kept
+    from framefan_gateway.delivery.subscription import StreamPosition, Subscription
     from framefan_gateway.delivery.wire import Outcome
 
 MOST_RESULTS = 1000
@@ -50,13 +50,15 @@ class Due(NamedTuple):
 Step = Due | Began | None
 
 
-def last(items: Sequence[Kept], results: int, contract: Contract) -> Generator[Step, None, Missed]:
-    """The last so many results that the contract asks for, at most `MOST_RESULTS`.
+def last(
+    items: Sequence[Kept], results: int, subscription: Subscription
+) -> Generator[Step, None, Missed]:
+    """The last so many results that the subscription asks for, at most `MOST_RESULTS`.
 
     Before the first of them nothing was promised, and nothing counts as missed but the results that
     were asked for beyond `MOST_RESULTS` and are here.
     """
-    walk = _Walk(items, contract)
+    walk = _Walk(items, subscription)
     yield from walk.back(min(results, MOST_RESULTS))
     due = walk.due()
     if due and results > MOST_RESULTS:
@@ -67,10 +69,10 @@ def last(items: Sequence[Kept], results: int, contract: Contract) -> Generator[S
 
 
 def newest(
-    found: Found, since: Since, results: int, contract: Contract
+    found: Found, since: StreamPosition, results: int, subscription: Subscription
 ) -> Generator[Step, None, Missed]:
     """Of what came after `since` the last so many results; the others are missed as `history`."""
-    walk = _Walk(found.items, contract)
+    walk = _Walk(found.items, subscription)
     yield from walk.back(min(results, MOST_RESULTS))
     due = walk.due()
     missed = walk.trailing
@@ -93,10 +95,10 @@ def newest(
     return missed
 
 
-def following(found: Found, contract: Contract) -> Generator[Step, None, Missed]:
+def following(found: Found, subscription: Subscription) -> Generator[Step, None, Missed]:
     """All that came after, in order."""
     yield Began(found.recovered)
-    selection = Selection(contract)
+    selection = Selection(subscription)
     missed = Missed(history=found.gone)
     look = _look(selection)
     for looked, kept in enumerate(found.items):
@@ -120,9 +122,9 @@ def _look(selection: Selection) -> int:
 class _Walk:
     """From the newest result back."""
 
-    def __init__(self, items: Sequence[Kept], contract: Contract) -> None:
+    def __init__(self, items: Sequence[Kept], subscription: Subscription) -> None:
         self._items = iter(reversed(items))
-        self._selection = Selection(contract, backwards=True)
+        self._selection = Selection(subscription, backwards=True)
         self._look = _look(self._selection)
         self._newest_first: list[Due] = []
         self.trailing = NOTHING

@@ -1,4 +1,4 @@
-"""Which of a camera's results a contract asks for, and why not the others.
+"""Which of a camera's results a subscription asks for, and why not the others.
 
 The rate is kept by a virtual clock for each camera: a result is due once the camera's time of
 capture reaches the moment `due`, which then moves on by one interval, or starts anew from a result
@@ -13,21 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from framefan_gateway.delivery.contract import Contract
+    from framefan_gateway.delivery.subscription import Subscription
     from framefan_gateway.delivery.wire import Outcome
 
 _EARLY_MOST_S = 0.005
 
 
 class Selection:
-    """One run through the results of a contract's cameras."""
+    """One run through the results of a subscription's cameras."""
 
-    def __init__(self, contract: Contract, *, backwards: bool = False) -> None:
+    def __init__(self, subscription: Subscription, *, backwards: bool = False) -> None:
         """`backwards`: the newest result is asked about first."""
         self._direction = -1 if backwards else 1
-        self._nonempty = contract.nonempty
-        self._picks = contract.picks
-        self._interval_s = 1 / contract.max_fps if contract.max_fps else 0.0
+        self._nonempty = subscription.nonempty
+        self._picks = subscription.picks
+        self._interval_s = 1 / subscription.max_fps if subscription.max_fps else 0.0
         self._early_s = min(self._interval_s / 4, _EARLY_MOST_S)
         self._due: dict[str, float] = {}
         self.everything = not self._nonempty and not self._interval_s

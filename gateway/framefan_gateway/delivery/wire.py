@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from framefan import protobuf
-from framefan.protocol import Failure, Format, Gap, Latency, Result, Status
-from framefan.records import (
+from framefan.ipc import protobuf
+from framefan.ipc.protocol import Failure, Format, Gap, Latency, Result, Status
+from framefan.ipc.records import (
     CIRCUIT,
     CameraFacts,
     Detection,
@@ -28,7 +28,7 @@ from framefan.records import (
 from framefan_gateway.delivery.accounts import NOTHING, Missed
 
 if TYPE_CHECKING:
-    from framefan_gateway.delivery.contract import Picks
+    from framefan_gateway.delivery.subscription import DetectionFilter
 
 _LENGTH = struct.Struct("!I")
 
@@ -117,7 +117,7 @@ class Outcome(Struct, gc=False, eq=False):
     epoch: str = ""
     seq: int = 0
     _message: Result | Failure | None = None
-    _bodies: dict[tuple[Format, Missed, Picks | None], Body] | None = None
+    _bodies: dict[tuple[Format, Missed, DetectionFilter | None], Body] | None = None
     """What has been made; None from `rest` on."""
     _plain: tuple[bytes | None, ...] = (None,) * len(_FORMATS)
     """By format, from `rest` on: what most clients get, if it has been made."""
@@ -137,7 +137,9 @@ class Outcome(Struct, gc=False, eq=False):
     def message(self) -> Result | Failure:
         return self._message or _message(self.record)
 
-    def body(self, fmt: Format, missed: Missed, now: float, picks: Picks | None = None) -> Body:
+    def body(
+        self, fmt: Format, missed: Missed, now: float, picks: DetectionFilter | None = None
+    ) -> Body:
         """The message to a client that missed `missed`; `deliver` ends at the first encoding."""
         key = fmt, missed, picks
         found = self._made(key)
@@ -158,7 +160,7 @@ class Outcome(Struct, gc=False, eq=False):
                 self._keep(fmt, found)
         return found
 
-    def _made(self, key: tuple[Format, Missed, Picks | None]) -> Body | None:
+    def _made(self, key: tuple[Format, Missed, DetectionFilter | None]) -> Body | None:
         if self._bodies is not None:
             return self._bodies.get(key)
         data = self._plain[_FORMATS.index(key[0])] if key[1:] == _PLAIN else None
@@ -169,7 +171,7 @@ class Outcome(Struct, gc=False, eq=False):
         kept[_FORMATS.index(fmt)] = made.data
         self._plain = tuple(kept)
 
-    def empty(self, picks: Picks | None) -> bool:
+    def empty(self, picks: DetectionFilter | None) -> bool:
         """Whether nothing was seen, of what is picked; an error is never empty."""
         message = self.message
         if isinstance(message, Failure):
@@ -194,7 +196,7 @@ class Outcome(Struct, gc=False, eq=False):
         return _BARE + len(self.record.payload) + whole + made
 
 
-def _picked(message: Result, picks: Picks | None) -> list[Detection] | UnsetType:
+def _picked(message: Result, picks: DetectionFilter | None) -> list[Detection] | UnsetType:
     if picks is None or message.detections is UNSET:
         return message.detections
     labels, least = picks

@@ -7,14 +7,15 @@ has to be a name of this machine. Elsewhere a token is needed, so that any name 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING
+
+from framefan.base import net
 
 if TYPE_CHECKING:
     from websockets.datastructures import Headers
 
-    from framefan.settings import Settings
+    from framefan.settings.run import Settings
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~%-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]{0,5})?")
 _PROBES = ("/healthz", "/readyz")
@@ -36,7 +37,7 @@ def _of_host(settings: Settings, host: str) -> str:
     found = _HOST.fullmatch(host)
     if not found:
         return f"this Host is no name or address with a port: {_short(host)}"
-    if is_loopback(settings.host) and not is_loopback(found[1].strip("[]")):
+    if net.is_loopback(settings.host) and not net.is_loopback(found[1].strip("[]")):
         return (
             f"this Host is not this machine: {_short(host)}; use localhost or 127.0.0.1, or serve "
             "the network: --host 0.0.0.0 --token-file FILE"
@@ -70,12 +71,3 @@ def _is_own(origin: str, host: str) -> bool:
 
 def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

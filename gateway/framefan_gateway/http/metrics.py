@@ -17,18 +17,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from framefan import clock, host
-from framefan.protocol import CAUSES
-from framefan.records import PICTURES
-from framefan.states import STATES
-from framefan_gateway.http import families
-from framefan_gateway.stages import LAG_BOUNDS, STAGE_BOUNDS, STAGES, Histogram
+from framefan.base import clock, host
+from framefan.ipc.protocol import CAUSES
+from framefan.ipc.records import PICTURES
+from framefan.settings.states import STATES
+from framefan_gateway.http import prometheus
+from framefan_gateway.latency import LAG_BOUNDS, STAGE_BOUNDS, STAGES, Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from framefan.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
-    from framefan_gateway.http.families import Samples
+    from framefan.ipc.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
+    from framefan_gateway.http.prometheus import Samples
     from framefan_gateway.intake import Intake
     from framefan_gateway.whole import Published, Whole
 
@@ -86,7 +86,7 @@ class _Run(Collector):
         counted = sorted((each.facts for each in gateways), key=attrgetter("id"))
         yield self._build
         if state is not None:
-            yield families.gauge(
+            yield prometheus.gauge(
                 "table_age_seconds",
                 "Since the gateway had the pool's last state table",
                 [(_id(each), now - each.table_at) for each in living if each.table_at > -math.inf],
@@ -103,7 +103,7 @@ class _Run(Collector):
         yield from _bus(state, counted)
         yield from _processes(_listed(state, gateways[0].facts))
         yield from _stages(gateways, state)
-        yield families.histogram(
+        yield prometheus.histogram(
             "loop_lag_seconds",
             "How late the gateway's loop ran what was due",
             [(_id(each), Histogram.of(LAG_BOUNDS, each.lag)) for each in gateways],
@@ -134,7 +134,7 @@ def _stages(gateways: list[Published], state: StateRecord | None) -> Iterator[Me
     for camera in dict.fromkeys(camera for each in gateways for camera in each.stages):
         if not _is_known(camera, state):
             continue
-        yield families.histogram(
+        yield prometheus.histogram(
             "stage_seconds",
             "Grab to predict, in predict, predict's end to delivery, and the whole",
             [
@@ -170,8 +170,8 @@ def _frames(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
         ("bad", "Frames that could not be decoded"),
     )
     for field, text in counters:
-        yield families.counter(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
-    yield families.counter(
+        yield prometheus.counter(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
+    yield prometheus.counter(
         "frames_superseded",
         "Frames that no worker was given",
         _per_cause(cameras, "superseded_by", SUPERSEDED),
@@ -179,12 +179,12 @@ def _frames(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     )
     gauges = (("waiting", "Frames that wait for a worker"), ("running", "Frames at a worker"))
     for field, text in gauges:
-        yield families.gauge(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
+        yield prometheus.gauge(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
 
 
 def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     kinds = (("result", "results"), ("error", "errors"), ("lost", "lost"))
-    yield families.counter(
+    yield prometheus.counter(
         "outcomes",
         "What became of the frames given to workers",
         [
@@ -194,7 +194,7 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
         ],
         ("camera", "kind"),
     )
-    yield families.counter(
+    yield prometheus.counter(
         "outcomes_lost",
         "Frames given to workers that have no result",
         _per_cause(cameras, "lost_by", LOST),
@@ -203,13 +203,13 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
 
 
 def _previews(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
-    yield families.counter(
+    yield prometheus.counter(
         "previews",
         "Pictures made for those who watch",
         _per_cause(cameras, "previews", PICTURES),
         ("camera", "picture"),
     )
-    yield families.counter(
+    yield prometheus.counter(
         "preview_cpu_seconds",
         "CPU time of workers for them",
         _per_camera(cameras, "preview_cpu_s"),
@@ -218,7 +218,7 @@ def _previews(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
 
 
 def _states(cameras: dict[str, CameraFacts], workers: list[WorkerFacts]) -> Iterator[Metric]:
-    yield families.gauge(
+    yield prometheus.gauge(
         "camera_state",
         "1 for the state that the camera is in",
         [
@@ -228,20 +228,20 @@ def _states(cameras: dict[str, CameraFacts], workers: list[WorkerFacts]) -> Iter
         ],
         ("camera", "state"),
     )
-    yield families.gauge(
+    yield prometheus.gauge(
         "camera_errors_in_row",
         "Frames on which predict failed since the last result",
         _per_camera(cameras, "errors_in_row"),
         ("camera",),
     )
     states = [worker.state for worker in workers]
-    yield families.gauge(
+    yield prometheus.gauge(
         "workers",
         "Workers by state",
         [((state,), states.count(state)) for state in dict.fromkeys((*WORKER_STATES, *states))],
         ("state",),
     )
-    yield families.gauge(
+    yield prometheus.gauge(
         "worker_busy_ratio",
         "Share of the last seconds spent in predict",
         [((str(worker.id),), worker.busy) for worker in workers],
@@ -257,7 +257,7 @@ def _changes(gateways: list[Published], state: StateRecord | None) -> Metric:
             if _is_known(camera, state):
                 key = camera, into, reason
                 most[key] = max(most.get(key, 0), count)
-    return families.counter(
+    return prometheus.counter(
         "camera_state_changes",
         "Times the camera came into a state, by reason",
         most.items(),
@@ -280,7 +280,7 @@ def _now(living: list[Published]) -> Iterator[Metric]:
         ),
     )
     for name, text, value in gauges:
-        yield families.gauge(name, text, [(_id(it), value(it)) for it in living], ("gateway",))
+        yield prometheus.gauge(name, text, [(_id(it), value(it)) for it in living], ("gateway",))
 
 
 def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
@@ -289,14 +289,14 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
     def per_gateway(field: str) -> Samples:
         return [((str(facts.id),), getattr(facts, field)) for facts in gateways]
 
-    yield families.counter(
+    yield prometheus.counter(
         "deliveries_offered",
         "Results that were due, over all clients",
         per_gateway("offered"),
         by_gateway,
     )
-    yield families.counter("deliveries_sent", "Results sent", per_gateway("sent"), by_gateway)
-    yield families.counter(
+    yield prometheus.counter("deliveries_sent", "Results sent", per_gateway("sent"), by_gateway)
+    yield prometheus.counter(
         "deliveries_missed",
         "Results that a client was not sent",
         [
@@ -306,7 +306,7 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
         ],
         ("gateway", "cause"),
     )
-    yield families.counter(
+    yield prometheus.counter(
         "sent_bytes", "Bytes given to clients' lines", per_gateway("bytes"), by_gateway
     )
 
@@ -318,7 +318,7 @@ def _ends(gateways: list[GatewayFacts]) -> Iterator[Metric]:
             shown = OTHER if code.isdecimal() and code not in ENDS else code
             key = str(facts.id), shown
             ends[key] = ends.get(key, 0) + count
-    yield families.counter(
+    yield prometheus.counter(
         "closes", "Clients gone, by close code or reason", ends.items(), ("gateway", "code")
     )
 
@@ -328,19 +328,19 @@ def _bus(state: StateRecord | None, gateways: list[GatewayFacts]) -> Iterator[Me
     if state is not None:
         readers.append(("pool", "", state.foreign, state.stale))
     labels = ("process", "role")
-    yield families.counter(
+    yield prometheus.counter(
         "bus_foreign",
         "Messages that were none of ours: dropped",
         [((process, role), foreign) for process, role, foreign, _ in readers],
         labels,
     )
-    yield families.counter(
+    yield prometheus.counter(
         "bus_stale",
         "Records of what was settled before: dropped",
         [((process, role), stale) for process, role, _, stale in readers],
         labels,
     )
-    yield families.counter(
+    yield prometheus.counter(
         "bus_gaps",
         "Records that the bus lost on their way to a gateway",
         [((str(row.id),), row.bus_gaps) for row in gateways],
@@ -372,14 +372,14 @@ def _listed(state: StateRecord | None, own: GatewayFacts) -> list[Process]:
 
 def _processes(listed: list[Process]) -> Iterator[Metric]:
     labels = ("process", "role")
-    yield families.counter(
+    yield prometheus.counter(
         "process_restarts",
         "Times it was started anew after it died",
         [((row.process, row.role), row.restarts) for row in listed if row.process != "supervisor"],
         labels,
     )
     sizes = [((row.process, row.role), host.resident_bytes(row.pid)) for row in listed]
-    yield families.gauge(
+    yield prometheus.gauge(
         "process_resident_bytes",
         "Memory that it has in RAM, shared frames included",
         [(values, size) for values, size in sizes if size is not None],

@@ -12,16 +12,16 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from framefan import logs
-from framefan.gateway_counts import MOST_GATEWAYS
-from framefan_gateway.http import listing
+from framefan.base import logs
+from framefan.ipc.gateway_counts import MOST_GATEWAYS
+from framefan_gateway.http import client_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from framefan.gateway_counts import GatewayCounts
-    from framefan.settings import Settings
-    from framefan_gateway.http.listing import ClientFacts
+    from framefan.ipc.gateway_counts import GatewayCounts
+    from framefan.settings.run import Settings
+    from framefan_gateway.http.client_list import ClientFacts
 
 PATIENCE_S = 1.0
 _MOST_BYTES = 64 << 20
@@ -63,7 +63,7 @@ class Neighbours:
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                for number, rows in enumerate(listing.rows(self._clients())):
+                for number, rows in enumerate(client_list.rows(self._clients())):
                     writer.write(rows if number == 0 else b"," + rows)
                     await writer.drain()
                     await asyncio.sleep(0)

@@ -10,13 +10,13 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from framefan import bus
+from framefan.ipc import bus
 from framefan_gateway.delivery.wire import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from framefan.records import PreviewRecord
+    from framefan.ipc.records import PreviewRecord
     from framefan_gateway.delivery.hub import Hub
 
 MOST_SNAPSHOTS = 32
@@ -50,10 +50,10 @@ class Previews:
     def look(self) -> None:
         """What is watched may have changed."""
         topics = set(self._waiting)
-        for contract in self._hub.contracts:
-            if contract.preview:
-                covered = filter(contract.covers, self._cameras())
-                topics.update(_topic(camera, str(contract.preview)) for camera in covered)
+        for subscription in self._hub.subscriptions:
+            if subscription.preview:
+                covered = filter(subscription.covers, self._cameras())
+                topics.update(_topic(camera, str(subscription.preview)) for camera in covered)
         if topics != self._topics:
             self._topics = topics
             self.follow(topics)

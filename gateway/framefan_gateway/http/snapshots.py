@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from framefan.settings import NAME
+from framefan.settings.run import NAME
 from framefan_gateway.http.previews import Busy
 from framefan_gateway.http.replies import JSON, pack, reply
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
-    from framefan.records import CameraFacts
+    from framefan.ipc.records import CameraFacts
     from framefan_gateway.intake import Intake
 
 PREFIX = "/snapshot/"

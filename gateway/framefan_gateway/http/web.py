@@ -21,20 +21,21 @@ import msgspec
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan import clock, proto_schema, protocol
-from framefan_gateway.http import access, listing, snapshots
+from framefan.base import clock
+from framefan.ipc import proto_schema, protocol
+from framefan_gateway.http import access, client_list, snapshots
 from framefan_gateway.http.replies import JSON, POLICY, pack, reply
 from framefan_gateway.http.snapshots import Snapshots
-from framefan_gateway.tally import Tally
+from framefan_gateway.stats import Stats
 from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from framefan.records import CameraFacts
-    from framefan.settings import Settings
+    from framefan.ipc.records import CameraFacts
+    from framefan.settings.run import Settings
     from framefan_gateway.delivery.hub import Hub
-    from framefan_gateway.http.listing import ClientFacts
+    from framefan_gateway.http.client_list import ClientFacts
     from framefan_gateway.http.metrics import Metrics
     from framefan_gateway.intake import Intake
 
@@ -89,7 +90,7 @@ class Web:
         self._settings = settings
         self._hub = hub
         self._intake = intake
-        self._whole = whole or Whole(Tally(gateway, hub, intake), intake)
+        self._whole = whole or Whole(Stats(gateway, hub, intake), intake)
         self._clients = clients
         self._others = others or _nobody
         self._snapshots = Snapshots(snapshot, intake)
@@ -177,10 +178,10 @@ class Web:
         async with self._asking:
             rows, missing = await self._others()
         async with self._long_ones:
-            for part in listing.rows(self._clients()):
+            for part in client_list.rows(self._clients()):
                 rows.append(part)
                 await asyncio.sleep(0)
-        return reply(request, 200, listing.whole(rows, missing), JSON)
+        return reply(request, 200, client_list.whole(rows, missing), JSON)
 
     async def _show_metrics(self, request: Request) -> Response:
         if self._metrics is None:

@@ -1,4 +1,4 @@
-// The words of framefan/states.py for people; a test compares them.
+// The words of framefan/settings/states.py for people; a test compares them.
 
 export const REASONS = {
   refused: "nobody listens at that port",

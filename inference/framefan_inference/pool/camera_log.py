@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from framefan import logs
+from framefan.base import logs
 
 if TYPE_CHECKING:
-    from framefan.records import StatusRecord
+    from framefan.ipc.records import StatusRecord
 
 FIRST_SUM_S, LAST_SUM_S = 300.0, 3600.0
 STEADY_S = 60.0

@@ -20,16 +20,16 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from framefan import clock
+from framefan.base import clock
 from framefan.errors import LinkGarbled
-from framefan.records import CameraFacts, StatusRecord
-from framefan.states import FLOWING, REASONS, STATES
+from framefan.ipc.records import CameraFacts, StatusRecord
+from framefan.settings.states import FLOWING, REASONS, STATES
 from framefan_inference.pool.schedule import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
-    from framefan.links import Link
-    from framefan.messages import ChildFacts, HelloCapture, Ready, SourceStatus, ToPool
-    from framefan.settings import CameraSettings
+    from framefan.ipc.links import Link
+    from framefan.ipc.messages import ChildFacts, HelloCapture, Ready, SourceStatus, ToPool
+    from framefan.settings.run import CameraSettings
     from framefan_inference.pool.ledger import Ledger
 
 _SAME_TRY_S = 0.25

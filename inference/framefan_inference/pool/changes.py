@@ -20,19 +20,20 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from framefan import clock, host, logs, predictors
+from framefan.base import clock, host, logs
 from framefan.errors import EXIT_FAILED, LinkClosed
-from framefan.messages import Changed, Changing, NotDone, Tried
-from framefan.records import StatusRecord
-from framefan_inference.predictors.edits import Edits
+from framefan.ipc.messages import Changed, Changing, NotDone, Tried
+from framefan.ipc.records import StatusRecord
+from framefan.settings import predictor_ref
+from framefan_inference.predictors.file_watch import FileWatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from framefan.settings import Settings
-    from framefan_inference.pool.crew import Crew
+    from framefan.settings.run import Settings
     from framefan_inference.pool.pool import Pool
-    from framefan_inference.pool.workers import Worker
+    from framefan_inference.pool.worker_handle import WorkerHandle
+    from framefan_inference.pool.workers import Workers
 
 FRAME_S = 3.0
 """So long the first worker of another predictor waits for a frame to be tried on."""
@@ -54,7 +55,7 @@ def lowest_free(taken: Collection[int]) -> int:
     return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
 
-def to_retire(workers: Iterable[Worker], count: int) -> list[Worker]:
+def to_retire(workers: Iterable[WorkerHandle], count: int) -> list[WorkerHandle]:
     """So many of them: first those that do not work just now, then the highest numbers."""
     at_work = ("ready", "busy")
     order = sorted(workers, key=lambda it: (it.facts.state in at_work, -it.number))
@@ -74,8 +75,8 @@ class _Change:
         self.was = ""
         self.now = ""
         self.notes: list[str] = []
-        self.new: list[Worker] = []
-        self.old: list[Worker] = []
+        self.new: list[WorkerHandle] = []
+        self.old: list[WorkerHandle] = []
         self.ready: set[int] = set()
         self.frame_by = math.inf
         """Until then a frame is waited for; inf: none is wanted."""
@@ -87,7 +88,7 @@ class _Change:
 class Changes:
     """At most one change; the pool's loop, the crew and the clock tell it what happens."""
 
-    def __init__(self, pool: Pool, crew: Crew) -> None:
+    def __init__(self, pool: Pool, crew: Workers) -> None:
         self._pool = pool
         self._crew = crew
         self._change: _Change | None = None
@@ -141,11 +142,11 @@ class Changes:
 
     # ---- what the new ones do ---------------------------------------------------------------
 
-    def step(self, worker: Worker) -> None:
+    def step(self, worker: WorkerHandle) -> None:
         if worker.on_trial:
             self._tell(f"worker {worker.number}: {worker.step}")
 
-    def ready(self, worker: Worker) -> None:
+    def ready(self, worker: WorkerHandle) -> None:
         """A worker on trial has set its predictor up."""
         change = self._change
         if change is None or worker not in change.new or self._pool.stopping:
@@ -173,7 +174,7 @@ class Changes:
             ring = self._pool.captures.rings[change.lent_by, frame.ring]
             first.try_on(change.lent_by, frame, ring)
 
-    def tried(self, worker: Worker, result: Tried) -> None:
+    def tried(self, worker: WorkerHandle, result: Tried) -> None:
         change = self._change
         if change is None or not change.lent_by or worker is not change.new[0]:
             return
@@ -207,7 +208,7 @@ class Changes:
         if change.what != "memory" or not self._is_born_large(change):
             self._switch(change)
 
-    def ended(self, worker: Worker, ending: str) -> None:
+    def ended(self, worker: WorkerHandle, ending: str) -> None:
         """A worker on trial, or one that retired, has ended; nobody reads its frames any more."""
         change = self._change
         if change is None:
@@ -296,14 +297,14 @@ class Changes:
                 self._memory_due = now + _MEMORY_EVERY_S
                 self._look_at_memory()
 
-    def _watched(self, reference: str) -> Edits:
-        edits = Edits()
-        parsed = predictors.parse(reference)
+    def _watched(self, reference: str) -> FileWatch:
+        edits = FileWatch()
+        parsed = predictor_ref.parse(reference)
         if parsed.kind == "file":
             edits.watch([parsed.target])
         return edits
 
-    def loaded(self, worker: Worker) -> None:
+    def loaded(self, worker: WorkerHandle) -> None:
         """A regular worker is ready, and told which files it has loaded."""
         self._edits.watch(worker.files)
 

@@ -55,7 +55,7 @@ class _Circuit:
         """The lease of the one frame that was let through."""
 
 
-class Circuits:
+class CircuitBreaker:
     """The circuits of one predictor, by camera; a camera without a death has none."""
 
     def __init__(self, deaths: int, within_s: float, retry_s: float) -> None:

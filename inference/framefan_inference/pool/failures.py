@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from framefan import logs
-from framefan.records import PredictError
+from framefan.base import logs
+from framefan.ipc.records import PredictError
 
 if TYPE_CHECKING:
-    from framefan.messages import WorkerOutcome
+    from framefan.ipc.messages import WorkerOutcome
 
 EVERY_S = 10.0
 CALM_S = 5.0

@@ -11,15 +11,15 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.circuit import CircuitBreaker
 from framefan_inference.pool.schedule import CIRCUIT, CameraQueue, Freed, Grant, Schedule
 from framefan_inference.pool.sequencer import Entry, Sequencer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from framefan.messages import WorkerOutcome
-    from framefan.settings import CameraSettings, Mode
+    from framefan.ipc.messages import WorkerOutcome
+    from framefan.settings.run import CameraSettings, Mode
     from framefan_inference.pool.schedule import Frame
 
 _P95_OF = 100
@@ -42,7 +42,7 @@ class Ledger:
         order_wait_s: float,
         first_lease: int = 1,
         batch_wait_s: float = 0.0,
-        circuits: Circuits | None = None,
+        circuits: CircuitBreaker | None = None,
     ) -> None:
         """`first_lease` differs from pool to pool, so that no lease of an earlier one fits.
 
@@ -50,7 +50,7 @@ class Ledger:
         """
         rows = [(camera.name, camera.mode) for camera in cameras]
         self.schedule = Schedule(rows, first_lease, batch_wait_s)
-        self.circuits = circuits or Circuits(0, 0.0, 0.0)
+        self.circuits = circuits or CircuitBreaker(0, 0.0, 0.0)
         self.sequencers = {name: Sequencer(mode, order_wait_s) for name, mode in rows}
         self.stale = 0
         """Outcomes and returns of leases that are settled already, or never were."""

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from framefan import bus, clock, logs
+from framefan.base import clock, logs
+from framefan.ipc import bus
 from framefan_inference.pool.previews import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from framefan.settings import Limits, Settings
+    from framefan.settings.run import Limits, Settings
 
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
 _AT_RESULTS = 1 << RESULTS

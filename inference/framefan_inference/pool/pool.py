@@ -5,7 +5,7 @@ gateways and workers, and both ZeroMQ sockets. Each round: take in what arrived,
 the frames that wait, publish the seqs that may leave, then whatever is due by the clock.
 
 The decisions are made in ledger.py, without I/O: who gets which frame, and what becomes of a seq.
-Here they are carried out: for the captures by captures.py, for the workers by crew.py.
+Here they are carried out: for the captures by capture_links.py, for the workers by workers.py.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from framefan import clock, links, logs
+from framefan.base import clock, logs
 from framefan.errors import LinkError
-from framefan.messages import (
+from framefan.ipc import links
+from framefan.ipc.messages import (
     Cameras,
     Children,
     GatewayReport,
@@ -37,22 +38,22 @@ from framefan.messages import (
     Table,
     ToPool,
 )
-from framefan.records import CIRCUIT, StatusRecord
+from framefan.ipc.records import CIRCUIT, StatusRecord
 from framefan_inference.pool.camera_log import CameraLog
-from framefan_inference.pool.captures import Captures
-from framefan_inference.pool.circuit import Circuits
-from framefan_inference.pool.crew import Crew
+from framefan_inference.pool.capture_links import CaptureLinks
+from framefan_inference.pool.circuit import CircuitBreaker
 from framefan_inference.pool.failures import Failures
 from framefan_inference.pool.ledger import Ledger
 from framefan_inference.pool.loop import Loop
 from framefan_inference.pool.publisher import OutcomeReader, Publisher
 from framefan_inference.pool.table import Tables
+from framefan_inference.pool.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from framefan.links import Link
-    from framefan.processes import Parent
+    from framefan.ipc.links import Link
+    from framefan.ipc.processes import Parent
     from framefan_inference.pool.sequencer import Entry
     from framefan_inference.tracker import Tracking
 
@@ -76,7 +77,7 @@ class Pool:
             limits.order_wait_s,
             first_lease=int.from_bytes(os.urandom(5), "little") + 1,
             batch_wait_s=limits.batch_wait_ms / 1000,
-            circuits=Circuits(
+            circuits=CircuitBreaker(
                 limits.circuit_deaths, limits.circuit_within_s, limits.circuit_retry_s
             ),
         )
@@ -88,8 +89,8 @@ class Pool:
         self._born_at = clock.now()
         self._has_begun = False
         self._stop_by: float | None = None
-        self.captures = Captures(self)
-        self.crew = Crew(self)
+        self.captures = CaptureLinks(self)
+        self.crew = Workers(self)
         self.tables = Tables(self)
         self._listener = socket.socket(fileno=parent.inherited_fd)
         self._listener.setblocking(False)

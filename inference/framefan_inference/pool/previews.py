@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan import bus
-from framefan.records import PICTURES
-from framefan.settings import NAME
+from framefan.ipc import bus
+from framefan.ipc.records import PICTURES
+from framefan.settings.run import NAME
 
 if TYPE_CHECKING:
-    from framefan.messages import WorkerPreview
+    from framefan.ipc.messages import WorkerPreview
 
 
 _REMEMBERED = 256

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import zmq
 
-from framefan import bus, clock
-from framefan.messages import WorkerOutcome, WorkerPreview
-from framefan.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
-from framefan_inference.pool.outlet import open_outlet
+from framefan.base import clock
+from framefan.ipc import bus
+from framefan.ipc.messages import WorkerOutcome, WorkerPreview
+from framefan.ipc.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan_inference.pool.picture_bus import PictureBus, room_for_shared, subscriptions
 from framefan_inference.pool.previews import RESULTS, Preview, Previews
+from framefan_inference.pool.publish_endpoint import open_outlet
 
 if TYPE_CHECKING:
-    from framefan.settings import Settings
+    from framefan.settings.run import Settings
     from framefan_inference.pool.sequencer import Entry
 
 # Plain ints: enums are combined in Python code.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan.messages import Attach
+from framefan.ipc.messages import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

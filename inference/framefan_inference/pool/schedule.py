@@ -13,7 +13,7 @@
    cameras move to a worker with at least two fewer, once that came up or another camera left.
 5. A worker whose predictor takes several frames a call gets what waits, up to its number: from each
    camera one before a second of any, by the turns of rule 2. Where several such workers are idle
-   they share alike. Only the last idle one may wait for company (window.py), because who comes
+   they share alike. Only the last idle one may wait for company (batching.py), because who comes
    while another is idle finds that one. A camera that must go alone gets a call of its own, and
    nobody waits for company meanwhile. A worker is idle again when all its leases are back.
 6. A worker that retires gets no more grants and keeps those it has. A stateful camera moves on
@@ -33,13 +33,13 @@ import math
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_inference.pool.window import Window
+from framefan_inference.pool.batching import Batching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from framefan.settings import Mode
+    from framefan.settings.run import Mode
 
 NEWER = "newer"
 NO_WORKER = "no_worker"
@@ -130,7 +130,7 @@ class Schedule:
         """By worker, the most frames that it takes in one call."""
         self._out: Counter[int] = Counter()
         """By worker, the leases that it has not returned."""
-        self.window = Window(batch_wait_s)
+        self.window = Batching(batch_wait_s)
         self.due = math.inf
         """When `assign` may grant more without another event."""
         self._leases = first_lease - 1

@@ -18,7 +18,7 @@ from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from framefan.settings import Mode
+    from framefan.settings.run import Mode
     from framefan_inference.pool.schedule import Grant
 
 LATE = "late"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from framefan import clock
-from framefan.messages import Children
-from framefan.records import GatewayFacts, Pid, StateRecord
+from framefan.base import clock
+from framefan.ipc.messages import Children
+from framefan.ipc.records import GatewayFacts, Pid, StateRecord
 
 if TYPE_CHECKING:
     from framefan_inference.pool.pool import Pool

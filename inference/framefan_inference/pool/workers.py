@@ -1,289 +1,266 @@
-r"""The pool's workers as it knows them: processes, states, deadlines, restarts.
+"""The workers of a run, all together: their links, their leases, their ends.
 
-    starting -> ready <-> busy -> stopping
-        \________|_______/
-                 v
-         backoff or failed -> starting
-
-A worker is dead when its link ends. It is then killed and waited for, whatever its process still
-does, and only after that are the slots it had leased free again.
+A worker's link brings what it says; the end of the link is its death, which is followed by SIGKILL
+and waitpid (worker_handle.py). Only after that does the ledger hear of it, and its slots are free.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from framefan import clock, logs, processes
-from framefan.errors import LinkClosed
-from framefan.messages import Detach, FromWorker, Lease, Leases, Stop, Try, WorkerFailed
-from framefan.output import STDERR
-from framefan.records import StatusRecord, WorkerFacts
-from framefan.restart import RestartPolicy
+from framefan.base import clock, logs
+from framefan.errors import LinkClosed, LinkError
+from framefan.ipc.messages import (
+    Fatal,
+    Notice,
+    Returned,
+    Tried,
+    WorkerFailed,
+    WorkerReady,
+    WorkerStep,
+)
+from framefan_inference.pool import sequencer as sequencing
+from framefan_inference.pool.changes import Changes, lowest_free
+from framefan_inference.pool.worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from framefan.settings import Settings
+    from framefan.ipc.records import WorkerFacts
+    from framefan.settings.run import Settings
+    from framefan_inference.pool.pool import Pool
     from framefan_inference.pool.rings import Ring
-    from framefan_inference.pool.schedule import Frame, Grant
+    from framefan_inference.pool.schedule import Grant
 
-LEAVE_S = 5.0
-"""What a worker that retires and has no frame gets for its predictor's close()."""
-DUMP_S = 0.3
-"""How long a worker that hangs gets to write its stacks before it is killed."""
-_DYING_S = 0.1
-"""How often a worker that was killed and is still there is looked at."""
-_BY_SIGTERM = "SIGTERM"
-EXIT_S = 0.1
-"""What a worker that closed its link gets to finish exiting, so that its exit code is its own."""
+_HANGS = "no answer within the predict deadline"
+_SLOW_START = "not ready within the start deadline"
+_AT_STOP = "killed at stop"
+_STAYS = "did not end when it was retired"
+_DISMISSED = "not needed any more"
 
 
-class Worker:
-    """One place in the pool, through all the processes that fill it."""
+class Workers:
+    """Workers by number."""
 
-    def __init__(self, number: int, settings: Settings, output: int = STDERR) -> None:
-        """`output`: a descriptor for what it prints."""
-        self.number = number
-        self._output = output
-        self.facts = WorkerFacts(id=number, predictor=settings.predictor)
-        self.settings = settings
-        self._policy = RestartPolicy(settings.limits)
-        self.child: processes.Child | None = None
-        self.deadline: float | None = None
-        """When it counts as hanging, or, while it has no process, when to start one."""
-        self.failed: WorkerFailed | None = None
-        """Why this process could not set up its predictor, as it said itself."""
-        self.step = ""
-        """What it is at before it is ready, as it said itself."""
-        self.dies_of: str | None = None
-        """Why it was killed, while its process is still there."""
-        self.on_trial = False
-        """It is not leased to yet, and is not started again if it ends."""
-        self.retires = False
-        """It finishes what it has, and its place goes with it."""
-        self.stateful = False
-        self.most = 1
-        self.files: list[str] = []
-        self._untold: dict[str, Any] = {}
-        """How it ended, while that may still turn out to be part of an orderly stop."""
-        self._dumped = False
-        self._attached: set[tuple[str, int]] = set()
-        self._in_hand = 0
-        self._busy_s = self._busy_until = 0.0
-        self._measured_at = clock.now()
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        settings = pool.settings
+        self._workers = {
+            n: WorkerHandle(n, settings, pool.prints_fd) for n in range(1, settings.workers + 1)
+        }
+        self._leased: dict[int, WorkerHandle] = {}
+        """By lease, until its seq has left: the worker may have gone by then."""
+        self._been_ready = False
+        self.changes = Changes(pool, self)
+
+    @property
+    def regular(self) -> list[WorkerHandle]:
+        """Those that fill the run's places: neither on trial nor retiring."""
+        return [each for each in self._workers.values() if not (each.on_trial or each.retires)]
+
+    def has(self, worker: WorkerHandle) -> bool:
+        return self._workers.get(worker.number) is worker
 
     # ---- life -------------------------------------------------------------------------------
 
-    def start(self) -> processes.Child:
-        self._tell_end(logs.warning)  # the run goes on: the signal was for this worker alone
-        self._attached.clear()
-        self._dumped = False
-        self.failed = None
-        self.step = ""
-        self.child = processes.Child(
-            processes.WORKER, str(self.number), self.settings, FromWorker, output=self._output
-        )
-        self.facts.pid = self.child.pid
-        self.facts.state = "starting"
-        self.deadline = clock.now() + self.settings.limits.worker_start_s
-        return self.child
+    def start_all(self) -> None:
+        for worker in self._workers.values():
+            self.start(worker)
 
-    def ready(self, model: str) -> None:
-        if self.facts.state != "stopping":
-            self.facts.state = "ready"
-        self.facts.model = model
-        self.facts.reason = ""
-        self.deadline = None
+    def start(self, worker: WorkerHandle) -> None:
+        try:
+            child = worker.start()
+        except OSError as error:
+            worker.not_born(error)
+            if worker.on_trial:
+                self._remove(worker, worker.facts.reason)
+            return
+        self._pool.loop.watch(child.link.fileno(), partial(self._listen, worker))
 
-    def hangs(self, now: float) -> bool:
-        """Called past the deadline: first has the stacks written, then answers true."""
-        if not self._dumped and self.child:
-            self._dumped = True
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.child.pid, processes.DUMP_SIGNAL)
-            self.deadline = now + DUMP_S
-            return False
-        return True
+    def tend(self, now: float) -> None:
+        """What is due by the clock: starts, and the ends of workers that hang."""
+        for worker in list(self._workers.values()):
+            if worker.deadline is None or now < worker.deadline:
+                continue
+            if worker.child is None:
+                if not self._pool.stopping:
+                    self.start(worker)
+                else:
+                    worker.deadline = None
+            elif worker.dies_of is not None:
+                self._bury(worker, worker.dies_of)
+            elif worker.hangs(now):
+                self._bury(worker, self._overdue(worker))
+        self.changes.tick(now)
 
-    def kill(self, reason: str) -> bool:
-        """Whether its process is gone. If not, it is to be asked again at `deadline`."""
-        assert self.child is not None
-        dies = self.dies_of is not None
-        if not (reason or dies):  # it closed its link: it is ending by itself, how is worth knowing
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.child.process.wait(EXIT_S)
-        if self.child.kill(0.0 if dies else processes.KILL_S):
-            self.dies_of = None
-            return True
-        self.dies_of = reason
-        self.deadline = clock.now() + _DYING_S
-        return False
+    def _overdue(self, worker: WorkerHandle) -> str:
+        """What a worker that hangs is to be told of."""
+        if worker.facts.state == "starting":
+            return _SLOW_START
+        retired = worker.retires and not self._pool.ledger.schedule.in_hand(worker.number)
+        return _STAYS if retired else _HANGS
 
-    def bury(self, reason: str = "", excused: bool = False, asked: bool = False) -> str:
-        """It is gone: set the time of the next start; answers how it ended.
+    def _bury(self, worker: WorkerHandle, reason: str = "") -> None:
+        """A worker is dead or must be: kill it and, once it is gone, take back what it had."""
+        assert worker.child is not None
+        ledger, captures = self._pool.ledger, self._pool.captures
+        if worker.dies_of is None:
+            self._pool.loop.forget(worker.child.link.fileno())
+        else:
+            reason = worker.dies_of
+        if not worker.kill(reason):  # it may read its frame for as long as it is there
+            ledger.schedule.retire(worker.number)
+            return
+        in_hand = () if self._pool.stopping else ledger.schedule.in_hand(worker.number)
+        excused = bool(in_hand) and ledger.circuits.counts
+        ending = worker.bury(reason, excused, asked=self._pool.stopping)
+        cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
+        if worker.retires and not ledger.schedule.in_hand(worker.number):
+            ledger.worker_left(worker.number)
+        else:
+            captures.free(ledger.worker_down(worker.number, cause, clock.now()))
+            self._pool.blame(in_hand, clock.now())
+            captures.collect()
+        if worker.on_trial or worker.retires:
+            self._remove(worker, ending)
+        elif not self._pool.stopping:
+            self._pool.status(worker.status(worker.facts.state, "died", ending))
 
-        `excused`: it had a frame in hand, whose camera answers for its death (circuit.py).
-        `asked`: the whole run ends.
-        """
-        assert self.child is not None
-        asked = asked or self.facts.state == "stopping"
-        ending = reason or _said(self.failed) or _explained(self.child.ending)
-        self.child = None
-        self._died(ending, asked, excused)
-        return ending
+    # ---- places -----------------------------------------------------------------------------
 
-    def not_born(self, error: OSError) -> None:
-        """The system has no process or descriptor for it just now: that counts as a death."""
-        self._died(f"could not be started: {error.strerror}", quiet=False)
+    def hire(self, settings: Settings) -> WorkerHandle:
+        """A worker on trial, not started yet."""
+        worker = WorkerHandle(lowest_free(self._workers), settings, self._pool.prints_fd)
+        worker.on_trial = True
+        self._workers[worker.number] = worker
+        return worker
 
-    def _died(self, ending: str, quiet: bool, excused: bool = False) -> None:
-        wait = self._policy.died(clock.now(), excused=excused)
-        self.facts.pid = 0
-        self.facts.state = "failed" if self._policy.failed else "backoff"
-        self.facts.reason = ending
-        self.facts.restarts = self._policy.restarts
-        self.deadline = clock.now() + wait
-        self._untold = {"how": ending, "next_start_s": round(wait, 1)}
-        if quiet:
-            self._tell_end(logs.debug)
-        elif _BY_SIGTERM not in ending:
-            self._tell_end(logs.warning)
+    def join(self, worker: WorkerHandle) -> None:
+        """A worker that is ready gets frames from now on."""
+        worker.on_trial = False
+        schedule = self._pool.ledger.schedule
+        schedule.stateful = worker.stateful
+        if not self._pool.stopping:
+            schedule.worker_up(worker.number, worker.most)
 
-    def _tell_end(self, tell: Callable[..., None]) -> None:
-        facts, self._untold = self._untold, {}
-        if facts:
-            tell("worker ended", worker=self.number, **facts)
+    def withdraw(self, worker: WorkerHandle) -> None:
+        """It gets no more frames."""
+        self._pool.ledger.schedule.retire(worker.number)
+        worker.retires = True
+
+    def retire(self, worker: WorkerHandle) -> None:
+        """One that was withdrawn finishes what it has, and goes."""
+        if worker.child is None:
+            self._remove(worker, "")
+        elif worker.facts.state == "starting":  # it hears nothing before it is set up
+            self._bury(worker, _DISMISSED)
+        else:
+            worker.retire()
+
+    def dismiss(self, worker: WorkerHandle) -> None:
+        """End one that is on trial, if it is still there."""
+        if self.has(worker) and worker.child:
+            self._bury(worker, _DISMISSED)
+
+    def _remove(self, worker: WorkerHandle, ending: str) -> None:
+        if not self.has(worker):
+            return
+        del self._workers[worker.number]
+        if worker.retires and not self._pool.stopping:
+            self._pool.status(worker.status("retired", "", ending))
+        self._pool.tables.due = clock.now()
+        self.changes.ended(worker, ending)
 
     def stop(self) -> None:
-        """It may finish the frame in hand."""
-        self.facts.state = "stopping"
-        if self.child:
-            with contextlib.suppress(LinkClosed):
-                self.child.link.send(Stop())
+        """They may finish the frame in hand."""
+        for worker in list(self._workers.values()):
+            starting = worker.facts.state == "starting"
+            worker.stop()
+            if starting:  # it hears nothing before its predictor is set up, and has no frame
+                self._bury(worker, _AT_STOP)
 
-    # ---- leases -----------------------------------------------------------------------------
+    def kill(self) -> None:
+        for worker in list(self._workers.values()):
+            if worker.child:
+                self._bury(worker, _AT_STOP)
 
-    def lease(
-        self,
-        grants: Sequence[tuple[Grant, Ring]],
-        pictures: Callable[[str], tuple[str, ...]] = lambda _camera: (),
-    ) -> None:
-        """Send the frames of one call, and each ring before the first lease on it.
+    @property
+    def is_alive(self) -> bool:
+        return any(worker.child for worker in self._workers.values())
 
-        `pictures`: what is to be made of a camera's frame for those who watch. Raises LinkClosed.
-        """
-        assert self.child is not None
-        self._dumped = False
-        self._in_hand = len(grants)
-        self.facts.state = "busy"
-        self.deadline = clock.now() + self.settings.limits.predict_s  # also if it cannot be sent
-        for _, ring in grants:
-            self._attach(ring)
-        leases = [
-            _lease(each.lease, each.camera, each.seq, each.frame, pictures(each.camera))
-            for each, _ in grants
-        ]
-        self.child.link.send(leases[0] if len(leases) == 1 else Leases(leases))
+    # ---- what they say ----------------------------------------------------------------------
 
-    def try_on(self, camera: str, frame: Frame, ring: Ring) -> None:
-        """Have it predict on a borrowed frame. Raises LinkClosed."""
-        assert self.child is not None
-        self._dumped = False
-        self.step = "self-test"
-        self.deadline = clock.now() + self.settings.limits.predict_s
-        self._attach(ring)
-        self.child.link.send(Try(_lease(0, camera, -1, frame)))
+    def _listen(self, worker: WorkerHandle) -> None:
+        assert worker.child is not None
+        try:
+            for message in worker.child.link.receive():
+                self._hear(worker, message)
+        except LinkError:
+            self._bury(worker)
 
-    def _attach(self, ring: Ring) -> None:
-        assert self.child is not None
-        key = (ring.attach.camera, ring.attach.ring)
-        if key not in self._attached:
-            self.child.link.send(ring.attach, ring.fd)
-            self._attached.add(key)
+    def _hear(self, worker: WorkerHandle, message: Any) -> None:
+        match message:
+            case Returned(lease):
+                self._returned(worker, lease)
+            case WorkerReady():
+                self._ready(worker, message)
+            case WorkerStep(step):
+                worker.step = step
+                self.changes.step(worker)
+            case Tried():
+                self.changes.tried(worker, message)
+            case WorkerFailed(code, what, why, fix):
+                worker.failed = message
+                if not self._been_ready and not worker.on_trial:
+                    self._pool.send_supervisor(Fatal(code, what, why, fix))
+            case Notice(kind, text):
+                self._pool.status(worker.status("notice", kind, text))
 
-    def returned(self) -> None:
-        self._in_hand -= 1
-        if self._in_hand > 0:
+    def _returned(self, worker: WorkerHandle, lease: int) -> None:
+        freed = self._pool.ledger.returned(worker.number, lease, clock.now())
+        if freed:
+            worker.returned()
+            self._pool.captures.free([freed])
+            self._pool.captures.collect()
+
+    def _ready(self, worker: WorkerHandle, message: WorkerReady) -> None:
+        worker.ready(message.model)
+        worker.stateful, worker.most, worker.files = message.stateful, message.most, message.files
+        logs.info("worker ready", worker=worker.number, predictor=message.model)
+        if worker.on_trial:
+            self.changes.ready(worker)
             return
-        if self.facts.state == "busy":
-            self.facts.state = "ready"
-        self.deadline = clock.now() + LEAVE_S if self.retires else None
+        if not worker.retires:
+            self.join(worker)
+            self.changes.loaded(worker)
+        if worker.facts.restarts:
+            self._pool.status(worker.status("ready", "restarted"))
+        self._been_ready = True
+        self._pool.tables.due = clock.now()
 
-    def retire(self) -> None:
-        """It finishes the frame in hand, and is not started again."""
-        self.retires = True
-        if self.deadline is None:
-            self.deadline = clock.now() + LEAVE_S
-        self.stop()
+    # ---- what they are told -----------------------------------------------------------------
 
-    def start_now(self) -> None:
-        """One that waits for its next start, or has failed, begins anew."""
-        if self.child is None:
-            self._policy = RestartPolicy(self.settings.limits)
-            self.deadline = clock.now()
+    def lease(self, number: int, grants: Sequence[tuple[Grant, Ring]]) -> None:
+        """The frames of one call."""
+        worker = self._workers[number]
+        for grant, _ in grants:
+            self._leased[grant.lease] = worker
+        with contextlib.suppress(LinkClosed):  # its end is read elsewhere
+            worker.lease(grants, self._pool.publisher.previews.of)
 
-    def predicted(self, kind: str, started_at: float, finished_at: float) -> None:
-        """An outcome; those of one call share its time, which counts once."""
-        self._busy_s += max(0.0, finished_at - max(started_at, self._busy_until))
-        self._busy_until = max(finished_at, self._busy_until)
-        if kind == "error":
-            self.facts.errors += 1
-        else:
-            self.facts.results += 1
+    def predicted(self, grant: Grant, kind: str, started_at: float, finished_at: float) -> None:
+        self._leased[grant.lease].predicted(kind, started_at, finished_at)
+
+    def model_of(self, grant: Grant) -> str:
+        """Of the worker that had the lease, whose seq leaves now."""
+        return self._leased.pop(grant.lease).facts.model
 
     def detach(self, camera: str, ring: int) -> None:
-        if (camera, ring) in self._attached and self.child:
-            self._attached.discard((camera, ring))
-            with contextlib.suppress(LinkClosed):
-                self.child.link.send(Detach(camera, ring))
+        """No lease on this ring will follow."""
+        for worker in self._workers.values():
+            worker.detach(camera, ring)
 
-    def status(self, state: str, reason: str, message: str = "") -> StatusRecord:
-        """A change of this worker, to be published."""
-        return StatusRecord(
-            subject="worker",
-            worker=self.number,
-            state=state,
-            reason=reason,
-            message=message,
-        )
-
-    def measure(self, now: float) -> WorkerFacts:
-        """Its facts, with the share of the time since the last call that it spent in predict."""
-        elapsed = now - self._measured_at
-        if elapsed >= 0.5:
-            self.facts.busy = round(min(1.0, self._busy_s / elapsed), 3)
-            self._busy_s = 0.0
-            self._measured_at = now
-        return self.facts
-
-
-def _said(failed: WorkerFailed | None) -> str:
-    return f"{failed.what}: {failed.why}" if failed else ""
-
-
-def _explained(ending: str) -> str:
-    if "SIGABRT" in ending:
-        return f"{ending}: did predict call cv2.imshow, which needs a display?"
-    return ending
-
-
-def _lease(
-    lease: int, camera: str, seq: int, frame: Frame, pictures: tuple[str, ...] = ()
-) -> Lease:
-    return Lease(
-        lease=lease,
-        camera=camera,
-        ring=frame.ring,
-        slot=frame.slot,
-        seq=seq,
-        frame=frame.frame,
-        captured_at=frame.captured_at,
-        ts=frame.ts,
-        width=frame.width,
-        height=frame.height,
-        pts=frame.pts,
-        pictures=pictures,
-    )
+    def measure(self, now: float) -> list[WorkerFacts]:
+        return [worker.measure(now) for _, worker in sorted(self._workers.items())]

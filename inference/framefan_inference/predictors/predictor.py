@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from framefan import logs, userfile
+from framefan.base import logs, userfile
 from framefan.errors import OPENCV_FIX, FramefanError, StartError, UsageError
-from framefan.predictors import onnx_options
+from framefan.settings.predictor_ref import onnx_options
 from framefan_inference.predictors.results import ResultError
 
 MAX_BATCH = 8

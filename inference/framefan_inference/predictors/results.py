@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """A predictor tried once, in a process of its own: what `framefan doctor` says of it.
 
-    python -m framefan_inference.worker.tryout   < Asked as JSON   > one line of JSON
+    python -m framefan_inference.worker.tryout   < PredictorTryout as JSON   > one line of JSON
 
 It goes through what a worker goes through: import, setup, and a call, with a made-up picture.
 Whatever the user's code prints goes to stderr.
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from framefan import clock, host, userfile
-from framefan.doctor.predictor_trial import Asked, Failed, Tried
+from framefan.base import clock, host, userfile
 from framefan.errors import FramefanError, StartError
-from framefan.records import PredictError
+from framefan.ipc.records import PredictError
+from framefan.ipc.tryout import Failed, PredictorFacts, PredictorTryout
 from framefan_inference.predictors import predictor as predictors
 from framefan_inference.predictors import results, threads
 from framefan_inference.predictors.predictor import Frame
@@ -33,18 +33,18 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", 0)
     os.dup2(2, 1)
     host.die_with_parent(int(sys.argv[1]))
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=PredictorTryout)
     sys.dont_write_bytecode = True
     threads.limit(asked.workers)
     try:
-        told: Tried | Failed = attempt(asked)
+        told: PredictorFacts | Failed = attempt(asked)
     except FramefanError as error:
         told = Failed(error.what, error.why, error.fix)
     answers.write(msgspec.json.encode(told))
     os._exit(0)  # threads of the user's would keep it
 
 
-def attempt(asked: Asked) -> Tried:
+def attempt(asked: PredictorTryout) -> PredictorFacts:
     """Raises FramefanError."""
     predictor = predictors.load(asked.predictor)
     uses_device = predictors.set_up(predictor, asked.predictor, asked.device)
@@ -54,12 +54,12 @@ def attempt(asked: Asked) -> Tried:
     _call(predictor, asked)
     took_s = clock.now() - began
     facts = _status()
-    return Tried(
+    return PredictorFacts(
         took_s, host.own_bytes(os.getpid()), facts["Threads"], facts["VmSize"] << 10, uses_device
     )
 
 
-def _call(predictor: Predictor, asked: Asked) -> None:
+def _call(predictor: Predictor, asked: PredictorTryout) -> None:
     image, frame = _picture(asked.width, asked.height), Frame(asked.camera, 0, clock.wall(), 0)
     try:
         returned = predictor.predict(image, frame)
@@ -75,7 +75,7 @@ def _call(predictor: Predictor, asked: Asked) -> None:
         raise _of_call(asked, why, _MEND)
 
 
-def _of_call(asked: Asked, why: str, fix: str) -> StartError:
+def _of_call(asked: PredictorTryout, why: str, fix: str) -> StartError:
     what = f'the predictor "{asked.predictor}" gives no result for a picture'
     return StartError(f"{what} of {asked.width}x{asked.height}", why, fix)
 

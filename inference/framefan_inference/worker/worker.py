@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import zmq
 
-from framefan import bus, clock, logs, userfile
+from framefan.base import clock, logs, userfile
 from framefan.errors import EXIT_START, FramefanError, LinkClosed
-from framefan.messages import (
+from framefan.ipc import bus
+from framefan.ipc.messages import (
     Attach,
     Detach,
     Lease,
@@ -48,9 +49,9 @@ from framefan.messages import (
     WorkerReady,
     WorkerStep,
 )
-from framefan.processes import Parent, settle
-from framefan.records import PredictError
-from framefan.ring import RingReader
+from framefan.ipc.processes import Parent, settle
+from framefan.ipc.records import PredictError
+from framefan.ipc.ring import RingReader
 from framefan_inference.predictors import predictor as predictors
 from framefan_inference.predictors import results, threads
 from framefan_inference.predictors.predictor import Frame
@@ -58,7 +59,7 @@ from framefan_inference.predictors.predictor import Frame
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from framefan.settings import Settings
+    from framefan.settings.run import Settings
     from framefan_inference.predictors.predictor import Predictor
 
 Answer = tuple[results.Kind, bytes]

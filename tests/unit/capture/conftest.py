@@ -15,8 +15,8 @@ import pytest
 from fake_pool import FakePool
 from played_camera import Played
 
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 from framefan_capture import kinds
 from framefan_capture.sources.opencv import OPTIONS
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from waiting import wait_until
 
-from framefan import clock, links, processes
+from framefan.base import clock
 from framefan.errors import LinkClosed
-from framefan.messages import (
+from framefan.ipc import links, processes
+from framefan.ipc.messages import (
     Fatal,
     Free,
     HelloCapture,
@@ -25,9 +26,9 @@ from framefan.messages import (
     ToSupervisor,
     Welcome,
 )
-from framefan.ring import RingReader
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Settings
+from framefan.ipc.ring import RingReader
+from framefan.settings.run import CameraSettings, Settings
+from framefan.settings.secret import SourceText
 from framefan_capture.sources.scene import read_number
 
 if TYPE_CHECKING:

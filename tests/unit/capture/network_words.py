@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waiting import SCALE
 
-from framefan import clock
+from framefan.base import clock
 from framefan.errors import SourceError
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 from framefan_capture import kinds
 from framefan_capture.sources.scene import read_number
 

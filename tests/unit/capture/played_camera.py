@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from framefan import clock, links
-from framefan.messages import Free, Ready, RingMade, Slots, SourceStatus, ToPool, Welcome
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.base import clock
+from framefan.ipc import links
+from framefan.ipc.messages import Free, Ready, RingMade, Slots, SourceStatus, ToPool, Welcome
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 from framefan_capture import kinds
 from framefan_capture.camera import Camera
-from framefan_capture.feed import Feed
+from framefan_capture.pool_link import PoolLink
 from framefan_capture.sources.pixels import as_bgr
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Played:
 
     def begin(self, text: str = "rtsp://host/x", welcome: bool = True, **options: Any) -> None:
         settings = CameraSettings(name="cam1", source=SourceText(text), **options)
-        self.feed = Feed(self._path, "cam1")
+        self.feed = PoolLink(self._path, "cam1")
         self.camera = Camera(settings, self.feed)
         self.feed.connect(self.now)
         self._link: links.Link[Any] = links.Link(self._listener.accept()[0], ToPool)

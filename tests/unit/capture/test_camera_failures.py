@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from played_camera import Played, counters, noise
 
-from framefan import host
+from framefan.base import host
 from framefan.errors import SourceError, StartError
 from framefan_capture.camera import LEAST_WAIT_S, LOGIN_WAIT_S
-from framefan_capture.intake import BAD_IN_A_ROW
+from framefan_capture.frame_writer import BAD_IN_A_ROW
 
 
 @pytest.mark.parametrize(("cap_s", "wait_s"), [(30.0, LOGIN_WAIT_S), (2.0, 2.0)])

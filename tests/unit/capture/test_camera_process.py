@@ -15,13 +15,13 @@ from fake_pool import FakePool, balanced
 from fakes_sources import make_mp4, make_video
 from faults import sabotage
 
-from framefan import clock
-from framefan.messages import Welcome
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.base import clock
+from framefan.ipc.messages import Welcome
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 from framefan_capture import camera as camera_module
 from framefan_capture.camera import Camera, State
-from framefan_capture.feed import Feed
+from framefan_capture.pool_link import PoolLink
 from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def test_two_thousand_tries_leave_nothing_behind(
         CameraSettings(
             name="cam1", source=SourceText(text), backoff_first_s=0.001, backoff_cap_s=0.001
         ),
-        welcomed := Feed("nowhere", "cam1"),
+        welcomed := PoolLink("nowhere", "cam1"),
     )
     welcomed.first_welcome = Welcome("e1", 0, 5)
     camera.welcomed()

@@ -15,7 +15,7 @@ from fake_camera import Status
 from faults import sabotage
 
 from framefan.errors import SourceError
-from framefan_capture import camera, intake
+from framefan_capture import camera, frame_writer
 from framefan_capture.network import probe
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_without_a_rest_cameras_lock_us_out(
 def test_without_patience_one_bad_picture_ends_a_stream(
     played: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "BAD_IN_A_ROW", 1)
+    monkeypatch.setattr(frame_writer, "BAD_IN_A_ROW", 1)
     with pytest.raises(AssertionError):
         test_camera_failures.test_corrupt_pictures_are_counted_and_too_many_open_a_camera_anew(
             played
@@ -84,8 +84,8 @@ def test_without_its_rhythm_what_piled_up_is_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     code = """
-import framefan_capture.network.rhythm as rhythm
-rhythm.Rhythm.is_stale = property(lambda self: False, lambda self, value: None)
+import framefan_capture.network.stale_detector as rhythm
+rhythm.StaleDetector.is_stale = property(lambda self: False, lambda self, value: None)
 """
     folder = tmp_path_factory.mktemp("broken")
     for key, value in sabotage(folder, "framefan_capture.main", code).items():

@@ -14,7 +14,7 @@ import pytest
 from fake_pool import FakePool, balanced
 from fakes_sources import make_mp4, make_video
 
-from framefan import clock
+from framefan.base import clock
 from framefan_capture.sources.scene import Scene
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_capture.rate import Rate, Spacing
+from framefan_capture.rate import FpsLimiter, Rate
 
 START = 1000.0
 
 
-def taken(spacing: Spacing, times: list[float]) -> list[int]:
+def taken(spacing: FpsLimiter, times: list[float]) -> list[int]:
     """Numbers of the frames that were taken."""
     numbers = []
     for number, now in enumerate(times):
@@ -46,12 +46,12 @@ def test_the_rate_is_that_of_the_last_seconds():
 
 
 def test_no_limit_wants_every_frame():
-    assert len(taken(Spacing(0), paced(500, 2))) == 1000
+    assert len(taken(FpsLimiter(0), paced(500, 2))) == 1000
 
 
 @pytest.mark.parametrize("jitter_s", [0, 0.003, 0.007])
 def test_thirty_a_second_and_ten_wanted_is_every_third(jitter_s: float):
-    numbers = taken(Spacing(10), paced(30, 60, jitter_s))
+    numbers = taken(FpsLimiter(10), paced(30, 60, jitter_s))
     # Its interval has to be learned first.
     assert all(number % 3 == 0 for number in numbers[3:])
     assert 599 <= len(numbers) <= 601
@@ -63,30 +63,30 @@ def test_thirty_a_second_and_ten_wanted_is_every_third(jitter_s: float):
 @pytest.mark.parametrize("jitter_s", [0, 0.003])
 def test_the_rate_is_kept_without_drift(fps: float, max_fps: float, jitter_s: float):
     seconds = 60
-    numbers = taken(Spacing(max_fps), paced(fps, seconds, jitter_s))
+    numbers = taken(FpsLimiter(max_fps), paced(fps, seconds, jitter_s))
     assert abs(len(numbers) / seconds - max_fps) <= 0.02 * max_fps
 
 
 @pytest.mark.parametrize("fps", [0.1, 5, 9.9, 10])
 def test_a_slower_source_loses_nothing(fps: float):
     times = paced(fps, 200, jitter_s=0.004)
-    assert len(taken(Spacing(10), times)) == len(times)
+    assert len(taken(FpsLimiter(10), times)) == len(times)
 
 
 def test_frames_are_even():
     times = paced(25, 60)
-    numbers = taken(Spacing(10), times)
+    numbers = taken(FpsLimiter(10), times)
     steps = {after - before for before, after in itertools.pairwise(numbers[3:])}
     assert steps == {2, 3}
 
 
 def test_silence_earns_no_burst():
     times = [START, *(START + 60 + n / 100 for n in range(100))]
-    assert len(taken(Spacing(10), times)) <= 12
+    assert len(taken(FpsLimiter(10), times)) <= 12
 
 
 def test_a_turn_that_found_no_slot_is_not_lost():
-    spacing = Spacing(10)
+    spacing = FpsLimiter(10)
     spacing.took(START)
     assert not spacing.wants(START + 0.03)
     assert spacing.wants(START + 0.11)  # and nobody took it
@@ -96,7 +96,7 @@ def test_a_turn_that_found_no_slot_is_not_lost():
 
 
 def test_a_reader_that_waits_for_its_turn_does_not_drift():
-    spacing = Spacing(10)
+    spacing = FpsLimiter(10)
     dice = random.Random(1)
     now = START
     for _ in range(600):
@@ -115,7 +115,7 @@ def test_never_more_than_the_limit_in_any_window(steps: list[float], max_fps: fl
     for step in steps:
         now += step
         times.append(now)
-    took = [times[number] for number in taken(Spacing(max_fps), times)]
+    took = [times[number] for number in taken(FpsLimiter(max_fps), times)]
     assert took[0] == times[0]
     for first in range(len(took)):
         for last in range(first, len(took)):

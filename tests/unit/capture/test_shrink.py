@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan.sources import fitted
+from framefan.settings.source_spec import fitted
 from framefan_capture.shrink import Shrink
 
 SIDE = st.integers(1, 8000)

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from framefan import clock
-from framefan.records import (
+from framefan.base import clock
+from framefan.ipc.records import (
     CameraFacts,
     Detection,
     OutcomeRecord,

@@ -14,9 +14,9 @@ from gateway_fakes import outcome, parts
 from waiting import SCALE, pause
 from websockets.asyncio.client import ClientConnection, connect
 
-from framefan import clock
-from framefan.secret import Secret, SourceText
-from framefan.settings import CameraSettings, Limits, Settings
+from framefan.base import clock
+from framefan.settings.run import CameraSettings, Limits, Settings
+from framefan.settings.secret import Secret, SourceText
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.intake import Intake
 from framefan_gateway.server import Server

@@ -10,7 +10,7 @@ from typing import Any
 from gateway_fakes import parts, status
 from gateway_server import Gateway
 
-from framefan import clock
+from framefan.base import clock
 
 
 class Feeder:

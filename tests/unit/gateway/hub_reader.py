@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from framefan.protocol import Reply
+from framefan.ipc.protocol import Reply
 from framefan_gateway.delivery import wire
-from framefan_gateway.delivery.contract import ANEW, Contract, Opening
-from framefan_gateway.delivery.group import Line
+from framefan_gateway.delivery.cursor import ALL
 from framefan_gateway.delivery.hub import Hub
-from framefan_gateway.delivery.outbox import ALL
+from framefan_gateway.delivery.subscribers import Writer
+from framefan_gateway.delivery.subscription import ANEW, Opening, Subscription
 
 
 def split(data: bytes) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ class Reader:
     def __init__(
         self,
         hub: Hub,
-        contract: Contract,
+        subscription: Subscription,
         room: int = 1000,
         opening: Opening = ANEW,
         *,
@@ -49,7 +49,7 @@ class Reader:
         self.paced = paced
         self.echoed = 0
         self._works = works
-        self.contract = contract
+        self.subscription = subscription
         self.room = room
         self.received: list[dict[str, Any]] = []
         self.writes = 0
@@ -57,10 +57,10 @@ class Reader:
         self.evicted = ""
         self.replayed = bool(opening.since) or opening.history != 1
         self.dropped = False
-        """Whether it ever changed to a contract without a camera it had."""
-        self._contracts = [(0, contract)]
-        """From which message on which contract was in force."""
-        self._coming: list[Contract] = []
+        """Whether it ever changed to a subscription without a camera it had."""
+        self._subscriptions = [(0, subscription)]
+        """From which message on which subscription was in force."""
+        self._coming: list[Subscription] = []
         """Contracts whose replies have not come yet."""
         self._fresh = 0
         self._checked = 0
@@ -71,10 +71,10 @@ class Reader:
         }
         self._told: dict[str, int] = {}
         self.client: Any = None
-        line = Line(self.write, self.offer, self.left if ack else None)
+        line = Writer(self.write, self.offer, self.left if ack else None)
         if paced:
-            line = Line(self.write, self.take, self.left_writes, by_write=True)
-        self.client = hub.join(contract, line, self.evict, 0.0, opening)
+            line = Writer(self.write, self.take, self.left_writes, by_write=True)
+        self.client = hub.join(subscription, line, self.evict, 0.0, opening)
         hub.start(self.client, 0.0)
         self.work()
         if self.room <= 0:
@@ -112,16 +112,16 @@ class Reader:
             self.hub.line_free(self.client, 0.0)
             self.work()
 
-    def switch(self, contract: Contract) -> None:
-        before = self.contract
+    def switch(self, subscription: Subscription) -> None:
+        before = self.subscription
         self.dropped = self.dropped or not all(
-            contract.covers(camera) for camera in ("a", "b", "c") if before.covers(camera)
+            subscription.covers(camera) for camera in ("a", "b", "c") if before.covers(camera)
         )
         self.replayed = True
-        self.contract = contract
-        self._coming.append(contract)
-        reply = wire.body(Reply(id=len(self._contracts), ping={}), "json")
-        self.hub.switch(self.client, contract, ANEW, reply, 0.0)
+        self.subscription = subscription
+        self._coming.append(subscription)
+        reply = wire.body(Reply(id=len(self._subscriptions), ping={}), "json")
+        self.hub.switch(self.client, subscription, ANEW, reply, 0.0)
         self.work()
 
     def offer(self, data: bytes) -> int:
@@ -150,7 +150,7 @@ class Reader:
             self.received.append(message)
             assert not self.ack or len(self.received) - self.acked <= self.ack
             if message["type"] == "reply":
-                self._contracts.append((len(self.received), self._coming.pop(0)))
+                self._subscriptions.append((len(self.received), self._coming.pop(0)))
         if self.room <= 0 and self.client is not None:
             self.hub.line_full(self.client)
 
@@ -173,7 +173,7 @@ class Reader:
 
     @property
     def switching(self) -> bool:
-        """Whether what was due under the contract before may still wait for the line."""
+        """Whether what was due under the subscription before may still wait for the line."""
         return bool(self._coming)
 
     @property
@@ -184,14 +184,14 @@ class Reader:
             found[message["camera"]] = (message["epoch"], message["seq"])
         return found
 
-    def fresh_results(self) -> list[tuple[dict[str, Any], Contract]]:
-        """Results since the last call, each with the contract it was sent under."""
+    def fresh_results(self) -> list[tuple[dict[str, Any], Subscription]]:
+        """Results since the last call, each with the subscription it was sent under."""
         start, self._fresh = self._fresh, len(self.received)
         found = []
         for index in range(start, len(self.received)):
             if self.received[index]["type"] in ("result", "error"):
-                contract = [under for since, under in self._contracts if since <= index][-1]
-                found.append((self.received[index], contract))
+                subscription = [under for since, under in self._subscriptions if since <= index][-1]
+                found.append((self.received[index], subscription))
         return found
 
     def check_holes(self) -> None:
@@ -200,8 +200,8 @@ class Reader:
             message = self.received[self._checked]
             self._checked += 1
             if message["type"] == "reply":
-                contract = dict(self._contracts)[self._checked]
-                for camera in [c for c in self._last if not contract.covers(c)]:
+                subscription = dict(self._subscriptions)[self._checked]
+                for camera in [c for c in self._last if not subscription.covers(c)]:
                     del self._last[camera]
                     self._told.pop(camera, None)
             elif message.get("reason") == "removed":  # after that it begins anew
@@ -221,5 +221,5 @@ class Reader:
         last = self._last.get(camera)
         told = self._told.pop(camera, 0) + message["missed"]
         if last is not None and last[0] == epoch:
-            assert seq == last[1] + 1 + told, (self.contract, message, last)
+            assert seq == last[1] + 1 + told, (self.subscription, message, last)
         self._last[camera] = (epoch, seq)

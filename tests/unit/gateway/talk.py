@@ -14,7 +14,7 @@ from waiting import SCALE
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 
 BOX = (0.0, 0.0, 9.0, 9.0)
 PERSON, CAR, DOG = (

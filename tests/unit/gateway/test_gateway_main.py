@@ -19,11 +19,11 @@ from waiting import pause, wait_until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from framefan import bus, links, messages, processes
 from framefan.errors import LinkClosed
-from framefan.records import GatewayFacts
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Limits, Settings
+from framefan.ipc import bus, links, messages, processes
+from framefan.ipc.records import GatewayFacts
+from framefan.settings.run import CameraSettings, Limits, Settings
+from framefan.settings.secret import SourceText
 
 WAIT_S = 15.0
 

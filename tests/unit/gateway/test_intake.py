@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from gateway_fakes import outcome, parts, state, status
 
-from framefan.records import CameraFacts
+from framefan.ipc.records import CameraFacts
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.hub import NewEpoch

@@ -13,10 +13,10 @@ from gateway_server import WAIT_S, Gateway, running
 from talk import Talk, talking
 from waiting import SCALE
 
-from framefan import protobuf
 from framefan.client import connect
-from framefan.protocol import Result
-from framefan_gateway.connection import asked
+from framefan.ipc import protobuf
+from framefan.ipc.protocol import Result
+from framefan_gateway.connection import options
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ async def test_results_and_answers_are_protobuf_whatever_a_command_is_in(gateway
 async def test_what_is_no_command_is_told(gateway: Gateway) -> None:
     async with talking(gateway, "?format=protobuf") as talk:
         for data, code in (
-            (b"\xff", asked.NOT_DECODED),
-            (b"", asked.UNKNOWN_COMMAND),
-            (protobuf.encode_command({"id": 1}), asked.UNKNOWN_COMMAND),
-            (protobuf.encode_command({"subscribe": {"history": 1.5}}), asked.BAD_VALUE),
-            (protobuf.encode_command({"subscribe": {"dance": None}}), asked.UNKNOWN_OPTION),
+            (b"\xff", options.NOT_DECODED),
+            (b"", options.UNKNOWN_COMMAND),
+            (protobuf.encode_command({"id": 1}), options.UNKNOWN_COMMAND),
+            (protobuf.encode_command({"subscribe": {"history": 1.5}}), options.BAD_VALUE),
+            (protobuf.encode_command({"subscribe": {"dance": None}}), options.UNKNOWN_OPTION),
         ):
             await talk.client.send(data)
             assert (await receive(talk))["error"]["code"] == code, data
@@ -98,7 +98,7 @@ async def test_without_the_package_it_is_refused(
     why = "format=protobuf needs pip install 'framefan[protobuf]' on the gateway's machine"
     async with talking(gateway) as talk:
         answer = await talk.ask("subscribe", format="protobuf")
-        assert answer["error"] == {"code": asked.BAD_VALUE, "message": why, "temporary": False}
+        assert answer["error"] == {"code": options.BAD_VALUE, "message": why, "temporary": False}
         await talk.ready()
     async with talking(gateway, "?format=protobuf") as talk:
         assert (await talk.next())["error"]["message"] == why
@@ -110,14 +110,14 @@ async def test_our_own_client(gateway: Gateway, ack: Any) -> None:
     gateway.publish()
     async with (
         asyncio.timeout(WAIT_S * SCALE),
-        connect(gateway.url, format="protobuf", ack=ack) as feed,
+        connect(gateway.url, format="protobuf", ack=ack) as stream,
     ):
-        async for result in feed:
+        async for result in stream:
             assert isinstance(result, Result)
             assert result.detections is not None
             if result.seq == 5:
                 break
             gateway.publish()
-        contract = await feed.subscribe(cameras=["other"], max_fps=5)
-        assert contract["cameras"] == ["other"]
-        assert await feed.ping() >= 0
+        subscription = await stream.subscribe(cameras=["other"], max_fps=5)
+        assert subscription["cameras"] == ["other"]
+        assert await stream.ping() >= 0

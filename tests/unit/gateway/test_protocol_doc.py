@@ -16,16 +16,17 @@ from gateway_server import WAIT_S, read, running
 from test_web import Site
 from websockets.asyncio.client import connect
 
-from framefan import clock, protocol
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
-from framefan.states import REASONS, STATES
+from framefan.base import clock
+from framefan.ipc import protocol
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
+from framefan.settings.states import REASONS, STATES
 from framefan_gateway import server
-from framefan_gateway.connection import asked, connection, session
+from framefan_gateway.connection import connection, options, session
 from framefan_gateway.delivery import wire
-from framefan_gateway.delivery.contract import Contract, Opening, Since
-from framefan_gateway.delivery.group import Line
 from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.delivery.subscribers import Writer
+from framefan_gateway.delivery.subscription import Opening, StreamPosition, Subscription
 from framefan_gateway.intake import Intake
 
 DOC = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
@@ -91,8 +92,8 @@ def test_a_contract_is_told_as_gateways_tell_it() -> None:
         if name in example
     ]
     assert len(told) == 2
-    for contract in told:
-        assert set(contract) == {*Contract().told(), "ack"}
+    for subscription in told:
+        assert set(subscription) == {*Subscription().told(), "ack"}
 
 
 def rows(text: str, head: str) -> dict[str, str]:
@@ -135,15 +136,15 @@ def test_a_replys_fields_are_in_the_schema() -> None:
 
 def test_the_causes_and_options_are_those_there_are() -> None:
     assert set(rows(DOC, "cause")) == set(protocol.CAUSES)
-    options = {option.partition("=")[0] for option in rows(DOC, "option")}
+    told = {option.partition("=")[0] for option in rows(DOC, "option")}
     in_address = {"cameras": "camera", "labels": "label"}
-    assert options == {in_address.get(name, name) for name in asked._READ}
+    assert told == {in_address.get(name, name) for name in options._READ}
 
 
 @pytest.mark.parametrize("option", rows(DOC, "option"))
 def test_an_option_of_the_page_is_understood_and_asks_for_something(option: str) -> None:
-    found = asked.by_query(option, CAMERAS)
-    assert found != asked.by_query("", CAMERAS)
+    found = options.by_query(option, CAMERAS)
+    assert found != options.by_query("", CAMERAS)
 
 
 def test_the_states_of_a_camera_are_those_of_the_table() -> None:
@@ -161,7 +162,7 @@ def test_the_reasons_of_a_state_are_those_of_the_table() -> None:
 
 def test_the_codes_are_those_there_are() -> None:
     """Of commands, and of closes."""
-    constants = vars(asked).items()
+    constants = vars(options).items()
     codes = {value for name, value in constants if name.isupper() and value in range(100, 200)}
     assert codes == {int(code) for code in re.findall(r"^\| (1\d\d) \|", DOC, re.M)}
     ours = (server.GOING_AWAY, connection.TOO_MANY, connection.TOO_SLOW, connection.SILENT)
@@ -216,8 +217,8 @@ def messages(data: bytes) -> list[Any]:
     return found
 
 
-def every_kind(contract: Contract) -> list[Any]:
-    """All kinds of messages, as a client of that contract is sent them."""
+def every_kind(subscription: Subscription) -> list[Any]:
+    """All kinds of messages, as a client of that subscription is sent them."""
     hub = Hub(1000, 1 << 20)
     intake = Intake(hub, 3.0)
     data: list[bytes] = []
@@ -227,9 +228,9 @@ def every_kind(contract: Contract) -> list[Any]:
 
     tell("result/cam/", outcome(0, pts=0.5))
     hub.flush(clock.now())
-    line = Line(data.append, lambda some: data.append(some) or len(some))
-    opening = Opening(since={"cam": Since("k3f9", 0)})
-    client = hub.join(contract, line, lambda _: None, clock.now(), opening)
+    line = Writer(data.append, lambda some: data.append(some) or len(some))
+    opening = Opening(since={"cam": StreamPosition("k3f9", 0)})
+    client = hub.join(subscription, line, lambda _: None, clock.now(), opening)
     for start, kind in ((2, "detections"), (12, "value"), (22, "error")):
         tell("result/cam/", outcome(start, kind=kind, pts=start / 10))
         tell("result/cam/", outcome(start + 1, kind="lost"))
@@ -240,17 +241,19 @@ def every_kind(contract: Contract) -> list[Any]:
     refused = protocol.Reply(id="a", error=protocol.CommandError(102, "unknown camera"))
     for reply in (
         refused,
-        protocol.Reply(id=1, subscribe=contract.told()),
+        protocol.Reply(id=1, subscribe=subscription.told()),
         protocol.Reply(ping={}),
     ):
-        hub.switch(client, contract, Opening(), wire.body(reply, contract.format), clock.now())
+        hub.switch(
+            client, subscription, Opening(), wire.body(reply, subscription.format), clock.now()
+        )
     return messages(b"".join(data))
 
 
 @pytest.mark.parametrize("fmt", ["json", "msgpack"])
 @pytest.mark.parametrize("delivery", ["latest", "every"])
 def test_every_kind_of_message_fits_the_schema(delivery: Any, fmt: Any) -> None:
-    sent = every_kind(Contract(delivery=delivery, format=fmt))
+    sent = every_kind(Subscription(delivery=delivery, format=fmt))
     for message in sent:
         check(message)
     kinds = {message["type"] for message in sent}
@@ -263,7 +266,7 @@ def test_every_kind_of_message_fits_the_schema(delivery: Any, fmt: Any) -> None:
 
 
 def test_both_formats_hold_the_same() -> None:
-    as_json, as_msgpack = (every_kind(Contract(format=fmt)) for fmt in ("json", "msgpack"))
+    as_json, as_msgpack = (every_kind(Subscription(format=fmt)) for fmt in ("json", "msgpack"))
     for each, other in zip(as_json, as_msgpack, strict=True):
         assert list(each) == list(other)
         for name in set(each) - {"ts", "latency_ms", "subscribe"}:

@@ -15,7 +15,7 @@ from gateway_server import LARGE, STALL_S, UPGRADE, WAIT_S, Gateway, pace, read,
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from framefan import clock
+from framefan.base import clock
 
 
 @pytest.fixture

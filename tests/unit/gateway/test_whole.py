@@ -16,16 +16,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan import clock
-from framefan.gateway_counts import GatewayCounts
-from framefan.records import CameraFacts, GatewayFacts
-from framefan.settings import Settings
+from framefan.base import clock
+from framefan.ipc.gateway_counts import GatewayCounts
+from framefan.ipc.records import CameraFacts, GatewayFacts
+from framefan.settings.run import Settings
 from framefan_gateway.delivery.accounts import Totals
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_gateway.tally import Tally
+from framefan_gateway.stats import Stats
 from framefan_gateway.whole import Whole
 
 
@@ -37,7 +37,7 @@ class Member:
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
         self.counts = GatewayCounts(fd, number)
-        self.tally = Tally(number, self.hub, self.intake)
+        self.tally = Stats(number, self.hub, self.intake)
         self.whole = Whole(self.tally, self.intake, self.counts)
         self.whole.go_on()
         self.counts.beat(clock.now())
@@ -266,7 +266,7 @@ def test_without_memory_a_gateway_answers_for_itself(
     members: Members, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr("framefan.logs.warning", lambda text, **_: told.append(text))
+    monkeypatch.setattr("framefan.base.logs.warning", lambda text, **_: told.append(text))
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")

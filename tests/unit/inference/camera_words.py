@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from framefan.messages import HelloCapture, Ready, SourceStatus
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.ipc.messages import HelloCapture, Ready, SourceStatus
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 
 SETTINGS = CameraSettings(name="cam", source=SourceText("demo"), stalled_s=2.0)
 

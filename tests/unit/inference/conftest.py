@@ -11,8 +11,9 @@ import pytest
 from camera_words import SETTINGS
 from faults import Gate
 
-from framefan import clock, links
-from framefan.messages import ToPool
+from framefan.base import clock
+from framefan.ipc import links
+from framefan.ipc.messages import ToPool
 from framefan_inference.pool.cameras import Camera
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from ledger_world import (
     outcome_of,
 )
 
-from framefan.messages import WorkerOutcome
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings
+from framefan.ipc.messages import WorkerOutcome
+from framefan.settings.run import CameraSettings
+from framefan.settings.secret import SourceText
 from framefan_inference.pool import sequencer as seqs
-from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.circuit import CircuitBreaker
 from framefan_inference.pool.ledger import Ledger
 from framefan_inference.pool.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
 
@@ -50,7 +50,7 @@ class LedgerMachine(LedgerLoans):
             CameraSettings(name=name, source=SourceText("demo"), mode=mode)
             for name, mode in zip(names, modes, strict=True)
         ]
-        circuits = Circuits(*CIRCUIT_LIMITS)
+        circuits = CircuitBreaker(*CIRCUIT_LIMITS)
         self.ledger = Ledger(rows, ORDER_WAIT_S, 1000, BATCH_WAIT_S, circuits)
         self.ledger.schedule.stateful = stateful
         self.ledger.schedule.window.took(1.0)  # as long as it takes to be waited for

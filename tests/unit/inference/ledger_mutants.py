@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from framefan_inference.pool.circuit import Circuits
+from framefan_inference.pool.batching import Batching
+from framefan_inference.pool.circuit import CircuitBreaker
 from framefan_inference.pool.ledger import Ledger
 from framefan_inference.pool.schedule import CameraQueue, Frame, Freed, Schedule
 from framefan_inference.pool.sequencer import Entry, Sequencer
-from framefan_inference.pool.window import Window
 
 if TYPE_CHECKING:
     import pytest
@@ -78,7 +78,7 @@ def one_camera_fills_the_call(patch: pytest.MonkeyPatch) -> None:
 
 
 def waits_for_company_for_ever(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Window, "until", lambda self, since, room, others, now: now + 0.01)
+    patch.setattr(Batching, "until", lambda self, since, room, others, now: now + 0.01)
 
 
 def left_out_but_still_waiting(patch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def left_out_but_still_waiting(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_open_circuit_admits(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Circuits, "admits", lambda self, camera, now, in_line: True)
+    patch.setattr(CircuitBreaker, "admits", lambda self, camera, now, in_line: True)
 
 
 def company_though_its_frame_is_lent(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from framefan.messages import WorkerOutcome
+from framefan.ipc.messages import WorkerOutcome
 from framefan_inference.pool import sequencer as seqs
 from framefan_inference.pool.ledger import Account, Ledger
 from framefan_inference.pool.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant

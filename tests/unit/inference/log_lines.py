@@ -6,7 +6,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from framefan import logs
+from framefan.base import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

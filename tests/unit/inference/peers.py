@@ -12,9 +12,10 @@ import msgspec
 import zmq
 from waiting import SCALE
 
-from framefan import bus, clock, processes
+from framefan.base import clock
 from framefan.errors import LinkClosed
-from framefan.messages import (
+from framefan.ipc import bus, processes
+from framefan.ipc.messages import (
     Attach,
     FromWorker,
     Lease,
@@ -23,10 +24,10 @@ from framefan.messages import (
     WorkerOutcome,
     WorkerReady,
 )
-from framefan.records import OutcomeRecord
-from framefan.ring import RingWriter
-from framefan.secret import SourceText
-from framefan.settings import CameraSettings, Limits, Settings
+from framefan.ipc.records import OutcomeRecord
+from framefan.ipc.ring import RingWriter
+from framefan.settings.run import CameraSettings, Limits, Settings
+from framefan.settings.secret import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,10 @@ import msgspec
 import zmq
 from peers import HEIGHT, WIDTH, Player
 
-from framefan import bus, clock, links, processes
+from framefan.base import clock
 from framefan.errors import LinkClosed
-from framefan.messages import (
+from framefan.ipc import bus, links, processes
+from framefan.ipc.messages import (
     Cameras,
     Free,
     HelloCapture,
@@ -30,9 +31,9 @@ from framefan.messages import (
     ToSupervisor,
     Welcome,
 )
-from framefan.records import OutcomeRecord, StateRecord, StatusRecord
-from framefan.ring import RingWriter
-from framefan.settings import CameraSettings, Settings
+from framefan.ipc.records import OutcomeRecord, StateRecord, StatusRecord
+from framefan.ipc.ring import RingWriter
+from framefan.settings.run import CameraSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 from framefan_inference.predictors import results
 from framefan_inference.predictors.results import ResultError, convert
 

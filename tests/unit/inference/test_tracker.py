@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 from framefan_capture.sources.scene import Scene
 from framefan_inference.pool.schedule import Frame
 from framefan_inference.tracker import FORGET_S, MAX_TRACKS, Tracker, Tracking

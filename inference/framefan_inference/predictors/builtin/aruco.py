@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 from framefan_inference.predictors.builtin.qr import around
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 
 if TYPE_CHECKING:
     import numpy as np

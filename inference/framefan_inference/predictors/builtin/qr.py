@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from framefan.records import Detection
+from framefan.ipc.records import Detection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

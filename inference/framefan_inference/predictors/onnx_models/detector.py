@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from framefan import logs
+from framefan.base import logs
 from framefan.errors import StartError
 from framefan_inference.predictors.onnx_models import backends, file, heads, labels, letterbox
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from framefan.predictors import OnnxOptions
+    from framefan.settings.predictor_ref import OnnxOptions
 
 MOST = 8
 NUMBERS: dict[int, tuple[type[np.generic], float]] = {

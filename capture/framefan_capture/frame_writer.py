@@ -1,0 +1,137 @@
+"""The way of a grabbed picture into a slot, or into the counter that says why it has none.
+
+    it is stale                        counted as no_slot, not decoded: nobody took it in its time
+    it comes too soon for max_fps      counted as max_fps, not decoded
+    no slot is free                    counted as no_slot, not decoded; its turn stays open
+    it cannot be decoded or placed     counted as bad; the slot goes back
+    otherwise                          decoded into the slot (scaled, where it is larger than
+                                       max_size), told as ready, and looked at for `frozen`
+
+Each picture passes once and ends in one of them: captured = ready + max_fps + no_slot + bad.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from framefan.errors import RingTooLarge, SourceError
+from framefan.settings import source_spec
+from framefan_capture.freeze_detector import FreezeDetector, fingerprint
+from framefan_capture.rate import FpsLimiter
+from framefan_capture.shrink import Shrink
+
+if TYPE_CHECKING:
+    from framefan.settings.run import CameraSettings
+    from framefan_capture.pool_link import PoolLink
+    from framefan_capture.source import Source
+
+BAD_IN_A_ROW = 30
+"""So many pictures that cannot be decoded, one after the other, and a camera is opened anew."""
+
+
+class FrameWriter:
+    def __init__(self, settings: CameraSettings, source: Source, feed: PoolLink) -> None:
+        """Raises UsageError for a max_size that is none."""
+        self._source = source
+        self._feed = feed
+        self._leaves_out = self._gives_up = True
+        self._spacing = FpsLimiter(settings.max_fps)
+        self._shrink = Shrink(source_spec.parse_size(settings.max_size))
+        self.stillness = FreezeDetector(settings.frozen_s)
+        self.last_problem: SourceError | None = None
+        """Why the last picture was bad, unless a good one came after it."""
+        self._bad_in_a_row = 0
+
+    def begin(self, leaves_out: bool, gives_up: bool) -> None:
+        """The source was opened.
+
+        `leaves_out`: of what max_fps does not want, nothing is kept. Else reading slows down.
+        `gives_up`: where too many pictures are bad, it is opened anew.
+        """
+        self._leaves_out, self._gives_up = leaves_out, gives_up
+        self.stillness.forget()
+        self.last_problem = None
+        self._bad_in_a_row = 0
+
+    @property
+    def due(self) -> float:
+        """When the next picture may be read, on clock.now; in the past: at once."""
+        return 0.0 if self._leaves_out else self._spacing.due
+
+    def take(self, captured_at: float, ts: float) -> bool:
+        """Count the picture that was grabbed, and tell the pool of it; False when it was bad.
+
+        Raises SourceError when it is no use to go on.
+        """
+        feed, counters = self._feed, self._feed.counters
+        skipped = self._source.skipped
+        frame = feed.frame + skipped
+        feed.frame = frame + 1
+        counters.captured += 1 + skipped
+        counters.bad += skipped
+        if self._source.stale:
+            counters.no_slot += 1
+        elif self._leaves_out and not self._spacing.wants(captured_at):
+            counters.max_fps += 1
+        elif feed.has_ring and not feed.has_room:
+            counters.no_slot += 1
+        else:
+            return self._into_slot(frame, captured_at, ts)
+        return True
+
+    def pass_over(self, error: SourceError) -> None:
+        """Count the picture that was grabbed as bad, without a look at it."""
+        self._feed.frame += 1
+        self._feed.counters.captured += 1
+        self._feed.counters.bad += 1
+        self.last_problem = error
+
+    def _into_slot(self, frame: int, captured_at: float, ts: float) -> bool:
+        feed = self._feed
+        slot = feed.take()
+        try:
+            slot = self._written(slot)
+        except SourceError as error:
+            self._bad(slot, error)
+            return False
+        self.last_problem = None
+        self._bad_in_a_row = 0
+        self._spacing.took(captured_at)
+        if slot is not None:
+            feed.ready(slot, frame, captured_at, ts, self._source.pts)
+            self._look(slot, captured_at)
+        return True
+
+    def _written(self, slot: int | None) -> int | None:
+        """The slot the picture is in; None when the pool has just died."""
+        feed, shrink = self._feed, self._shrink
+        view = None if slot is None else feed.view(slot)
+        image = self._source.retrieve(shrink.destination(view))
+        if image is view:
+            return slot
+        slot = self._placed(shrink.size(image), slot)
+        if slot is not None:
+            shrink.write(image, feed.view(slot))
+        return slot
+
+    def _placed(self, size: tuple[int, int], slot: int | None) -> int | None:
+        try:
+            return self._feed.place(*size, slot)
+        except RingTooLarge as error:
+            raise SourceError("too_large", error.what, error.why, error.fix) from error
+
+    def _bad(self, slot: int | None, error: SourceError) -> None:
+        """Raises the error where the next picture will hardly be better."""
+        if slot is not None:
+            self._feed.give_back(slot)
+        self._feed.counters.bad += 1
+        self._bad_in_a_row += 1
+        self.last_problem = error
+        hopeless = error.reason == "unsupported" or self._bad_in_a_row >= BAD_IN_A_ROW
+        if error.reason == "too_large" or (self._gives_up and hopeless):
+            raise error
+
+    def _look(self, slot: int, now: float) -> None:
+        """After the pool was told: reading a slot that others read, too, delays nobody."""
+        if self.stillness.is_due(now) and self._feed.has_ring:
+            self.stillness.look(now, fingerprint(self._feed.view(slot)))

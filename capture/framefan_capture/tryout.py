@@ -1,0 +1,67 @@
+"""One camera opened once, in a process of its own: what `framefan doctor` asks.
+
+    python -m framefan_capture.tryout PID   < CameraSettings as JSON   > one line of JSON
+
+It opens the source as a run does, and answers with its first good picture or with the error.
+Whatever the user's code prints goes to stderr. The process ends when PID ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from framefan.base import clock, host
+from framefan.errors import FramefanError, SourceError
+from framefan.ipc.tryout import Failed, Picture
+from framefan.settings.run import CameraSettings
+from framefan_capture.kinds import make
+
+if TYPE_CHECKING:
+    from framefan_capture.source import Source
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "wb", 0)
+    os.dup2(2, 1)
+    host.die_with_parent(int(sys.argv[1]))
+    camera = msgspec.json.decode(sys.stdin.buffer.read(), type=CameraSettings)
+    answer: Picture | Failed
+    source: Source | None = None
+    try:
+        source = make(camera)
+        answer = attempt(camera, source)
+    except FramefanError as error:
+        answer, source = Failed(error.what, error.why, error.fix), None
+    answers.write(msgspec.json.encode(answer))
+    if source is not None:
+        source.close()
+    os._exit(0)  # threads of a camera's SDK would keep it
+
+
+def attempt(camera: CameraSettings, source: Source) -> Picture:
+    """Open `source` and take its first good picture. Raises FramefanError."""
+    began = clock.now()
+    source.open()
+    until = began + camera.open_timeout_s + camera.read_timeout_s
+    while source.grab(0):
+        try:
+            height, width = source.retrieve(None).shape[:2]
+        except SourceError as error:
+            if error.reason != "corrupt" or clock.now() > until:
+                raise
+        else:
+            return Picture(width, height, clock.now() - began)
+    raise SourceError(
+        "unreadable",
+        f"{camera.source} has no picture",
+        "it ended before the first good one",
+        "check that it is what you meant",
+    )
+
+
+if __name__ == "__main__":
+    main()

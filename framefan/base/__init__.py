@@ -1,0 +1,1 @@
+"""What every process stands on: clocks, errors, the log, the operating system."""

@@ -1,0 +1,166 @@
+"""Log lines of all processes: one format, to standard error, with every known secret taken out.
+
+Writing one never waits: see output.py.
+
+The standard library's logging does it: structlog, which we would otherwise take, costs each of
+our processes 110 ms of start, and a restart is counted in those.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from framefan.base.output import Direct, Queued
+from framefan.settings.secret import Redaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from framefan.base.output import Sink
+    from framefan.settings.run import Settings
+
+_PATIENCE_S = 10.0
+"""How long a command waits for whoever reads what it says; it has nothing else to do."""
+_LAST_S = 0.5
+"""How long the last lines of a run may take to be written."""
+
+_redaction = Redaction()
+_MARKS = ("event", "camera", "state")
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, process: str, as_json: bool) -> None:
+        super().__init__()
+        self._process = process
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts: dict[str, Any] = getattr(record, "facts", {})
+        message = record.getMessage()
+        if record.exc_info:
+            message += "\n" + self.formatException(record.exc_info)
+        if self._as_json:
+            head = {
+                "ts": round(record.created, 3),
+                "time": _iso(record.created),
+                "level": record.levelname.lower(),
+            }
+            whole = head | {"process": self._process, "message": message} | facts
+            # Before it is escaped: a secret in another spelling would not be known.
+            told = {
+                key: clean(each) if isinstance(each, str) else each for key, each in whole.items()
+            }
+            return clean(json.dumps(told, default=lambda each: clean(str(each))))
+        if "event" in facts:  # for machines: the message says these already
+            facts = {key: value for key, value in facts.items() if key not in _MARKS}
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        tail = "".join(f"  {key}={value}" for key, value in facts.items())
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return clean(
+            f"{clock}.{int(record.msecs):03d}  {self._process:<10}  {level}{message}{tail}"
+        )
+
+
+def _iso(seconds: float) -> str:
+    """`2026-11-28T15:57:10.123Z`."""
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _sink.put(self.format(record))
+
+
+_formatter = _Formatter("", as_json=False)
+
+
+def _dropped(lines: int) -> str:
+    """The line that tells of lines which nobody took."""
+    message = f"{lines} lines of the log were dropped: nobody took them"
+    return _formatter.format(_log.makeRecord(_log.name, logging.WARNING, "", 0, message, (), None))
+
+
+_sink: Sink = Direct(_dropped, _PATIENCE_S)
+
+
+def never_wait() -> None:
+    """This is a child, and its standard error a pipe that the supervisor reads."""
+    global _sink  # noqa: PLW0603
+    _sink = Direct(_dropped)
+
+
+@contextlib.contextmanager
+def queued() -> Iterator[None]:
+    """Meanwhile a thread writes what this process and its children print."""
+    global _sink  # noqa: PLW0603
+    queue = _sink = Queued(_dropped)
+    try:
+        yield
+    finally:
+        queue.close(_LAST_S)
+        _sink = Direct(_dropped, _LAST_S)
+
+
+def say(text: str) -> None:
+    """Print text that is no line of the log, and clean already."""
+    _sink.put(text)
+
+
+def configure(settings: Settings, process: str) -> None:
+    """Set up this process's log; `process` is the name its lines begin with."""
+    # The log is the process's own, and so are its secrets.
+    global _redaction, _formatter  # noqa: PLW0603
+    sources = (camera.source for camera in settings.cameras)
+    _redaction = Redaction(settings.token, settings.publish_keys.secret, *sources)
+    _formatter = _Formatter(process, settings.log_format == "json")
+    handler = _Handler()
+    handler.setFormatter(_formatter)
+    root = logging.getLogger("framefan")
+    root.handlers = [handler]
+    root.propagate = False
+    root.setLevel(_LEVELS[settings.log_level])
+
+
+def clean(text: str) -> str:
+    """Text for people, without any secret that this process knows."""
+    return _redaction.clean(text)
+
+
+_log = logging.getLogger("framefan")
+
+
+def debug(message: str, /, **facts: Any) -> None:
+    _log.debug(message, extra={"facts": facts})
+
+
+def info(message: str, /, **facts: Any) -> None:
+    _log.info(message, extra={"facts": facts})
+
+
+def warning(message: str, /, **facts: Any) -> None:
+    _log.warning(message, extra={"facts": facts})
+
+
+def error(message: str, /, **facts: Any) -> None:
+    _log.error(message, extra={"facts": facts})
+
+
+def exception(message: str, /, **facts: Any) -> None:
+    """With the error at hand, and with its traceback at debug level: the rest is for developers."""
+    error = sys.exception()
+    facts = {"why": f"{type(error).__name__}: {error}", "at": _place(error)} | facts
+    _log.error(message, exc_info=_log.isEnabledFor(logging.DEBUG), extra={"facts": facts})
+
+
+def _place(error: BaseException | None) -> str:
+    """The innermost line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""

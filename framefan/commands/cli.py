@@ -1,0 +1,367 @@
+"""The command line: parses, calls, and turns every error into at most three lines.
+
+What a command needs is imported inside it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import (
+    App,
+    CycloptsError,
+    Group,
+    Parameter,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from framefan.commands import standard_output
+from framefan.config.options import Options, whole
+from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SOURCES = Parameter(
+    help="demo[?size=1280x720&fps=30&seed=1], a number (webcam), a file, an image pattern, "
+    "rtsp://, http(s):// or py:file.py:name. NAME=SOURCE names the camera.  [demo]",
+    group=Group("Cameras", sort_key=0),
+    show_default=False,
+)
+_OPTIONS = Parameter(name="*")
+_UNSAID = Options()
+_URL = Parameter(help="ws://, http:// or HOST:PORT.  [where the run is]", show_default=False)
+_TOKEN_FILE = Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE")
+_TLS_CA = Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
+_DURATION = Parameter(help="Stop after so long.", metavar="SECONDS")
+_JSON = Parameter(help="Print JSON, for programs.", negative="", show_default=False)
+_NAME = Parameter(
+    help="Name of the run.  [default, or the only one]", show_default=False, negative=""
+)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"framefan {version('framefan')}"
+
+
+app = App(
+    name="framefan",
+    help="Cameras and a predict(image) function in, a live feed for any number of clients out.",
+    usage="Usage: framefan [run] [SOURCE ...] [OPTIONS]\n       framefan COMMAND",
+    version=_version,
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,
+    group_commands=Group("Commands", sort_key=9),
+)
+
+
+@app.default
+def run(
+    *sources: Annotated[str, _SOURCES],
+    options: Annotated[Options, _OPTIONS] = _UNSAID,
+) -> int:
+    """Start the cameras, the predictors and the gateway, until Ctrl-C. This is the default."""
+    from framefan.config.configure import Invocation, configure
+    from framefan.supervisor.startup import supervise
+
+    invocation = Invocation(sources, options, dict(os.environ))
+    settings, browse = configure(sources, options, os.environ)
+    return supervise(settings, _browse if browse else _stay, invocation)
+
+
+app.command(
+    run,
+    help="Start it all, until Ctrl-C; the word run may be left out.",
+    usage="Usage: framefan run [SOURCE ...] [OPTIONS]",
+)
+
+
+@app.command(usage="Usage: framefan doctor [SOURCE ...] [OPTIONS]")
+def doctor(
+    *sources: Annotated[str, _SOURCES],
+    options: Annotated[Options, _OPTIONS] = _UNSAID,
+) -> int:
+    """Look for what would keep a run with these arguments from working."""
+    from framefan.commands.doctor.examine import examine
+
+    return examine(sources, options)
+
+
+@app.command(usage="Usage: framefan once [SOURCE] [OPTIONS]")
+def once(
+    source: Annotated[str, _SOURCES] = "demo?",  # the scene, though a file be called demo
+    *,
+    predictor: Annotated[
+        str,
+        Parameter(name=["--predictor", "-p"], help="As for run.", metavar="REF", negative=""),
+    ] = "motion",
+    track: Annotated[bool, Parameter(help="Give detections a track_id.", negative="")] = False,
+    device: Annotated[str, Parameter(help="As for run.", negative="")] = "",
+    name: Annotated[str, Parameter(help="Name of the run that it starts.", negative="")] = "",
+    timeout: Annotated[
+        float, Parameter(help="Give up after so long.", metavar="SECONDS", negative="")
+    ] = 30.0,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Print the first result of one source, as a client would get it, and stop."""
+    from framefan.commands.once import first_result
+
+    options = Options(
+        name=name or None, predictor=predictor, track=track or None, device=device or None
+    )
+    return first_result(source, options, timeout, json)
+
+
+@app.command(usage="Usage: framefan status [OPTIONS]")
+def status(
+    *, name: Annotated[str | None, _NAME] = None, json: Annotated[bool, _JSON] = False
+) -> int:
+    """Show the cameras, workers and clients of a run."""
+    from framefan.commands.status import show
+
+    return show(name, json)
+
+
+@app.command(usage="Usage: framefan reload [OPTIONS]")
+def reload(
+    *, name: Annotated[str | None, _NAME] = None, json: Annotated[bool, _JSON] = False
+) -> int:
+    """Read the configuration file again: change cameras, workers and the predictor of a run."""
+    from framefan.supervisor.reload import show
+
+    return show(name, json)
+
+
+@app.command(usage="Usage: framefan scale [WORKERS] [OPTIONS]")
+def scale(
+    workers: Annotated[
+        int | None,
+        Parameter(help="The number of workers from now on.", metavar="N", converter=whole),
+    ] = None,
+    /,
+    *,
+    gateways: Annotated[
+        int | None,
+        Parameter(
+            help="The number of gateways from now on, instead.",
+            metavar="N",
+            converter=whole,
+            negative="",
+        ),
+    ] = None,
+    name: Annotated[str | None, _NAME] = None,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Start or retire workers or gateways of a run; no result is lost."""
+    from framefan.supervisor.scale_swap import scale as change
+
+    return change(name, workers, gateways, json)
+
+
+@app.command(usage="Usage: framefan swap PREDICTOR [OPTIONS]")
+def swap(
+    predictor: Annotated[str, Parameter(help="As for run.", metavar="REF", negative="")],
+    /,
+    *,
+    name: Annotated[str | None, _NAME] = None,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Give a run another predictor, tried on a live frame first; no result is lost."""
+    from framefan.supervisor.scale_swap import swap as change
+
+    return change(name, predictor, json)
+
+
+@app.command(usage="Usage: framefan watch [URL] [OPTIONS]")
+def watch(
+    url: Annotated[str | None, _URL] = None,
+    *,
+    name: Annotated[str | None, _NAME] = None,
+    camera: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Only this camera, or these: a,b.", metavar="NAME", negative="", show_default=False
+        ),
+    ] = (),
+    max_fps: Annotated[
+        float | None,
+        Parameter(help="At most so many results a second of each camera.", metavar="N"),
+    ] = None,
+    token_file: Annotated[str | None, _TOKEN_FILE] = None,
+    tls_ca: Annotated[str | None, _TLS_CA] = None,
+    duration: Annotated[float | None, _DURATION] = None,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Show the live results of a run, as a client gets them, until Ctrl-C."""
+    try:
+        from framefan.commands.terminal.watch import Wanted
+        from framefan.commands.terminal.watch import watch as view
+
+        return view(Wanted(url, name, camera, max_fps, token_file, tls_ca, duration, json))
+    except KeyboardInterrupt:  # before there was anything to see
+        return 0
+
+
+@app.command(usage="Usage: framefan top [URL] [OPTIONS]")
+def top(
+    url: Annotated[str | None, _URL] = None,
+    *,
+    name: Annotated[str | None, _NAME] = None,
+    token_file: Annotated[str | None, _TOKEN_FILE] = None,
+    tls_ca: Annotated[str | None, _TLS_CA] = None,
+    duration: Annotated[float | None, _DURATION] = None,
+    json: Annotated[bool, _JSON] = False,
+) -> int:
+    """Show cameras, workers and where the milliseconds go, until Ctrl-C."""
+    try:
+        from framefan.commands.terminal.top import top as show
+        from framefan.commands.terminal.watch import Wanted
+
+        return show(Wanted(url, name, (), None, token_file, tls_ca, duration, json))
+    except KeyboardInterrupt:  # before there was anything to see
+        return 0
+
+
+@app.command
+def predictors() -> int:
+    """List the built-in predictors and the forms of a reference."""
+    from framefan.settings.predictor_ref import BUILTIN, EXAMPLES, FORMS
+
+    rows = [f"  {name:<12}{description}\n" for name, description in BUILTIN.items()]
+    lines = [f"  {line}\n" for line in EXAMPLES]
+    sys.stdout.write(
+        "".join(["Built in:\n", *rows, f"\nA REF is {FORMS}.\n", "\nFor example:\n", *lines])
+    )
+    return 0
+
+
+def _stay(_url: str) -> None:
+    """Open nothing."""
+
+
+def _browse(url: str) -> None:
+    """Open the page; in a thread, because some browsers return only when they are closed."""
+    import threading
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def execute(tokens: Sequence[str]) -> int:
+    """Run one command line; returns the exit code and leaves errors as lines on stderr."""
+    try:
+        code = app(
+            list(tokens), exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        sys.stdout.flush()  # here, where a full disk can still be told
+    except CycloptsError as error:
+        return _fail(_misused(error, list(tokens)), tokens)
+    except FramefanError as error:
+        return _fail(error, tokens)
+    except KeyboardInterrupt:
+        return EXIT_FORCED
+    except BrokenPipeError:  # `framefan status | head`: nobody reads on, and nobody is to be told
+        standard_output.give_up(sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - the border of the process: a person gets a line
+        return _fail(
+            RunError(
+                f"an error of framefan's own: {type(error).__name__}: {error}",
+                "",
+                "run it again with --log-level debug and report what it prints",
+            ),
+            tokens,
+        )
+    return int(code or 0)
+
+
+def _misused(error: CycloptsError, tokens: list[str]) -> UsageError:
+    """With the command's own help, and words that are too many by themselves."""
+    command = " ".join(("framefan", *(error.command_chain or ())))
+    why = f"`{command} --help` lists the options, and what each may be"
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        words = " ".join(error.unused_tokens)
+        return UsageError(f"`{command}` has no place for: {words}", why, "leave it out")
+    if isinstance(error, UnknownOptionError):
+        word = error.token.keyword or error.token.value
+        return _no_option(word, command, tokens) or UsageError(_sentence(error), why)
+    return UsageError(_sentence(error), why)
+
+
+def _no_option(word: str, command: str, tokens: list[str]) -> UsageError | None:
+    """Where the word was no misspelt option, but something else that starts with a dash."""
+    from framefan.settings import source_spec
+
+    if word == "-":
+        return source_spec.not_read(word)
+    _, separator, others = " ".join(tokens).partition(" -- ")
+    if separator and word in others.split():
+        return UsageError(
+            f"`{command}` has no place for: {word}",
+            "it stands behind `--`, where every word is a source",
+            "put options before `--`",
+        )
+    if source_spec.is_file(word):
+        return UsageError(
+            f"{word} is read as an option, and there is none of that name",
+            "a word that starts with a dash is an option",
+            f"there is a file of that name: write ./{word}",
+        )
+    return None
+
+
+def _sentence(error: CycloptsError) -> str:
+    """Cyclopts' message in our form: one line, no full stop, starting small."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _fail(error: FramefanError, tokens: Sequence[str]) -> int:
+    from framefan.base import logs
+
+    if _debugs(tokens):
+        logs.say(logs.clean(traceback.format_exc().rstrip()))
+    logs.say(logs.clean("\n".join(error.lines())))
+    return error.exit_code
+
+
+def _debugs(tokens: Sequence[str]) -> bool:
+    flags = " ".join(tokens).replace("=", " ")
+    return "--log-level debug" in flags or os.environ.get("FRAMEFAN_LOG_LEVEL") == "debug"
+
+
+def _hide_addresses() -> None:
+    """An argv with a password in it is for all to read: it is gone before anything else is done."""
+    if any("://" in each for each in sys.argv):
+        import setproctitle
+
+        setproctitle.setproctitle("framefan")
+
+
+def _open_missing() -> None:
+    """Who starts us with a closed standard stream gives us none to print to, and no reason to die.
+
+    Left closed, its number would go to the next file or socket that is opened.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            stream = open(fd, "w" if fd else "r", closefd=False)  # noqa: SIM115 - to the end
+            setattr(sys, name, stream)
+
+
+def main() -> None:
+    _open_missing()
+    standard_output.prepare()
+    _hide_addresses()
+    sys.exit(execute(sys.argv[1:]))

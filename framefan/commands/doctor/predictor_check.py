@@ -1,0 +1,56 @@
+"""The predictor tried as a worker would use it, in a process of its own: for `framefan doctor`.
+
+The process (isolated.py) is framefan_inference/worker/tryout.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from framefan.commands.doctor.isolated import ask
+from framefan.errors import FramefanError, RunError
+from framefan.ipc.processes import describe_exit
+from framefan.ipc.tryout import Failed, PredictorFacts, PredictorTryout
+
+if TYPE_CHECKING:
+    from framefan.settings.run import Settings
+
+_MODULE = "framefan_inference.worker.tryout"
+_CALLS = 2
+_GRACE_S = 5.0
+
+
+def attempt(settings: Settings, width: int, height: int) -> PredictorFacts | FramefanError:
+    """Load it, set it up and have it look at a picture of that size."""
+    limits = settings.limits
+    asked = PredictorTryout(
+        settings.predictor,
+        settings.device,
+        settings.workers,
+        limits.result_bytes,
+        settings.cameras[0].name,
+        width,
+        height,
+    )
+    limit_s = limits.worker_start_s + _CALLS * limits.predict_s + _GRACE_S
+    answer = ask(["-m", _MODULE], asked, limit_s)
+    if not answer.said and answer.code is None:
+        return RunError(
+            f'the predictor "{settings.predictor}" gave no result within {limit_s:g} s',
+            f"a worker has {limits.worker_start_s:g} s to start and {limits.predict_s:g} s a frame",
+            "set worker_start_s or predict_s under [limits] in a file for --config",
+        )
+    if not answer.said and answer.code is not None:
+        words = answer.stderr.strip().splitlines()
+        said = f": {words[-1]}" if words else " without a word"
+        return RunError(
+            f'the predictor "{settings.predictor}" ended its process',
+            describe_exit(answer.code) + said,
+            "import and call it by itself to see the whole error",
+        )
+    told = msgspec.json.decode(answer.said, type=PredictorFacts | Failed)
+    return (
+        told if isinstance(told, PredictorFacts) else FramefanError(told.what, told.why, told.fix)
+    )

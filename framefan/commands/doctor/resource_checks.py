@@ -1,0 +1,163 @@
+"""`framefan doctor` on the limits of the machine: each beside what the run will need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from framefan.base import host
+from framefan.commands.doctor.findings import Finding, Level
+from framefan.ipc.ring_size import SPARE_BYTES, ring_bytes
+from framefan.ipc.tryout import PredictorFacts
+from framefan.settings import source_spec
+from framefan.settings.demo import parse_demo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from framefan.settings.run import CameraSettings, Settings
+
+Size = tuple[int, int]
+_ASSUMED_SIZE = (1920, 1080)
+_ASSUMED = PredictorFacts(0.0, 60 << 20, 5, 600 << 20, uses_device=False)
+"""Of a predictor that could not be tried."""
+_CAPTURE_BYTES = 60 << 20
+_REST_BYTES = 100 << 20
+"""Supervisor, pool and gateway."""
+_GATEWAY_BYTES, _GATEWAY_THREADS = 25 << 20, 2
+"""Of each gateway but the first."""
+_REST_THREADS = 10
+_CAPTURE_ADDRESS = 900 << 20
+
+
+def limits(
+    settings: Settings, sizes: Mapping[str, Size], tried: PredictorFacts | None
+) -> Iterator[Finding]:
+    """`sizes`: of the cameras that gave a picture; `tried`: what one worker takes."""
+    rings = sum(_ring(settings, camera, sizes.get(camera.name)) for camera in settings.cameras)
+    one = tried or _ASSUMED
+    yield memory(settings, rings, one)
+    yield from worker_memory(settings, one)
+    yield from address_space(rings, one)
+    yield from file_size(settings, sizes)
+    yield from processes(settings, one)
+    yield from cores(settings)
+    yield descriptors(settings)
+
+
+def picture_size(camera: CameraSettings, seen: Size | None) -> Size:
+    """As it goes into the ring; 1080p where nothing is known."""
+    width, height = seen or _ASSUMED_SIZE
+    if not seen and camera.source.spec.kind == "demo":
+        options = parse_demo(camera.source.reveal())
+        width, height = options.width, options.height
+    return source_spec.fitted(width, height, source_spec.parse_size(camera.max_size))
+
+
+def _ring(settings: Settings, camera: CameraSettings, seen: Size | None) -> int:
+    width, height = picture_size(camera, seen)
+    return ring_bytes(settings.slots, width * height * 3)
+
+
+def memory(settings: Settings, rings: int, one: PredictorFacts) -> Finding:
+    there = host.available_bytes()
+    parts = {
+        "rings": rings,
+        "workers": settings.workers * one.own_bytes,
+        "cameras": len(settings.cameras) * _CAPTURE_BYTES,
+        "the rest": _REST_BYTES + (settings.gateways - 1) * _GATEWAY_BYTES,
+    }
+    parts = {name: -(-size >> 20) << 20 for name, size in parts.items()}  # as shown, they add up
+    need = sum(parts.values())
+    shown = ", ".join(f"{name} {_mib(size)}" for name, size in parts.items())
+    text = f"about {_mib(need)} of {_mib(there)}: {shown}; none of it from /dev/shm"
+    if need > there - SPARE_BYTES:
+        cure = "--workers with fewer, max_size for the cameras, or fewer cameras"
+        return Finding(Level.PROBLEM, "memory", f"{text}, {_mib(SPARE_BYTES)} stay free", cure)
+    return Finding(Level.OK, "memory", text)
+
+
+def worker_memory(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
+    most = settings.limits.worker_memory_bytes
+    if most and one.own_bytes > most:
+        yield Finding(
+            Level.PROBLEM,
+            "memory",
+            f"a worker takes {_mib(one.own_bytes)} and is replaced beyond {_mib(most)}",
+            f"[limits] worker_memory_bytes = {2 * one.own_bytes} in a file for --config",
+        )
+
+
+def address_space(rings: int, one: PredictorFacts) -> Iterator[Finding]:
+    most = host.soft_limit("AS")
+    need = max(one.address_bytes, _CAPTURE_ADDRESS) + rings
+    if most is not None and most < need:
+        text = f"{_mib(most)} of address space a process; one will need about {_mib(need)}"
+        yield Finding(Level.PROBLEM, "memory", text, "ulimit -v unlimited")
+
+
+def file_size(settings: Settings, sizes: Mapping[str, Size]) -> Iterator[Finding]:
+    """Rings are files in memory, so this limit holds for them too."""
+    most = host.soft_limit("FSIZE")
+    need = max(_ring(settings, each, sizes.get(each.name)) for each in settings.cameras)
+    if most is not None and most < need:
+        text = f"files may have {_mib(most)}; the largest ring will have {_mib(need)}"
+        yield Finding(Level.PROBLEM, "file size", text, "ulimit -f unlimited")
+
+
+def processes(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
+    """Linux counts threads."""
+    room = host.thread_room()
+    if room is None:
+        return
+    threads = one.threads or _ASSUMED.threads
+    each_capture = 4 + host.cores()
+    rest = _REST_THREADS + (settings.gateways - 1) * _GATEWAY_THREADS
+    need = rest + len(settings.cameras) * each_capture + settings.workers * threads
+    text = f"room for {room} processes and threads, about {need} needed"
+    if room >= need:
+        yield Finding(Level.OK, "processes", text)
+        return
+    cure = f"raise `ulimit -u` (or TasksMax=, --pids-limit) by {need - room}, or run less beside it"
+    yield Finding(Level.PROBLEM, "processes", text, cure)
+
+
+def cores(settings: Settings) -> Iterator[Finding]:
+    there = host.cores()
+    if settings.workers > max(there, 2):
+        yield Finding(
+            Level.WARN,
+            "workers",
+            f"{settings.workers} on {there} cores: more than cores help only a predict that waits",
+            f"--workers {there}",
+        )
+    if settings.gateways > max(there, 1):
+        yield Finding(
+            Level.WARN,
+            "gateways",
+            f"{settings.gateways} on {there} cores: more than cores serve no more clients",
+            f"--gateways {there}",
+        )
+
+
+def descriptors(settings: Settings) -> Finding:
+    there, most, gateways = host.descriptor_limit(), settings.limits.max_clients, settings.gateways
+    need = -(-most // gateways) + host.SPARE_DESCRIPTORS  # each has its own
+    need += (need // 10 + 8) if gateways > 1 else 0  # and a little more clients than the mean
+    own = 32 + 4 * (len(settings.cameras) + settings.workers)
+    soft = host.soft_limit("NOFILE")
+    if soft is not None and soft < own:
+        text = f"{soft} files may be open in a process; this run needs {own}"
+        return Finding(Level.PROBLEM, "descriptors", text, f"ulimit -n {own}")
+    if there >= need:
+        return Finding(Level.OK, "descriptors", f"{there}, enough for {need}")
+    clients = gateways * max(0, there - host.SPARE_DESCRIPTORS)
+    return Finding(
+        Level.WARN if clients else Level.PROBLEM,
+        "descriptors",
+        f"{there} allow {clients} clients, not {most}",
+        f"as root: ulimit -Hn {need}; ulimit -n {need} (a service: LimitNOFILE={need})",
+    )
+
+
+def _mib(count: int) -> str:
+    return f"{count >> 20} MiB"

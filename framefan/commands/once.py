@@ -1,0 +1,215 @@
+"""`framefan once`: a run of its own for one source, until its first result has reached a client.
+
+The run is the real thing, a `framefan run` at a free port, and the result is read from its
+WebSocket: what is printed is what a client gets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from typing import IO, Any
+
+from framefan.base import clock
+from framefan.commands import status
+from framefan.config.configure import configure
+from framefan.config.options import Options
+from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
+from framefan.ipc import processes
+from framefan.settings.states import FLOWING, LASTING, REMEDIES
+
+_LOOK_S = 0.25
+_GRACE_S = 15.0
+_LINES = 20
+_COLUMNS = 96
+_LASTS_S = 3.0
+"""So long a camera may fail for a reason that hardly goes away; it is tried again meanwhile."""
+_FACTS = ("state", "reason", "message")
+_LONGER = "try --timeout with more seconds, or `framefan doctor` with the same arguments"
+_NOT_OURS = (
+    *("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY"),
+    *("FRAMEFAN_PUBLISH", "FRAMEFAN_PUBLISH_KEYS", "FRAMEFAN_HOST", "FRAMEFAN_TOKEN"),
+    *("FRAMEFAN_GATEWAYS", "FRAMEFAN_ORIGIN", "FRAMEFAN_OPEN"),
+)
+"""What a person set for runs that others connect to, or look at."""
+
+
+def first_result(source: str, options: Options, timeout_s: float, compact: bool) -> int:
+    """Print the first result or error as JSON; the exit code. Raises FramefanError.
+
+    `options`: its name, predictor, track and device, as for a run.
+    """
+    processes.name_this("once")
+    options = replace(options, name=options.name or f"once-{os.getpid()}")
+    name = str(options.name)
+    environment = {key: text for key, text in os.environ.items() if key not in _NOT_OURS}
+    # Malformed arguments and missing files are told here, without starting anything.
+    configure([source], options, environment)
+    command = [*processes.PYTHON, "-m", "framefan", "run", "--name", name, "--port", "0"]
+    # A file starts again at its end, or a short one would be over before anybody has connected.
+    # The run ends by itself if we are killed and cannot end it.
+    command += ["--loop", "--duration", f"{timeout_s + _GRACE_S:g}", "--log-level", "warning"]
+    command += ["--predictor", str(options.predictor), "--host", "127.0.0.1"]
+    command += ["--track"] if options.track else []
+    command += ["--device", options.device] if options.device else []
+    environment["FRAMEFAN_SOURCES"] = shlex.quote(source)  # argv is for all to read
+    with tempfile.TemporaryFile("w+") as log:
+        run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
+        try:
+            began = clock.now()
+            trouble = _Trouble()
+            message = _receive(run, name, began + timeout_s, trouble)
+            waited_s = clock.now() - began
+            # Before it is ended: its table says what became of the camera.
+            reason = ("", "") if message else trouble.reason or _reason(name)
+        finally:
+            _end(run)
+        if message is None:
+            said = "after" if trouble.is_lasting else "within"
+            return _explain(run, log, f"{said} {min(waited_s, timeout_s):.3g} s", *reason)
+    sys.stdout.write((json.dumps(message) if compact else readable(message)) + "\n")
+    return EXIT_OK if message["type"] == "result" else EXIT_FAILED
+
+
+def readable(message: dict[str, Any]) -> str:
+    """The same JSON for people: lines are filled, and each detection has one of its own."""
+    lines = [""]
+    for key, value in message.items():
+        text = f"{json.dumps(key)}: {_several_lines(value) or json.dumps(value)}, "
+        if lines[-1] and len(lines[-1]) + len(text) > _COLUMNS:
+            lines.append("")
+        lines[-1] += text
+    return "{\n  " + "\n  ".join(lines).removesuffix(", ").replace(", \n", ",\n") + "\n}"
+
+
+def _several_lines(value: Any) -> str:
+    """Of a list of objects; empty for all else."""
+    if not isinstance(value, list) or not value or not all(isinstance(it, dict) for it in value):
+        return ""
+    return "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]"
+
+
+class _Trouble:
+    """The failure that the camera was last told to be in, and how long that has gone on."""
+
+    def __init__(self) -> None:
+        self.reason: tuple[str, str] | None = None
+        """Why there is no picture, and what to do."""
+        self._since: float | None = None
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether to wait longer is of no use."""
+        return self._since is not None and clock.now() - self._since > _LASTS_S
+
+    def hear(self, status: dict[str, Any]) -> None:
+        """Take in a status message; `connecting` is but the next try of the same camera."""
+        if status.get("subject") != "camera" or status.get("state") == "connecting":
+            return
+        if status.get("reason") not in REMEDIES:
+            self.reason = self._since = None
+            return
+        self.reason = _told(status["camera"], *(status.get(key, "") for key in _FACTS))
+        if status["reason"] not in LASTING:
+            self._since = None
+        elif self._since is None:
+            self._since = clock.now()
+
+
+def _told(camera: str, state: str, reason: str, message: str) -> tuple[str, str]:
+    shown = f"{state} ({reason})" if reason else state
+    why = f"the camera {camera} is {shown}" + (f": {message}" if message else "")
+    return why, REMEDIES.get(reason, _LONGER)
+
+
+def _receive(
+    run: subprocess.Popen[bytes], name: str, deadline: float, trouble: _Trouble
+) -> dict[str, Any] | None:
+    """The first result or error message; None when the run or the time ended before it came.
+
+    Nor is it waited for when the camera is in a trouble that lasts.
+    """
+    from websockets.exceptions import WebSocketException
+    from websockets.sync.client import connect
+
+    url = _websocket(run, name, deadline)
+    while url and run.poll() is None and (left := deadline - clock.now()) > 0:
+        try:
+            with connect(url, open_timeout=left, proxy=None) as client:
+                return _first(run, client, deadline, trouble)
+        except (OSError, WebSocketException):  # the gateway is restarting, or the run ends
+            continue
+    return None
+
+
+def _first(
+    run: subprocess.Popen[bytes], client: Any, deadline: float, trouble: _Trouble
+) -> dict[str, Any] | None:
+    while run.poll() is None and clock.now() < deadline and not trouble.is_lasting:
+        try:
+            message: dict[str, Any] = json.loads(client.recv(timeout=_LOOK_S))
+        except TimeoutError:
+            continue
+        if message.get("type") in ("result", "error"):
+            return message
+        if message.get("type") == "status":
+            trouble.hear(message)
+    return None
+
+
+def _websocket(run: subprocess.Popen[bytes], name: str, deadline: float) -> str:
+    """The run's address, which it tells on its bus as soon as its pool is up."""
+    while run.poll() is None and clock.now() < deadline:
+        try:
+            url = status.fetch(name, _LOOK_S).url
+        except RunError:
+            try:
+                run.wait(0.05)
+            except subprocess.TimeoutExpired:
+                continue
+            break
+        if url:
+            return url.replace("http", "ws", 1) + "ws"
+    return ""
+
+
+def _end(run: subprocess.Popen[bytes]) -> None:
+    if run.poll() is None:
+        run.terminate()
+    try:
+        run.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        run.wait()
+
+
+def _reason(name: str) -> tuple[str, str]:
+    """Why there is no result, as the run's own table has it, and what to do."""
+    try:
+        state = status.fetch(name, _LOOK_S)
+    except RunError:
+        return "", _LONGER
+    for camera, facts in state.cameras.items():
+        if facts.state not in FLOWING:
+            return _told(camera, facts.state, facts.reason, facts.message)
+    was_killed = any(facts.lost_by.get("predict_timeout") for facts in state.cameras.values())
+    if not was_killed and not any(it.state in ("ready", "busy") for it in state.workers):
+        return "the predictor is not ready: its set-up takes longer", _LONGER
+    return "frames come, but predict has not returned", _LONGER
+
+
+def _explain(run: subprocess.Popen[bytes], log: IO[str], when: str, why: str, do: str) -> int:
+    """Pass on what the run said and, when it failed by itself, what it exited with."""
+    log.seek(0)
+    said = log.read().splitlines(keepends=True)[-_LINES:]
+    sys.stderr.write("".join(said))
+    if run.returncode > 0:
+        return run.returncode
+    why = why or ("see the lines above" if said else "it was still starting")
+    error: FramefanError = RunError(f"no result {when}", why, do or _LONGER)
+    raise error

@@ -1,0 +1,160 @@
+"""`framefan status`: one look at a run's state table, taken from its bus."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from framefan.base import clock
+from framefan.errors import RunError
+from framefan.ipc.records import StateRecord
+from framefan.settings.run import Limits, Settings, run_dir
+from framefan.supervisor import rundir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from framefan.ipc.records import CameraFacts, WorkerFacts
+
+DEADLINE_S = 2.0
+
+
+def show(name: str | None, as_json: bool) -> int:
+    """Print it. Raises RunError when no such run answers, UsageError for an impossible name."""
+    state = fetch(rundir.meant(name, "framefan status"))
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
+    else:
+        _print(state)
+    return 0
+
+
+def fetch(name: str, deadline_s: float = DEADLINE_S) -> StateRecord:
+    """The state of the run of that name; the pool answers a new subscription at once."""
+    path = run_dir(name)
+    if not rundir.is_running(path):
+        raise rundir.not_running(name)
+    settings = Settings(name=name, run_dir=str(path))
+    state = _receive(settings.results_endpoint, deadline_s)
+    if state is None:
+        raise RunError(
+            f'the run "{name}" (pid {rundir.holder(path)}) did not answer within {deadline_s:g} s',
+            "it is starting, or its pool is",
+            "try again; its log says more",
+        )
+    return state
+
+
+def _receive(endpoint: str, deadline_s: float) -> StateRecord | None:
+    from framefan.ipc import bus
+
+    deadline = clock.now() + deadline_s
+    sock = bus.subscriber(Limits(), bus.STATE)
+    sock.connect(endpoint)
+    try:
+        while (left := deadline - clock.now()) > 0:
+            if not sock.poll(int(left * 1000) + 1):
+                return None
+            parts = sock.recv_multipart()
+            try:
+                return msgspec.msgpack.decode(parts[-1], type=StateRecord)
+            except msgspec.MsgspecError:  # not of our version: a later message may be
+                continue
+        return None
+    finally:
+        sock.close()
+
+
+def _print(state: StateRecord) -> None:
+    from framefan.commands.terminal.camera_table import printable
+
+    lines = [
+        f"framefan {state.name}  {state.url}  supervisor {state.supervisor.pid}"
+        f"  pool {state.pool.pid}  epoch {state.epoch}"
+    ]
+    if state.publish_endpoint:
+        lines.append(f"published at {state.publish_endpoint}")
+    lines += ["", *tables(state, width())]
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
+
+
+def width() -> int | None:
+    """Of the terminal; a pipe and a file have none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def tables(state: StateRecord, width: int | None) -> list[str]:
+    """Cameras, workers and gateways, each with what troubles them below."""
+    return [
+        "Cameras", *_cameras(state, width), *troubles(state), "",
+        "Workers", *_workers(state, width), *_worker_troubles(state), "",
+        "Gateways", *_gateways(state, width),
+    ]  # fmt: skip
+
+
+def troubles(state: StateRecord) -> list[str]:
+    """A line for each camera that is not live: why, and when it is tried next."""
+    from framefan.commands.terminal.camera_table import printable
+
+    lines = []
+    for name, facts in state.cameras.items():
+        if facts.errors_in_row:
+            many = f"{facts.errors_in_row} frame" + "s" * (facts.errors_in_row > 1)
+            lines.append(f"  {name}: predict failed on the last {many}, {facts.last_error}")
+        if facts.state == "live" or not facts.reason:
+            continue
+        why = f"  {name}: {facts.reason}" + (f", {facts.message}" if facts.message else "")
+        again = "" if facts.next_try_s is None else f"; next try in {facts.next_try_s:.0f} s"
+        lines.append(why + again)
+    return list(map(printable, lines))
+
+
+def _worker_troubles(state: StateRecord) -> list[str]:
+    return [f"  {each.id}: {each.reason}" for each in state.workers if each.reason]
+
+
+def _table(
+    width: int | None, names: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> list[str]:
+    from framefan.commands.terminal.camera_table import printable
+    from framefan.commands.terminal.columns import Column, Version, fitted
+
+    columns = [Column(each, is_name=each in names) for each in (*names, *numbers)]
+    told = [
+        [printable(f"{each:.1f}" if isinstance(each, float) else str(each)) for each in row]
+        for row in rows
+    ]
+    return fitted(width, Version(columns, told))
+
+
+def _cameras(state: StateRecord, width: int | None) -> list[str]:
+    def row(name: str, facts: CameraFacts) -> tuple[Any, ...]:
+        size = f"{facts.width}x{facts.height}" if facts.width else "-"
+        counts = (facts.captured, facts.results, facts.errors, facts.lost, facts.superseded)
+        return (name, facts.state, size, facts.fps, *counts)
+
+    numbers = ("size", "fps", "captured", "results", "errors", "lost", "superseded")
+    rows = [row(*each) for each in state.cameras.items()]
+    return _table(width, ("camera", "state"), numbers, rows)
+
+
+def _workers(state: StateRecord, width: int | None) -> list[str]:
+    def row(facts: WorkerFacts) -> tuple[Any, ...]:
+        model = facts.model or facts.predictor
+        counts = (facts.results, facts.errors, facts.restarts)
+        return (str(facts.id), facts.state, model, facts.pid, f"{facts.busy:.0%}", *counts)
+
+    numbers = ("pid", "busy", "results", "errors", "restarts")
+    return _table(width, ("worker", "state", "model"), numbers, map(row, state.workers))
+
+
+def _gateways(state: StateRecord, width: int | None) -> list[str]:
+    rows = [
+        (str(each.id), each.state, each.pid, each.clients, each.sent, each.missed, each.restarts)
+        for each in state.gateways
+    ]
+    numbers = ("pid", "clients", "sent", "missed", "restarts")
+    return _table(width, ("gateway", "state"), numbers, rows)

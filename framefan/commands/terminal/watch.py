@@ -1,0 +1,234 @@
+"""`framefan watch`: the live results of a run in a terminal, as any client gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import ssl
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from framefan.base import clock
+from framefan.client import Feed, address, connect
+from framefan.commands import status
+from framefan.commands.terminal import status_api
+from framefan.commands.terminal.camera_table import Board, clean, printable
+from framefan.commands.terminal.columns import Column, Version, fitted
+from framefan.errors import EXIT_OK, RunError, StartError, UsageError
+from framefan.ipc import processes
+from framefan.supervisor import rundir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from framefan.commands.terminal.camera_table import Row
+
+_PAINT_S = 0.25
+_STATUS_S = 1.0
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The command's flags."""
+
+    url: str | None
+    name: str | None
+    cameras: Sequence[str]
+    max_fps: float | None
+    token_file: str | None
+    tls_ca: str | None
+    duration_s: float | None
+    json: bool
+
+
+def watch(wanted: Wanted) -> int:
+    """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
+    processes.name_this("watch")
+    asked, token, trust = connection(wanted, "framefan watch")
+    with contextlib.suppress(KeyboardInterrupt), piped():
+        asyncio.run(_until_over(asked, wanted, token, trust))
+    return EXIT_OK
+
+
+@contextlib.contextmanager
+def piped() -> Iterator[None]:
+    """`| head` has seen enough, and nobody is to be told."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def connection(wanted: Wanted, command: str) -> tuple[connect, str | None, ssl.SSLContext | None]:
+    """What was asked for, with the token and the trust it rests on. Raises FramefanError."""
+    if wanted.url and wanted.name:
+        raise UsageError("both an address and --name", "either says where to look", "leave one out")
+    if wanted.duration_s is not None and not wanted.duration_s >= 0:
+        raise UsageError(
+            f"--duration cannot be {wanted.duration_s:g}", "it is a time in seconds", "choose more"
+        )
+    url = wanted.url or _url_of_run(wanted.name, command)
+    cameras = [name for each in wanted.cameras for name in each.split(",") if name]
+    token, trust = _token(wanted.token_file), _trust(wanted.tls_ca)
+    asked = connect(
+        url,
+        cameras=cameras or None,
+        max_fps=wanted.max_fps,
+        token=token,
+        ssl=trust,
+        connect_s=0,
+    )
+    return asked, token, trust
+
+
+def _url_of_run(name: str | None, command: str) -> str:
+    """Where the run of that name serves; where one would by default, if there is none."""
+    if name is None and not rundir.running():
+        return address.DEFAULT
+    found = rundir.meant(name, command)
+    try:
+        url = status.fetch(found, _STATUS_S).url
+    except RunError:
+        if name is not None:
+            raise
+        url = ""
+    return address.websocket(url) if url else address.DEFAULT
+
+
+def _token(path: str | None) -> str | None:
+    if not path or not path.strip():  # an empty variable is not set
+        return None
+    try:
+        return Path(path).read_text("utf-8-sig", "replace").strip()
+    except OSError as error:
+        raise StartError(
+            f"cannot read the token file: {path}", error.strerror or str(error), "check the path"
+        ) from error
+
+
+def _trust(path: str | None) -> ssl.SSLContext | None:
+    if path is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        raise StartError(
+            f"cannot use the certificate {path}", error.strerror or str(error), "check the file"
+        ) from error
+
+
+async def _until_over(
+    asked: connect, wanted: Wanted, token: str | None, trust: ssl.SSLContext | None
+) -> None:
+    """The time and the signal count from the start, also while nobody answers yet."""
+    there = asyncio.Event()
+    task = asyncio.ensure_future(_show(asked, there, wanted, token, trust))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        over, _ = await asyncio.wait([task], timeout=wanted.duration_s)
+        if not over and not there.is_set():
+            raise RunError(
+                f"nobody answered within {wanted.duration_s:g} s",
+                "somebody listens there, and says nothing",
+                "check the address, or give --duration more seconds",
+            )
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _show(
+    asked: connect,
+    there: asyncio.Event,
+    wanted: Wanted,
+    token: str | None,
+    trust: ssl.SSLContext | None,
+) -> None:
+    async with asked as feed:
+        there.set()
+        if token is None:
+            # A gateway waits some seconds for the token of who shows none, as browsers cannot at
+            # once; over HTTP it says right away that there must be one.
+            await asyncio.to_thread(status_api.asking(feed.url, token, trust))
+        await (_print(feed) if wanted.json else _paint(feed))
+
+
+async def _print(feed: Feed) -> None:
+    """One message, one line, at once."""
+    async for message in feed.messages():
+        sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
+        sys.stdout.flush()
+
+
+async def _paint(feed: Feed) -> None:
+    """The table, over and over; what was last seen stays. No terminal: once, at the end."""
+    board, console = Board(), Console()
+    reading = asyncio.ensure_future(_read(feed, board))
+    live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
+    try:
+        with live if console.is_terminal else contextlib.nullcontext():
+            while not reading.done():
+                if console.is_terminal:
+                    live.update(shown(_picture(feed, board, console.width)), refresh=True)
+                await asyncio.wait([reading], timeout=_PAINT_S)
+    finally:
+        if not console.is_terminal:
+            sys.stdout.write("\n".join(_picture(feed, board, None)) + "\n")
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+
+
+async def _read(feed: Feed, board: Board) -> None:
+    async for message in feed.messages():
+        board.take(message, clock.now())
+
+
+def shown(lines: Sequence[str]) -> Text:
+    """For a terminal, which breaks a line that is longer than it is wide."""
+    return Text("\n".join(lines), overflow="fold")
+
+
+_NUMBERS = ("fps", "seq", "p50 ms", "p95 ms")
+
+
+def _picture(feed: Feed, board: Board, width: int | None) -> list[str]:
+    rows, missed = board.rows(clock.now()), feed.missed
+    where = f"framefan watch  {feed.url}"
+    lines = [where if feed.connected else f"{where}  no connection: {printable(feed.trouble)}"]
+    lines += fitted(
+        width,
+        _version(rows, [_causes(missed.get(each.camera, {})) for each in rows], width),
+        _version(rows, [str(sum(missed.get(each.camera, {}).values())) for each in rows], width),
+    )
+    lines += [f"  {each.camera}: {each.trouble}" for each in rows if each.trouble]
+    return lines + ([board.notice] if board.notice else [])
+
+
+def _version(rows: Sequence[Row], missed: Sequence[str], width: int | None) -> Version:
+    names = [Column(name, is_name=True) for name in ("camera", "state")]
+    numbers = [Column(name) for name in _NUMBERS]
+    columns = [*names, *numbers, Column("seen", is_name=True), Column("missed")]
+    cells = [_cells(row, each, width) for row, each in zip(rows, missed, strict=True)]
+    return Version(columns, cells)
+
+
+def _causes(missed: dict[str, int]) -> str:
+    return ", ".join(f"{cause} {count}" for cause, count in sorted(missed.items())) or "-"
+
+
+def _cells(row: Row, missed: str, width: int | None) -> tuple[str, ...]:
+    """What a camera's trouble says stands below the table, whole."""
+    state = row.state.partition(" ")[0].rstrip(",")
+    seq = "-" if row.seq is None else str(row.seq)
+    times = ("-" if each is None else f"{each:.1f}" for each in (row.p50_ms, row.p95_ms))
+    seen = row.seen if width is None else clean(row.seen)
+    return (row.camera, state, f"{row.fps:.1f}", seq, *times, seen, missed)

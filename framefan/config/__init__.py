@@ -1,0 +1,1 @@
+"""From flags, environment variables and a TOML file to one Settings record."""

@@ -1,0 +1,272 @@
+"""From what a person said of each camera to its settings: names, source_spec, files looked for."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from framefan.errors import StartError, UsageError
+from framefan.settings import patterns, source_spec, source_url
+from framefan.settings.demo import parse_demo
+from framefan.settings.run import NAME, CameraSettings
+from framefan.settings.secret import SourceText
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from framefan.settings.source_spec import SourceSpec
+
+_DAY_S = 86400.0
+_RANGES = {
+    "max_fps": (0.0, 1000.0, "a rate (0: all frames)"),
+    "open_timeout_s": (0.1, 3600.0, "a time in seconds"),
+    "read_timeout_s": (0.1, 3600.0, "a time in seconds"),
+    "stalled_s": (0.1, _DAY_S, "a time in seconds"),
+    "frozen_s": (0.0, _DAY_S, "a time in seconds (0: never)"),
+    "no_progress_s": (1.0, _DAY_S, "a time in seconds"),
+    "backoff_first_s": (0.05, 3600.0, "a time in seconds"),
+    "backoff_cap_s": (0.05, 3600.0, "a time in seconds"),
+}
+"""What a number may be, and what it is; trying again without any wait would burn a core."""
+COMMANDS = (
+    "run",
+    "doctor",
+    "once",
+    "status",
+    "reload",
+    "scale",
+    "swap",
+    "top",
+    "watch",
+    "predictors",
+)
+"""Of the command line: one that was misspelt looks like a file that is not there."""
+
+
+def made_of(tables: list[dict[str, Any]], fail_fast: bool = False) -> tuple[CameraSettings, ...]:
+    """Keys of the tables are fields of CameraSettings.
+
+    Raises UsageError, and StartError where no camera has a source that is there; `fail_fast`: where
+    one has not. The others' captures find out and tell it as the state of that camera.
+    """
+    tables = [dict(table) for table in tables]
+    _fill_names(tables)
+    cameras = tuple(_camera(table) for table in tables)
+    names = [camera.name for camera in cameras]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f'two cameras are named "{name}"', "clients tell them by their names", "rename one"
+            )
+    missing = [error for camera in cameras if (error := _missing(camera))]
+    if missing and (fail_fast or len(missing) == len(cameras)):
+        raise missing[0]
+    return cameras
+
+
+def named(text: str) -> dict[str, Any]:
+    """The table of a SOURCE or NAME=SOURCE of the command line."""
+    name, source = (None, text) if source_spec.is_file(text) else source_spec.split_name(text)
+    return {"source": source} if name is None else {"name": name, "source": source}
+
+
+def _fill_names(tables: list[dict[str, Any]]) -> None:
+    """demo, demo2, ... and cam1, cam2, ... for those without a name; never one that was given."""
+    demos = itertools.chain(["demo"], (f"demo{number}" for number in itertools.count(2)))
+    others = (f"cam{number}" for number in itertools.count(1))
+    given = {str(table["name"]) for table in tables if "name" in table}
+    for table in tables:
+        if "name" not in table:
+            names = demos if source_spec.is_demo(str(table.get("source", ""))) else others
+            table["name"] = next(name for name in names if name not in given)
+
+
+def _camera(table: dict[str, Any]) -> CameraSettings:
+    name = str(table["name"])
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f'"{name}" cannot name a camera',
+            "names are 1 to 32 of a-z, 0-9, _ and -, starting with a letter or digit",
+            "write NAME=SOURCE with such a name",
+        )
+    camera = _record(name, table)
+    spec = camera.source.spec
+    if spec.kind in ("rtsp", "http"):
+        source_url.checked(spec.value)
+    if spec.kind == "demo":
+        parse_demo(spec.value)
+    if camera.fast and spec.can_wait and "mode" not in table:
+        camera = msgspec.structs.replace(camera, mode="every")
+    # What an address gives, and whether that waits, is seen when it is opened.
+    if camera.mode == "every" and not spec.can_wait and spec.kind != "http":
+        raise UsageError(
+            f"--mode every does not go with {camera.source}",
+            "a live stream does not wait: what is not read in time is gone",
+            "use --mode live, or record the stream and give the file",
+        )
+    _check_fields(camera, spec, given=table)
+    if spec.kind in ("rtsp", "http") and "no_progress_s" not in table:
+        camera = msgspec.structs.replace(camera, no_progress_s=_patience(camera))
+    return _found(camera, spec)
+
+
+def _record(name: str, table: dict[str, Any]) -> CameraSettings:
+    """Field by field, so that the one with the wrong value is named, and no other is shown."""
+    types = get_type_hints(CameraSettings)
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key == "source":
+            values[key] = _source(name, value)
+        else:
+            values[key] = converted(f"{key} of the camera {name}", value, types[key])
+    if "source" not in values:
+        raise UsageError(
+            f"the camera {name} has no source",
+            f"a source is {source_spec.KNOWN}",
+            'add a line like: source = "rtsp://..."',
+        )
+    return CameraSettings(**values)
+
+
+def _source(name: str, value: Any) -> SourceText:
+    if isinstance(value, SourceText):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return SourceText.found(source_spec.SourceSpec("webcam", str(value)))
+    if not isinstance(value, str):
+        raise UsageError(
+            f"the source of the camera {name} is no text",
+            f"a source is {source_spec.KNOWN}",
+            'write it in quotes: source = "rtsp://..."',
+        )
+    return SourceText.found(source_spec.resolve(value))
+
+
+def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
+    """With the path as it can be opened. Raises StartError for what looks like an option."""
+    if spec.kind not in ("file", "pattern", "callable"):
+        return camera
+    value = spec.value
+    if not source_spec.is_file(value):
+        value = os.path.expanduser(value)  # noqa: PTH111 - `./` stays
+    if value.startswith("-"):  # more likely an option than a file that comes later
+        _check_file(value)
+    source = SourceText.found(source_spec.SourceSpec(spec.kind, value))
+    return msgspec.structs.replace(camera, source=source)
+
+
+def _missing(camera: CameraSettings) -> StartError | None:
+    """Why there is nothing to be opened, as far as a look at its path tells."""
+    spec = camera.source.spec
+    try:
+        if spec.kind == "pattern":
+            _check_pattern(Path(spec.value), str(camera.source))
+        elif spec.kind == "callable":
+            _check_file(source_spec.target(camera.source.reveal())[0])
+        elif spec.kind == "file":
+            _check_file(spec.value)
+    except StartError as error:
+        return error
+    return None
+
+
+# ---- what the fields may be --------------------------------------------------------------------
+
+
+def _check_fields(camera: CameraSettings, spec: SourceSpec, given: Container[str]) -> None:
+    for key, (least, most, meaning) in _RANGES.items():
+        value = getattr(camera, key)
+        if not least <= value <= most:  # nor is nan
+            raise UsageError(
+                f"{key} of the camera {camera.name} cannot be {value:g}",
+                f"{meaning} lies between {least:g} and {most:g}",
+                "choose another",
+            )
+    source_spec.parse_size(camera.max_size)
+    if "transport" in given and spec.kind != "rtsp":
+        raise UsageError(
+            f"the camera {camera.name} has a transport and is no RTSP camera",
+            f"its source is {camera.source}",
+            "leave transport out; only rtsp:// has a choice",
+        )
+    if camera.backoff_cap_s < camera.backoff_first_s:
+        raise UsageError(
+            f"backoff_cap_s of the camera {camera.name} is less than its backoff_first_s",
+            f"waits grow from {camera.backoff_first_s:g} s to {camera.backoff_cap_s:g} s",
+            f"let backoff_cap_s be {camera.backoff_first_s:g} or more",
+        )
+    waits_s = 2 * max(camera.open_timeout_s, camera.read_timeout_s)
+    if (
+        spec.kind in ("rtsp", "http")
+        and "no_progress_s" in given
+        and camera.no_progress_s <= waits_s
+    ):
+        raise UsageError(
+            f"no_progress_s of the camera {camera.name} cannot be {camera.no_progress_s:g}",
+            f"its timeouts let it wait {waits_s:g} s: it would be killed for its patience",
+            f"leave it out ({_patience(camera):g} s then), or choose more than {waits_s:g}",
+        )
+
+
+def _patience(camera: CameraSettings) -> float:
+    """How long a capture may stand still: longer than OpenCV, which waits up to two timeouts."""
+    return max(15.0, 2 * max(camera.open_timeout_s, camera.read_timeout_s) + 5.0)
+
+
+def _check_pattern(pattern: Path, shown: str) -> None:
+    if patterns.matching(pattern):
+        return
+    folder = patterns.folder(pattern)
+    place = source_spec.printable(str(folder.absolute()))
+    raise StartError(
+        f"no image matches {shown}",
+        f"no file below {place} has such a name" if folder.is_dir() else f"there is no {place}",
+        "check the folder and the pattern: * is any text, %d a number, ** any folders",
+    )
+
+
+def _check_file(path: str) -> None:
+    """Raises StartError. A named pipe is not opened: who writes into it would see it closed."""
+    shown = source_spec.printable(path)
+    if Path(path).is_dir():
+        raise StartError(
+            f"{shown} is a folder", "a source is one file", f"give a pattern: '{shown}/*.jpg'"
+        )
+    try:
+        if Path(path).is_fifo() and os.access(path, os.R_OK):
+            return
+        with Path(path).open("rb"):
+            return
+    except OSError as error:
+        advice = "check the path"
+        if path in ("help", "version"):
+            advice = f"did you mean `framefan --{path}`?"
+        elif path.startswith("-"):
+            advice = "put options before `--`: behind it every word is a source"
+        elif near := difflib.get_close_matches(path, COMMANDS, 1):
+            advice = f"did you mean the command `framefan {near[0]}`?"
+        why = error.strerror or str(error)
+        raise StartError(f"cannot read the source {shown}", why, advice) from error
+
+
+def converted(what: str, value: Any, kind: Any, strict: bool = True, shown: bool = True) -> Any:
+    """`value` as that type. Raises UsageError, which names `what`, and the value if `shown`."""
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        said = f": {value!r}" if shown else f" of type {type(value).__name__}"
+        raise UsageError(f"{what} has a wrong value{said}", str(error), _may_be(kind)) from error
+
+
+def _may_be(kind: Any) -> str:
+    words = [word for each in (kind, *get_args(kind)) for word in _literal(each)]
+    return f"it may be {' or '.join(words)}" if words else "give it a value of that kind"
+
+
+def _literal(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()

@@ -1,0 +1,1 @@
+"""What processes exchange: shared memory, links, messages, the bus, the clients' protocol."""

@@ -1,0 +1,42 @@
+"""What `framefan doctor` asks of a camera or a predictor in a process of its own, and the answers.
+
+The question comes on standard input, the answer leaves on standard output: one JSON object each.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PredictorTryout(msgspec.Struct, frozen=True):
+    predictor: str
+    device: str
+    workers: int
+    result_bytes: int
+    camera: str
+    width: int
+    height: int
+
+
+class PredictorFacts(msgspec.Struct, frozen=True, tag=True):
+    """It works; the rest is what one worker takes."""
+
+    predict_s: float
+    own_bytes: int
+    threads: int
+    address_bytes: int
+    uses_device: bool
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    what: str
+    why: str
+    fix: str
+
+
+class Picture(msgspec.Struct, frozen=True, tag=True):
+    """The first good picture of a camera."""
+
+    width: int
+    height: int
+    after_s: float

@@ -1,0 +1,1 @@
+"""What a run is told: its settings, sources, secrets, and the names of states."""

@@ -1,0 +1,1 @@
+"""The supervisor: starts the processes, watches them, restarts them, stops them."""

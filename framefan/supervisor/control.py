@@ -1,0 +1,243 @@
+"""RUN_DIR/control: where a command of a person reaches a run that is alive.
+
+One request per connection, one answer, then it is closed. Whoever connects may be anything, so all
+is bounded and nothing waits: CLIENTS at a time, SILENCE_S until the request, no second message. An
+answer is the first thing written to its socket, so it fits into the kernel's buffer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from framefan.base import clock, logs
+from framefan.errors import (
+    BY_EXIT_CODE,
+    EXIT_FAILED,
+    LinkClosed,
+    LinkError,
+    LinkGarbled,
+    RunError,
+)
+from framefan.ipc import links
+from framefan.ipc.messages import Changed, Changing, FromControl, NotDone, Reloaded, ToControl
+from framefan.settings.run import run_dir
+from framefan.supervisor import listen_sockets, rundir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+CONTROL = "control"
+CLIENTS = 8
+SILENCE_S = 5.0
+_ACCEPTS = 16
+"""So many in one turn of the loop: it has other things to do."""
+_NO_DESCRIPTORS_S = 1.0
+BUSY = NotDone(
+    EXIT_FAILED,
+    "the run is busy with other commands",
+    f"{CLIENTS} of them wait for it",
+    "try again in a few seconds",
+)
+
+
+class Asker(Protocol):
+    """Whoever asked for a change: a person's command, or a reload."""
+
+    request: ToControl | None
+
+    def answer(self, message: FromControl) -> None: ...
+
+    def tell(self, message: Changing) -> None: ...
+
+
+class Client:
+    """One connection; `answer` ends it, and does nothing when it has ended before."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self.link: links.Link[ToControl] = links.Link(sock, ToControl)
+        self.deadline = deadline
+        self.request: ToControl | None = None
+        self.on_close: Callable[[], None] = lambda: None
+
+    def answer(self, message: FromControl) -> None:
+        if self.link.fileno() >= 0:
+            with contextlib.suppress(LinkClosed):  # it did not wait for it
+                self.link.offer(message)
+            self.close()
+
+    def tell(self, message: Changing) -> None:
+        """What is being done meanwhile; one that reads none of it misses steps, not the end."""
+        if self.link.fileno() >= 0:
+            with contextlib.suppress(LinkClosed):
+                self.link.offer(message)
+
+    def close(self) -> None:
+        self.on_close()
+        self.link.close()
+
+
+class Control:
+    """The supervisor's side, served by its selector. `on_request` gets whoever asked."""
+
+    def __init__(
+        self, path: str, selector: selectors.BaseSelector, on_request: Callable[[Client], None]
+    ) -> None:
+        self._path = path
+        self._selector = selector
+        self._on_request = on_request
+        self._clients: list[Client] = []
+        self._listener = listen_sockets.unix(path)
+        os.chmod(path, 0o600)  # noqa: PTH101 - the folder is 0700 from the start
+        self._listener.setblocking(False)
+        self._accept_at = float("inf")
+        self._listen()
+
+    def next_event(self) -> float:
+        return min([self._accept_at, *(client.deadline for client in self._clients)])
+
+    def tick(self, now: float) -> None:
+        """Send away who says nothing; accept again after a shortage."""
+        for client in list(self._clients):
+            if now >= client.deadline:
+                client.close()
+        if now >= self._accept_at:
+            self._listen()
+
+    def close(self, last: NotDone) -> None:
+        """Answer all who are there; whoever comes later finds nobody."""
+        for client in list(self._clients):
+            client.answer(last)
+        if self._accept_at == float("inf"):
+            self._selector.unregister(self._listener)
+        self._listener.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)  # noqa: PTH108
+
+    # ---- connections -------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        self._accept_at = float("inf")
+        self._selector.register(self._listener, selectors.EVENT_READ, self._on_connect)
+
+    def _on_connect(self) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:  # no descriptor left: it stays readable until there is one
+                logs.warning(f"control: {error}")
+                self._selector.unregister(self._listener)
+                self._accept_at = clock.now() + _NO_DESCRIPTORS_S
+                return
+            self._welcome(sock)
+
+    def _welcome(self, sock: socket.socket) -> None:
+        client = Client(sock, clock.now() + SILENCE_S)
+        if len(self._clients) >= CLIENTS:
+            client.answer(BUSY)
+            return
+        self._clients.append(client)
+        self._selector.register(client.link, selectors.EVENT_READ, partial(self._read, client))
+        client.on_close = partial(self._forget, client)
+
+    def _forget(self, client: Client) -> None:
+        self._selector.unregister(client.link)
+        self._clients.remove(client)
+
+    def _read(self, client: Client) -> None:
+        if client not in self._clients:  # closed in the very turn that brought this news
+            return
+        try:
+            messages = client.link.receive()
+        except LinkError:  # it left, or says what no command of ours does
+            client.close()
+            return
+        if client.request is not None and messages:
+            client.close()
+        elif messages:
+            client.request = messages[0]
+            client.deadline = float("inf")  # its answer is our business now
+            self._on_request(client)
+
+
+# ---- the command's side ------------------------------------------------------------------------
+
+
+def ask(
+    name: str,
+    request: ToControl,
+    deadline_s: float | None,
+    on_step: Callable[[Changing], None] | None = None,
+) -> Reloaded | Changed:
+    """The answer of the run of that name; `on_step` is called with what it does meanwhile.
+
+    `deadline_s`: None where the run itself sees to it that there is an answer. Raises RunError, or
+    the error it answered with.
+    """
+    path = run_dir(name)
+    if not rundir.is_running(path):
+        raise rundir.not_running(name)
+    try:
+        answer = _exchange(path, request, deadline_s, on_step or (lambda _: None))
+    except LinkGarbled as error:
+        raise RunError(
+            f'the run "{name}" gave an answer that makes no sense',
+            "it is of another version of framefan",
+            "stop it and start it again",
+        ) from error
+    except LinkClosed as error:
+        raise RunError(
+            f'the run "{name}" (pid {rundir.holder(path)}) does not answer',
+            error.why or "it is just starting, or ending",
+            "try again in a few seconds; its log says more",
+        ) from error
+    if isinstance(answer, NotDone):
+        kind = BY_EXIT_CODE.get(answer.exit_code, RunError)
+        raise kind(answer.what, answer.why, answer.fix)
+    return answer
+
+
+def show(answer: Reloaded | Changed, lines: list[str], as_json: bool) -> None:
+    """Print what was done: all of it for programs, `lines` for people."""
+    if as_json:
+        facts = {key: getattr(answer, key) for key in answer.__struct_fields__}
+        lines = [msgspec.json.format(msgspec.json.encode(facts)).decode()]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def show_step(message: Changing) -> None:
+    sys.stderr.write(f"  {message.step} ...\n")
+    sys.stderr.flush()
+
+
+def _exchange(
+    path: Path,
+    request: ToControl,
+    deadline_s: float | None,
+    on_step: Callable[[Changing], None],
+) -> Reloaded | Changed | NotDone:
+    """Raises LinkError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(deadline_s)
+        try:
+            sock.connect(str(path / CONTROL))
+        except OSError as error:
+            raise LinkClosed("nobody answers at its control socket") from error
+        link: links.Link[FromControl] = links.Link(sock, FromControl)
+        link.send(request)
+        while True:
+            for message in link.receive(block=True):
+                if not isinstance(message, Changing):
+                    return message
+                sock.settimeout(None)  # it is at work, and sees itself to an end of that
+                on_step(message)

@@ -1,0 +1,106 @@
+"""The listening sockets: bound by the supervisor before anything starts, inherited by children.
+
+So `--port 0` works, a taken port is an error at once, and a child that restarts refuses nobody:
+whoever connects meanwhile waits in the backlog. SO_REUSEPORT is never set: with it a second run
+would bind the same port without an error and take a part of the clients.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+
+from framefan.errors import StartError
+
+BACKLOG = 4096
+"""Of newcomers that no gateway has accepted yet; the kernel's own bound may be lower."""
+_DEFER_S = 5
+"""Where the kernel can (Linux), it keeps newcomers that have not said anything to itself for about
+so long. A thousand clients that connect at the same moment take their time to send a request: they
+need no descriptor meanwhile, and are not mistaken for connections that never ask."""
+_DEFER = getattr(socket, "TCP_DEFER_ACCEPT", None)
+
+
+def tcp(host: str, port: int) -> socket.socket:
+    """A listening socket at host and port (0: any free one). Raises StartError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartError(
+            f'"{host}" is no address of this machine',
+            str(error),
+            "use --host 127.0.0.1, or an address that `ip addr` shows",
+        ) from error
+    family, kind, protocol, _, address = found[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if _DEFER is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, _DEFER, _DEFER_S)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _refused(host, port, error) from error
+    return sock
+
+
+def _refused(host: str, port: int, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError(
+            f"port {port} is taken",
+            f"{holder(port) or 'another program'} listens on it",
+            f"stop it, or choose another port: --port {port + 1 if port < 65535 else 8766}"
+            " (--port 0 takes any free one)",
+        )
+    if error.errno == errno.EACCES:
+        return StartError(
+            f"port {port} may not be used",
+            "ports below 1024 belong to root",
+            "choose another port: --port 8765",
+        )
+    return StartError(
+        f"cannot listen on {host} port {port}",
+        error.strerror or str(error),
+        "use --host 127.0.0.1, or an address that `ip addr` shows",
+    )
+
+
+def holder(port: int) -> str:
+    """Who listens on `port`, as `NAME (pid N)`; empty where it cannot be told."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port
+            if listens and connection.pid:
+                return _told(connection.pid)
+    return ""
+
+
+def _told(pid: int) -> str:
+    """A run by its name and the pid that ends it, not by the process that happens to listen."""
+    import psutil
+
+    from framefan.settings.run import run_root
+    from framefan.supervisor import rundir
+
+    own = psutil.Process(pid)
+    line = [own, *own.parents()]
+    runs = {rundir.holder(run_root() / name): name for name in rundir.running()}
+    for each in line:
+        if each.pid in runs:
+            return f'the run "{runs[each.pid]}" (pid {each.pid})'
+    for each in line:  # of another user, or with another XDG_RUNTIME_DIR
+        if each.name() == "framefan supervisor":
+            return f"another framefan (pid {each.pid})"
+    return f"{own.name()} (pid {pid})"
+
+
+def unix(path: str) -> socket.socket:
+    """A listening Unix stream socket at `path`, where nothing stands."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(path)
+    sock.listen(BACKLOG)
+    return sock

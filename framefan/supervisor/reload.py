@@ -1,0 +1,323 @@
+"""`framefan reload`: the configuration read again, and the running cameras made what it says.
+
+1. The run reads its configuration anew with the very arguments and environment it was started with.
+   A thread does that: the file may lie on a disk that does not answer, and the loop goes on.
+2. What is wrong with it, anywhere, changes nothing.
+3. Cameras are told apart by their names. One that is equal in every field is not touched.
+4. A changed number of workers or gateways and a changed predictor are done next, one after the
+   other, as `framefan scale` and `swap` do it. What of it fails leaves the rest as it was made.
+5. Whatever else has changed is only named: it takes effect at the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from framefan.base import clock, logs
+from framefan.config.configure import Invocation
+from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
+from framefan.ipc.messages import (
+    Changed,
+    Changing,
+    NotDone,
+    Reload,
+    Reloaded,
+    Scale,
+    ScaleGateways,
+    Swap,
+)
+from framefan.settings.run import Settings
+from framefan.supervisor import control, rundir
+
+if TYPE_CHECKING:
+    from framefan.ipc.messages import FromControl, ToControl
+    from framefan.settings.run import CameraSettings
+    from framefan.supervisor.control import Asker
+
+READ_S = 10.0
+"""What reading the configuration may take."""
+_QUIET_S = 0.3
+_WRITING_S = 3.0
+"""A file that was written within the last _QUIET_S may be half written: it is read when it is left
+alone, or after so long.
+"""
+_LOOK_S = 0.02
+_ANSWER_S = READ_S + 5.0
+_STEPS: dict[str, Callable[[Any], Scale | ScaleGateways | Swap]] = {
+    "workers": Scale,
+    "gateways": ScaleGateways,
+    "predictor": Swap,
+}
+"""Fields of Settings that a run can change, and how it is asked to."""
+_OURS = ("cameras", "run_dir", "limits", *_STEPS)
+"""Fields of Settings that are not keys of the file, or compared by themselves."""
+_KEYS = {"origins": "origin", "duration_s": "duration"}
+"""Fields whose key has another name."""
+_UNSHOWN = {"token": "the token", "publish_keys": "the keys of what is published"}
+UNDER_WAY = NotDone(
+    EXIT_FAILED,
+    "another reload is under way",
+    "the configuration is being read",
+    "wait for its answer, then try again",
+)
+STOPPING = NotDone(EXIT_FAILED, "the run is stopping", "it was asked to", "start it again")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Names of cameras, by what becomes of each."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    kept: list[str]
+    notes: list[str] = []
+
+    def line(self) -> str:
+        """For the log."""
+        parts = [("added", self.added), ("changed", self.changed), ("removed", self.removed)]
+        said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
+        return f"reload: {said or 'no camera changed'}"
+
+
+def plan(old: Settings, new: Settings) -> Plan:
+    """What it takes to make the cameras of `old` those of `new`."""
+    before = {camera.name: camera for camera in old.cameras}
+    after = {camera.name: camera for camera in new.cameras}
+    both = [name for name in after if name in before]
+    made = Plan(
+        added=[name for name in after if name not in before],
+        changed=[name for name in both if after[name] != before[name]],
+        removed=[name for name in before if name not in after],
+        kept=[name for name in both if after[name] == before[name]],
+    )
+    renamed = _renamed(made, before, after)
+    return msgspec.structs.replace(made, notes=[*renamed, *_later(old, new)])
+
+
+def _renamed(
+    made: Plan, before: dict[str, CameraSettings], after: dict[str, CameraSettings]
+) -> list[str]:
+    """A new name for the same source is another camera: clients know cameras by their names."""
+    return [
+        f"{new} has the source that {old} had: under another name it is another camera"
+        for old in made.removed
+        for new in made.added
+        if before[old].source == after[new].source
+    ]
+
+
+def _later(old: Settings, new: Settings) -> list[str]:
+    changed = [
+        (_KEYS.get(key, key), getattr(old, key), getattr(new, key))
+        for key in Settings.__struct_fields__
+        if key not in _OURS
+    ]
+    changed += [
+        (f"limits.{key}", getattr(old.limits, key), getattr(new.limits, key))
+        for key in old.limits.__struct_fields__
+    ]
+    return [_note(key, was, is_) for key, was, is_ in changed if was != is_]
+
+
+def _note(key: str, was: Any, is_: Any) -> str:
+    if key in _UNSHOWN:
+        return f"{_UNSHOWN[key]} changed: takes effect at the next start"
+    return f"{key} changed from {_shown(was)} to {_shown(is_)}: takes effect at the next start"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+
+
+class Reloads:
+    """The supervisor's side: one at a time, read in a thread, done in the loop.
+
+    `act` changes the cameras, `change` takes what else is asked of the run.
+    """
+
+    def __init__(
+        self,
+        started_as: Settings,
+        invocation: Invocation,
+        act: Callable[[Plan, Settings], None],
+        change: Callable[[Asker], None],
+    ) -> None:
+        self._now = started_as
+        self._invocation = invocation
+        self._act = act
+        self._change = change
+        self._reading: _Reading | None = None
+        self._client: Asker | None = None
+        self._steps: _Steps | None = None
+
+    def ask(self, client: Asker) -> None:
+        if self._client is not None or (self._reading and self._reading.is_alive()):
+            client.answer(UNDER_WAY)
+        else:
+            self._client = client
+            self._reading = _Reading(self._invocation, clock.now() + READ_S)
+            self._reading.start()
+
+    def next_event(self) -> float:
+        """While somebody waits, the thread is looked at often: it has no other way to call."""
+        waits = self._client is not None and self._steps is None
+        return clock.now() + _LOOK_S if waits else float("inf")
+
+    def tick(self, now: float) -> None:
+        reading, client = self._reading, self._client
+        if reading is None or client is None or self._steps is not None:
+            return
+        if reading.is_alive():
+            if now >= reading.deadline:
+                self._answer(self._refuse(_too_slow(self._invocation)))
+        elif reading.settings is None:
+            self._answer(self._refuse(reading.error))
+        else:
+            self._follow(client, reading.settings, reading.notes)
+
+    def _follow(self, client: Asker, new: Settings, notes: list[str]) -> None:
+        made = plan(self._now, new)
+        logs.info(made.line())
+        self._now = msgspec.structs.replace(self._now, cameras=new.cameras)
+        if made.added or made.changed or made.removed:
+            self._act(made, new)
+        done = Reloaded(made.added, made.changed, made.removed, made.kept, [*made.notes, *notes])
+        self._steps = _Steps(client, self._now, new, done)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """The next step, or the answer after the last one."""
+        steps = self._steps
+        assert steps is not None
+        if step := steps.next(self._stepped):
+            step.tell(Changing(f"changing the {step.field}"))
+            self._change(step)
+        else:
+            self._steps = None
+            self._answer(steps.done)
+
+    def _stepped(self, field: str, value: Any) -> None:
+        """That field is now what the file says."""
+        if field:
+            self._now = msgspec.structs.replace(self._now, **{field: value})
+        self._go_on()
+
+    def _answer(self, answer: Reloaded | NotDone) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.answer(answer)
+
+    def _refuse(self, error: FramefanError) -> NotDone:
+        logs.error(f"reload: nothing changed: {error.what}", why=error.why)
+        texts = (logs.clean(text) for text in (error.what, error.why, error.fix))
+        return NotDone(error.exit_code, *texts)
+
+
+class _Steps:
+    """What is to be scaled or swapped after the cameras were changed, and what became of it."""
+
+    def __init__(self, client: Asker, old: Settings, new: Settings, done: Reloaded) -> None:
+        self.client = client
+        self.done = done
+        self._todo = [
+            (field, getattr(new, field))
+            for field in _STEPS
+            if getattr(old, field) != getattr(new, field)
+        ]
+
+    def next(self, on_end: Callable[[str, Any], None]) -> _Step | None:
+        return _Step(self, *self._todo.pop(0), on_end) if self._todo else None
+
+
+class _Step:
+    """Asks like a person's command."""
+
+    def __init__(
+        self, steps: _Steps, field: str, value: Any, on_end: Callable[[str, Any], None]
+    ) -> None:
+        self._steps = steps
+        self.field = field
+        self._value = value
+        self._on_end = on_end
+        self.request: ToControl | None = _STEPS[field](value)
+
+    def tell(self, message: Changing) -> None:
+        self._steps.client.tell(message)
+
+    def answer(self, message: FromControl) -> None:
+        done = self._steps.done
+        if isinstance(message, Changed):
+            done.applied[self.field] = (message.was, message.now)
+            done.notes.extend(message.notes)
+            self._on_end(self.field, self._value)
+        elif isinstance(message, NotDone):
+            text = f"{self.field} did not become {self._value}: {message.what}: {message.why}"
+            logs.error(f"reload: {text}")
+            done.failed.append(logs.clean(text))
+            self._on_end("", None)
+
+
+def _too_slow(invocation: Invocation) -> RunError:
+    return RunError(
+        f"the configuration was not read within {READ_S:g} s",
+        f"{invocation.config} or a file that it names does not answer",
+        "look whether its disk is there and whether it is a file at all, then try again",
+    )
+
+
+class _Reading(threading.Thread):
+    """Reads the configuration once; a daemon, as nothing can end it when a disk hangs."""
+
+    def __init__(self, invocation: Invocation, deadline: float) -> None:
+        super().__init__(name="reload", daemon=True)
+        self._invocation = invocation
+        self.deadline = deadline
+        self.settings: Settings | None = None
+        self.notes: list[str] = []
+        self.error: FramefanError = RunError("the configuration was not read")
+
+    def run(self) -> None:
+        _await_writer(self._invocation.config)
+        try:
+            settings, self.notes = self._invocation.read_again()
+        except FramefanError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 - the border of the thread: a person gets a line
+            self.error = RunError(f"an error of framefan's own: {type(error).__name__}: {error}")
+        else:
+            self.settings = settings
+
+
+def _await_writer(path: str) -> None:
+    until = clock.now() + _WRITING_S
+    with contextlib.suppress(OSError):  # not there: whoever reads it says so
+        while clock.now() < until and abs(clock.wall() - Path(path).stat().st_mtime) < _QUIET_S:
+            threading.Event().wait(_LOOK_S)
+
+
+# ---- the command -------------------------------------------------------------------------------
+
+
+def show(name: str | None, as_json: bool) -> int:
+    """Have the run of that name reload, and print what it did. Raises FramefanError."""
+    run = rundir.meant(name, "framefan reload")
+    done = control.ask(run, Reload(), _ANSWER_S, None if as_json else control.show_step)
+    assert isinstance(done, Reloaded)
+    control.show(done, lines(done), as_json)
+    return EXIT_FAILED if done.failed else EXIT_OK
+
+
+def lines(done: Reloaded) -> list[str]:
+    parts = [("added", done.added), ("changed", done.changed), ("removed", done.removed)]
+    said = [f"{word:<9}{name}" for word, names in parts for name in names]
+    said += [f"changed  {field} {was} -> {now}" for field, (was, now) in done.applied.items()]
+    said += [f"failed   {text}" for text in done.failed]
+    return (said or ["nothing changed"]) + [f"note     {note}" for note in done.notes]

@@ -1,0 +1,247 @@
+"""RUN_DIR: one private folder per named run, owned through a lock that dies with its holder.
+
+1. The folder is 0700 and ours; anything else there is refused. (In /tmp anyone may have made it.)
+2. The lock is an flock on `RUN_DIR/lock`. The kernel drops it however its holder ends, so a file
+   left behind by kill -9 stands in nobody's way. The file holds the holder's pid, for people.
+3. Only with the lock in hand is anything of an earlier run removed.
+4. On release the lock file is removed while it is still locked, then the folder. Whoever had
+   opened that very file meanwhile gets a lock on a file without a name; so everyone compares the
+   locked descriptor with the path after locking, and tries again when they differ. (Without this
+   comparison two runs could hold "the" lock at once.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import stat
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framefan.base import clock
+from framefan.errors import RunError, StartError
+from framefan.settings.run import run_dir, run_root
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LOCK = "lock"
+DEFAULT = "default"
+_OF_ONCE = re.compile(r"once-\d+")
+"""Runs that `framefan once` makes for itself."""
+_SHOWN = 5
+_PATIENCE_S = 0.3
+"""`framefan status` probes locks for a moment: a start that meets such a probe tries again."""
+
+
+class FolderGone(RunError):
+    """The folder of a run that is on was removed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the run's folder {path} was removed",
+            "somebody, or a cleaner of temporary files, has deleted it",
+            "point XDG_RUNTIME_DIR at a folder that nobody cleans",
+        )
+
+
+class RunDir:
+    """The folder of one run, locked; use as a context, which removes it at the end."""
+
+    def __init__(self, name: str) -> None:
+        """Raises StartError when the name is taken or the folder cannot be trusted."""
+        self.path = run_dir(name)
+        self._fd = _lock(self.path, name)
+        try:
+            self._empty()
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f"{os.getpid()}\n".encode())
+        except OSError as error:  # the disk is full, say
+            self.close()
+            raise _no_use(self.path, error) from error
+
+    def __enter__(self) -> RunDir:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def is_ours(self) -> bool:
+        """Whether the folder is still there and the lock in it ours."""
+        return _is(self._fd, self.path / LOCK)
+
+    def _empty(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.name == LOCK:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def close(self) -> None:
+        """Leave nothing: sockets, lock, folder. Where somebody has removed it, another run of the
+        name may have made its own there.
+        """
+        with contextlib.suppress(OSError):
+            if self.is_ours():
+                self._empty()
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
+        os.close(self._fd)
+
+
+def _lock(path: Path, name: str) -> int:
+    deadline = clock.now() + _PATIENCE_S
+    while True:
+        _make_private(path)
+        try:
+            fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:  # its last user has just removed the folder
+            continue
+        except OSError as error:
+            raise _no_use(path / LOCK, error) from error
+        if _try(fd, fcntl.LOCK_EX):
+            if _is(fd, path / LOCK):
+                return fd
+            os.close(fd)
+            continue
+        os.close(fd)
+        if clock.now() > deadline:
+            raise _taken(path, name)
+        threading.Event().wait(0.02)
+
+
+def _try(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except OSError:
+        return False
+
+
+def _taken(path: Path, name: str) -> StartError:
+    pid = holder(path)
+    return StartError(
+        f'a run named "{name}" is already there, pid {pid or "unknown"}',
+        f"it holds the lock {path / LOCK}",
+        f"stop it (kill {pid or 'PID'}), or give this one another name: --name {name}2",
+    )
+
+
+def holder(path: Path) -> int | None:
+    """The pid that the lock file of the run in `path` names."""
+    try:
+        return int((path / LOCK).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _make_private(path: Path) -> None:
+    """Make the folder and those above it that are framefan's own; trust none that is not ours."""
+    root = run_root()
+    ours = [root, path]
+    if not os.environ.get("XDG_RUNTIME_DIR"):
+        ours.insert(0, root.parent)
+    for folder in ours:
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            facts = folder.lstat()
+        except FileNotFoundError as error:
+            if folder is path:
+                continue  # removed between the two calls: the caller comes again
+            raise StartError(
+                f"the run's folder {folder} cannot be made",
+                f"{folder.parent} is not there",
+                f"mkdir -p -m 700 {folder.parent}, or unset XDG_RUNTIME_DIR",
+            ) from error
+        except OSError as error:
+            raise _no_use(folder, error) from error
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+            raise _unusable(folder, "it is not a folder of this user: somebody else made it")
+        if facts.st_mode & 0o077:
+            raise _unusable(folder, f"others may look into it (mode {facts.st_mode & 0o777:o})")
+
+
+def _unusable(path: Path, why: str) -> StartError:
+    return StartError(
+        f"the run's folder {path} cannot be used",
+        why,
+        "remove it, or point XDG_RUNTIME_DIR at a folder of your own with mode 700",
+    )
+
+
+def _no_use(path: Path, error: OSError) -> StartError:
+    """Removing it would not help, or cannot be done."""
+    return StartError(
+        f"the run's folder {path} cannot be used",
+        error.strerror or str(error),
+        "take a folder of your own: mkdir -m 700 ~/run; export XDG_RUNTIME_DIR=~/run",
+    )
+
+
+def is_running(path: Path) -> bool:
+    """Whether somebody holds the lock of the run in `path`."""
+    try:
+        fd = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)
+
+
+def running() -> list[str]:
+    """The names of the runs of this user that are alive and were started as such."""
+    try:
+        folders = sorted(run_root().iterdir())
+    except OSError:
+        return []
+    names = [folder.name for folder in folders if is_running(folder)]
+    return [name for name in names if not _OF_ONCE.fullmatch(name)]
+
+
+def meant(name: str | None, command: str) -> str:
+    """The run of that name; without one `default`, or else the only one there is.
+
+    `command` is the command line that a person can complete. Raises RunError where that run is not
+    there, or it is not clear which is meant.
+    """
+    chosen = name or DEFAULT
+    if is_running(run_dir(chosen)):
+        return chosen
+    others = running()
+    if name is None and len(others) == 1:
+        return others[0]
+    raise not_running(chosen, command)
+
+
+def not_running(name: str, command: str = "framefan status") -> RunError:
+    """What to say of a run that nobody holds the lock of."""
+    others = running()
+    if others:
+        return RunError(
+            f'no run is named "{name}"',
+            f"running: {', '.join(others)}",
+            " or ".join(f"{command} --name {other}" for other in others[:_SHOWN]),
+        )
+    return RunError(
+        f'no run is named "{name}"', "no framefan of this user is running", "start it: framefan run"
+    )

@@ -1,0 +1,77 @@
+"""`framefan scale --gateways N`: another number of gateways while the run goes on.
+
+The supervisor starts the new ones beside those there are, and the person gets an answer when all of
+them serve. One that does not come up takes all new ones along. Where there are to be fewer, those
+with the highest numbers say 1001 to their clients and end; the clients find another at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from framefan.base import clock, logs
+from framefan.errors import EXIT_FAILED
+from framefan.ipc.messages import Changed, Changing, NotDone, ScaleGateways
+from framefan.supervisor.lifecycle import State
+from framefan.supervisor.scale_swap import UNDER_WAY
+
+if TYPE_CHECKING:
+    from framefan.supervisor.control import Asker
+    from framefan.supervisor.process_tree import ProcessTree
+
+START_S = 30.0
+
+
+class GatewayScale:
+    """The supervisor's side, one change at a time; `tick` is called in each turn of its loop."""
+
+    def __init__(self, tree: ProcessTree) -> None:
+        self._tree = tree
+        self._client: Asker | None = None
+        self._was = self._want = len(tree.gateways)
+        self._by = 0.0
+
+    def ask(self, client: Asker, request: ScaleGateways) -> None:
+        if self._client is not None:
+            client.answer(UNDER_WAY)
+            return
+        self._client = client
+        self._was, self._want = self._want, request.gateways
+        now = clock.now()
+        self._by = now + START_S
+        self._tree.scale_gateways(self._want, now)
+        fewer = self._want < self._was
+        client.tell(Changing("stopping gateways" if fewer else "starting gateways"))
+        self.tick(now)
+
+    def tick(self, now: float) -> None:
+        if self._client is None:
+            return
+        failed = self._failed(now)
+        if failed:
+            logs.error(f"scale: {failed}: as many gateways as before")
+            self._tree.scale_gateways(self._was, now)
+            self._want = self._was
+            self._answer(NotDone(EXIT_FAILED, failed, "it ended, or said nothing for too long",
+                                 "see the run's log, then try again"))  # fmt: skip
+        elif self._is_done:
+            logs.info(f"scale: gateways {self._was} -> {self._want}")
+            self._answer(Changed("gateways", str(self._was), str(self._want), []))
+
+    @property
+    def _is_done(self) -> bool:
+        posts = self._tree.gateways
+        running = all(post.watch.state is State.RUNNING for post in posts.values())
+        return len(posts) == self._want and running
+
+    def _failed(self, now: float) -> str:
+        """Of the new ones; empty as long as all is well."""
+        for number, post in self._tree.gateways.items():
+            if self._was < number <= self._want and post.watch.restarts:
+                return f"gateway {number} did not start"
+        return "" if now < self._by else f"{self._want} gateways did not run within {START_S:g} s"
+
+    def _answer(self, answer: Changed | NotDone) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.answer(answer)

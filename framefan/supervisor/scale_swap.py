@@ -1,0 +1,139 @@
+"""`framefan scale` and `framefan swap REF`: other workers, or gateways, while the run goes on.
+
+The command checks what it can see itself, and says which step the run is at while it waits. The
+run's pool does the work (framefan_inference/pool/changes.py). The supervisor passes on what is
+said, one change at a time, and remembers its end, so that a pool started later has what was agreed.
+Gateways it starts and stops itself: scale_gateways.py.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from framefan.config.configure import check_gateways, check_predictor, check_workers
+from framefan.errors import EXIT_FAILED, UsageError
+from framefan.ipc.messages import Changed, Changing, NotDone, Scale, ScaleGateways, Swap
+from framefan.settings import predictor_ref
+from framefan.supervisor import control, rundir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framefan.settings.run import Settings
+    from framefan.supervisor.control import Asker
+
+UNDER_WAY = NotDone(
+    EXIT_FAILED,
+    "another change is under way",
+    "workers or gateways are being started or stopped",
+    "wait for its answer, then try again",
+)
+_NO_POOL = NotDone(
+    EXIT_FAILED,
+    "no change was made",
+    "the pool is just being started",
+    "try again in a few seconds",
+)
+_POOL_DIED = NotDone(
+    EXIT_FAILED,
+    "the change was not finished",
+    "the pool died, and starts again as it was before",
+    "see the run's log, then try again",
+)
+
+
+class Changes:
+    """The supervisor's side. `tell_pool` answers whether there is a pool that could be told."""
+
+    def __init__(self, tell_pool: Callable[[Scale | Swap], bool]) -> None:
+        self._tell_pool = tell_pool
+        self._client: Asker | None = None
+
+    def ask(self, client: Asker, request: Scale | Swap) -> None:
+        if self._client is not None:
+            client.answer(UNDER_WAY)
+        elif self._tell_pool(request):
+            self._client = client
+        else:
+            client.answer(_NO_POOL)
+
+    def heard(self, message: Changing | Changed | NotDone) -> None:
+        if self._client is None:
+            return
+        if isinstance(message, Changing):
+            self._client.tell(message)
+        else:
+            client, self._client = self._client, None
+            client.answer(message)
+
+    def pool_died(self) -> None:
+        self.heard(_POOL_DIED)
+
+
+def followed(settings: Settings, done: Changed) -> Settings:
+    """What the next pool is started with."""
+    if done.what == "workers":
+        return msgspec.structs.replace(settings, workers=int(done.now))
+    return msgspec.structs.replace(settings, predictor=done.now)
+
+
+# ---- the commands ------------------------------------------------------------------------------
+
+
+def scale(name: str | None, workers: int | None, gateways: int | None, as_json: bool) -> int:
+    """Have the run of that name use so many workers, or gateways. Raises FramefanError."""
+    if (workers is None) == (gateways is None):
+        raise UsageError(
+            "scale needs one number",
+            "workers and gateways are changed one at a time",
+            "framefan scale 4, or framefan scale --gateways 2",
+        )
+    if workers is None:
+        assert gateways is not None
+        check_gateways(gateways)
+        run = rundir.meant(name, f"framefan scale --gateways {gateways}")
+        return _show(run, ScaleGateways(gateways), as_json)
+    check_workers(workers, "the number of workers")
+    return _show(rundir.meant(name, f"framefan scale {workers}"), Scale(workers), as_json)
+
+
+def swap(name: str | None, reference: str, as_json: bool) -> int:
+    """Have the run of that name use another predictor. Raises FramefanError."""
+    check_predictor(reference)
+    run = rundir.meant(name, f"framefan swap {shlex.quote(reference)}")
+    return _show(run, Swap(absolute(reference)), as_json)
+
+
+def absolute(reference: str) -> str:
+    """The run may have been started in another folder than the command."""
+    parsed = predictor_ref.parse(reference)
+    if parsed.kind == "file":
+        return f"{Path(parsed.target).absolute()}:{parsed.attribute}"
+    if parsed.kind == "onnx":
+        path, mark, query = parsed.target.partition("?")
+        pairs = [
+            (key, str(Path(value).absolute()) if key == "labels" and value else value)
+            for key, value in parse_qsl(query, keep_blank_values=True)
+        ]
+        return f"onnx:{Path(path).absolute()}{mark}{urlencode(pairs, safe='/')}"
+    return reference
+
+
+def _show(name: str, request: Scale | ScaleGateways | Swap, as_json: bool) -> int:
+    done = control.ask(name, request, None, None if as_json else control.show_step)
+    assert isinstance(done, Changed)
+    control.show(done, lines(done), as_json)
+    return 0
+
+
+def lines(done: Changed) -> list[str]:
+    """What was done, for people."""
+    said = f"{done.what:<9}  {done.was} -> {done.now}"
+    if done.what != "predictor" and done.was == done.now:
+        said = "nothing changed"
+    return [said] + [f"note       {note}" for note in done.notes]

@@ -1,0 +1,90 @@
+"""How a run starts: what it holds for itself alone, and what a person should know before."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import stat
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from framefan.base import logs
+from framefan.config import service_links
+from framefan.errors import FramefanError
+from framefan.ipc import processes
+from framefan.supervisor.listeners import Listeners
+from framefan.supervisor.reload import Reloads
+from framefan.supervisor.rundir import FolderGone, RunDir
+from framefan.supervisor.signals import Signals
+from framefan.supervisor.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from framefan.config.configure import Invocation
+    from framefan.settings.run import Settings
+
+
+_LEAST_TOKEN = 16
+"""Characters; `secrets.token_urlsafe()` makes 43."""
+
+
+def remarks(settings: Settings, invocation: Invocation) -> Iterator[tuple[str, str]]:
+    """What is no error and hardly meant, and what to do about it."""
+    token = settings.token.reveal()
+    if not token:
+        return
+    if len(token) < _LEAST_TOKEN:
+        yield (
+            f"the token has fewer than {_LEAST_TOKEN} characters: it can be guessed",
+            "make one: python3 -c 'import secrets; print(secrets.token_urlsafe())'",
+        )
+    with contextlib.suppress(FramefanError, OSError):  # gone since it was read: nobody reads it now
+        path = invocation.token_file
+        mode = stat.S_IMODE(Path(path).stat().st_mode) if path else 0
+        if mode & 0o044:
+            yield (
+                f"other users of this machine may read the token file {path} (mode {mode:o})",
+                f"chmod 600 {path}",
+            )
+
+
+def _tell(settings: Settings, invocation: Invocation) -> None:
+    for text, advice in remarks(settings, invocation):
+        logs.warning(text, do=advice)
+    if foreign := service_links.found(invocation.environment):
+        logs.info(
+            f"{len(foreign)} variables that Kubernetes or Docker made of a service are left out",
+            first=min(foreign),
+        )
+
+
+def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: Invocation) -> int:
+    """Run framefan from start to stop; returns the exit code. Raises FramefanError.
+
+    The run's folder, port and endpoint are facts only once the lock is held and they are bound.
+    `on_ready` is called once with the page's address. `invocation` is what `framefan reload` reads
+    again.
+
+    If somebody removes the folder under the run, all of it starts anew in a new one, at the same
+    port: its processes find each other there.
+    """
+    processes.name_this("supervisor")
+    logs.configure(settings, "supervisor")
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal does not stop whoever prints to it
+    with logs.queued(), Signals() as signals:
+        _tell(settings, invocation)
+        while True:
+            with RunDir(settings.name) as place, Listeners(settings, str(place.path)) as doors:
+                reloads = partial(Reloads, settings, invocation)
+                supervisor = Supervisor(place, doors, signals, on_ready, reloads)
+                try:
+                    return supervisor.run()
+                except FolderGone as gone:
+                    logs.error(f"{gone.what}: the run starts anew", why=gone.why)
+            settings, on_ready = supervisor.settings, _stay
+
+
+def _stay(_url: str) -> None:
+    """Whoever was told of the address knows it already."""

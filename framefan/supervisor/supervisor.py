@@ -1,0 +1,394 @@
+"""The supervisor: starts the stages, watches their progress, restarts them, stops them.
+
+One loop. It waits on the control links of its children, on what captures print, on the control
+socket of commands, and on a wake-up socket into which the interpreter writes each signal's number;
+handlers do nothing else. A reload reads its file in a thread (reload.py), which decides nothing.
+
+- Death is an EOF on a child's link or a SIGCHLD. It is followed by SIGKILL, which a dead process
+  does not feel, and by waitpid: after that nothing of the child reads or writes any more.
+- Life is progress, told by the loop that does the work. A child that is silent too long is
+  killed. It is judged only after everything that lies in its link has been read, and time in
+  which the supervisor itself stood still (SIGSTOP, a suspended machine) counts for nobody.
+- Cameras may come, change and go while the run is on (reload.py); the rest of the tree stays.
+- The end comes in two strokes: all are told, all are waited for until the deadline, the rest is
+  killed and named. A second signal is the deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from framefan.base import clock, logs, net
+from framefan.errors import (
+    BY_EXIT_CODE,
+    EXIT_FORCED,
+    EXIT_OK,
+    EXIT_START,
+    FramefanError,
+    LinkClosed,
+    LinkGarbled,
+    RunError,
+)
+from framefan.ipc import messages, processes
+from framefan.supervisor.control import CONTROL, Control
+from framefan.supervisor.lifecycle import State
+from framefan.supervisor.process_tree import ProcessTree
+from framefan.supervisor.ready_banner import announce, is_ready, never_ready, not_started
+from framefan.supervisor.reload import STOPPING, Reloads
+from framefan.supervisor.run_totals import Summary
+from framefan.supervisor.rundir import FolderGone
+from framefan.supervisor.scale_gateways import GatewayScale
+from framefan.supervisor.scale_swap import Changes, followed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from framefan.ipc.records import StateRecord
+    from framefan.settings.run import Settings
+    from framefan.supervisor.control import Asker
+    from framefan.supervisor.listeners import Listeners
+    from framefan.supervisor.process_tree import ManagedChild
+    from framefan.supervisor.reload import Plan
+    from framefan.supervisor.rundir import RunDir
+    from framefan.supervisor.signals import Signals
+
+_TURN_S = 0.5
+"""The loop looks around at least this often."""
+_STOOD_STILL_S = 1.0
+"""A turn that took this much longer than it asked for: we were stopped, not the children."""
+
+
+class Supervisor:
+    """`run` returns the exit code, or raises the error that ended the run."""
+
+    def __init__(
+        self,
+        place: RunDir,
+        doors: Listeners,
+        signals: Signals,
+        on_ready: Callable[[str], None],
+        reloads: Callable[[Callable[[Plan, Settings], None], Callable[[Asker], None]], Reloads],
+    ) -> None:
+        settings = self.settings = doors.settings
+        """As they are now: a reload changes them."""
+        self._place = place
+        self._signals = signals
+        self._on_ready = on_ready
+        self._url = net.url(settings.host, settings.port, bool(settings.tls_cert))
+        self._tree = ProcessTree(doors)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(signals, selectors.EVENT_READ, lambda: None)
+        self._reloads = reloads(self._follow, self._asked)
+        self._control = Control(settings.path(CONTROL), self._selector, self._asked)
+        self._changes = Changes(self._change)
+        self._gateways = GatewayScale(self._tree)
+        self._code: int | None = None
+        self._error: FramefanError | None = None
+        self._untold = False
+        self._untold_cameras = False
+        self._stopping = False
+        self._ready = False
+        self._state: StateRecord | None = None
+        self._summary = Summary()
+
+    def run(self) -> int:
+        """Start everything and see it through to its end. Raises FramefanError."""
+        try:
+            return self._run()
+        finally:
+            for post in self._tree.living():
+                self._bury(post)
+            self._selector.close()
+
+    def _run(self) -> int:
+        self._began = self._last = clock.now()
+        self._start_due(self._began)
+        while self._code is None:
+            self._turn()
+        self._stop_all()
+        if self._error:
+            raise self._error
+        for line in self._summary.lines():
+            logs.info(line)
+        return self._code
+
+    # ---- one turn of the loop ----------------------------------------------------------------
+
+    def _turn(self) -> None:
+        patience = self._patience(clock.now())
+        events = self._selector.select(patience)
+        now = clock.now()
+        if now - self._last - patience > _STOOD_STILL_S:
+            self._forgive(now - self._last)
+        self._last = now
+        if self._signals.stops(now):
+            logs.info("stopping: asked to")
+            self._code = EXIT_OK
+            return
+        for key, _ in events:
+            key.data()
+        if not self._place.is_ours():
+            self._error, self._code = FolderGone(self._place.path), EXIT_START
+            return
+        self._reap()
+        self._judge(now)
+        self._control.tick(now)
+        self._reloads.tick(now)
+        self._tend(now)
+        self._gateways.tick(now)
+        self._start_due(now)
+        self._tell_pool()
+        if 0 < self.settings.duration_s <= now - self._began and self._code is None:
+            self._over(f"{self.settings.duration_s:g} s are over")
+
+    def _over(self, why: str) -> None:
+        logs.info(f"stopping: {why}")
+        self._code = EXIT_OK
+        if not self._ready:
+            self._error = never_ready(self._tree, self._state)
+            self._code = self._error.exit_code
+
+    def _patience(self, now: float) -> float:
+        events = [self._tree.next_event(now)]
+        events += [self._control.next_event(), self._reloads.next_event()]
+        if self.settings.duration_s:
+            events.append(self._began + self.settings.duration_s)
+        return max(0.0, min(_TURN_S, min(events) - now))
+
+    def _forgive(self, seconds: float) -> None:
+        logs.warning(f"stood still for {seconds:.1f} s; nobody is judged by it")
+        for post in self._tree:
+            post.watch.forgive(seconds)
+
+    def _judge(self, now: float) -> None:
+        for post in self._tree:
+            if post.is_dying or not post.watch.overdue(now):
+                continue
+            self._read(post)  # what it said may lie unread
+            if post.child and post.watch.overdue(now) and not post.spare(now):
+                logs.error(f"{post.watch.title}: no progress for {post.watch.no_progress_s:g} s")
+                self._lost(post, "no_progress")
+
+    def _start_due(self, now: float) -> None:
+        if self._code is not None:
+            return
+        for post in self._tree.due(now):
+            self._start(post, now)
+
+    def _start(self, post: ManagedChild, now: float) -> None:
+        self._untold = True
+        try:
+            post.start(self.settings, self._selector, now)
+        except OSError as error:  # no memory, no processes, no descriptors left
+            wait = post.watch.died(now, "unknown")
+            logs.error(f"{post.watch.title}: cannot start, {error}; again in {wait:.1f} s")
+            return
+        assert post.child is not None
+        self._selector.register(post.child.link, selectors.EVENT_READ, partial(self._read, post))
+        if post is self._tree.pool:
+            self._untold_cameras = False
+
+    def _tell_pool(self) -> None:
+        pool = self._tree.pool.child
+        if pool is None:
+            return
+        with contextlib.suppress(LinkClosed):  # its death is read from the link
+            if self._untold_cameras:
+                known = processes.settings_for(processes.POOL, "", self.settings)
+                self._untold_cameras = not pool.link.offer(messages.Cameras(list(known.cameras)))
+            if self._untold:
+                now = clock.now()
+                children = [post.watch.facts(now) for post in self._tree]
+                self._untold = not pool.link.offer(
+                    messages.Children(os.getpid(), self._url, children)
+                )
+
+    # ---- what a person asks for --------------------------------------------------------------
+
+    def _asked(self, client: Asker) -> None:
+        if isinstance(client.request, messages.Scale | messages.Swap):
+            self._changes.ask(client, client.request)
+        elif isinstance(client.request, messages.ScaleGateways):
+            self._gateways.ask(client, client.request)
+        else:
+            self._reloads.ask(client)
+
+    def _change(self, request: messages.Scale | messages.Swap) -> bool:
+        pool = self._tree.pool.child
+        with contextlib.suppress(LinkClosed):  # its death is read from the link
+            return pool is not None and pool.link.offer(request)
+        return False
+
+    # ---- cameras that come, change and go ----------------------------------------------------
+
+    def _follow(self, plan: Plan, new: Settings) -> None:
+        """Make the cameras what a configuration that was found good says."""
+        both = (*self.settings.cameras, *new.cameras)  # those that leave may still say something
+        logs.configure(msgspec.structs.replace(self.settings, cameras=both), "supervisor")
+        self.settings = msgspec.structs.replace(self.settings, cameras=new.cameras)
+        self._untold = self._untold_cameras = True
+        self._tell_pool()  # before a capture goes, so that it knows why
+        self._tree.follow(plan, self.settings, clock.now())
+        self._untold = True
+
+    def _tend(self, now: float) -> None:
+        """Children that have to go, and what all of them print."""
+        for post in self._tree:
+            if post.outstays(now) and not post.is_dying:
+                logs.warning(f"{post.watch.title}: did not stop, killed")
+                self._bury(post, at_once=True)
+            for voice in post.voices:
+                voice.tick(now)
+        self._untold |= self._tree.settle(self.settings, now)
+
+    # ---- what children say -------------------------------------------------------------------
+
+    def _read(self, post: ManagedChild) -> None:
+        """Everything that lies in the child's link; its death when that is its end.
+
+        In the run's end a closed link only says "nearly done": the exit itself comes as SIGCHLD.
+        """
+        if post.child is None:
+            return
+        link = post.child.link
+        try:
+            for message in link.drain():
+                self._heard(post, message)
+        except (LinkClosed, LinkGarbled) as error:
+            if self._stopping:
+                with contextlib.suppress(KeyError):
+                    self._selector.unregister(link)
+                return
+            if isinstance(error, LinkGarbled):
+                logs.error(f"{post.watch.title}: {error.what}", why=error.why)
+            self._lost(post)
+
+    def _heard(self, post: ManagedChild, message: Any) -> None:
+        now = clock.now()
+        match message:
+            case messages.Progress(count):
+                post.is_up |= count > 0
+                self._untold |= post.watch.progressed(now)
+                self._look_ready()
+            case messages.Table(state, all_ended):
+                self._state = state
+                self._summary.add(state, now)
+                self._look_ready()
+                if self._code is not None:
+                    return
+                if self.settings.fail_fast and (error := not_started(self._tree, state)):
+                    self._error, self._code = error, error.exit_code
+                elif all_ended and self._knows_all(state):
+                    logs.info("stopping: every source has ended")
+                    self._code = EXIT_OK
+            case messages.Changed():
+                self.settings = followed(self.settings, message)
+                self._changes.heard(message)
+            case messages.Changing() | messages.NotDone():
+                self._changes.heard(message)
+            case messages.Fatal():
+                self._fatal(post, message)
+
+    def _knows_all(self, state: StateRecord) -> bool:
+        """Whether the table was written by a pool that had heard of the latest cameras."""
+        names = {camera.name for camera in self.settings.cameras}
+        return not self._untold_cameras and names <= state.cameras.keys()
+
+    def _fatal(self, post: ManagedChild, message: messages.Fatal) -> None:
+        """A child cannot go on. That ends a run that is starting, so that a person sees it.
+
+        Once things have worked it is a death like others: no camera may end another's run. Nor may
+        one that a reload brought, or one beside others, unless the run is to fail fast: it has
+        failed, and is tried again when that is due.
+        """
+        said = logs.clean(": ".join(text for text in (message.what, message.why) if text))
+        been_live = self._been_live(post)
+        unplayable = post.stage is processes.CAPTURE and not been_live
+        post.verdict = said if post.late or unplayable else ""
+        others = not self.settings.fail_fast and self._tree.goes_on_without(post)
+        if post.late or post.watch.restarts or been_live or others:
+            tell = logs.debug if said == post.told else logs.error
+            wait = self.settings.limits.restarts_within_s
+            again = f"; starts again in {wait:.1f} s" if post.verdict else ""
+            tell(f"{post.watch.title}: {message.what}{again}", why=message.why)
+            post.told = post.verdict
+        elif self._error is None:
+            error = BY_EXIT_CODE.get(message.exit_code, RunError)
+            self._error = error(message.what, message.why, message.fix)
+            self._code = message.exit_code
+
+    def _been_live(self, post: ManagedChild) -> bool:
+        if post.stage is not processes.CAPTURE or self._state is None:
+            return False
+        camera = self._state.cameras.get(post.watch.role)
+        return camera is not None and camera.been_live
+
+    def _look_ready(self) -> None:
+        """Once."""
+        if not self._ready and is_ready(self._tree, self._state):
+            self._ready = True
+            announce(self.settings, self._url)
+            self._on_ready(self._url)
+
+    # ---- death -------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        """Children that died while somebody else still holds their end of the link open, and those
+        that were killed and are gone only now.
+        """
+        for post in self._tree.living():
+            if post.is_dying:
+                self._lost(post)
+            elif post.child and post.child.process.poll() is not None:
+                self._read(post)
+                if post.child:
+                    self._lost(post)
+
+    def _lost(self, post: ManagedChild, reason: str = "") -> None:
+        post.cause = post.cause or reason
+        ending = self._bury(post)
+        if ending is None:
+            return
+        unsaid = "decoder_died" if post.stage is processes.CAPTURE else "unknown"
+        reason, post.cause = post.cause or unsaid, ""
+        if post is self._tree.pool:
+            self._changes.pool_died()
+        if post.watch.alive and self._code is None:
+            post.died(clock.now(), reason, ending)
+            self._untold = True
+            vital = post.stage is not processes.CAPTURE and not post.late
+            if vital and not self._ready and post.watch.state is State.FAILED:
+                self._over(f"{post.watch.title} died again and again, and nothing ran yet")
+
+    def _bury(self, post: ManagedChild, at_once: bool = False) -> str | None:
+        """How it ended; None while the system has not let go of it."""
+        assert post.child is not None
+        with contextlib.suppress(KeyError):  # already deaf to it: the run is being stopped
+            self._selector.unregister(post.child.link)
+        return post.bury() if post.kill(at_once) else None
+
+    # ---- the end -----------------------------------------------------------------------------
+
+    def _stop_all(self) -> None:
+        self._stopping = True
+        self._control.close(STOPPING)
+        for post in self._tree:
+            post.stop()
+        deadline = clock.now() + self.settings.limits.grace_s
+        while self._tree.living() and (now := clock.now()) < deadline:
+            events = self._selector.select(min(_TURN_S, deadline - now))
+            if self._signals.stops(clock.now()):
+                self._code, self._error = EXIT_FORCED, None
+                break
+            for key, _ in events:
+                key.data()
+            self._reap()
+        for post in self._tree.living():
+            logs.warning(f"{post.watch.title}: did not stop, killed")
+            self._bury(post, at_once=True)

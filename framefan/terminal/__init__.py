@@ -1,1 +1,0 @@
-"""What is shown in a terminal: `framefan watch` (viewer.py) and `framefan top` (top.py)."""

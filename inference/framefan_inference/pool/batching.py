@@ -1,0 +1,105 @@
+"""The window: how long an idle worker waits for company. A pure core: arrivals in, a time out.
+
+A predictor that takes several images a call does more the fuller its calls are, but a frame that
+waits for others grows old. So:
+
+1. A worker waits only for frames that are expected. A camera is expected at its last arrival plus
+   its usual interval, the median of the latest ones, and given up when it is later than that by
+   more than those differed from it. One that differs by more than half of it has no rhythm and is
+   never expected.
+2. The worker waits until all who are expected have come or are given up, or until as many as its
+   call has room for, but never beyond a limit: `wait_s` or half a recent call, whichever is less,
+   counted from the arrival of the oldest waiting frame. Half a call, because who comes `w` after
+   the first frame would else wait for the rest of a call that lasts `P`: with `w` up to P - w, the
+   others gain by the wait at least what the first one loses.
+3. A frame that had to wait for a worker has waited by then: under load nothing is added.
+
+Pure: times come in as arguments, in seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LATEST = 8
+"""Of so many intervals a camera's rhythm is made."""
+_LEAST = 3
+"""With fewer nothing is expected."""
+_SHARE = 1 / 8
+"""How much the latest call moves the length that calls are taken to have."""
+
+
+class _Rhythm:
+    """When one camera's frames came."""
+
+    __slots__ = ("intervals", "last")
+
+    def __init__(self, now: float) -> None:
+        self.last = now
+        self.intervals: deque[float] = deque(maxlen=_LATEST)
+
+    def arrived(self, now: float) -> None:
+        self.intervals.append(now - self.last)
+        self.last = now
+
+    def next(self) -> tuple[float, float] | None:
+        """When the next frame is due and when it is given up; None without a rhythm."""
+        if len(self.intervals) < _LEAST:
+            return None
+        usual = median(self.intervals)
+        slack = max(abs(each - usual) for each in self.intervals)
+        if slack > usual / 2:
+            return None
+        return self.last + usual, self.last + usual + slack
+
+
+class Batching:
+    """The rhythms of all cameras, and how long a call takes."""
+
+    def __init__(self, wait_s: float) -> None:
+        """0: nobody ever waits."""
+        self._wait_s = wait_s
+        self._call_s = 0.0
+        self._rhythms: dict[str, _Rhythm] = {}
+
+    def arrived(self, camera: str, now: float) -> None:
+        rhythm = self._rhythms.get(camera)
+        if rhythm is None:
+            self._rhythms[camera] = _Rhythm(now)
+        else:
+            rhythm.arrived(now)
+
+    def forget(self, camera: str) -> None:
+        """Nothing of it comes any more."""
+        self._rhythms.pop(camera, None)
+
+    def took(self, seconds: float) -> None:
+        """A call has lasted so long."""
+        self._call_s += (seconds - self._call_s) * (_SHARE if self._call_s else 1.0)
+
+    def until(self, since: float, room: int, others: Iterable[str], now: float) -> float:
+        """When to start, unless company comes before; `now` or earlier: at once.
+
+        `since` is when the oldest waiting frame came, `room` how many more frames the call takes,
+        `others` are the cameras that could bring one and have none waiting.
+        """
+        limit = since + min(self._wait_s, self._call_s / 2)
+        if room <= 0 or now >= limit:
+            return now
+        given_up = sorted(self._given_up(others, now, limit))
+        if not given_up:
+            return now
+        return min(limit, given_up[min(room, len(given_up)) - 1])
+
+    def _given_up(self, others: Iterable[str], now: float, limit: float) -> Iterable[float]:
+        """For each camera that is expected within the limit, when it is given up."""
+        for camera in others:
+            rhythm = self._rhythms.get(camera)
+            found = rhythm.next() if rhythm else None
+            if found and found[0] <= limit and now < found[1]:
+                yield found[1]

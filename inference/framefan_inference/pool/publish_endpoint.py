@@ -1,0 +1,88 @@
+"""The bus at its second endpoint (`--publish`), and who may read there.
+
+libzmq copies a socket's options when it binds. So the run's own endpoint, bound before, stays
+without keys, and what is set here holds for the second one only. The supervisor has bound that
+(framefan/config/publish.py); here its socket is taken over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import zmq
+from zmq.utils import z85
+
+from framefan.ipc import bus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from framefan.settings.run import Settings
+
+_NOBLOCK = int(zmq.NOBLOCK)
+_ZAP = "inproc://zeromq.zap.01"
+_DOMAIN = b"framefan"
+_ENFORCED = 1
+"""Without it libzmq lets everybody in where no doorman answers."""
+_IDLE_S = 10
+_UNANSWERED_MS = 30_000
+"""A reader whose machine has vanished is let go after so long."""
+
+
+def open_outlet(sock: zmq.Socket[bytes], settings: Settings, fd: int) -> CurveAuth | None:
+    """Have the bound `sock` publish at the listening socket `fd` too; answers who asks for keys.
+
+    Raises zmq.ZMQError when it cannot.
+    """
+    keys, doorman = settings.publish_keys, None
+    if keys:
+        doorman = CurveAuth(keys.readers)  # before anybody can knock
+        sock.setsockopt(zmq.CURVE_SERVER, 1)
+        sock.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.reveal().encode())
+        sock.setsockopt(zmq.ZAP_DOMAIN, _DOMAIN)
+        sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, _ENFORCED)
+    sock.setsockopt(zmq.HANDSHAKE_IVL, max(1, int(settings.limits.handshake_s * 1000)))
+    if settings.publish.startswith("tcp:"):
+        sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        sock.setsockopt(zmq.TCP_KEEPALIVE_IDLE, _IDLE_S)
+        sock.setsockopt(zmq.TCP_KEEPALIVE_INTVL, _IDLE_S)
+        sock.setsockopt(zmq.TCP_KEEPALIVE_CNT, 2)
+        sock.setsockopt(zmq.TCP_MAXRT, _UNANSWERED_MS)
+    sock.setsockopt(zmq.USE_FD, fd)
+    sock.bind(settings.publish)
+    return doorman
+
+
+class CurveAuth:
+    """Answers libzmq's question whether a reader may come in (ZAP, rfc.zeromq.org/spec/27)."""
+
+    def __init__(self, readers: Iterable[str]) -> None:
+        self._readers = {z85.decode(key) for key in readers}
+        self._socket = bus.context().socket(zmq.REP)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.bind(_ZAP)
+
+    def fileno(self) -> int:
+        """Readable when `answer` may have something to do."""
+        return int(self._socket.getsockopt(zmq.FD))
+
+    def answer(self) -> None:
+        """All who have asked."""
+        while True:
+            try:
+                asked = self._socket.recv_multipart(_NOBLOCK)
+            except zmq.Again:
+                return
+            version, request, _, _, _, mechanism, *credentials = asked
+            code, text = (b"200", b"OK") if self._may(mechanism, credentials) else (b"400", b"No")
+            self._socket.send_multipart([version, request, code, text, b"", b""])
+
+    def _may(self, mechanism: bytes, credentials: list[bytes]) -> bool:
+        """Who comes without keys comes to an endpoint that has none: the run's own."""
+        if mechanism == b"CURVE":
+            return len(credentials) == 1 and credentials[0] in self._readers
+        return mechanism == b"NULL"
+
+    def close(self) -> None:
+        self._socket.unbind(_ZAP)  # closing alone leaves the name taken for a while
+        self._socket.close(linger=0)

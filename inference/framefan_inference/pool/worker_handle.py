@@ -1,0 +1,290 @@
+r"""The pool's workers as it knows them: processes, states, deadlines, restarts.
+
+    starting -> ready <-> busy -> stopping
+        \________|_______/
+                 v
+         backoff or failed -> starting
+
+A worker is dead when its link ends. It is then killed and waited for, whatever its process still
+does, and only after that are the slots it had leased free again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from framefan.base import clock, logs
+from framefan.base.output import STDERR
+from framefan.errors import LinkClosed
+from framefan.ipc import processes
+from framefan.ipc.messages import Detach, FromWorker, Lease, Leases, Stop, Try, WorkerFailed
+from framefan.ipc.records import StatusRecord, WorkerFacts
+from framefan.settings.restart import RestartPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from framefan.settings.run import Settings
+    from framefan_inference.pool.rings import Ring
+    from framefan_inference.pool.schedule import Frame, Grant
+
+LEAVE_S = 5.0
+"""What a worker that retires and has no frame gets for its predictor's close()."""
+DUMP_S = 0.3
+"""How long a worker that hangs gets to write its stacks before it is killed."""
+_DYING_S = 0.1
+"""How often a worker that was killed and is still there is looked at."""
+_BY_SIGTERM = "SIGTERM"
+EXIT_S = 0.1
+"""What a worker that closed its link gets to finish exiting, so that its exit code is its own."""
+
+
+class WorkerHandle:
+    """One place in the pool, through all the processes that fill it."""
+
+    def __init__(self, number: int, settings: Settings, output: int = STDERR) -> None:
+        """`output`: a descriptor for what it prints."""
+        self.number = number
+        self._output = output
+        self.facts = WorkerFacts(id=number, predictor=settings.predictor)
+        self.settings = settings
+        self._policy = RestartPolicy(settings.limits)
+        self.child: processes.Child | None = None
+        self.deadline: float | None = None
+        """When it counts as hanging, or, while it has no process, when to start one."""
+        self.failed: WorkerFailed | None = None
+        """Why this process could not set up its predictor, as it said itself."""
+        self.step = ""
+        """What it is at before it is ready, as it said itself."""
+        self.dies_of: str | None = None
+        """Why it was killed, while its process is still there."""
+        self.on_trial = False
+        """It is not leased to yet, and is not started again if it ends."""
+        self.retires = False
+        """It finishes what it has, and its place goes with it."""
+        self.stateful = False
+        self.most = 1
+        self.files: list[str] = []
+        self._untold: dict[str, Any] = {}
+        """How it ended, while that may still turn out to be part of an orderly stop."""
+        self._dumped = False
+        self._attached: set[tuple[str, int]] = set()
+        self._in_hand = 0
+        self._busy_s = self._busy_until = 0.0
+        self._measured_at = clock.now()
+
+    # ---- life -------------------------------------------------------------------------------
+
+    def start(self) -> processes.Child:
+        self._tell_end(logs.warning)  # the run goes on: the signal was for this worker alone
+        self._attached.clear()
+        self._dumped = False
+        self.failed = None
+        self.step = ""
+        self.child = processes.Child(
+            processes.WORKER, str(self.number), self.settings, FromWorker, output=self._output
+        )
+        self.facts.pid = self.child.pid
+        self.facts.state = "starting"
+        self.deadline = clock.now() + self.settings.limits.worker_start_s
+        return self.child
+
+    def ready(self, model: str) -> None:
+        if self.facts.state != "stopping":
+            self.facts.state = "ready"
+        self.facts.model = model
+        self.facts.reason = ""
+        self.deadline = None
+
+    def hangs(self, now: float) -> bool:
+        """Called past the deadline: first has the stacks written, then answers true."""
+        if not self._dumped and self.child:
+            self._dumped = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.child.pid, processes.DUMP_SIGNAL)
+            self.deadline = now + DUMP_S
+            return False
+        return True
+
+    def kill(self, reason: str) -> bool:
+        """Whether its process is gone. If not, it is to be asked again at `deadline`."""
+        assert self.child is not None
+        dies = self.dies_of is not None
+        if not (reason or dies):  # it closed its link: it is ending by itself, how is worth knowing
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.process.wait(EXIT_S)
+        if self.child.kill(0.0 if dies else processes.KILL_S):
+            self.dies_of = None
+            return True
+        self.dies_of = reason
+        self.deadline = clock.now() + _DYING_S
+        return False
+
+    def bury(self, reason: str = "", excused: bool = False, asked: bool = False) -> str:
+        """It is gone: set the time of the next start; answers how it ended.
+
+        `excused`: it had a frame in hand, whose camera answers for its death (circuit.py).
+        `asked`: the whole run ends.
+        """
+        assert self.child is not None
+        asked = asked or self.facts.state == "stopping"
+        ending = reason or _said(self.failed) or _explained(self.child.ending)
+        self.child = None
+        self._died(ending, asked, excused)
+        return ending
+
+    def not_born(self, error: OSError) -> None:
+        """The system has no process or descriptor for it just now: that counts as a death."""
+        self._died(f"could not be started: {error.strerror}", quiet=False)
+
+    def _died(self, ending: str, quiet: bool, excused: bool = False) -> None:
+        wait = self._policy.died(clock.now(), excused=excused)
+        self.facts.pid = 0
+        self.facts.state = "failed" if self._policy.failed else "backoff"
+        self.facts.reason = ending
+        self.facts.restarts = self._policy.restarts
+        self.deadline = clock.now() + wait
+        self._untold = {"how": ending, "next_start_s": round(wait, 1)}
+        if quiet:
+            self._tell_end(logs.debug)
+        elif _BY_SIGTERM not in ending:
+            self._tell_end(logs.warning)
+
+    def _tell_end(self, tell: Callable[..., None]) -> None:
+        facts, self._untold = self._untold, {}
+        if facts:
+            tell("worker ended", worker=self.number, **facts)
+
+    def stop(self) -> None:
+        """It may finish the frame in hand."""
+        self.facts.state = "stopping"
+        if self.child:
+            with contextlib.suppress(LinkClosed):
+                self.child.link.send(Stop())
+
+    # ---- leases -----------------------------------------------------------------------------
+
+    def lease(
+        self,
+        grants: Sequence[tuple[Grant, Ring]],
+        pictures: Callable[[str], tuple[str, ...]] = lambda _camera: (),
+    ) -> None:
+        """Send the frames of one call, and each ring before the first lease on it.
+
+        `pictures`: what is to be made of a camera's frame for those who watch. Raises LinkClosed.
+        """
+        assert self.child is not None
+        self._dumped = False
+        self._in_hand = len(grants)
+        self.facts.state = "busy"
+        self.deadline = clock.now() + self.settings.limits.predict_s  # also if it cannot be sent
+        for _, ring in grants:
+            self._attach(ring)
+        leases = [
+            _lease(each.lease, each.camera, each.seq, each.frame, pictures(each.camera))
+            for each, _ in grants
+        ]
+        self.child.link.send(leases[0] if len(leases) == 1 else Leases(leases))
+
+    def try_on(self, camera: str, frame: Frame, ring: Ring) -> None:
+        """Have it predict on a borrowed frame. Raises LinkClosed."""
+        assert self.child is not None
+        self._dumped = False
+        self.step = "self-test"
+        self.deadline = clock.now() + self.settings.limits.predict_s
+        self._attach(ring)
+        self.child.link.send(Try(_lease(0, camera, -1, frame)))
+
+    def _attach(self, ring: Ring) -> None:
+        assert self.child is not None
+        key = (ring.attach.camera, ring.attach.ring)
+        if key not in self._attached:
+            self.child.link.send(ring.attach, ring.fd)
+            self._attached.add(key)
+
+    def returned(self) -> None:
+        self._in_hand -= 1
+        if self._in_hand > 0:
+            return
+        if self.facts.state == "busy":
+            self.facts.state = "ready"
+        self.deadline = clock.now() + LEAVE_S if self.retires else None
+
+    def retire(self) -> None:
+        """It finishes the frame in hand, and is not started again."""
+        self.retires = True
+        if self.deadline is None:
+            self.deadline = clock.now() + LEAVE_S
+        self.stop()
+
+    def start_now(self) -> None:
+        """One that waits for its next start, or has failed, begins anew."""
+        if self.child is None:
+            self._policy = RestartPolicy(self.settings.limits)
+            self.deadline = clock.now()
+
+    def predicted(self, kind: str, started_at: float, finished_at: float) -> None:
+        """An outcome; those of one call share its time, which counts once."""
+        self._busy_s += max(0.0, finished_at - max(started_at, self._busy_until))
+        self._busy_until = max(finished_at, self._busy_until)
+        if kind == "error":
+            self.facts.errors += 1
+        else:
+            self.facts.results += 1
+
+    def detach(self, camera: str, ring: int) -> None:
+        if (camera, ring) in self._attached and self.child:
+            self._attached.discard((camera, ring))
+            with contextlib.suppress(LinkClosed):
+                self.child.link.send(Detach(camera, ring))
+
+    def status(self, state: str, reason: str, message: str = "") -> StatusRecord:
+        """A change of this worker, to be published."""
+        return StatusRecord(
+            subject="worker",
+            worker=self.number,
+            state=state,
+            reason=reason,
+            message=message,
+        )
+
+    def measure(self, now: float) -> WorkerFacts:
+        """Its facts, with the share of the time since the last call that it spent in predict."""
+        elapsed = now - self._measured_at
+        if elapsed >= 0.5:
+            self.facts.busy = round(min(1.0, self._busy_s / elapsed), 3)
+            self._busy_s = 0.0
+            self._measured_at = now
+        return self.facts
+
+
+def _said(failed: WorkerFailed | None) -> str:
+    return f"{failed.what}: {failed.why}" if failed else ""
+
+
+def _explained(ending: str) -> str:
+    if "SIGABRT" in ending:
+        return f"{ending}: did predict call cv2.imshow, which needs a display?"
+    return ending
+
+
+def _lease(
+    lease: int, camera: str, seq: int, frame: Frame, pictures: tuple[str, ...] = ()
+) -> Lease:
+    return Lease(
+        lease=lease,
+        camera=camera,
+        ring=frame.ring,
+        slot=frame.slot,
+        seq=seq,
+        frame=frame.frame,
+        captured_at=frame.captured_at,
+        ts=frame.ts,
+        width=frame.width,
+        height=frame.height,
+        pts=frame.pts,
+        pictures=pictures,
+    )

@@ -1,0 +1,76 @@
+"""What `framefan status` shows of a table."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from framefan.commands import status
+from framefan.ipc.records import CameraFacts, GatewayFacts, Pid, StateRecord, WorkerFacts
+
+
+@pytest.fixture
+def state() -> StateRecord:
+    cameras = {
+        "down": CameraFacts(
+            state="backoff", reason="refused", message="nobody listens", next_try_s=12.4
+        ),
+        "still": CameraFacts(state="frozen", reason="same_picture", width=640, height=360),
+        "fine": CameraFacts(state="live", fps=25.0, captured=100),
+        "odd": CameraFacts(state="backoff", reason="[red]\x1b[2J", next_try_s=1.0),
+    }
+    return StateRecord(
+        epoch="e1", n=0, ts=0.0, version="0", name="default", run_dir="/run", url="",
+        results_endpoint="", supervisor=Pid(1), pool=Pid(2), gateways=[GatewayFacts(id=1)],
+        workers=[WorkerFacts(id=1, state="backoff", reason="died")], cameras=cameras,
+    )  # fmt: skip
+
+
+def shown(lines: list[str]) -> list[str]:
+    return [" ".join(line.split()) for line in lines]
+
+
+def test_a_camera_that_is_down_says_why_and_when_it_is_tried_next(state: StateRecord) -> None:
+    _, down, still, fine, odd = shown(status._cameras(state, None))
+    assert down.startswith("down backoff - 0.0 0")
+    assert still.startswith("still frozen 640x360")
+    assert fine.startswith("fine live - 25.0 100")
+    assert odd.startswith("odd backoff")
+    down, still, odd = status.troubles(state)
+    assert down == "  down: refused, nobody listens; next try in 12 s"
+    assert still == "  still: same_picture"
+    assert "[red]" in odd
+    assert "\x1b" not in odd
+
+
+def test_workers_and_gateways_have_their_rows(state: StateRecord) -> None:
+    assert shown(status._workers(state, None))[-1].startswith("1 backoff")
+    assert status._worker_troubles(state) == ["  1: died"]
+    assert shown(status._gateways(state, None))[-1].startswith("1 ready")
+
+
+@pytest.mark.parametrize("width", [80, 100, None])
+def test_numbers_and_reasons_stay_whole_and_names_give_way(
+    state: StateRecord, width: int | None
+) -> None:
+    why = "the camera ended the stream, or takes a connection and closes it: " + "x" * 90
+    name = "the-camera-above-the-loading-bay-at-the-northern-gate"
+    state.cameras = {
+        name: CameraFacts(
+            state="connecting", reason="closed", message=why, width=1920, height=1080, fps=29.9,
+            captured=1_234_567, results=1_111_111, errors=123_456, lost=99, superseded=7_654_321,
+        ),
+        "人" * 30: CameraFacts(state="live", errors_in_row=2, last_error="KeyError: " + why),
+    }  # fmt: skip
+    lines = status.tables(state, width)
+    row = lines[2].split()
+    assert row[1:] == [
+        *["connecting", "1920x1080", "29.9", "1234567", "1111111", "123456", "99", "7654321"]
+    ]
+    assert row[0] == name if width is None else name.startswith(row[0].removesuffix(".."))
+    assert any(why in line and "KeyError" in line for line in lines)
+    assert any(f"closed, {why}" in line for line in lines)
+    if width:
+        assert all(cell_len(line) <= width for line in lines if not line.startswith("  "))
+    else:
+        assert any("人" * 30 in line for line in lines)
