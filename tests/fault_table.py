@@ -15,7 +15,7 @@ _PUBLISH, _OUTLET = "process/test_published", "unit/inference/pool/test_publish_
 _BUS, _KILLS, _TORN = "process/test_bus_faults", "process/test_kills", "process/test_torn_frames"
 _SUPERVISOR, _WORKERS = "process/test_supervisor_faults", "process/test_worker_faults"
 _DEATHS, _RETURNS = "process/test_predictor_deaths", "process/test_predictor_returns"
-_LEDGER, _PICTURE_BUS = "unit/inference/pool/test_ledger", "unit/inference/pool/test_picture_bus"
+_LEDGER, _PICTURE_BUS = "unit/inference/leases/test_ledger", "unit/inference/pool/test_picture_bus"
 _SUPERVISED, _RING = "unit/framefan/supervisor/test_supervisor", "unit/framefan/ipc/test_ring"
 
 ROWS: dict[str, tuple[Row, ...]] = {
@@ -101,7 +101,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "counts once",
             (
                 f"{_BUS}::test_an_outcome_told_twice_counts_once",
-                "unit/inference/pool/test_sequencer::test_a_settled_seq_is_not_settled_again",
+                "unit/inference/leases/test_sequencer::test_a_settled_seq_is_not_settled_again",
             ),
             (f"{_LEDGER}::test_without_the_guard_the_machine_says_so",),
         ),
@@ -116,7 +116,9 @@ ROWS: dict[str, tuple[Row, ...]] = {
         Row(
             "a lease that comes back late, or from another worker",
             "changes nothing, and counts as stale",
-            ("unit/inference/pool/test_schedule::test_a_return_that_does_not_fit_changes_nothing",),
+            (
+                "unit/inference/leases/test_schedule::test_a_return_that_does_not_fit_changes_nothing",
+            ),
             (f"{_LEDGER}::test_without_the_guard_the_machine_says_so",),
         ),
         Row(

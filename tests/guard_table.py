@@ -35,23 +35,23 @@ _BUS = (
     ),
     Switch(
         "settled-once",
-        "framefan_inference.pool.sequencer:Sequencer.outcome",
+        "framefan_inference.leases.sequencer:Sequencer.outcome",
         "lambda *a: real(*a) or True",
         "an outcome whose seq is settled counts as news",
         "assert not True",
         (
-            "unit/inference/pool/test_sequencer::"
+            "unit/inference/leases/test_sequencer::"
             "test_a_settled_seq_is_not_settled_again[settle_by_outcome]",
         ),
     ),
     Switch(
         "lease-holder",
-        "framefan_inference.pool.schedule:Schedule.returned",
+        "framefan_inference.leases.schedule:Schedule.returned",
         "lambda self, worker, lease: real(self, self._grants[lease].worker, lease)",
         "one worker gives back the slot that another one reads",
         "is None",
         (
-            "unit/inference/pool/test_schedule::test_a_return_that_does_not_fit_changes_nothing[another's]",
+            "unit/inference/leases/test_schedule::test_a_return_that_does_not_fit_changes_nothing[another's]",
         ),
     ),
     Switch(

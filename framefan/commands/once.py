@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 from framefan.base import clock
-from framefan.commands import status
+from framefan.commands import run_table
 from framefan.config.configure import configure
 from framefan.config.options import Options
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
@@ -166,7 +166,7 @@ def _websocket(run: subprocess.Popen[bytes], name: str, deadline: float) -> str:
     """The run's address, which it tells on its bus as soon as its pool is up."""
     while run.poll() is None and clock.now() < deadline:
         try:
-            url = status.fetch(name, _LOOK_S).url
+            url = run_table.fetch(name, _LOOK_S).url
         except RunError:
             try:
                 run.wait(0.05)
@@ -191,7 +191,7 @@ def _end(run: subprocess.Popen[bytes]) -> None:
 def _reason(name: str) -> tuple[str, str]:
     """Why there is no result, as the run's own table has it, and what to do."""
     try:
-        state = status.fetch(name, _LOOK_S)
+        state = run_table.fetch(name, _LOOK_S)
     except RunError:
         return "", _LONGER
     for camera, facts in state.cameras.items():

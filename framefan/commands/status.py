@@ -1,4 +1,4 @@
-"""`framefan status`: one look at a run's state table, taken from its bus."""
+"""`framefan status`: one look at a run's state table, as tables of text or as JSON."""
 
 from __future__ import annotations
 
@@ -8,64 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from framefan.base import clock
-from framefan.errors import RunError
-from framefan.ipc.records import StateRecord
-from framefan.settings.run import Limits, Settings, run_dir
+from framefan.commands import run_table
 from framefan.supervisor import rundir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from framefan.ipc.records import CameraFacts, WorkerFacts
-
-DEADLINE_S = 2.0
+    from framefan.ipc.records import CameraFacts, StateRecord, WorkerFacts
 
 
 def show(name: str | None, as_json: bool) -> int:
     """Print it. Raises RunError when no such run answers, UsageError for an impossible name."""
-    state = fetch(rundir.meant(name, "framefan status"))
+    state = run_table.fetch(rundir.meant(name, "framefan status"))
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
     else:
         _print(state)
     return 0
-
-
-def fetch(name: str, deadline_s: float = DEADLINE_S) -> StateRecord:
-    """The state of the run of that name; the pool answers a new subscription at once."""
-    path = run_dir(name)
-    if not rundir.is_running(path):
-        raise rundir.not_running(name)
-    settings = Settings(name=name, run_dir=str(path))
-    state = _receive(settings.results_endpoint, deadline_s)
-    if state is None:
-        raise RunError(
-            f'the run "{name}" (pid {rundir.holder(path)}) did not answer within {deadline_s:g} s',
-            "it is starting, or its pool is",
-            "try again; its log says more",
-        )
-    return state
-
-
-def _receive(endpoint: str, deadline_s: float) -> StateRecord | None:
-    from framefan.ipc import bus
-
-    deadline = clock.now() + deadline_s
-    sock = bus.subscriber(Limits(), bus.STATE)
-    sock.connect(endpoint)
-    try:
-        while (left := deadline - clock.now()) > 0:
-            if not sock.poll(int(left * 1000) + 1):
-                return None
-            parts = sock.recv_multipart()
-            try:
-                return msgspec.msgpack.decode(parts[-1], type=StateRecord)
-            except msgspec.MsgspecError:  # not of our version: a later message may be
-                continue
-        return None
-    finally:
-        sock.close()
 
 
 def _print(state: StateRecord) -> None:

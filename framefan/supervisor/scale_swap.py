@@ -47,7 +47,7 @@ _POOL_DIED = NotDone(
 )
 
 
-class Changes:
+class ChangeRelay:
     """The supervisor's side. `tell_pool` answers whether there is a pool that could be told."""
 
     def __init__(self, tell_pool: Callable[[Scale | Swap], bool]) -> None:

@@ -44,7 +44,7 @@ from framefan.supervisor.reload import STOPPING, Reloads
 from framefan.supervisor.run_totals import Summary
 from framefan.supervisor.rundir import FolderGone
 from framefan.supervisor.scale_gateways import GatewayScale
-from framefan.supervisor.scale_swap import Changes, followed
+from framefan.supervisor.scale_swap import ChangeRelay, followed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ class Supervisor:
         self._selector.register(signals, selectors.EVENT_READ, lambda: None)
         self._reloads = reloads(self._follow, self._asked)
         self._control = Control(settings.path(CONTROL), self._selector, self._asked)
-        self._changes = Changes(self._change)
+        self._changes = ChangeRelay(self._change)
         self._gateways = GatewayScale(self._tree)
         self._code: int | None = None
         self._error: FramefanError | None = None

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from framefan.ipc.messages import WorkerOutcome
-    from framefan_inference.pool.schedule import Frame, Grant
+    from framefan_inference.leases.schedule import Frame, Grant
 
 KEEP_S = 2.0
 FORGET_S = 10.0

@@ -244,7 +244,7 @@ def _retired(reader: Reader, run: Run) -> int:
 
 GUARDS = {
     "a borrowed frame comes back": (
-        "import framefan_inference.pool.schedule as m\n"
+        "import framefan_inference.leases.schedule as m\n"
         "m.Schedule.give_back = lambda self, camera: setattr(self.cameras[camera], 'lent', None) "
         "or []",
         "captured=",

@@ -138,18 +138,18 @@ def test_a_worker_killed_at_any_step(gate: Gate) -> None:
 
 GUARDS = {
     "slots go back when a worker has died": """
-import framefan_inference.pool.schedule as m
+import framefan_inference.leases.schedule as m
 down = m.Schedule.worker_down
 m.Schedule.worker_down = lambda self, worker: down(self, worker)[:0]
 """,
     "a seq whose worker has died is lost": """
-import framefan_inference.pool.sequencer as m
+import framefan_inference.leases.sequencer as m
 m.SILENCE_S = 1e9
 """,
     "a dead worker is started again": """
 import framefan_inference.pool.workers as m
-start = m.Crew.start
-m.Crew.start = lambda self, worker: worker.facts.restarts or start(self, worker)
+start = m.Workers.start
+m.Workers.start = lambda self, worker: worker.facts.restarts or start(self, worker)
 """,
 }
 

@@ -81,6 +81,6 @@ def test_poison_is_left_out_and_tried_again(tmp_path: Path) -> None:
     ],
 )
 def test_without_the_circuit_it_kills_on(guard: str, fails: str, tmp_path: Path) -> None:
-    code = f"import framefan_inference.pool.{guard}"
+    code = f"import framefan_inference.leases.{guard}"
     with pytest.raises((AssertionError, KeyError), match=fails):
         poison_and_heal(tmp_path, sabotage(tmp_path, "framefan_inference.main", code))

@@ -268,7 +268,8 @@ def test_cameras_that_cannot_be_and_were_added_fail_alone(tmp_path: Path) -> Non
 def test_a_crash_is_told_with_its_stack_and_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "crashing.py"
     file.write_text(CRASHING.format(mark=str(tmp_path / "mark")))
-    with edited(tmp_path, source("cam", f"py:{file}:frames"), demo("a")) as (it, run, _):
+    crashing = source("cam", f"py:{file}:frames", max_fps=20)
+    with edited(tmp_path, crashing, demo("a")) as (it, run, _):
         wait_until(lambda: "killed by SIGSEGV" in run.log(), 15, "the crash")
         state = it.wait_live("cam", "a")
         assert state.cameras["cam"].restarts == 1

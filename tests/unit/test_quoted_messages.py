@@ -17,7 +17,7 @@ from framefan.settings.states import REASONS
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_inference.pool import schedule, sequencer
+from framefan_inference.leases import schedule, sequencer
 from framefan_inference.predictors.predictor import load
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from framefan.base import clock
 from framefan.client import Feed, address, connect
-from framefan.commands import status
+from framefan.commands import run_table
 from framefan.commands.terminal import status_api
 from framefan.commands.terminal.camera_table import Board, clean, printable
 from framefan.commands.terminal.columns import Column, Version, fitted
@@ -94,7 +94,7 @@ def _url_of_run(name: str | None, command: str) -> str:
         return address.DEFAULT
     found = rundir.meant(name, command)
     try:
-        url = status.fetch(found, _STATUS_S).url
+        url = run_table.fetch(found, _STATUS_S).url
     except RunError:
         if name is not None:
             raise

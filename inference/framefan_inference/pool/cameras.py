@@ -24,13 +24,13 @@ from framefan.base import clock
 from framefan.errors import LinkGarbled
 from framefan.ipc.records import CameraFacts, StatusRecord
 from framefan.settings.states import FLOWING, REASONS, STATES
-from framefan_inference.pool.schedule import MAX_FPS, NO_SLOT
+from framefan_inference.leases.schedule import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
     from framefan.ipc.links import Link
     from framefan.ipc.messages import ChildFacts, HelloCapture, Ready, SourceStatus, ToPool
     from framefan.settings.run import CameraSettings
-    from framefan_inference.pool.ledger import Ledger
+    from framefan_inference.leases.ledger import Ledger
 
 _SAME_TRY_S = 0.25
 """Two announced times of the next try that differ by less are one, told twice."""

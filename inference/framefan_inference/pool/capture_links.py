@@ -28,9 +28,8 @@ from framefan.ipc.messages import (
     SourceStatus,
     Welcome,
 )
+from framefan_inference.leases.schedule import Frame
 from framefan_inference.pool.cameras import Camera
-from framefan_inference.pool.rings import Rings
-from framefan_inference.pool.schedule import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,9 +38,13 @@ if TYPE_CHECKING:
     from framefan.ipc.messages import Children, ToPool
     from framefan.ipc.records import CameraFacts
     from framefan.settings.run import CameraSettings
-    from framefan_inference.pool.ledger import Account
-    from framefan_inference.pool.pool import Pool
-    from framefan_inference.pool.schedule import Freed
+    from framefan_inference.leases.ledger import Account, Ledger
+    from framefan_inference.leases.schedule import Freed
+    from framefan_inference.pool.failures import Failures
+    from framefan_inference.pool.loop import Loop
+    from framefan_inference.pool.publisher import Publisher
+    from framefan_inference.pool.rings import Rings
+    from framefan_inference.pool.supervisor_link import SupervisorLink
 
 
 PARKED = 256
@@ -56,10 +59,20 @@ class Parked(NamedTuple):
 class CaptureLinks:
     """Cameras by name, each with the link of its capture while there is one."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self.cameras = {camera.name: Camera(camera) for camera in pool.settings.cameras}
-        self.rings = Rings()
+    def __init__(
+        self,
+        supervisor: SupervisorLink,
+        loop: Loop,
+        ledger: Ledger,
+        publisher: Publisher,
+        rings: Rings,
+    ) -> None:
+        self._supervisor = supervisor
+        self._loop = loop
+        self._ledger = ledger
+        self._publisher = publisher
+        self._rings = rings
+        self.cameras = {camera.name: Camera(camera) for camera in supervisor.settings.cameras}
         self._leaving: set[str] = set()
         self._parked: dict[str, Parked] = {}
 
@@ -67,21 +80,20 @@ class CaptureLinks:
 
     def greet(self, link: Link[ToPool], hello: HelloCapture, rest: Sequence[Any]) -> None:
         """A capture process has connected; `rest` came together with its hello."""
-        self._pool.hear_supervisor()  # it may just have said that there is such a camera
         camera = self.cameras.get(hello.camera)
         if camera is None or camera.is_removed:  # a process that is being stopped, or it asks again
             logs.debug("a capture of no camera of this run", camera=hello.camera)
-            self._pool.drop(link)
+            self._loop.drop(link)
             return
         if camera.link is not None:  # its predecessor's end has not been read yet
-            self._pool.drop(camera.link)
+            self._loop.drop(camera.link)
         self._orphan(camera)
-        self._pool.status(camera.hello(link, hello))
-        epoch, slots = self._pool.publisher.epoch, self._pool.settings.slots
+        self._publisher.status(camera.hello(link, hello))
+        epoch, slots = self._publisher.epoch, self._supervisor.settings.slots
         facts = (camera.next_frame, slots, camera.has_ended, camera.began)
         with contextlib.suppress(LinkClosed):  # its end is read right after
             link.send(Welcome(epoch, *facts))
-        self._pool.loop.watch(link.fileno(), partial(self._listen, camera, link))
+        self._loop.watch(link.fileno(), partial(self._listen, camera, link))
         self._listen(camera, link, rest)
 
     def _listen(self, camera: Camera, link: Link[ToPool], early: Sequence[Any] = ()) -> None:
@@ -90,28 +102,26 @@ class CaptureLinks:
         except LinkError as error:
             tell = logs.warning if isinstance(error, LinkGarbled) else logs.debug
             tell("capture link ended", camera=camera.settings.name, how=str(error))
-            self._pool.drop(link)
+            self._loop.drop(link)
             if camera.link is link:
                 camera.link = None
                 self._orphan(camera)
-                self._pool.hear_supervisor()  # a stop ends captures too, and that is no news
-                if not self._pool.stopping:
-                    self._pool.status(camera.gone())
+                if not self._supervisor.stopping:  # a stop ends captures too: that is no news
+                    self._publisher.status(camera.gone())
 
     def _take_in(self, camera: Camera, link: Link[ToPool], messages: Iterable[Any]) -> None:
         name = camera.settings.name
         for message in messages:
             match message:
                 case Ready(ring):
-                    if not self.rings.is_current(name, ring):
+                    if not self._rings.is_current(name, ring):
                         raise LinkGarbled(f"a frame stands in ring {ring}, which was never made")
-                    self.free(self._pool.ledger.ready(name, _frame(message), clock.now()))
-                    self._pool.status(camera.ready(message))
+                    self._ledger.ready(name, _frame(message), clock.now())
+                    self._publisher.status(camera.ready(message))
                 case SourceStatus():
-                    self._pool.status(camera.source_status(message))
+                    self._publisher.status(camera.source_status(message))
                 case RingMade(ring, slots, slot_bytes):
-                    self.rings.made(Attach(name, ring, slots, slot_bytes), link.take_fd())
-                    self.collect()
+                    self._rings.made(Attach(name, ring, slots, slot_bytes), link.take_fd())
 
     # ---- reload -----------------------------------------------------------------------------
 
@@ -131,39 +141,36 @@ class CaptureLinks:
         was = self._parked.pop(settings.name, None)
         camera = Camera(settings, was.camera if was else None)
         self.cameras[settings.name] = camera
-        self._pool.ledger.add(settings.name, settings.mode, was.account if was else None)
-        self._pool.status(camera.added())
+        self._ledger.add(settings.name, settings.mode, was.account if was else None)
+        self._publisher.status(camera.added())
 
     def _change(self, camera: Camera, settings: CameraSettings) -> None:
         self._leaving.discard(settings.name)
-        self._pool.status(camera.change(settings))
-        self._pool.ledger.set_mode(settings.name, settings.mode)
+        self._publisher.status(camera.change(settings))
+        self._ledger.set_mode(settings.name, settings.mode)
 
     def _remove(self, camera: Camera) -> None:
         if camera.link is not None:
-            self._pool.drop(camera.link)
+            self._loop.drop(camera.link)
         camera.remove()
-        self._pool.ledger.remove(camera.settings.name)  # the slots are nobody's any more
+        self._ledger.remove(camera.settings.name)  # the slots are nobody's any more
         self._orphan(camera)
         self._leaving.add(camera.settings.name)
 
-    def part(self) -> None:
-        """Let go of removed cameras of which every frame is settled and told."""
-        settled = [each for each in self._leaving if self._pool.ledger.is_settled(each)]
-        if not settled:
-            return
-        for name in settled:
-            self._pool.status(self.cameras[name].parted())
-        self.collect()
-        self._pool.tables.publish(clock.now())  # what they came to: no later table has them
-        for name in settled:
-            self._let_go(name)
-        self._pool.tables.due = clock.now()
+    def part(self) -> list[str]:
+        """Tell the end of removed cameras of which every frame is settled and told.
 
-    def _let_go(self, name: str) -> None:
+        Answers their names: `let_go` is to be called once the last table with them is published.
+        """
+        settled = [each for each in self._leaving if self._ledger.is_settled(each)]
+        for name in settled:
+            self._publisher.status(self.cameras[name].parted())
+        return settled
+
+    def let_go(self, name: str) -> None:
+        """Keep no more of a camera than what it goes on with if it comes back."""
         self._leaving.remove(name)
-        self._pool.forget(name)
-        self._parked[name] = Parked(self.cameras.pop(name), self._pool.ledger.park(name))
+        self._parked[name] = Parked(self.cameras.pop(name), self._ledger.park(name))
         if len(self._parked) > PARKED:
             del self._parked[next(iter(self._parked))]
 
@@ -173,20 +180,20 @@ class CaptureLinks:
         """Tell which cameras stall; answers when the next one may, unless its frames come."""
         due = math.inf
         for name, camera in self.cameras.items():
-            waiting = self._pool.ledger.schedule.cameras[name].waits
-            self._pool.status(camera.tick(now, waiting))
+            waiting = self._ledger.schedule.cameras[name].waits
+            self._publisher.status(camera.tick(now, waiting))
             if now < camera.stalls_at < due:
                 due = camera.stalls_at
         return due
 
-    def measure(self) -> dict[str, CameraFacts]:
-        previews = self._pool.publisher.previews
+    def measure(self, failures: Failures) -> dict[str, CameraFacts]:
+        previews = self._publisher.previews
         found = {}
         for name, camera in self.cameras.items():
-            facts = found[name] = camera.measure(self._pool.ledger, self.rings.slots(name))
+            facts = found[name] = camera.measure(self._ledger, self._rings.slots(name))
             facts.previews = dict(previews.made.get(name, {}))
             facts.preview_cpu_s = round(previews.cpu_s.get(name, 0.0), 6)
-            facts.errors_in_row, facts.last_error = self._pool.failures.in_row(name)
+            facts.errors_in_row, facts.last_error = failures.in_row(name)
         return found
 
     @property
@@ -198,34 +205,28 @@ class CaptureLinks:
     def heard_of(self, children: Children) -> None:
         for child in children.children:
             if child.stage == "capture" and child.role in self.cameras:
-                self._pool.status(self.cameras[child.role].child(child))
+                self._publisher.status(self.cameras[child.role].child(child))
 
     # ---- slots and rings --------------------------------------------------------------------
 
     def free(self, freed: Iterable[Freed]) -> None:
         """Slots go back to the captures they came from, if those still want them."""
         for camera, ring, slot in freed:
-            link = self.cameras[camera].link
-            if link and self.rings.is_current(camera, ring):
+            link = self.cameras[camera].link if camera in self.cameras else None
+            if link and self._rings.is_current(camera, ring):
                 with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                     link.send(Free(ring, [slot]))
 
     def resize(self, slots: int) -> None:
         """So many slots are wanted now; a camera that has more keeps them."""
         for name, camera in self.cameras.items():
-            if camera.link and self.rings.slots(name) < slots:
+            if camera.link and self._rings.slots(name) < slots:
                 with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                     camera.link.send(Slots(slots))
 
     def _orphan(self, camera: Camera) -> None:
         """Nobody fills the camera's rings any more."""
-        self.rings.orphan(camera.settings.name)
-        self.collect()
-
-    def collect(self) -> None:
-        """Let go of retired rings in which no frame stands, here and in the workers."""
-        for camera, ring in self.rings.collect(self._pool.ledger.schedule.uses):
-            self._pool.crew.detach(camera, ring)
+        self._rings.orphan(camera.settings.name)
 
 
 def _frame(message: Ready) -> Frame:

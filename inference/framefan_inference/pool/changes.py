@@ -25,15 +25,19 @@ from framefan.errors import EXIT_FAILED, LinkClosed
 from framefan.ipc.messages import Changed, Changing, NotDone, Tried
 from framefan.ipc.records import StatusRecord
 from framefan.settings import predictor_ref
+from framefan_inference.pool.workers import Workers
 from framefan_inference.predictors.file_watch import FileWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Iterable
 
     from framefan.settings.run import Settings
-    from framefan_inference.pool.pool import Pool
+    from framefan_inference.leases.ledger import Ledger
+    from framefan_inference.pool.loop import Loop
+    from framefan_inference.pool.publisher import Publisher
+    from framefan_inference.pool.rings import Rings
+    from framefan_inference.pool.supervisor_link import SupervisorLink
     from framefan_inference.pool.worker_handle import WorkerHandle
-    from framefan_inference.pool.workers import Workers
 
 FRAME_S = 3.0
 """So long the first worker of another predictor waits for a frame to be tried on."""
@@ -48,11 +52,6 @@ UNDER_WAY = NotDone(
     "workers are being started or retired",
     "wait for its end, then try again",
 )
-
-
-def lowest_free(taken: Collection[int]) -> int:
-    """The number of a new worker."""
-    return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
 
 def to_retire(workers: Iterable[WorkerHandle], count: int) -> list[WorkerHandle]:
@@ -86,57 +85,71 @@ class _Change:
 
 
 class Changes:
-    """At most one change; the pool's loop, the crew and the clock tell it what happens."""
+    """The workers, and at most one change of them at a time."""
 
-    def __init__(self, pool: Pool, crew: Workers) -> None:
-        self._pool = pool
-        self._crew = crew
+    def __init__(
+        self,
+        supervisor: SupervisorLink,
+        loop: Loop,
+        ledger: Ledger,
+        publisher: Publisher,
+        rings: Rings,
+        resize: Callable[[int], None],
+        prints_fd: int,
+    ) -> None:
+        """`resize`: asks the captures for so many slots. `prints_fd`: for what workers print."""
+        self._supervisor = supervisor
+        self._ledger = ledger
+        self._publisher = publisher
+        self._rings = rings
+        self._resize = resize
+        self.workers = Workers(supervisor, loop, ledger, publisher, self, prints_fd)
         self._change: _Change | None = None
         self._memory_due = 0.0
         self._memory_guarded = True
-        self._edits = self._watched(pool.settings.predictor)
+        self._edits = self._watched(supervisor.settings.predictor)
 
     # ---- what is asked for ------------------------------------------------------------------
 
     def scale(self, workers: int) -> None:
         """Answers the supervisor when it is done."""
-        if self._change or self._pool.stopping:
-            self._pool.send_supervisor(UNDER_WAY)
+        if self._change or self._supervisor.stopping:
+            self._supervisor.send(UNDER_WAY)
             return
         change = self._begin("workers", workers=workers, reason="scale")
-        change.was, change.now = str(self._pool.settings.workers), str(workers)
-        there = self._crew.regular
+        change.was, change.now = str(self._supervisor.settings.workers), str(workers)
+        there = self.workers.regular
         for worker in there:
             worker.start_now()  # one that has failed gets its chance
         if workers <= len(there):
             change.old = to_retire(there, len(there) - workers)
             self._switch(change)
             return
-        self._pool.captures.resize(change.settings.slots)
+        self._resize(change.settings.slots)
         self._hire(change, workers - len(there))
 
     def swap(self, reference: str, reason: str = "swap") -> None:
         """Answers the supervisor when it is done, if the reason is that it asked."""
-        if self._change or self._pool.stopping:
-            self._pool.send_supervisor(UNDER_WAY)
+        if self._change or self._supervisor.stopping:
+            self._supervisor.send(UNDER_WAY)
             return
         change = self._begin("predictor", predictor=reference, reason=reason)
-        change.was, change.now = self._pool.settings.predictor, reference
+        change.was, change.now = self._supervisor.settings.predictor, reference
         self._edits = self._watched(reference) if reason == "swap" else self._edits
         self._say("swapping", reason, f"from {change.was} to {reference}")
         self._hire(change, 1)
 
     def _begin(self, what: What, reason: str, **to: object) -> _Change:
-        settings = msgspec.structs.replace(self._pool.settings, **to)
+        settings = msgspec.structs.replace(self._supervisor.settings, **to)
         self._change = _Change(what, settings, reason)
         return self._change
 
     def _hire(self, change: _Change, count: int) -> None:
         for _ in range(count):
-            worker = self._crew.hire(change.settings)
+            worker = self.workers.hire(change.settings)
             change.new.append(worker)
             self._tell(f"starting worker {worker.number}")
-            self._crew.start(worker)
+            self.workers.start(worker)
             if self._change is not change:
                 return  # it could not even be started
 
@@ -149,7 +162,7 @@ class Changes:
     def ready(self, worker: WorkerHandle) -> None:
         """A worker on trial has set its predictor up."""
         change = self._change
-        if change is None or worker not in change.new or self._pool.stopping:
+        if change is None or worker not in change.new or self._supervisor.stopping:
             return
         change.ready.add(worker.number)
         if change.what == "predictor" and worker is change.new[0]:
@@ -163,7 +176,7 @@ class Changes:
         change = self._change
         if change is None or change.frame_by == math.inf:
             return
-        found = self._pool.ledger.borrow()
+        found = self._ledger.borrow()
         if found is None:
             return
         change.lent_by, frame = found
@@ -171,7 +184,7 @@ class Changes:
         first = change.new[0]
         self._tell(f"worker {first.number}: self-test on a frame of {change.lent_by}")
         with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-            ring = self._pool.captures.rings[change.lent_by, frame.ring]
+            ring = self._rings[change.lent_by, frame.ring]
             first.try_on(change.lent_by, frame, ring)
 
     def tried(self, worker: WorkerHandle, result: Tried) -> None:
@@ -180,7 +193,7 @@ class Changes:
             return
         worker.deadline = None
         self._return_frame(change)
-        if self._pool.stopping:
+        if self._supervisor.stopping:
             return
         if result.error:
             self._fail("self_test", f"its self-test gave an error: {result.error}", result.message)
@@ -190,8 +203,7 @@ class Changes:
     def _return_frame(self, change: _Change) -> None:
         camera, change.lent_by = change.lent_by, ""
         if camera:
-            self._pool.captures.free(self._pool.ledger.give_back(camera))
-            self._pool.captures.collect()
+            self._ledger.give_back(camera)
 
     def _go_on(self, change: _Change) -> None:
         change.frame_by = math.inf
@@ -204,7 +216,7 @@ class Changes:
         if len(change.ready) < wanted:
             return
         if change.what == "predictor":
-            change.old = self._crew.regular
+            change.old = self.workers.regular
         if change.what != "memory" or not self._is_born_large(change):
             self._switch(change)
 
@@ -231,17 +243,17 @@ class Changes:
 
     def _switch(self, change: _Change) -> None:
         """Between two leases: from here on the new ones work."""
-        self._pool.settings = change.settings
+        self._supervisor.settings = change.settings
         for worker in change.old:
-            self._crew.withdraw(worker)
+            self.workers.withdraw(worker)
         for worker in change.new:
-            self._crew.join(worker)
+            self.workers.join(worker)
             self._say("started", change.reason, worker=worker.number)
-        for worker in self._crew.regular:
+        for worker in self.workers.regular:
             worker.settings = change.settings  # for its next process
         if change.what == "predictor":
             self._memory_guarded = True
-            self._pool.ledger.circuits.forget()  # the new one has killed nobody yet
+            self._ledger.circuits.forget()  # the new one has killed nobody yet
             self._say("swapped", change.reason, f"from {change.was} to {change.now}")
         if change.new:
             self._edits.watch(change.new[0].files if change.settings.reload else ())
@@ -250,16 +262,16 @@ class Changes:
             numbers = ", ".join(str(worker.number) for worker in change.old)
             self._tell(f"retiring worker {numbers}")
         for worker in change.old:
-            self._crew.retire(worker)
+            self.workers.retire(worker)
         self._look_done(change)
 
     def _look_done(self, change: _Change) -> None:
-        if self._change is not change or any(self._crew.has(worker) for worker in change.old):
+        if self._change is not change or any(self.workers.has(worker) for worker in change.old):
             return
         self._change = None
         logs.info(f"{change.reason}: done", was=change.was, now=change.now)
         if change.asked and change.what != "memory":  # nobody asks for that one
-            self._pool.send_supervisor(Changed(change.what, change.was, change.now, change.notes))
+            self._supervisor.send(Changed(change.what, change.was, change.now, change.notes))
 
     def _fail(
         self, reason: str, what: str, why: str, fix: str = "", code: int = EXIT_FAILED
@@ -268,8 +280,8 @@ class Changes:
         change, self._change = self._change, None
         assert change is not None
         for worker in change.new:
-            self._crew.dismiss(worker)
-        if self._pool.stopping:
+            self.workers.dismiss(worker)
+        if self._supervisor.stopping:
             return
         kept = f"the old predictor goes on ({change.was})" if change.what == "predictor" else ""
         fix = fix or "see the run's log, mend it and try again"
@@ -281,7 +293,7 @@ class Changes:
         if change.asked:
             answer = [logs.clean(text) for text in (f"not done: {what}", why, fix)]
             answer[2] += f"; {kept}" if kept else ""
-            self._pool.send_supervisor(NotDone(code, *answer))
+            self._supervisor.send(NotDone(code, *answer))
 
     # ---- by itself --------------------------------------------------------------------------
 
@@ -290,9 +302,9 @@ class Changes:
         if change is not None and now >= change.frame_by:
             change.notes.append("no camera had a frame: it was not tried on one")
             self._go_on(change)
-        if self._change is None and not self._pool.stopping:
-            if self._pool.settings.reload and self._edits.look(now):
-                self.swap(self._pool.settings.predictor, "reload")
+        if self._change is None and not self._supervisor.stopping:
+            if self._supervisor.settings.reload and self._edits.look(now):
+                self.swap(self._supervisor.settings.predictor, "reload")
             elif now >= self._memory_due:
                 self._memory_due = now + _MEMORY_EVERY_S
                 self._look_at_memory()
@@ -309,10 +321,10 @@ class Changes:
         self._edits.watch(worker.files)
 
     def _look_at_memory(self) -> None:
-        limit = self._pool.settings.limits.worker_memory_bytes
+        limit = self._supervisor.settings.limits.worker_memory_bytes
         if not limit or not self._memory_guarded:
             return
-        for worker in self._crew.regular:
+        for worker in self.workers.regular:
             if worker.facts.state not in ("ready", "busy"):
                 continue
             has = host.own_bytes(worker.facts.pid)
@@ -326,7 +338,7 @@ class Changes:
 
     def _is_born_large(self, change: _Change) -> bool:
         """What a predictor needs from the start is no leak: it would be replaced for ever."""
-        limit = self._pool.settings.limits.worker_memory_bytes
+        limit = self._supervisor.settings.limits.worker_memory_bytes
         has = host.own_bytes(change.new[0].facts.pid)
         if has <= limit:
             return False
@@ -340,11 +352,11 @@ class Changes:
     def _tell(self, step: str) -> None:
         logs.debug(step)
         if self._change is not None and self._change.asked:
-            self._pool.send_supervisor(Changing(step))
+            self._supervisor.send(Changing(step))
 
     def _say(self, state: str, reason: str, message: str = "", worker: int | None = None) -> None:
         subject: Literal["worker", "predictor"] = "predictor" if worker is None else "worker"
-        self._pool.status(
+        self._publisher.status(
             StatusRecord(
                 subject=subject, worker=worker, state=state, reason=reason, message=message
             )

@@ -4,8 +4,10 @@ One thread, one poll, over the supervisor's link, the listening socket, the link
 gateways and workers, and both ZeroMQ sockets. Each round: take in what arrived, hand free workers
 the frames that wait, publish the seqs that may leave, then whatever is due by the clock.
 
-The decisions are made in ledger.py, without I/O: who gets which frame, and what becomes of a seq.
-Here they are carried out: for the captures by capture_links.py, for the workers by workers.py.
+ledger.py decides, without I/O, who gets which frame and what becomes of a seq. capture_links.py
+carries it out towards the captures, workers.py towards the workers, changes.py exchanges workers.
+None of them knows the pool: what they bring about (a freed slot, a table that is due, a ring that
+nobody needs) stands in the ledger, the publisher and the rings until the pool's next turn.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import select
 import socket
 from functools import partial
 from itertools import groupby
@@ -31,30 +32,30 @@ from framefan.ipc.messages import (
     GatewayReport,
     HelloCapture,
     HelloGateway,
-    Progress,
     Scale,
     Stop,
     Swap,
-    Table,
     ToPool,
 )
 from framefan.ipc.records import CIRCUIT, StatusRecord
-from framefan_inference.pool.camera_log import CameraLog
+from framefan_inference.leases.circuit import CircuitBreaker
+from framefan_inference.leases.ledger import Ledger
 from framefan_inference.pool.capture_links import CaptureLinks
-from framefan_inference.pool.circuit import CircuitBreaker
+from framefan_inference.pool.changes import Changes
 from framefan_inference.pool.failures import Failures
-from framefan_inference.pool.ledger import Ledger
 from framefan_inference.pool.loop import Loop
 from framefan_inference.pool.publisher import OutcomeReader, Publisher
-from framefan_inference.pool.table import Tables
-from framefan_inference.pool.workers import Workers
+from framefan_inference.pool.rings import Rings
+from framefan_inference.pool.supervisor_link import SupervisorLink
+from framefan_inference.pool.table import Parts, Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from framefan.ipc.links import Link
     from framefan.ipc.processes import Parent
-    from framefan_inference.pool.sequencer import Entry
+    from framefan.settings.run import Settings
+    from framefan_inference.leases.sequencer import Entry
     from framefan_inference.tracker import Tracking
 
 _ROUND_S = 0.25
@@ -67,130 +68,150 @@ class Pool:
     """All state of inference but what is inside the workers."""
 
     def __init__(self, parent: Parent, epoch: str) -> None:
-        settings = self.settings = parent.settings
-        limits = settings.limits
-        self._parent = parent
-        self.prints_fd = parent.prints_fd
-        """For what workers print."""
-        self.ledger = Ledger(
-            settings.cameras,
-            limits.order_wait_s,
-            first_lease=int.from_bytes(os.urandom(5), "little") + 1,
-            batch_wait_s=limits.batch_wait_ms / 1000,
-            circuits=CircuitBreaker(
-                limits.circuit_deaths, limits.circuit_within_s, limits.circuit_retry_s
-            ),
+        self._supervisor = supervisor = SupervisorLink(parent)
+        settings = supervisor.settings
+        self._ledger = ledger = _ledger(settings)
+        self._publisher = publisher = Publisher(settings, epoch, parent.results_fd)
+        self._outcomes = OutcomeReader(settings)
+        self._tracking = _tracking() if settings.track else None
+        self._failures = Failures()
+        self._rings = rings = Rings()
+        self._loop = loop = Loop()
+        self._captures = CaptureLinks(supervisor, loop, ledger, publisher, rings)
+        self._changes = Changes(
+            supervisor, loop, ledger, publisher, rings, self._captures.resize, parent.prints_fd
         )
-        self.publisher = Publisher(settings, epoch, parent.results_fd)
-        self.outcomes = OutcomeReader(settings)
-        self.tracking = _tracking() if settings.track else None
-        self.failures = Failures()
-        self._camera_log = CameraLog()
+        self._workers = self._changes.workers
+        self._tables = Tables(
+            Parts(
+                supervisor,
+                ledger,
+                publisher,
+                self._outcomes,
+                self._captures,
+                self._workers,
+                self._failures,
+            )
+        )
         self._born_at = clock.now()
         self._has_begun = False
-        self._stop_by: float | None = None
-        self.captures = CaptureLinks(self)
-        self.crew = Workers(self)
-        self.tables = Tables(self)
+        self._round_due = 0.0
         self._listener = socket.socket(fileno=parent.inherited_fd)
         self._listener.setblocking(False)
-        self._round_due = 0.0
-        self.loop = Loop()
-        self._has_news = select.poll()
-        self._has_news.register(parent.link.fileno(), select.POLLIN)
-        self.loop.watch(parent.link.fileno(), self.hear_supervisor)
-        self.loop.watch(self._listener.fileno(), self._accept)
-        self.loop.watch(self.outcomes.fileno(), self._take_outcomes)
-        self.loop.watch(self.publisher.fileno(), self._greet_subscribers)
-        for each in self.publisher.picture_sockets:
-            self.loop.watch(int(each.getsockopt(zmq.FD)), self.publisher.new_watchers)
-        if self.publisher.doorman:
-            self.loop.watch(self.publisher.doorman.fileno(), self.publisher.doorman.answer)
+        self._watch_all()
+
+    def _watch_all(self) -> None:
+        loop, publisher = self._loop, self._publisher
+        loop.hear_first(self._supervisor.fileno(), self._hear_supervisor)
+        loop.watch(self._listener.fileno(), self._accept)
+        loop.watch(self._outcomes.fileno(), self._take_outcomes)
+        loop.watch(publisher.fileno(), self._greet_subscribers)
+        for each in publisher.picture_sockets:
+            loop.watch(int(each.getsockopt(zmq.FD)), publisher.new_watchers)
+        if publisher.doorman:
+            loop.watch(publisher.doorman.fileno(), publisher.doorman.answer)
 
     # ---- the loop ---------------------------------------------------------------------------
 
     def run(self) -> None:
         """Until told to stop and the workers are gone; raises LinkClosed with the supervisor."""
-        self.crew.start_all()
-        for message in self._parent.early:
+        self._workers.start_all()
+        for message in self._supervisor.early:
             self._obey(message)
         now, lease_due = clock.now(), math.inf
         while not self._finished():
-            due = min(self._round_due, self.tables.due, self.ledger.next_due(), lease_due)
-            self.loop.turn(0.0 if self.outcomes.more else due - now)
-            if self.outcomes.more:
+            table_due = self._publisher.table_due
+            due = min(self._round_due, table_due, self._ledger.next_due(), lease_due)
+            self._loop.turn(0.0 if self._outcomes.more else due - now)
+            if self._outcomes.more:
                 self._take_outcomes()
+            self._free_slots()
             now = clock.now()
             lease_due = self._assign(now)
             self._tell_circuits()
-            self._publish(self.ledger.release(now), now)
-            self.captures.part()
-            if now >= self._round_due or now >= self.tables.due:
+            self._publish(self._ledger.release(now), now)
+            self._part(now)
+            if now >= self._round_due or now >= self._publisher.table_due:
                 self._look_around(now)
         self._finish()
 
+    def _free_slots(self) -> None:
+        """Slots that became free go back to the captures; rings without a frame are let go."""
+        self._captures.free(self._ledger.take_freed())
+        for camera, ring in self._rings.collect(self._ledger.schedule.uses):
+            self._workers.detach(camera, ring)
+
     def _look_around(self, now: float) -> None:
         """What the clock brings and no message announces; also a signal, and late subscribers."""
-        self._round_due = min(now + _ROUND_S, self.captures.look(now))
-        if self._parent.stop_asked:
+        self._round_due = min(now + _ROUND_S, self._captures.look(now))
+        if self._supervisor.signalled:
             self._stop()
         self._greet_subscribers()
-        self.publisher.new_watchers()
-        self.crew.tend(now)
+        self._publisher.new_watchers()
+        self._workers.tend(now)
+        self._changes.tick(now)
+        self._free_slots()
         self._tell_circuits()  # before the table that shows them
-        self.tables.tick(now)
-        self._camera_log.tick(now)
+        self._tables.tick(now)
+        self._publisher.tick(now)
+
+    def _part(self, now: float) -> None:
+        """Removed cameras leave: what they came to is in one table more, and in none after it."""
+        parted = self._captures.part()
+        if not parted:
+            return
+        self._tables.publish(now)
+        for name in parted:
+            self._captures.let_go(name)
+            self._publisher.forget(name)
+            self._failures.forget(name)
+            if self._tracking:
+                self._tracking.forget(name)
+        self._publisher.table_due = now
 
     # ---- the supervisor ---------------------------------------------------------------------
 
-    def hear_supervisor(self) -> None:
-        """Everything that has arrived: what a peer says next may rest on the last of it."""
-        while self._has_news.poll(0):  # a message in parts makes an empty read before the last
-            for message in self._parent.link.receive():
-                self._obey(message)
+    def _hear_supervisor(self) -> None:
+        for message in self._supervisor.receive():
+            self._obey(message)
 
     def _obey(self, message: Any) -> None:
         match message:
             case Stop():
                 self._stop()
             case Cameras(cameras):
-                self.captures.reload(cameras)
+                self._captures.reload(cameras)
             case Scale(workers):
-                self.crew.changes.scale(workers)
+                self._changes.scale(workers)
             case Swap(predictor):
-                self.crew.changes.swap(predictor)
+                self._changes.swap(predictor)
             case Children():
-                self.tables.children = message
-                self.captures.heard_of(message)
+                self._tables.children = message
+                self._captures.heard_of(message)
 
     def _stop(self) -> None:
         """Lease nothing more; workers may finish the frame in hand, but not for ever."""
-        if self._stop_by is None:
-            self._stop_by = clock.now() + self.settings.limits.grace_s / 2
-            self.crew.stop()
-
-    @property
-    def stopping(self) -> bool:
-        """Also when a signal to the whole group has just come: what ends now was asked to."""
-        return self._stop_by is not None or self._parent.stop_asked
+        if self._supervisor.begin_stop():
+            self._workers.stop()
 
     def _finished(self) -> bool:
-        if self._stop_by is None:
+        stop_by = self._supervisor.stop_by
+        if stop_by is None:
             return False
-        if clock.now() >= self._stop_by:
+        if clock.now() >= stop_by:
             return True
         # What a worker published just before it ended may still be on its way.
-        return self.ledger.next_due() == math.inf and not self.crew.is_alive
+        return self._ledger.next_due() == math.inf and not self._workers.is_alive
 
     def _finish(self) -> None:
         """Every seq is settled and told before the pool ends."""
-        self.crew.kill()
+        self._workers.kill()
         self._take_outcomes()
-        self._publish(self.ledger.stop(clock.now()), clock.now())
-        self.tables.publish(clock.now(), last=True)
-        self.publisher.close()
-        self.outcomes.close()
-        self.captures.rings.close()
+        self._publish(self._ledger.stop(clock.now()), clock.now())
+        self._tables.publish(clock.now(), last=True)
+        self._publisher.close()
+        self._outcomes.close()
+        self._rings.close()
 
     # ---- peers: captures and gateways -------------------------------------------------------
 
@@ -199,101 +220,86 @@ class Pool:
             sock, _ = self._listener.accept()
             sock.setblocking(True)
             link: Link[ToPool] = links.Link(sock, ToPool)
-            self.loop.watch(link.fileno(), partial(self._from_stranger, link))
+            self._loop.watch(link.fileno(), partial(self._from_stranger, link))
 
     def _from_stranger(self, link: Link[ToPool]) -> None:
         """A peer's first message says who it is; what came with it is handled after."""
         try:
             messages = link.receive()
         except LinkError:
-            self.drop(link)
+            self._loop.drop(link)
             return
         if not messages:
             return
         first, *rest = messages
         if isinstance(first, HelloCapture):
-            self.captures.greet(link, first, rest)
+            self._captures.greet(link, first, rest)
         elif isinstance(first, HelloGateway):
-            self.loop.watch(link.fileno(), partial(self._from_gateway, first.id, link))
+            self._loop.watch(link.fileno(), partial(self._from_gateway, first.id, link))
             self._from_gateway(first.id, link, rest)
         else:
             logs.warning("a stranger spoke to the pool", said=type(first).__name__)
-            self.drop(link)
-
-    def drop(self, link: Link[ToPool]) -> None:
-        self.loop.forget(link.fileno())
-        link.close()
+            self._loop.drop(link)
 
     def _from_gateway(self, number: int, link: Link[ToPool], early: Sequence[Any] = ()) -> None:
         try:
             for message in early or link.receive():
                 if isinstance(message, GatewayReport):
-                    self.tables.heard(message.facts)
+                    self._tables.heard(message.facts)
         except LinkError:
-            self.tables.gateways.pop(number, None)
-            self.drop(link)
+            self._tables.gateways.pop(number, None)
+            self._loop.drop(link)
 
     # ---- leases and outcomes ----------------------------------------------------------------
 
     def _assign(self, now: float) -> float:
         """Lease what can be leased; answers when a worker has waited for company long enough."""
-        if self.stopping:
+        if self._supervisor.stopping:
             return math.inf
-        self.crew.changes.borrow()
+        self._changes.borrow()
         if not self._may_begin:
             return math.inf
-        rings = self.captures.rings
-        for worker, grants in groupby(self.ledger.assign(now), attrgetter("worker")):
-            self.crew.lease(
+        rings = self._rings
+        for worker, grants in groupby(self._ledger.assign(now), attrgetter("worker")):
+            self._workers.lease(
                 worker, [(each, rings[each.camera, each.frame.ring]) for each in grants]
             )
-        return self.ledger.schedule.due
+        return self._ledger.schedule.due
 
     @property
     def _may_begin(self) -> bool:
         """What may not be lost waits for somebody to read it, but not for ever."""
         if not self._has_begun:
-            waits = any(camera.mode == "every" for camera in self.settings.cameras)
+            waits = any(camera.mode == "every" for camera in self._supervisor.settings.cameras)
             late = clock.now() - self._born_at > _AUDIENCE_S
-            self._has_begun = not waits or late or self.publisher.has_readers
+            self._has_begun = not waits or late or self._publisher.has_readers
         return self._has_begun
 
     def _take_outcomes(self) -> None:
         now = clock.now()
-        for outcome in self.outcomes.drain():
-            grant = self.ledger.outcome(outcome, now)
+        for outcome in self._outcomes.drain():
+            grant = self._ledger.outcome(outcome, now)
             if grant:
                 times = outcome.started_at, outcome.finished_at
-                self.crew.predicted(grant, outcome.kind, *times)
-        for preview in self.outcomes.previews:
-            is_open = self.ledger.is_open(preview.head.lease)
-            for each in self.publisher.previews.arrived(preview, is_open):
-                self.publisher.preview(each)
+                self._workers.predicted(grant, outcome.kind, *times)
+        for preview in self._outcomes.previews:
+            is_open = self._ledger.is_open(preview.head.lease)
+            for each in self._publisher.previews.arrived(preview, is_open):
+                self._publisher.preview(each)
 
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
-            model = self.crew.model_of(entry.grant)
-            if self.tracking:
-                entry.outcome = self.tracking.outcome(entry.grant, model, entry.outcome)
-            self.publisher.outcome(entry, model, now)
-            self.failures.settled(entry.grant.camera, entry.outcome, now)
+            model = self._workers.model_of(entry.grant)
+            if self._tracking:
+                entry.outcome = self._tracking.outcome(entry.grant, model, entry.outcome)
+            self._publisher.outcome(entry, model, now)
+            self._failures.settled(entry.grant.camera, entry.outcome, now)
             lost = entry.outcome is None
-            for preview in self.publisher.previews.left(entry.grant.lease, lost):
-                self.publisher.preview(preview)
-
-    def forget(self, camera: str) -> None:
-        """The camera has left."""
-        self.publisher.forget(camera)
-        self.failures.forget(camera)
-        if self.tracking:
-            self.tracking.forget(camera)
-
-    def blame(self, cameras: Collection[str], now: float) -> None:
-        """A worker died with frames of these cameras in hand."""
-        self.captures.free(self.ledger.blame(cameras, now))
+            for preview in self._publisher.previews.left(entry.grant.lease, lost):
+                self._publisher.preview(preview)
 
     def _tell_circuits(self) -> None:
-        changes = self.ledger.circuits.changes
+        changes = self._ledger.circuits.changes
         for camera, state, message, next_try_s in changes:
             logs.warning(
                 f"camera {camera}: its circuit is {state}",
@@ -302,7 +308,7 @@ class Pool:
                 state=state,
                 why=message,
             )
-            self.status(
+            self._publisher.status(
                 StatusRecord(
                     subject="predictor",
                     camera=camera,
@@ -314,28 +320,22 @@ class Pool:
             )
         changes.clear()
 
-    # ---- telling ----------------------------------------------------------------------------
-
     def _greet_subscribers(self) -> None:
-        if self.publisher.new_subscriptions():
-            self.tables.due = clock.now()
+        if self._publisher.new_subscriptions():
+            self._publisher.table_due = clock.now()
 
-    def status(self, record: StatusRecord | None) -> None:
-        """Publish a change, and the table with it."""
-        if record is not None:
-            if record.subject == "camera":
-                self._camera_log.changed(record, clock.now())
-            self.publisher.status(record)
-            self.tables.due = clock.now()
 
-    def send_supervisor(self, message: Any) -> None:
-        """Raises LinkClosed with the supervisor."""
-        self._parent.link.send(message)
-
-    def tell_supervisor(self, state: Any, all_ended: bool) -> None:
-        """The table is its proof of progress too: it comes out of the loop that does the work."""
-        self._parent.link.offer(Table(state, all_ended))
-        self._parent.link.offer(Progress(self.publisher.n))
+def _ledger(settings: Settings) -> Ledger:
+    limits = settings.limits
+    return Ledger(
+        settings.cameras,
+        limits.order_wait_s,
+        first_lease=int.from_bytes(os.urandom(5), "little") + 1,
+        batch_wait_s=limits.batch_wait_ms / 1000,
+        circuits=CircuitBreaker(
+            limits.circuit_deaths, limits.circuit_within_s, limits.circuit_retry_s
+        ),
+    )
 
 
 def _tracking() -> Tracking:

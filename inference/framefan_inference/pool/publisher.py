@@ -14,13 +14,14 @@ from framefan.base import clock
 from framefan.ipc import bus
 from framefan.ipc.messages import WorkerOutcome, WorkerPreview
 from framefan.ipc.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
+from framefan_inference.pool.camera_log import CameraLog
 from framefan_inference.pool.picture_bus import PictureBus, room_for_shared, subscriptions
 from framefan_inference.pool.previews import RESULTS, Preview, Previews
 from framefan_inference.pool.publish_endpoint import open_outlet
 
 if TYPE_CHECKING:
     from framefan.settings.run import Settings
-    from framefan_inference.pool.sequencer import Entry
+    from framefan_inference.leases.sequencer import Entry
 
 # Plain ints: enums are combined in Python code.
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
@@ -47,6 +48,9 @@ class Publisher:
         """
         self.epoch = epoch
         self.n = 0
+        self.table_due = clock.now()
+        """When the next state table is to come; anyone may bring it forward."""
+        self._camera_log = CameraLog()
         self.has_readers = False
         """Somebody has subscribed to results since the start."""
         self.previews = Previews(settings.limits.picture_bytes)
@@ -114,10 +118,19 @@ class Publisher:
         self._topics.pop(camera, None)
         self.previews.forget(camera)
 
-    def status(self, record: StatusRecord) -> None:
+    def status(self, record: StatusRecord | None) -> None:
+        """Publish a change, if it is one; the state table follows it at once."""
+        if record is None:
+            return
+        self.table_due = now = clock.now()
+        if record.subject == "camera":
+            self._camera_log.changed(record, now)
         topic = f"{bus.STATUS}{record.camera}/" if record.camera else bus.STATUS
         record.epoch, record.n, record.ts = self.epoch, self.n, clock.wall()
         self._send(topic.encode(), record)
+
+    def tick(self, now: float) -> None:
+        self._camera_log.tick(now)
 
     def state(self, record: StateRecord) -> None:
         record.epoch, record.n, record.ts = self.epoch, self.n, clock.wall()

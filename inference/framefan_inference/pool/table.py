@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,47 +14,63 @@ from framefan.ipc.messages import Children
 from framefan.ipc.records import GatewayFacts, Pid, StateRecord
 
 if TYPE_CHECKING:
-    from framefan_inference.pool.pool import Pool
+    from framefan_inference.leases.ledger import Ledger
+    from framefan_inference.pool.capture_links import CaptureLinks
+    from framefan_inference.pool.failures import Failures
+    from framefan_inference.pool.publisher import OutcomeReader, Publisher
+    from framefan_inference.pool.supervisor_link import SupervisorLink
+    from framefan_inference.pool.workers import Workers
+
+
+class Parts(NamedTuple):
+    """What the table is gathered from."""
+
+    supervisor: SupervisorLink
+    ledger: Ledger
+    publisher: Publisher
+    outcomes: OutcomeReader
+    captures: CaptureLinks
+    workers: Workers
+    failures: Failures
 
 
 class Tables:
-    """Publishes the pool's table when it is due; `due` may be brought forward by anyone."""
+    """Publishes the pool's table when the publisher says that it is due."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._every_s = pool.settings.limits.state_every_s
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._every_s = parts.supervisor.settings.limits.state_every_s
         self._version = importlib.metadata.version("framefan")
         self._tuned_at = 0.0
-        self.due = clock.now()
         self.children = Children(os.getppid(), "", [])
         self.gateways: dict[int, GatewayFacts] = {}
         self._heard_at: dict[int, float] = {}
 
     def tick(self, now: float) -> None:
-        if now < self.due:
+        if now < self._parts.publisher.table_due:
             return
         if now - self._tuned_at >= self._every_s:
             self._tuned_at = now
-            self._pool.ledger.tune()
+            self._parts.ledger.tune()
         self.publish(now)
 
     def publish(self, now: float, last: bool = False) -> None:
-        self.due = now + self._every_s
+        self._parts.publisher.table_due = now + self._every_s
         record = self._record(now)
         record.last = last
-        self._pool.publisher.state(record)
-        self._pool.tell_supervisor(record, self._all_ended())
+        self._parts.publisher.state(record)
+        self._parts.supervisor.tell(record, self._all_ended())
 
     def _all_ended(self) -> bool:
         """Every source has come to its end and every frame of it is settled."""
-        return self._pool.captures.all_ended and self._pool.ledger.idle
+        return self._parts.captures.all_ended and self._parts.ledger.idle
 
     def _record(self, now: float) -> StateRecord:
-        pool = self._pool
-        settings = pool.settings
+        parts = self._parts
+        settings = parts.supervisor.settings
         return StateRecord(
-            epoch=pool.publisher.epoch,
-            n=pool.publisher.n,
+            epoch=parts.publisher.epoch,
+            n=parts.publisher.n,
             ts=clock.wall(),
             version=self._version,
             name=settings.name,
@@ -66,10 +82,10 @@ class Tables:
             supervisor=Pid(self.children.supervisor_pid),
             pool=Pid(os.getpid(), self._restarts()),
             gateways=self._gateways(),
-            workers=pool.crew.measure(now),
-            cameras=pool.captures.measure(),
-            foreign=pool.outcomes.foreign,
-            stale=pool.ledger.stale,
+            workers=parts.workers.measure(now),
+            cameras=parts.captures.measure(parts.failures),
+            foreign=parts.outcomes.foreign,
+            stale=parts.ledger.stale,
         )
 
     def _restarts(self) -> int:
@@ -86,7 +102,7 @@ class Tables:
         known = {
             int(child.role): child for child in self.children.children if child.stage == "gateway"
         }
-        rows, silent_s = [], self._pool.settings.limits.state_lost_s
+        rows, silent_s = [], self._parts.supervisor.settings.limits.state_lost_s
         for number in sorted(known.keys() | self.gateways.keys()):
             facts = self.gateways.get(number) or GatewayFacts(id=number, state="starting")
             if clock.now() - self._heard_at.get(number, math.inf) > silent_s:

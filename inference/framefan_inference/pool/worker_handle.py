@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from framefan.settings.run import Settings
+    from framefan_inference.leases.schedule import Frame, Grant
     from framefan_inference.pool.rings import Ring
-    from framefan_inference.pool.schedule import Frame, Grant
 
 LEAVE_S = 5.0
 """What a worker that retires and has no frame gets for its predictor's close()."""

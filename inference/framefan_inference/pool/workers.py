@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framefan.base import clock, logs
 from framefan.errors import LinkClosed, LinkError
@@ -21,18 +21,20 @@ from framefan.ipc.messages import (
     WorkerReady,
     WorkerStep,
 )
-from framefan_inference.pool import sequencer as sequencing
-from framefan_inference.pool.changes import Changes, lowest_free
+from framefan_inference.leases import sequencer as sequencing
 from framefan_inference.pool.worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from framefan.ipc.records import WorkerFacts
     from framefan.settings.run import Settings
-    from framefan_inference.pool.pool import Pool
+    from framefan_inference.leases.ledger import Ledger
+    from framefan_inference.leases.schedule import Grant
+    from framefan_inference.pool.loop import Loop
+    from framefan_inference.pool.publisher import Publisher
     from framefan_inference.pool.rings import Ring
-    from framefan_inference.pool.schedule import Grant
+    from framefan_inference.pool.supervisor_link import SupervisorLink
 
 _HANGS = "no answer within the predict deadline"
 _SLOW_START = "not ready within the start deadline"
@@ -41,19 +43,45 @@ _STAYS = "did not end when it was retired"
 _DISMISSED = "not needed any more"
 
 
+class Events(Protocol):
+    """Who hears what workers do: those on trial, those that retire, and those that start."""
+
+    def step(self, worker: WorkerHandle) -> None: ...
+    def ready(self, worker: WorkerHandle) -> None: ...
+    def loaded(self, worker: WorkerHandle) -> None: ...
+    def tried(self, worker: WorkerHandle, result: Tried) -> None: ...
+    def ended(self, worker: WorkerHandle, ending: str) -> None: ...
+
+
+def lowest_free(taken: Collection[int]) -> int:
+    """The number of a new worker."""
+    return next(number for number in range(1, len(taken) + 2) if number not in taken)
+
+
 class Workers:
     """Workers by number."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        settings = pool.settings
+    def __init__(
+        self,
+        supervisor: SupervisorLink,
+        loop: Loop,
+        ledger: Ledger,
+        publisher: Publisher,
+        events: Events,
+        prints_fd: int,
+    ) -> None:
+        """`prints_fd`: for what workers print."""
+        self._supervisor = supervisor
+        self._loop = loop
+        self._ledger = ledger
+        self._publisher = publisher
+        self._events = events
+        self._prints_fd = prints_fd
+        settings = supervisor.settings
         self._workers = {
-            n: WorkerHandle(n, settings, pool.prints_fd) for n in range(1, settings.workers + 1)
+            n: WorkerHandle(n, settings, prints_fd) for n in range(1, settings.workers + 1)
         }
-        self._leased: dict[int, WorkerHandle] = {}
-        """By lease, until its seq has left: the worker may have gone by then."""
         self._been_ready = False
-        self.changes = Changes(pool, self)
 
     @property
     def regular(self) -> list[WorkerHandle]:
@@ -77,7 +105,7 @@ class Workers:
             if worker.on_trial:
                 self._remove(worker, worker.facts.reason)
             return
-        self._pool.loop.watch(child.link.fileno(), partial(self._listen, worker))
+        self._loop.watch(child.link.fileno(), partial(self._listen, worker))
 
     def tend(self, now: float) -> None:
         """What is due by the clock: starts, and the ends of workers that hang."""
@@ -85,7 +113,7 @@ class Workers:
             if worker.deadline is None or now < worker.deadline:
                 continue
             if worker.child is None:
-                if not self._pool.stopping:
+                if not self._supervisor.stopping:
                     self.start(worker)
                 else:
                     worker.deadline = None
@@ -93,46 +121,44 @@ class Workers:
                 self._bury(worker, worker.dies_of)
             elif worker.hangs(now):
                 self._bury(worker, self._overdue(worker))
-        self.changes.tick(now)
 
     def _overdue(self, worker: WorkerHandle) -> str:
         """What a worker that hangs is to be told of."""
         if worker.facts.state == "starting":
             return _SLOW_START
-        retired = worker.retires and not self._pool.ledger.schedule.in_hand(worker.number)
+        retired = worker.retires and not self._ledger.schedule.in_hand(worker.number)
         return _STAYS if retired else _HANGS
 
     def _bury(self, worker: WorkerHandle, reason: str = "") -> None:
         """A worker is dead or must be: kill it and, once it is gone, take back what it had."""
         assert worker.child is not None
-        ledger, captures = self._pool.ledger, self._pool.captures
+        ledger = self._ledger
         if worker.dies_of is None:
-            self._pool.loop.forget(worker.child.link.fileno())
+            self._loop.forget(worker.child.link.fileno())
         else:
             reason = worker.dies_of
         if not worker.kill(reason):  # it may read its frame for as long as it is there
             ledger.schedule.retire(worker.number)
             return
-        in_hand = () if self._pool.stopping else ledger.schedule.in_hand(worker.number)
+        in_hand = () if self._supervisor.stopping else ledger.schedule.in_hand(worker.number)
         excused = bool(in_hand) and ledger.circuits.counts
-        ending = worker.bury(reason, excused, asked=self._pool.stopping)
+        ending = worker.bury(reason, excused, asked=self._supervisor.stopping)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
         if worker.retires and not ledger.schedule.in_hand(worker.number):
             ledger.worker_left(worker.number)
         else:
-            captures.free(ledger.worker_down(worker.number, cause, clock.now()))
-            self._pool.blame(in_hand, clock.now())
-            captures.collect()
+            ledger.worker_down(worker.number, cause, clock.now())
+            ledger.blame(in_hand, clock.now())
         if worker.on_trial or worker.retires:
             self._remove(worker, ending)
-        elif not self._pool.stopping:
-            self._pool.status(worker.status(worker.facts.state, "died", ending))
+        elif not self._supervisor.stopping:
+            self._publisher.status(worker.status(worker.facts.state, "died", ending))
 
     # ---- places -----------------------------------------------------------------------------
 
     def hire(self, settings: Settings) -> WorkerHandle:
         """A worker on trial, not started yet."""
-        worker = WorkerHandle(lowest_free(self._workers), settings, self._pool.prints_fd)
+        worker = WorkerHandle(lowest_free(self._workers), settings, self._prints_fd)
         worker.on_trial = True
         self._workers[worker.number] = worker
         return worker
@@ -140,14 +166,14 @@ class Workers:
     def join(self, worker: WorkerHandle) -> None:
         """A worker that is ready gets frames from now on."""
         worker.on_trial = False
-        schedule = self._pool.ledger.schedule
+        schedule = self._ledger.schedule
         schedule.stateful = worker.stateful
-        if not self._pool.stopping:
+        if not self._supervisor.stopping:
             schedule.worker_up(worker.number, worker.most)
 
     def withdraw(self, worker: WorkerHandle) -> None:
         """It gets no more frames."""
-        self._pool.ledger.schedule.retire(worker.number)
+        self._ledger.schedule.retire(worker.number)
         worker.retires = True
 
     def retire(self, worker: WorkerHandle) -> None:
@@ -168,10 +194,10 @@ class Workers:
         if not self.has(worker):
             return
         del self._workers[worker.number]
-        if worker.retires and not self._pool.stopping:
-            self._pool.status(worker.status("retired", "", ending))
-        self._pool.tables.due = clock.now()
-        self.changes.ended(worker, ending)
+        if worker.retires and not self._supervisor.stopping:
+            self._publisher.status(worker.status("retired", "", ending))
+        self._publisher.table_due = clock.now()
+        self._events.ended(worker, ending)
 
     def stop(self) -> None:
         """They may finish the frame in hand."""
@@ -208,37 +234,34 @@ class Workers:
                 self._ready(worker, message)
             case WorkerStep(step):
                 worker.step = step
-                self.changes.step(worker)
+                self._events.step(worker)
             case Tried():
-                self.changes.tried(worker, message)
+                self._events.tried(worker, message)
             case WorkerFailed(code, what, why, fix):
                 worker.failed = message
                 if not self._been_ready and not worker.on_trial:
-                    self._pool.send_supervisor(Fatal(code, what, why, fix))
+                    self._supervisor.send(Fatal(code, what, why, fix))
             case Notice(kind, text):
-                self._pool.status(worker.status("notice", kind, text))
+                self._publisher.status(worker.status("notice", kind, text))
 
     def _returned(self, worker: WorkerHandle, lease: int) -> None:
-        freed = self._pool.ledger.returned(worker.number, lease, clock.now())
-        if freed:
+        if self._ledger.returned(worker.number, lease, clock.now()):
             worker.returned()
-            self._pool.captures.free([freed])
-            self._pool.captures.collect()
 
     def _ready(self, worker: WorkerHandle, message: WorkerReady) -> None:
         worker.ready(message.model)
         worker.stateful, worker.most, worker.files = message.stateful, message.most, message.files
         logs.info("worker ready", worker=worker.number, predictor=message.model)
         if worker.on_trial:
-            self.changes.ready(worker)
+            self._events.ready(worker)
             return
         if not worker.retires:
             self.join(worker)
-            self.changes.loaded(worker)
+            self._events.loaded(worker)
         if worker.facts.restarts:
-            self._pool.status(worker.status("ready", "restarted"))
+            self._publisher.status(worker.status("ready", "restarted"))
         self._been_ready = True
-        self._pool.tables.due = clock.now()
+        self._publisher.table_due = clock.now()
 
     # ---- what they are told -----------------------------------------------------------------
 
@@ -246,16 +269,16 @@ class Workers:
         """The frames of one call."""
         worker = self._workers[number]
         for grant, _ in grants:
-            self._leased[grant.lease] = worker
+            grant.holder = worker
         with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-            worker.lease(grants, self._pool.publisher.previews.of)
+            worker.lease(grants, self._publisher.previews.of)
 
     def predicted(self, grant: Grant, kind: str, started_at: float, finished_at: float) -> None:
-        self._leased[grant.lease].predicted(kind, started_at, finished_at)
+        grant.holder.predicted(kind, started_at, finished_at)
 
     def model_of(self, grant: Grant) -> str:
         """Of the worker that had the lease, whose seq leaves now."""
-        return self._leased.pop(grant.lease).facts.model
+        return str(grant.holder.facts.model)
 
     def detach(self, camera: str, ring: int) -> None:
         """No lease on this ring will follow."""

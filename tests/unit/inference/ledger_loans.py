@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis.stateful import rule
 from ledger_world import LedgerWorld
 
-from framefan_inference.pool.schedule import NEWER, Freed
+from framefan_inference.leases.schedule import NEWER, Freed
 
 
 class LedgerLoans(LedgerWorld):
@@ -32,12 +32,12 @@ class LedgerLoans(LedgerWorld):
             frame, camera.lent = camera.lent, None
             newer = NEWER if camera.mode == "live" and camera.waiting else ""
             if cause := camera.overtaken or newer:
-                assert self.ledger.give_back(camera.name) == [
-                    Freed(camera.name, frame.ring, frame.slot)
-                ]
+                self.ledger.give_back(camera.name)
+                assert self.ledger.take_freed() == [Freed(camera.name, frame.ring, frame.slot)]
                 camera.count[cause] += 1
                 camera.freed(frame.ring, frame.slot)
             else:
-                assert self.ledger.give_back(camera.name) == []
+                self.ledger.give_back(camera.name)
+                assert self.ledger.take_freed() == []
                 camera.waiting.insert(0, frame)
         self.park_settled()

@@ -23,10 +23,18 @@ from ledger_world import (
 from framefan.ipc.messages import WorkerOutcome
 from framefan.settings.run import CameraSettings
 from framefan.settings.secret import SourceText
-from framefan_inference.pool import sequencer as seqs
-from framefan_inference.pool.circuit import CircuitBreaker
-from framefan_inference.pool.ledger import Ledger
-from framefan_inference.pool.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
+from framefan_inference.leases import sequencer as seqs
+from framefan_inference.leases.circuit import CircuitBreaker
+from framefan_inference.leases.ledger import Ledger
+from framefan_inference.leases.schedule import (
+    CIRCUIT,
+    NEWER,
+    NO_WORKER,
+    REMOVED,
+    Frame,
+    Freed,
+    Grant,
+)
 
 MODES = st.sampled_from(["live", "live", "every"])
 KINDS = st.sampled_from(["detections", "value", "error"])
@@ -81,7 +89,8 @@ class LedgerMachine(LedgerLoans):
         camera.count["captured"] += 1
         camera.frame += 1
         frame = Frame(camera.ring, slot, camera.frame, self.now, self.now, 8, 8)
-        freed = self.ledger.ready(camera.name, frame, self.now)
+        self.ledger.ready(camera.name, frame, self.now)
+        freed = self.ledger.take_freed()
         state, _ = self.ledger.circuits.state(camera.name)
         if freed == [Freed(camera.name, frame.ring, frame.slot)]:
             assert state != "closed", "a frame was refused without a reason"
@@ -121,7 +130,8 @@ class LedgerMachine(LedgerLoans):
 
     def remove_camera(self, camera: PlayedCamera) -> None:
         """What waits is superseded and its slots are free; what is leased goes on."""
-        freed = self.ledger.remove(camera.name)
+        self.ledger.remove(camera.name)
+        freed = self.ledger.take_freed()
         assert freed == [Freed(camera.name, each.ring, each.slot) for each in camera.waiting]
         camera.count[REMOVED] += len(camera.waiting)
         for each in camera.waiting:
@@ -206,7 +216,8 @@ class LedgerMachine(LedgerLoans):
         """It dies in whatever phase it is: idle, in predict, before or after publishing."""
         self.up.discard(worker)
         had = [grant for grant in self.leased.values() if grant.worker == worker]
-        freed = self.ledger.worker_down(worker, cause, self.now)
+        self.ledger.worker_down(worker, cause, self.now)
+        freed = self.ledger.take_freed()
         assert freed == [freed_by(grant) for grant in had]
         died = Ending(cause, self.now + seqs.SILENCE_S)
         for key, returner in self.returned_by.items():
@@ -221,7 +232,8 @@ class LedgerMachine(LedgerLoans):
     def blame(self, cameras: set[str]) -> None:
         """Who alone was in the hands of the dead too often has no frame that waits any more."""
         open_before = {name for name in cameras if self.is_open(name)}
-        freed = self.ledger.blame(cameras, self.now)
+        self.ledger.blame(cameras, self.now)
+        freed = self.ledger.take_freed()
         for name in cameras:
             camera = self.cameras[name]
             if not self.is_open(name) or name in open_before:
@@ -256,7 +268,8 @@ class LedgerMachine(LedgerLoans):
         self.give_back(self.leased[lease])
 
     def give_back(self, grant: Grant) -> None:
-        assert self.ledger.returned(grant.worker, grant.lease, self.now) == freed_by(grant)
+        assert self.ledger.returned(grant.worker, grant.lease, self.now)
+        assert self.ledger.take_freed() == [freed_by(grant)]
         ending = Ending(seqs.NO_OUTCOME, self.now + seqs.RETURN_S)
         self.endings.setdefault(key_of(grant), ending)
         self.returned_by[key_of(grant)] = grant.worker
@@ -312,7 +325,8 @@ class LedgerMachine(LedgerLoans):
         """A second return, a late one of a worker that was buried, or one of another's lease."""
         if grant.lease in self.leased and grant.worker == worker:
             return
-        assert self.ledger.returned(worker, grant.lease, self.now) is None
+        assert not self.ledger.returned(worker, grant.lease, self.now)
+        assert self.ledger.take_freed() == []
         self.stale += 1
 
     def hear(self, outcome: WorkerOutcome) -> None:

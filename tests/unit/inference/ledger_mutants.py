@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from framefan_inference.pool.batching import Batching
-from framefan_inference.pool.circuit import CircuitBreaker
-from framefan_inference.pool.ledger import Ledger
-from framefan_inference.pool.schedule import CameraQueue, Frame, Freed, Schedule
-from framefan_inference.pool.sequencer import Entry, Sequencer
+from framefan_inference.leases.batching import Batching
+from framefan_inference.leases.circuit import CircuitBreaker
+from framefan_inference.leases.ledger import Ledger
+from framefan_inference.leases.schedule import CameraQueue, Frame, Freed, Schedule
+from framefan_inference.leases.sequencer import Entry, Sequencer
 
 if TYPE_CHECKING:
     import pytest
@@ -84,9 +84,9 @@ def waits_for_company_for_ever(patch: pytest.MonkeyPatch) -> None:
 def left_out_but_still_waiting(patch: pytest.MonkeyPatch) -> None:
     original = Ledger.blame
 
-    def blame(self: Ledger, cameras: Any, now: float) -> list[Freed]:
+    def blame(self: Ledger, cameras: Any, now: float) -> None:
         patch.setattr(Schedule, "supersede", lambda self, camera, cause: [])
-        return original(self, cameras, now)
+        original(self, cameras, now)
 
     patch.setattr(Ledger, "blame", blame)
 

@@ -15,9 +15,17 @@ import msgspec
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from framefan.ipc.messages import WorkerOutcome
-from framefan_inference.pool import sequencer as seqs
-from framefan_inference.pool.ledger import Account, Ledger
-from framefan_inference.pool.schedule import CIRCUIT, NEWER, NO_WORKER, REMOVED, Frame, Freed, Grant
+from framefan_inference.leases import sequencer as seqs
+from framefan_inference.leases.ledger import Account, Ledger
+from framefan_inference.leases.schedule import (
+    CIRCUIT,
+    NEWER,
+    NO_WORKER,
+    REMOVED,
+    Frame,
+    Freed,
+    Grant,
+)
 
 EPS = 1e-6
 ORDER_WAIT_S = 0.5

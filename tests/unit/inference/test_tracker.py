@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from framefan.ipc.records import Detection
 from framefan_capture.sources.scene import Scene
-from framefan_inference.pool.schedule import Frame
+from framefan_inference.leases.schedule import Frame
 from framefan_inference.tracker import FORGET_S, MAX_TRACKS, Tracker, Tracking
 
 FPS = 30.0

@@ -11,10 +11,10 @@ from ledger_world import outcome_of
 
 from framefan.base import clock
 from framefan.errors import LinkGarbled
+from framefan_inference.leases.ledger import Ledger
+from framefan_inference.leases.schedule import MAX_FPS, NO_SLOT, Frame
+from framefan_inference.leases.sequencer import WORKER_DIED
 from framefan_inference.pool.cameras import Camera
-from framefan_inference.pool.ledger import Ledger
-from framefan_inference.pool.schedule import MAX_FPS, NO_SLOT, Frame
-from framefan_inference.pool.sequencer import WORKER_DIED
 
 # ---- what capture says ---------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ from camera_words import LARGER, SETTINGS, hello, ready, said, told
 from framefan.ipc.messages import ChildFacts
 from framefan.settings.secret import SourceText
 from framefan.settings.states import REASONS
+from framefan_inference.leases.ledger import Ledger
+from framefan_inference.leases.schedule import MAX_FPS
 from framefan_inference.pool.cameras import Camera
-from framefan_inference.pool.ledger import Ledger
-from framefan_inference.pool.schedule import MAX_FPS
 
 # ---- its process ---------------------------------------------------------------------------------
 

@@ -12,14 +12,21 @@ from faults import GATED, Gate
 from peers import HEIGHT, WIDTH
 from played_run import PlayedCapture, PlayedRun
 
-from framefan.ipc.messages import ChildFacts, Children, HelloCapture, SourceStatus, Table
+from framefan.ipc.messages import (
+    ChildFacts,
+    Children,
+    HelloCapture,
+    Ready,
+    Table,
+)
 from framefan.settings.run import CameraSettings
 from framefan.settings.secret import SourceText
+from framefan_inference.leases.ledger import Ledger
+from framefan_inference.leases.schedule import MAX_FPS, NEWER, REMOVED
 from framefan_inference.pool import capture_links
 from framefan_inference.pool.capture_links import CaptureLinks
-from framefan_inference.pool.ledger import Ledger
 from framefan_inference.pool.loop import Loop
-from framefan_inference.pool.schedule import MAX_FPS, NEWER, REMOVED
+from framefan_inference.pool.rings import Rings
 
 if TYPE_CHECKING:
     from framefan.settings.run import Mode
@@ -170,54 +177,43 @@ def test_a_camera_that_comes_back_before_it_has_left_was_never_gone(gate: Gate) 
 
 
 @pytest.fixture
-def pool() -> Any:
-    """What Captures takes from a pool, without one."""
-    made = SimpleNamespace(
-        settings=SimpleNamespace(cameras=(), slots=5),
-        ledger=Ledger([], 0.5),
-        status=lambda record: None,
-        hear_supervisor=lambda: None,
-        stopping=False,
-        workers={},
-        loop=Loop(),
-        publisher=SimpleNamespace(epoch="k3f9"),
-        forget=lambda name: None,
-        tables=SimpleNamespace(publish=lambda now: None, due=0.0),
-    )
-    made.drop = lambda link: link.close()
-    return made
+def ledger() -> Ledger:
+    return Ledger([], 0.5)
+
+
+@pytest.fixture
+def room(ledger: Ledger) -> CaptureLinks:
+    """Of a run that has no camera yet."""
+    publisher: Any = SimpleNamespace(epoch="k3f9", status=lambda record: None)
+    supervisor: Any = SimpleNamespace(settings=SimpleNamespace(cameras=(), slots=5), stopping=False)
+    return CaptureLinks(supervisor, Loop(), ledger, publisher, Rings())
 
 
 def test_only_so_many_removed_cameras_are_remembered(
-    pool: Any, monkeypatch: pytest.MonkeyPatch
+    room: CaptureLinks, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture_links, "PARKED", 3)
-    room = CaptureLinks(pool)
+    queues = ledger.schedule.cameras
     for number in range(10):
         room.reload([row(f"cam{number}")])
-        pool.ledger.schedule.cameras[f"cam{number}"].next_seq = 7
-        room.part()
+        queues[f"cam{number}"].next_seq = 7
+        for name in room.part():
+            room.let_go(name)
     room.reload([row("cam8"), row("cam5")])
-    queues = pool.ledger.schedule.cameras
     assert (queues["cam8"].next_seq, queues["cam5"].next_seq) == (7, 0)
 
 
-def test_what_the_supervisor_has_just_said_comes_before_a_hello(pool: Any, link: Any) -> None:
-    room = CaptureLinks(pool)
-    pool.hear_supervisor = lambda: room.reload([row("new")])
-    room.greet(link, HelloCapture("new", 8, 0), [])
-    assert room.cameras["new"].link is link
-
-
-def test_a_link_that_ends_with_the_news_of_its_removal_is_closed_once(pool: Any, link: Any) -> None:
-    room = CaptureLinks(pool)
-    pool.hear_supervisor = lambda: room.reload([row("cam")])
+def test_a_link_that_ends_is_closed_once_though_its_camera_is_removed_then(
+    room: CaptureLinks, link: Any
+) -> None:
+    room.reload([row("cam")])
     room.greet(link, HelloCapture("cam", 8, 0), [])
-    dropped: list[Any] = []
-    pool.drop = dropped.append
-    pool.hear_supervisor = lambda: room.reload([])
-    room._listen(room.cameras["cam"], link, [SourceStatus("asleep")])
-    assert dropped == [link]
+    room._listen(
+        room.cameras["cam"], link, [Ready(1, 0, 0, 0.0, 0.0, 8, 8, captured=1, bad=0, no_slot=0)]
+    )  # no such ring
+    assert link.fileno() == -1
+    room.reload([])
+    assert room.part() == ["cam"]
 
 
 # ---- reload: cameras that change -----------------------------------------------------------------

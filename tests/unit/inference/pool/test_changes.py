@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan.settings.run import Settings
-from framefan_inference.pool.changes import lowest_free, to_retire
+from framefan_inference.pool.changes import to_retire
 from framefan_inference.pool.worker_handle import WorkerHandle
+from framefan_inference.pool.workers import lowest_free
 from framefan_inference.predictors.file_watch import LOOK_S, FileWatch, Stamp
 
 STATES = st.sampled_from(["starting", "ready", "busy", "backoff", "failed"])

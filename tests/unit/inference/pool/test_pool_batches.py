@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from peers import payload
 from played_run import PlayedRun
 
-from framefan_inference.pool import sequencer
+from framefan_inference.leases import sequencer
 
 if TYPE_CHECKING:
     from faults import Gate

@@ -14,7 +14,7 @@ from played_run import PlayedRun, kinds
 
 from framefan.errors import EXIT_START
 from framefan.ipc.messages import Fatal
-from framefan_inference.pool import sequencer
+from framefan_inference.leases import sequencer
 
 
 @pytest.mark.parametrize("point", ["leased", "predict", "publish", "published"])

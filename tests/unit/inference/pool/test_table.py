@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,15 +13,14 @@ from framefan.ipc.messages import ChildFacts, Children, SourceStatus
 from framefan.ipc.records import GatewayFacts, StateRecord, WorkerFacts
 from framefan.settings.run import CameraSettings, Settings
 from framefan.settings.secret import SourceText
+from framefan_inference.leases.ledger import Ledger
+from framefan_inference.leases.schedule import Frame
 from framefan_inference.pool.capture_links import CaptureLinks
 from framefan_inference.pool.failures import Failures
-from framefan_inference.pool.ledger import Ledger
+from framefan_inference.pool.loop import Loop
 from framefan_inference.pool.previews import Previews
-from framefan_inference.pool.schedule import Frame
-from framefan_inference.pool.table import Tables
-
-if TYPE_CHECKING:
-    pass
+from framefan_inference.pool.rings import Rings
+from framefan_inference.pool.table import Parts, Tables
 
 SETTINGS = Settings(
     name="lab",
@@ -31,29 +30,36 @@ SETTINGS = Settings(
 
 
 class FakePool:
-    """What Tables takes from a pool, with what it told recorded."""
+    """The parts of a table, with what it told recorded."""
 
     def __init__(self) -> None:
-        self.settings = SETTINGS
         self.ledger = Ledger(SETTINGS.cameras, 0.5)
-        self.captures = CaptureLinks(self)  # type: ignore[arg-type]
-        self.cameras = self.captures.cameras
-        self.crew = SimpleNamespace(measure=lambda now: [WorkerFacts(id=1)])
-        self.outcomes = SimpleNamespace(foreign=4)
-        self.failures = Failures()
         self.published: list[StateRecord] = []
-        self.publisher = SimpleNamespace(
-            epoch="k3f9", n=7, state=self.published.append, previews=Previews(1 << 20)
-        )
         self.told: list[tuple[StateRecord, bool]] = []
-        self.statuses: list[Any] = []
-
-    def status(self, record: Any) -> None:
-        if record is not None:
-            self.statuses.append(record)
-
-    def tell_supervisor(self, state: StateRecord, all_ended: bool) -> None:
-        self.told.append((state, all_ended))
+        supervisor: Any = SimpleNamespace(
+            settings=SETTINGS, tell=lambda state, all_ended: self.told.append((state, all_ended))
+        )
+        self.publisher: Any = SimpleNamespace(
+            epoch="k3f9",
+            n=7,
+            state=self.published.append,
+            status=lambda record: None,
+            previews=Previews(1 << 20),
+            table_due=100.0,
+        )
+        self.captures = CaptureLinks(supervisor, Loop(), self.ledger, self.publisher, Rings())
+        self.cameras = self.captures.cameras
+        workers: Any = SimpleNamespace(measure=lambda now: [WorkerFacts(id=1)])
+        outcomes: Any = SimpleNamespace(foreign=4)
+        self.parts = Parts(
+            supervisor,
+            self.ledger,
+            self.publisher,
+            outcomes,
+            self.captures,
+            workers,
+            Failures(),
+        )
 
 
 @pytest.fixture
@@ -63,19 +69,19 @@ def pool(at: Any) -> FakePool:
 
 @pytest.fixture
 def tables(pool: FakePool) -> Tables:
-    return Tables(pool)  # type: ignore[arg-type]
+    return Tables(pool.parts)
 
 
 def test_it_comes_every_second_and_when_brought_forward(pool: FakePool, tables: Tables) -> None:
     for now in (100.0, 100.5, 100.9, 101.0, 101.5):
         tables.tick(now)
     assert len(pool.published) == 2
-    tables.due = 101.6
+    pool.publisher.table_due = 101.6
     tables.tick(101.6)
     assert len(pool.published) == 3
     tables.tick(102.5)
     assert len(pool.published) == 3
-    assert tables.due == 102.6
+    assert pool.publisher.table_due == 102.6
 
 
 def test_the_same_table_goes_to_the_bus_and_the_supervisor(pool: FakePool, tables: Tables) -> None:
@@ -96,7 +102,7 @@ def test_brought_forward_tables_do_not_tune(
     tuned: list[float] = []
     monkeypatch.setattr(pool.ledger, "tune", lambda: tuned.append(1.0))
     for now in (100.0, 100.5, 101.0):
-        tables.due = now
+        pool.publisher.table_due = now
         tables.tick(now)
     assert len(tuned) == 2
 

@@ -12,9 +12,9 @@ from framefan.errors import LinkClosed
 from framefan.ipc.messages import Attach, Detach, Lease, Stop, WorkerFailed
 from framefan.ipc.processes import DUMP_SIGNAL, describe_exit
 from framefan.settings.run import Limits, Settings
+from framefan_inference.leases.schedule import Frame, Grant
 from framefan_inference.pool import worker_handle
 from framefan_inference.pool.rings import Ring
-from framefan_inference.pool.schedule import Frame, Grant
 from framefan_inference.pool.worker_handle import DUMP_S, WorkerHandle
 
 if TYPE_CHECKING:

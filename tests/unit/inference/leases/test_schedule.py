@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framefan_inference.pool.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Schedule
+from framefan_inference.leases.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Schedule
 
 if TYPE_CHECKING:
     from framefan.settings.run import Mode
-    from framefan_inference.pool.schedule import Grant
+    from framefan_inference.leases.schedule import Grant
 
 
 def frame(number: int, ring: int = 1) -> Frame:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_inference.pool.circuit import CircuitBreaker
+from framefan_inference.leases.circuit import CircuitBreaker
 
 
 def circuits(deaths: int = 3) -> CircuitBreaker:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_world import outcome_of
 
-from framefan_inference.pool.schedule import Frame, Grant
-from framefan_inference.pool.sequencer import (
+from framefan_inference.leases.schedule import Frame, Grant
+from framefan_inference.leases.sequencer import (
     LATE,
     NO_OUTCOME,
     RETURN_S,

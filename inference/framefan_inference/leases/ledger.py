@@ -11,16 +11,16 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from framefan_inference.pool.circuit import CircuitBreaker
-from framefan_inference.pool.schedule import CIRCUIT, CameraQueue, Freed, Grant, Schedule
-from framefan_inference.pool.sequencer import Entry, Sequencer
+from framefan_inference.leases.circuit import CircuitBreaker
+from framefan_inference.leases.schedule import CIRCUIT, CameraQueue, Freed, Grant, Schedule
+from framefan_inference.leases.sequencer import Entry, Sequencer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from framefan.ipc.messages import WorkerOutcome
     from framefan.settings.run import CameraSettings, Mode
-    from framefan_inference.pool.schedule import Frame
+    from framefan_inference.leases.schedule import Frame
 
 _P95_OF = 100
 """How many of the latest predictions the order's patience is derived from."""
@@ -52,6 +52,8 @@ class Ledger:
         self.schedule = Schedule(rows, first_lease, batch_wait_s)
         self.circuits = circuits or CircuitBreaker(0, 0.0, 0.0)
         self.sequencers = {name: Sequencer(mode, order_wait_s) for name, mode in rows}
+        self.freed: list[Freed] = []
+        """Slots that nobody reads any more, until `take_freed`."""
         self.stale = 0
         """Outcomes and returns of leases that are settled already, or never were."""
         self._order_wait_s = self._patience_s = order_wait_s
@@ -79,10 +81,10 @@ class Ledger:
         self.schedule.cameras[camera].mode = sequencer.mode = mode
         self._expect(sequencer.next_due())
 
-    def remove(self, camera: str) -> list[Freed]:
-        """No frame of it comes any more; answers the slots of those that wait."""
+    def remove(self, camera: str) -> None:
+        """No frame of it comes any more; the slots of those that wait are free."""
         self.circuits.drop(camera)
-        return self.schedule.remove(camera)
+        self.freed += self.schedule.remove(camera)
 
     def is_settled(self, camera: str) -> bool:
         """Whether all its frames are answered for and all its slots free."""
@@ -94,13 +96,14 @@ class Ledger:
 
     # ---- frames, leases, outcomes -----------------------------------------------------------
 
-    def ready(self, camera: str, frame: Frame, now: float = 0.0) -> list[Freed]:
-        """A frame waits, unless its camera's circuit is open; answers the slots that are free."""
+    def ready(self, camera: str, frame: Frame, now: float = 0.0) -> None:
+        """A frame waits, unless its camera's circuit is open; one that it replaces is free."""
         queue = self.schedule.cameras[camera]
         in_line = bool(queue.waits) and queue.mode == "every"
         if not self.circuits.admits(camera, now, in_line):
-            return [self.schedule.refuse(camera, frame, CIRCUIT)]
-        return self.schedule.ready(camera, frame, now)
+            self.freed.append(self.schedule.refuse(camera, frame, CIRCUIT))
+        else:
+            self.freed += self.schedule.ready(camera, frame, now)
 
     def assign(self, now: float = 0.0) -> list[Grant]:
         """Every lease that can be given now; those of one worker are one call."""
@@ -124,17 +127,18 @@ class Ledger:
         self._expect(now)
         return grant
 
-    def returned(self, worker: int, lease: int, now: float) -> Freed | None:
-        """A lease came back: its slot is free. None when it is stale."""
+    def returned(self, worker: int, lease: int, now: float) -> bool:
+        """A lease came back: its slot is free. False when it is stale."""
         grant = self.schedule.returned(worker, lease)
         if grant is None:
             self.stale += 1
-            return None
+            return False
         self.circuits.returned(grant.camera, lease)
         self._expect(self.sequencers[grant.camera].returned(grant.seq, now))
-        return Freed(grant.camera, grant.frame.ring, grant.frame.slot)
+        self.freed.append(Freed(grant.camera, grant.frame.ring, grant.frame.slot))
+        return True
 
-    def worker_down(self, worker: int, cause: str, now: float) -> list[Freed]:
+    def worker_down(self, worker: int, cause: str, now: float) -> None:
         """A worker is dead, known from waitpid: the slots it had are free, its seqs nearly lost.
 
         That holds for a seq whose lease it had returned, too: its outcome has left or never will.
@@ -142,15 +146,13 @@ class Ledger:
         for grant in self._leases.values():
             if grant.worker == worker:
                 self._expect(self.sequencers[grant.camera].worker_died(grant.seq, cause, now))
-        freed = self.schedule.worker_down(worker)
-        return [Freed(grant.camera, grant.frame.ring, grant.frame.slot) for grant in freed]
+        for grant in self.schedule.worker_down(worker):
+            self.freed.append(Freed(grant.camera, grant.frame.ring, grant.frame.slot))
 
-    def blame(self, cameras: Collection[str], now: float) -> list[Freed]:
-        """A worker died with frames of these cameras; answers the slots of those left out now."""
-        freed: list[Freed] = []
+    def blame(self, cameras: Collection[str], now: float) -> None:
+        """A worker died with frames of these cameras; the slots of those left out now are free."""
         for camera in self.circuits.died(cameras, now):
-            freed += self.schedule.leave_out(camera, CIRCUIT)
-        return freed
+            self.freed += self.schedule.leave_out(camera, CIRCUIT)
 
     def worker_left(self, worker: int) -> None:
         """A worker that retired has ended by itself and had given back all it was leased.
@@ -164,9 +166,14 @@ class Ledger:
         """A frame to try a predictor on: it gets no seq, and counts as waiting."""
         return self.schedule.borrow()
 
-    def give_back(self, camera: str) -> list[Freed]:
-        """Nobody reads the borrowed frame any more; answers its slot if it is superseded."""
-        return self.schedule.give_back(camera)
+    def give_back(self, camera: str) -> None:
+        """Nobody reads the borrowed frame any more; its slot is free if it is superseded."""
+        self.freed += self.schedule.give_back(camera)
+
+    def take_freed(self) -> list[Freed]:
+        """The slots that became free since the last call."""
+        freed, self.freed = self.freed, []
+        return freed
 
     def release(self, now: float) -> list[Entry]:
         """Every seq that leaves now, in order within its camera."""

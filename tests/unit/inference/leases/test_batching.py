@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framefan_inference.pool.batching import Batching
-from framefan_inference.pool.schedule import Frame, Schedule
+from framefan_inference.leases.batching import Batching
+from framefan_inference.leases.schedule import Frame, Schedule
 
 WAIT_S = 0.01
 

@@ -13,27 +13,26 @@
    cameras move to a worker with at least two fewer, once that came up or another camera left.
 5. A worker whose predictor takes several frames a call gets what waits, up to its number: from each
    camera one before a second of any, by the turns of rule 2. Where several such workers are idle
-   they share alike. Only the last idle one may wait for company (batching.py), because who comes
-   while another is idle finds that one. A camera that must go alone gets a call of its own, and
-   nobody waits for company meanwhile. A worker is idle again when all its leases are back.
+   they share alike. Only the last idle one may wait for company (batching.py). A camera that must
+   go alone gets a call of its own, and no worker waits for company meanwhile. A worker is idle
+   again when all its leases are back.
 6. A worker that retires gets no more grants and keeps those it has. A stateful camera moves on
-   when its frame there is back, so that it is never in two workers at once.
+   when its frame there is back: it is never in two workers at once.
 7. A frame can be borrowed: it is shown to a predictor on trial, gets no seq and still counts as
-   waiting. It comes back to the front, unless a newer one of its camera went first; in `every` none
-   does, as the camera stands still meanwhile.
+   waiting. It comes back to the front, unless a newer one of its camera went first.
 8. A removed camera gets no more grants: what waits is superseded at once. When its last lease is
-   back it is parked, out of everybody's way; if it returns, its queue goes on where it was.
-
-Slots are only numbers here. Nothing in this module reads a clock, a socket or a frame.
+   back it is parked; if it returns, its queue goes on where it was.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from framefan_inference.pool.batching import Batching
+from msgspec import Struct
+
+from framefan_inference.leases.batching import Batching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,8 +40,7 @@ if TYPE_CHECKING:
 
     from framefan.settings.run import Mode
 
-NEWER = "newer"
-NO_WORKER = "no_worker"
+NEWER, NO_WORKER = "newer", "no_worker"
 NO_SLOT = "no_slot"
 MAX_FPS = "max_fps"
 REMOVED = "removed"
@@ -71,14 +69,16 @@ class Freed(NamedTuple):
     slot: int
 
 
-class Grant(NamedTuple):
-    """This worker may read this frame until it returns the lease."""
+class Grant(Struct):
+    """This worker may read this frame until it returns the lease; kept until its seq has left."""
 
     lease: int
     worker: int
     camera: str
     seq: int
     frame: Frame
+    holder: Any = None
+    """The worker's handle: when the seq leaves, the number may be another worker's."""
 
 
 class CameraQueue:
