@@ -208,6 +208,7 @@ def _fails(act: Callable[[Any], Any], kind: str, says: str) -> Row:
 ONE = Detection(label="cat", confidence=0.9, box=BOX)
 WITH_IDS = Detection(label="cat", confidence=0.9, box=BOX, class_id=3, track_id=7)
 PERSON = _seen(confidence=1.0, class_id=0)
+THING = _seen("object", 1.0)
 INFINITE = Detection(label="cat", confidence=math.inf, box=BOX)
 PERCENT = Detection("person", 87.0, BOX)
 THREE = Detection(label="cat", confidence=1.0, box=(1.0, 2.0, 3.0))  # type: ignore[arg-type]
@@ -230,8 +231,16 @@ ROWS: dict[str, Row] = {
         _seen("dog", class_id=0, track_id=4),
         _seen("cow", 0.8, class_id=1, track_id=5),
     ),
-    "supervision without confidence": _dets(
-        lambda: _supervision(confidence=None, class_id=None), PERSON, PERSON
+    "supervision without confidence and class": _dets(
+        lambda: _supervision(confidence=None, class_id=None), THING, THING
+    ),
+    "a list of dicts": _dets(lambda: [{"label": "object", "box": BOX}], THING),
+    "an array with tracks": _dets(
+        lambda: np.array([[*BOX, 0.9, 1, 7]]), _seen("car", class_id=1, track_id=7)
+    ),
+    "torchvision": _dets(
+        lambda: {"boxes": _rows("f")[:, :4], "scores": np.ones(1), "labels": np.zeros(1, int)},
+        PERSON,
     ),
     "supervision, empty": _dets(
         lambda: _supervision(xyxy=np.zeros((0, 4)), confidence=np.zeros(0), class_id=np.zeros(0))

@@ -1,14 +1,12 @@
 """From whatever a predictor returns to the one schema that clients read.
 
-A tried list of shapes, first match wins:
+1. Detections, in any of the forms of detections.py.
+2. Classes of the whole picture (`probs` of Ultralytics): `{"classes": [{"label", "confidence"}]}`,
+   the surest first.
+3. A value: anything JSON can say, with dataclasses, msgspec structs, NumPy scalars, arrays and
+   tensors turned into it. It must be finite, a tree, and not larger than `result_bytes`.
 
-1. Detections: our `Detection`; a list of them; an `(N, 6)` array of x1, y1, x2, y2, confidence,
-   class; anything with `xyxy`, `confidence` and `class_id` (supervision); anything with `boxes`
-   that has `xyxy`, `conf` and `cls`, or a list of one such (Ultralytics).
-2. A value: anything JSON can say, with dataclasses, msgspec structs, numpy scalars and arrays
-   turned into it. It must be finite, a tree, and not larger than `result_bytes`.
-
-What is neither is a ResultError whose `kind` a client sees.
+What is none of these is a ResultError whose `kind` a client sees.
 """
 
 from __future__ import annotations
@@ -16,56 +14,82 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 
-from framefan.ipc.records import Detection
+from framefan_inference.predictors import detections
+from framefan_inference.predictors.detections import Labels
+from framefan_inference.predictors.result_error import ResultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = ["Kind", "Labels", "ResultError", "convert", "error", "plain"]
+
 DEPTH = 32
-_FAR_PICTURES, _FAR = 16, 16_384
-"""A corner that is so many pictures away, and so many pixels, was never seen in this picture."""
+_SUREST = 5
+"""Of the classes of a picture, so many are told."""
 Kind = Literal["detections", "value", "error"]
-Labels = Sequence[str] | Mapping[int, str]
 
 
-class ResultError(Exception):
-    """What a predictor returned cannot be sent; `kind` says why in one word."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
+def _ignore(_what: str) -> None:
+    """Nobody wants to know what was left out."""
 
 
-def convert(returned: Any, labels: Labels, limit: int, longest: int = 0) -> tuple[Kind, bytes]:
+def convert(
+    returned: Any,
+    labels: Labels,
+    limit: int,
+    longest: int = 0,
+    left_out: Callable[[str], None] = _ignore,
+) -> tuple[Kind, bytes]:
     """The kind and MessagePack of what predict returned; raises ResultError.
 
     `labels` gives the names of class numbers; `limit` is the most bytes a result may take, and
-    `longest` the longer side of the picture.
+    `longest` the longer side of the picture. `left_out` is called with the name of what a result
+    holds and the schema has no field for.
     """
     if returned is None:
         raise ResultError(
             "returned_none", "predict returned None; an empty list says that nothing was seen"
         )
+    if detections.is_tensor(returned):
+        returned = detections.to_array(returned)
     if isinstance(returned, np.ndarray):
         _Room(limit).take(returned.size)  # before an object is made of every row
     try:
-        detections = as_detections(returned, labels)
+        found = detections.find_detections(returned, labels, left_out)
     except (TypeError, ValueError, OverflowError) as problem:  # columns of unlike length or shape
         raise ResultError("bad_detection", f"these are no detections: {problem}") from problem
-    if detections is not None:
-        if len(detections) * 16 > limit:  # cheap first look; the exact one is below
-            raise _too_large(len(detections) * 16, limit)
-        far = max(_FAR_PICTURES * longest, _FAR)
-        return "detections", _packed([_checked(each, far) for each in detections], limit)
-    return "value", _packed(plain(returned, limit), limit)
+    if found is not None:
+        if len(found) * 16 > limit:  # cheap first look; the exact one is below
+            raise _too_large(len(found) * 16, limit)
+        return "detections", _packed([detections.check(each, longest) for each in found], limit)
+    classes = _classes(returned, labels)
+    return "value", _packed(plain(returned if classes is None else classes, limit), limit)
+
+
+def _classes(returned: Any, labels: Labels) -> dict[str, Any] | None:
+    """What a classifier of Ultralytics says of the whole picture, or None if it is none."""
+    if isinstance(returned, list | tuple) and len(returned) == 1:
+        (returned,) = returned
+    probs = getattr(returned, "probs", None)
+    if probs is None or not hasattr(probs, "data"):
+        return None
+    shares = detections.to_array(probs.data).ravel()
+    names = getattr(returned, "names", None) or labels
+    surest = np.argsort(-shares, kind="stable")[:_SUREST].tolist()
+    name = detections.namer(names)
+    return {
+        "classes": [
+            {"label": name(n), "confidence": round(float(shares[n]), 4), "class_id": n}
+            for n in surest
+        ]
+    }
 
 
 def error(kind: str, message: str) -> bytes:
@@ -86,148 +110,6 @@ def _packed(value: Any, limit: int) -> bytes:
 
 def _too_large(size: int, limit: int) -> ResultError:
     return ResultError("too_large", f"the result takes {size:,} bytes; {limit:,} are allowed")
-
-
-# ---- detections ------------------------------------------------------------------------------
-
-
-def as_detections(returned: Any, labels: Labels) -> list[Detection] | None:
-    """The detections in what was returned, or None when it is something else."""
-    if isinstance(returned, Detection):
-        return [returned]
-    if isinstance(returned, list | tuple):
-        if all(isinstance(each, Detection) for each in returned):
-            return list(returned)
-        if len(returned) == 1 and hasattr(returned[0], "boxes"):
-            return as_detections(returned[0], labels)
-        return None
-    if isinstance(returned, np.ndarray):
-        if returned.ndim == 2 and returned.shape[1] == 6 and returned.dtype.kind in "fiu":
-            return _from_rows(returned[:, :4], returned[:, 4], returned[:, 5], _namer(labels))
-        return None
-    return _from_object(returned, labels)
-
-
-def _from_object(returned: Any, labels: Labels) -> list[Detection] | None:
-    boxes = getattr(returned, "boxes", None)
-    if boxes is not None and hasattr(boxes, "xyxy") and hasattr(boxes, "conf"):
-        name = _namer(getattr(returned, "names", None) or labels)
-        return _from_rows(boxes.xyxy, boxes.conf, boxes.cls, name, getattr(boxes, "id", None))
-    if hasattr(returned, "xyxy") and hasattr(returned, "class_id"):
-        data = getattr(returned, "data", None)
-        names = data.get("class_name") if isinstance(data, dict) else None
-        found = _from_rows(
-            returned.xyxy,
-            getattr(returned, "confidence", None),
-            returned.class_id,
-            _namer(labels),
-            getattr(returned, "tracker_id", None),
-        )
-        for detection, label in zip(found, names if names is not None else (), strict=False):
-            detection.label = str(label)
-        return found
-    return None
-
-
-def _namer(labels: Labels) -> Callable[[int], str]:
-    def name(number: int) -> str:
-        if number < 0:  # of a list, that would be one of its last
-            return str(number)
-        try:
-            return str(labels[number]) or str(number)
-        except (LookupError, TypeError):
-            return str(number)
-
-    return name
-
-
-def _array(values: Any) -> Any:
-    """A numpy array of a tensor or array; a tensor on a device is fetched first."""
-    for step in ("detach", "cpu", "numpy"):
-        if hasattr(values, step):
-            values = getattr(values, step)()
-    return np.asarray(values)
-
-
-def _from_rows(
-    boxes: Any, confidences: Any, classes: Any, name: Callable[[int], str], tracks: Any = None
-) -> list[Detection]:
-    rows = _array(boxes).reshape(-1, 4).tolist()
-    count = len(rows)
-    sure = [1.0] * count if confidences is None else _array(confidences).ravel().tolist()
-    kinds = [0] * count if classes is None else _array(classes).ravel().tolist()
-    found = []
-    for box, confidence, kind in zip(rows, sure, kinds, strict=True):
-        number = int(kind) if math.isfinite(kind) else -1
-        found.append(
-            Detection(label=name(number), confidence=confidence, box=tuple(box), class_id=number)
-        )
-    if tracks is not None:
-        for detection, track in zip(found, _array(tracks).ravel().tolist(), strict=True):
-            detection.track_id = int(track)
-    return found
-
-
-def _checked(detection: Detection, far: float) -> Detection:
-    """A detection whose fields are what the schema promises, or ResultError."""
-    try:
-        box = tuple(float(value) for value in detection.box)
-        confidence = float(detection.confidence)
-        class_id, track_id = _whole(detection.class_id), _whole(detection.track_id)
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise ResultError(
-            "bad_detection", f"box, confidence and ids are numbers: {problem}"
-        ) from problem
-    if len(box) != 4:
-        raise ResultError("bad_detection", f"a box is x1, y1, x2, y2; this one has {len(box)}")
-    if not all(map(math.isfinite, box)) or not math.isfinite(confidence):
-        raise ResultError(
-            "not_finite",
-            "a box or confidence is NaN or infinite; JSON has neither: "
-            f"confidence {confidence}, box {_listed(box)}",
-        )
-    x1, y1, x2, y2 = (round(value, 2) for value in box)
-    whole = Detection(
-        label=str(detection.label),
-        confidence=round(confidence, 4) + 0.0,  # no -0.0
-        box=(x1, y1, x2, y2),
-        class_id=class_id,
-        track_id=track_id,
-    )
-    _check_values(whole, far)
-    return whole
-
-
-def _check_values(detection: Detection, far: float) -> None:
-    """What has the right type and is no detection. Raises ResultError, which names the value."""
-    confidence, (x1, y1, x2, y2) = detection.confidence, detection.box
-    if not 0 <= confidence <= 1:
-        hint = "; a share of 1 is meant, not per cent" if 1 < confidence <= 100 else ""
-        raise ResultError(
-            "bad_detection", f"a confidence lies from 0 to 1; this one is {confidence:g}{hint}"
-        )
-    if x2 < x1 or y2 < y1:
-        raise ResultError(
-            "bad_detection",
-            "a box is x1, y1, x2, y2 with x1 <= x2 and y1 <= y2; this one is "
-            f"{_listed(detection.box)}",
-        )
-    if max(map(abs, detection.box)) > far:
-        raise ResultError(
-            "bad_detection",
-            "a box is in pixels of its picture; this one lies far outside it: "
-            f"{_listed(detection.box)}",
-        )
-
-
-def _listed(box: Sequence[float]) -> str:
-    """A box for people: `50, 10.5, 1e+300, 7`."""
-    return ", ".join(f"{value:.10g}" for value in box)
-
-
-def _whole(number: Any) -> int | msgspec.UnsetType:
-    """An id of whatever integer type; None says, as leaving it out does, that there is none."""
-    return msgspec.UNSET if number is None or number is msgspec.UNSET else int(number)
 
 
 # ---- values ----------------------------------------------------------------------------------
@@ -265,6 +147,8 @@ def _plain(value: Any, room: _Room, depth: int) -> Any:
         return _finite(value)
     if depth > DEPTH:
         raise ResultError("recursive", f"the result contains itself, or is over {DEPTH} deep")
+    if detections.is_tensor(value):
+        value = detections.to_array(value)
     if isinstance(value, np.ndarray | np.generic):
         return _plain_array(value, room, depth)
     if isinstance(value, bytes | bytearray | memoryview):

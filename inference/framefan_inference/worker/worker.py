@@ -5,9 +5,10 @@
 2. The outcome goes out on ZeroMQ, then the lease goes back. Between the two the pool may hear of
    them in either order; it settles the seq by the outcome and frees the slot by the return. What
    people watch is encoded from the slot between the two: no result waits for a picture.
-3. Before the lease goes back the worker makes sure that nobody still holds the image. All views of
-   a frame rest on one array, so its reference count tells. A predictor that kept the image is told
-   so, that frame is an error, and from then on it gets copies: slower, but safe to keep.
+3. Before the lease goes back the worker looks whether the predictor still holds the image. All
+   views of a frame rest on one array, so its reference count tells. The result counts: the image
+   was whole while it was made. But the slot's memory is used again, so from then on the predictor
+   gets copies, which are slower and safe to keep. One warning says so.
 
 4. Several leases that came together are one call of `predict_batch`. When it raises, and the
    predictor keeps no state, its frames are tried one by one, so that only the guilty one is an
@@ -96,6 +97,8 @@ class Worker:
         self._outcomes = outcomes
         self._rings: dict[tuple[str, int], RingReader] = {}
         self._copies = False
+        self._left_out: set[str] = set()
+        """What the predictor returned and clients do not get, as far as it was told."""
         self._encode: Callable[[Any, str, bytes | None, int], bytes] | None = None
         self._most_jpeg_bytes = bus.most_jpeg_bytes(parent.settings.limits)
         self._stopping = False
@@ -147,8 +150,7 @@ class Worker:
         kind, payload = self._predict(lease, base)
         finished = clock.now()
         if not self._copies and self._is_held(base):
-            self._copies = True
-            kind, payload = "error", self._tell_held()
+            self._give_copies()
         return (kind, payload), finished
 
     def _base(self, lease: Lease) -> Any:
@@ -202,13 +204,8 @@ class Worker:
             del bases
             self._serve_one_by_one(leases, started, raised)
             return
-        if not self._copies:
-            held = [self._is_held(bases[n]) for n in range(len(bases))]
-            if any(held):
-                self._copies = True
-                told: Answer = ("error", self._tell_held())
-                pairs = zip(answers, held, strict=True)
-                answers = [told if is_held else each for each, is_held in pairs]
+        if not self._copies and any(self._is_held(bases[n]) for n in range(len(bases))):
+            self._give_copies()
         for lease, answer in zip(leases, answers, strict=True):
             self._tell(lease, answer, started, finished)
         for lease, answer in zip(leases, answers, strict=True):
@@ -246,7 +243,9 @@ class Worker:
 
     def _convert(self, returned: Any, lease: Lease) -> Answer:
         longest = max(lease.width, lease.height)
-        return results.convert(returned, self._predictor.labels, self._limit, longest)
+        return results.convert(
+            returned, self._predictor.labels, self._limit, longest, self._tell_left_out
+        )
 
     def _converted(self, returned: Any, lease: Lease) -> Answer:
         try:
@@ -283,14 +282,28 @@ class Worker:
         gc.collect()
         return sys.getrefcount(base) > _UNHELD
 
-    def _tell_held(self) -> bytes:
-        text = (
-            f"predictor {self._predictor.model} kept the image after predict returned; its memory "
-            "is used again for other frames, so it gets copies from now on: keep image.copy()"
+    def _give_copies(self) -> None:
+        self._copies = True
+        self._notice(
+            "kept_image",
+            f"predictor {self._predictor.model} keeps the image, or a result that holds it, after "
+            "predict has returned; its memory is used again for other frames, so it gets copies "
+            "from now on: keep image.copy(), or let go of the result",
         )
+
+    def _tell_left_out(self, what: str) -> None:
+        """Once for each kind: every result has it."""
+        if what not in self._left_out:
+            self._left_out.add(what)
+            self._notice(
+                "left_out",
+                f"predictor {self._predictor.model} returns {what}, which clients do not get: "
+                "return them as a value of your own if they are needed",
+            )
+
+    def _notice(self, kind: str, text: str) -> None:
         logs.warning(text)
-        self._link.send(Notice("kept_image", text))
-        return results.error("kept_image", text)
+        self._link.send(Notice(kind, text))
 
 
 def _frame(lease: Lease) -> Frame:

@@ -51,6 +51,24 @@ def ultralytics(rows: Any = ROWS, names: Any = None, tracks: Any = None) -> Any:
     return SimpleNamespace(boxes=FakeBoxes(rows, tracks), names=names)
 
 
+class FakeArray(FakeTensor):
+    """A whole tensor: it has a shape and a type as well."""
+
+    def __init__(self, values: Any) -> None:
+        super().__init__(values)
+        self.shape, self.dtype = values.shape, values.dtype
+
+    def numpy(self) -> Any:
+        super().numpy()
+        return self._values
+
+
+def turned() -> Any:
+    boxes = FakeBoxes(ROWS)
+    boxes.xywhr = FakeTensor(np.zeros((2, 5)))  # type: ignore[attr-defined]
+    return boxes
+
+
 def supervision(**fields: Any) -> Any:
     plain = {
         "xyxy": ROWS[:, :4],
@@ -91,7 +109,45 @@ DETECTIONS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
     ),
     "supervision, boxes only": (
         supervision(confidence=None, class_id=None),
-        [seen("person", 1.0, class_id=0)] * 2,
+        [seen("object", 1.0)] * 2,
+    ),
+    "a tensor of rows": (FakeArray(ROWS), TWO),
+    "a tensor of rows in half precision": (FakeArray(ROWS.astype(np.float16)), TWO),
+    "an array without elements": (np.array([]), []),
+    "no boxes of four": (np.empty((0, 4)), []),
+    "rows with tracks behind": (
+        np.array([[*BOX, 0.5, 1, 7], [*BOX, 0.25, 0, 8]]),
+        [TWO[0] | {"track_id": 7}, TWO[1] | {"track_id": 8}],
+    ),
+    "rows with tracks before, as of Ultralytics": (
+        np.array([[*BOX, 7, 0.5, 1], [*BOX, 8, 0.25, 0]]),
+        [TWO[0] | {"track_id": 7}, TWO[1] | {"track_id": 8}],
+    ),
+    "dicts": (
+        [
+            {"label": "car", "confidence": 0.5, "box": list(BOX), "class_id": 1},
+            {"label": "person", "box": BOX},
+        ],
+        [TWO[0], seen("person", 1.0)],
+    ),
+    "torchvision": (
+        {"boxes": ROWS[:, :4], "scores": ROWS[:, 4], "labels": ROWS[:, 5].astype(int)},
+        TWO,
+    ),
+    "torchvision in its list": (
+        [
+            {
+                "boxes": FakeArray(ROWS[:, :4]),
+                "scores": FakeArray(ROWS[:, 4]),
+                "labels": FakeArray(ROWS[:, 5].astype(int)),
+            }
+        ],
+        TWO,
+    ),
+    "ultralytics, the boxes alone": (FakeBoxes(ROWS), TWO),
+    "ultralytics, turned boxes": (
+        [SimpleNamespace(boxes=None, obb=turned(), names={0: "person", 1: "car"})],
+        TWO,
     ),
     "supervision, empty": (
         supervision(xyxy=np.empty((0, 4)), confidence=np.empty(0), class_id=np.empty(0, int)),
@@ -114,6 +170,73 @@ DETECTIONS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
 @pytest.mark.parametrize(("returned", "expected"), DETECTIONS.values(), ids=DETECTIONS)
 def test_detections_of_every_kind(returned: Any, expected: list[dict[str, Any]]) -> None:
     assert sent(returned) == ("detections", expected)
+
+
+VALUES: dict[str, tuple[Any, Any]] = {
+    "dicts that hold more": (
+        [{"label": "car", "confidence": 0.5, "box": [1, 2, 3, 4], "plate": "B-1"}],
+        [{"label": "car", "confidence": 0.5, "box": [1, 2, 3, 4], "plate": "B-1"}],
+    ),
+    "seven columns of something else": (np.array([[*BOX, 3, 4, 5]]), [[*BOX, 3, 4, 5]]),
+    "a dict of other boxes": ({"boxes": [1], "scores": [2], "labels": [3]},) * 2,
+    "a tensor of another shape": (FakeArray(np.array([[1.5, 2.0]])), [[1.5, 2.0]]),
+    "a tensor inside": ({"speed": FakeArray(np.array(3.5))}, {"speed": 3.5}),
+    "classes of the picture": (
+        [
+            SimpleNamespace(
+                boxes=None,
+                names={0: "cat", 1: "dog", 2: "fox"},
+                probs=SimpleNamespace(data=FakeArray(np.array([0.25, 0.7, 0.05]))),
+            )
+        ],
+        {
+            "classes": [
+                {"label": "dog", "confidence": 0.7, "class_id": 1},
+                {"label": "cat", "confidence": 0.25, "class_id": 0},
+                {"label": "fox", "confidence": 0.05, "class_id": 2},
+            ]
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("returned", "expected"), VALUES.values(), ids=VALUES)
+def test_values_that_look_like_detections(returned: Any, expected: Any) -> None:
+    assert sent(returned) == ("value", expected)
+
+
+LEFT_OUT: dict[str, tuple[Any, set[str]]] = {
+    "nothing": (ultralytics(), set()),
+    "masks": (SimpleNamespace(boxes=FakeBoxes(ROWS), masks=1, keypoints=None), {"masks"}),
+    "key points": (SimpleNamespace(boxes=FakeBoxes(ROWS), keypoints=1), {"key points"}),
+    "angles": (SimpleNamespace(obb=turned()), {"angles of the boxes"}),
+    "masks of supervision": (supervision(mask=1), {"masks"}),
+    "masks of torchvision": (
+        {"boxes": ROWS[:, :4], "scores": ROWS[:, 4], "labels": ROWS[:, 5], "masks": 1},
+        {"masks"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("returned", "names"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_what_has_no_field_is_told(returned: Any, names: set[str]) -> None:
+    told: set[str] = set()
+    kind, _ = results.convert(returned, LABELS, 1 << 18, left_out=told.add)
+    assert (kind, told) == ("detections", names)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.floats(0.001, 0.999), st.integers(0, 80), st.integers(2, 900)), min_size=1
+    ),
+    before=st.booleans(),
+)
+def test_seven_columns_are_read_the_right_way_round(rows: Any, before: bool) -> None:
+    order = [2, 0, 1] if before else [0, 1, 2]
+    array = np.array([[*BOX, *(row[n] for n in order)] for row in rows])
+    seen = sent(array)[1]
+    assert [(each["class_id"], each["track_id"]) for each in seen] == [row[1:] for row in rows]
+    assert [each["confidence"] for each in seen] == [round(row[0], 4) for row in rows]
 
 
 @pytest.mark.parametrize("labels", [("person", "car"), ["person", "car"], LABELS])
@@ -141,6 +264,8 @@ BAD_DETECTIONS: dict[str, tuple[Any, str]] = {
     "columns of unlike length": (supervision(confidence=np.ones(1)), "bad_detection"),
     "boxes of three": (supervision(xyxy=np.ones((2, 3))), "bad_detection"),
     "a track of NaN": (supervision(tracker_id=np.array([1, math.nan])), "bad_detection"),
+    "seven columns that fit both ways": (np.array([[*BOX, 1, 1, 1]]), "bad_detection"),
+    "results of two pictures": ([ultralytics(), ultralytics()], "wrong_count"),
     "a lone surrogate": (Detection("\ud800", 0.5, BOX), "unsupported"),
     "50 MB of rows": (np.zeros((50_000_000 // 48, 6)), "too_large"),
 }

@@ -90,7 +90,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "a subclass of text": ({Text("k"): Text("v")}, {"k": "v"}),
     "a subclass of int": (Whole(4), 4),
     "the largest integers": ([2**64 - 1, -(2**63)], [2**64 - 1, -(2**63)]),
-    "rows of seven": (np.zeros((1, 7)), [[0.0] * 7]),
+    "rows of eight": (np.zeros((1, 8)), [[0.0] * 8]),
 }
 
 
