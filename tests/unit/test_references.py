@@ -8,15 +8,12 @@ from pathlib import Path
 
 import cli_reference
 import config_reference
-import msgspec
-import pytest
 
 from framefan.commands.cli import app
 from framefan.config.camera_settings import COMMANDS
 from framefan.config.configure import configure
 from framefan.config.options import Options
 from framefan.config.places import from_environment
-from framefan.settings.run import CameraSettings, Limits
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -42,14 +39,6 @@ def test_every_command_is_told() -> None:
 
 def test_the_settings_are_told_as_the_records_have_them() -> None:
     assert config_reference.page() == CONFIGURATION
-
-
-@pytest.mark.parametrize(
-    ("meanings", "record"),
-    [(config_reference.LIMITS, Limits), (config_reference.CAMERA, CameraSettings)],
-)
-def test_every_field_has_a_meaning(meanings: dict[str, str], record: type[msgspec.Struct]) -> None:
-    assert meanings.keys() == set(record.__struct_fields__)
 
 
 def test_its_file_is_read(tmp_path: Path) -> None:
