@@ -30,6 +30,7 @@ else:
 
 ENV = "FRAMEFAN_"
 Mode = Literal["live", "every"]
+Words = tuple[str, ...]
 PREDICTOR_FORMS = "a built-in name, package.module:Name, path/to/file.py:Name or onnx:PATH"
 GROUPS = CAMERAS, RUNS, SERVED, HOW = "Cameras", "What runs", "Where it is served", "How it runs"
 """Groups of flags, in the order of the help."""
@@ -63,8 +64,8 @@ class Option(NamedTuple):
     """Whether `framefan reload` applies it at once; else it takes effect at the next start."""
     in_once: bool = False
     """Whether `framefan once` takes it too."""
-    record_field: str = ""
-    """The field of Settings that is made from it, where that has another name."""
+    field: str = ""
+    """The field of Settings that is made from it; filled in where it has the same name."""
     shown_default: str = ""
     """For people, where the default itself does not say it."""
     key: str = ""
@@ -81,11 +82,6 @@ class Option(NamedTuple):
         return ENV + self.key.upper()
 
     @property
-    def field(self) -> str:
-        """The field of Settings, if it has one."""
-        return self.record_field or self.key
-
-    @property
     def unit(self) -> str:
         """It is the end of the field's name."""
         return next((unit for end, unit in _UNITS.items() if self.field.endswith(end)), "")
@@ -95,20 +91,18 @@ class Option(NamedTuple):
         """What a number may be, in words; empty for all else."""
         if self.kind not in (int, float):
             return ""
-        if self.most == math.inf:
-            return f"{number(self.least)} or more"
-        return f"{number(self.least)} to {number(self.most)}"
+        least, most = number(self.least), number(self.most)
+        return f"{least} or more" if self.most == math.inf else f"{least} to {most}"
 
     def check(self, value: Any, what: str = "") -> None:
         """Raises UsageError, which names `what`, for a number that is out of range."""
         if not self.range or (self.least <= value <= self.most and value < math.inf):
             return
-        is_bounded = self.most < math.inf
-        lies = f"between {number(self.least)} and {number(self.most)}" if is_bounded else self.range
+        why = f"it is finite and {self.range}"
+        if self.most < math.inf:
+            why = f"it lies between {number(self.least)} and {number(self.most)} {self.unit}"
         raise UsageError(
-            f"{what or self.flag} cannot be {number(value)}",
-            f"it lies {lies} {self.unit}".rstrip() if is_bounded else f"it is finite and {lies}",
-            "choose another",
+            f"{what or self.flag} cannot be {number(value)}", why.rstrip(), "choose another"
         )
 
 
@@ -122,26 +116,20 @@ def options_of(record: type) -> dict[str, Option]:
     defaults: Mapping[str, Any] = vars(record)
     if names := getattr(record, "__struct_fields__", None):
         defaults = dict(zip(names, record.__struct_defaults__, strict=True))  # type: ignore[attr-defined]
-    return {
-        key: hint.__metadata__[0]._replace(key=key, kind=hint.__origin__, default=defaults[key])
-        for key, hint in get_type_hints(record, include_extras=True).items()
-        if get_origin(hint) is Annotated
-    }
+    found = {}
+    for key, hint in get_type_hints(record, include_extras=True).items():
+        if get_origin(hint) is Annotated:
+            said: Option = hint.__metadata__[0]
+            own = {"key": key, "kind": hint.__origin__, "default": defaults[key]}
+            found[key] = said._replace(field=said.field or key, **own)
+    return found
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
     """Fields of Settings."""
 
     workers: Annotated[
-        int,
-        Option(
-            "Number of worker processes that run predict; increase it if predict is slow.",
-            RUNS,
-            least=1,
-            most=256,
-            short="-w",
-            is_live=True,
-        ),
+        int, Option("Worker processes; more for a slow predict.", RUNS, 1, 256, "-w", is_live=True)
     ] = 2
     predictor: Annotated[
         str,
@@ -156,31 +144,24 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     ] = "motion"
     track: Annotated[bool, Option("Add a track_id to each detection.", RUNS, in_once=True)] = False
     device: Annotated[
-        str, Option("Device passed to the predictor, such as cpu or cuda:0.", RUNS, in_once=True)
+        str, Option("Device passed to the predictor: cpu, cuda:0.", RUNS, in_once=True)
     ] = ""
     reload: Annotated[bool, Option("Reload the predictor when its file changes.", RUNS)] = False
     gateways: Annotated[
-        int,
-        Option(
-            "Number of processes that serve clients; increase it for thousands of clients.",
-            SERVED,
-            least=1,
-            most=32,
-            is_live=True,
-        ),
+        int, Option("Gateway processes; more for many clients.", SERVED, 1, 32, is_live=True)
     ] = 1
     host: Annotated[
         str, Option("Address to listen on; non-loopback addresses need a token.", SERVED)
     ] = "127.0.0.1"
     port: Annotated[
-        int, Option("Port of the page and the WebSocket; 0 takes a free port.", SERVED, most=65535)
+        int, Option("Port of page and WebSocket; 0 takes a free port.", SERVED, most=65535)
     ] = 8765
     tls_cert: Annotated[str, Option("Certificate chain, PEM.", SERVED, metavar="FILE")] = ""
     tls_key: Annotated[str, Option("Key of the certificate, PEM.", SERVED, metavar="FILE")] = ""
     publish: Annotated[
         str,
         Option(
-            "Also publish results over ZeroMQ, at ipc://PATH or tcp://HOST:PORT; non-loopback "
+            "Publish results over ZeroMQ too: ipc://PATH or tcp://HOST:PORT; non-loopback "
             "addresses need keys.",
             SERVED,
             metavar="ENDPOINT",
@@ -188,7 +169,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     ] = ""
     name: Annotated[str, Option("Name of this run; must be unique.", HOW)] = "default"
     fail_fast: Annotated[
-        bool, Option("End the run if a source cannot start; else the others run without it.", HOW)
+        bool, Option("End the run if a source cannot start; else the others run.", HOW)
     ] = False
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Option("Least severe messages to log.", HOW)
@@ -202,18 +183,10 @@ class CameraOptions(Struct, frozen=True, kw_only=True):
     """Fields of CameraSettings: for all cameras, or for one in its own table of the file."""
 
     mode: Annotated[
-        Mode,
-        Option(
-            "live: process the newest frame. every: process each frame (pausable sources only).",
-            RUNS,
-        ),
+        Mode, Option("live: the newest frame. every: each frame (pausable sources only).", RUNS)
     ] = "live"
     fast: Annotated[
-        bool,
-        Option(
-            "Play files as fast as workers can process them; implies every, unless mode is given.",
-            RUNS,
-        ),
+        bool, Option("Play files as fast as workers process them; implies mode every.", RUNS)
     ] = False
     loop: Annotated[bool, Option("Start a file again when it ends.", RUNS, can_negate=True)] = False
 
@@ -222,14 +195,14 @@ class StartOptions:
     """What is given in one form and kept in another, or is of use at the start alone."""
 
     sources: Annotated[
-        tuple[str, ...],
+        Words,
         Option(
             "demo[?size=1280x720&fps=30&seed=1], a number (webcam), a file, an image pattern, "
             "rtsp://, http(s):// or py:file.py:name. NAME=SOURCE names the camera.",
             CAMERAS,
             hidden_as="the sources",
             is_live=True,
-            record_field="cameras",
+            field="cameras",
             shown_default="demo",
         ),
     ] = ()
@@ -240,16 +213,16 @@ class StartOptions:
             SERVED,
             metavar="FILE",
             hidden_as="the token",
-            record_field="token",
+            field="token",
         ),
     ] = ""
     origin: Annotated[
-        tuple[str, ...],
+        Words,
         Option(
             "Another web origin that may connect; can be repeated.",
             SERVED,
             metavar="URL",
-            record_field="origins",
+            field="origins",
         ),
     ] = ()
     publish_keys: Annotated[
@@ -268,11 +241,11 @@ class StartOptions:
     duration: Annotated[
         float,
         Option(
-            "Stop after this many seconds; 0: run until stopped.",
+            "Stop after this many seconds; 0: run on.",
             HOW,
             most=1e9,
             metavar="SECONDS",
-            record_field="duration_s",
+            field="duration_s",
         ),
     ] = 0.0
 

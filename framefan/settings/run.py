@@ -46,67 +46,52 @@ else:
 
 
 class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One camera: a `[[camera]]` table of the configuration file has these keys."""
+    """One camera: the fields of CameraOptions, and these. All are keys of `[[camera]]`."""
 
     name: Annotated[
-        str, Option("1 to 32 of a-z, 0-9, _ and -. Default: demo, or cam1, cam2 and so on.")
+        str, Option("1 to 32 of a-z, 0-9, _ and -; else demo, cam1, cam2, ... are used.")
     ]
     source: Annotated[
-        SourceText, Option("What is read, as on the command line; a whole number is a webcam.")
+        SourceText, Option("What is read, as on the command line; a whole number: a webcam.")
     ]
     max_fps: Annotated[
-        float,
-        Option(
-            "Frames above this rate are dropped before they are decoded; 0: no limit.", most=1000
-        ),
+        float, Option("Frames above this rate are dropped undecoded; 0: no limit.", most=1000)
     ] = 0.0
     max_size: Annotated[
-        str, Option("1280x720: larger pictures are scaled down to fit, keeping their aspect ratio.")
+        str, Option("1280x720: larger pictures are scaled to fit; the aspect ratio stays.")
     ] = ""
     transport: Annotated[
         Literal["tcp", "udp"], Option("Transport of RTSP; for RTSP cameras only.")
     ] = "tcp"
     open_timeout_s: Annotated[
-        float, Option("How long to wait for the camera to answer.", least=0.1, most=3600)
+        float, Option("How long to wait for an answer.", least=0.1, most=3600)
     ] = 5.0
     read_timeout_s: Annotated[
         float, Option("How long to wait for a picture.", least=0.1, most=3600)
     ] = 5.0
     stalled_s: Annotated[
         float,
-        Option(
-            "After this long without a frame, clients are told that the camera is stalled.",
-            least=0.1,
-            most=_DAY_S,
-        ),
+        Option("The state is stalled after this long without a frame.", least=0.1, most=_DAY_S),
     ] = 2.0
     frozen_s: Annotated[
         float,
-        Option(
-            "After this long with the same picture, clients are told that the camera is frozen; "
-            "0: never.",
-            most=_DAY_S,
-        ),
+        Option("The state is frozen after this long with one picture; 0: never.", most=_DAY_S),
     ] = 10.0
     no_progress_s: Annotated[
         float,
         Option(
-            "A capture process without progress for this long is killed; waiting for a slot is "
-            "progress. Default for a network camera with long timeouts: twice the longer timeout, "
-            "plus 5.",
+            "A capture without progress for this long is killed; waiting for a slot is progress. "
+            "Default for a network camera: twice its longer timeout plus 5, but at least 15.",
             least=1,
             most=_DAY_S,
         ),
     ] = 15.0
     backoff_first_s: Annotated[
-        float,
-        Option("First wait after a failure; it doubles with each failure.", least=0.05, most=3600),
+        float, Option("First wait after a failure; later waits double.", least=0.05, most=3600)
     ] = 0.5
     backoff_cap_s: Annotated[
         float,
-        Option(
-            "Longest wait between two attempts; at least backoff_first_s.", least=0.05, most=3600
-        ),
+        Option("Longest wait after a failure; at least backoff_first_s.", least=0.05, most=3600),
     ] = 30.0
 
 
@@ -114,13 +99,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Numbers most people never change; each can be set in the `[limits]` table of the file."""
 
     spare_slots: Annotated[
-        int, Option("Frames of each camera that fit in memory, in addition to one for each worker.")
+        int, Option("Slots in memory for each camera, beside one for each worker.")
     ] = 3
     order_wait_s: Annotated[
         float,
         Option(
-            "In live mode, how long a result waits for an earlier one before the earlier one is "
-            "lost as late; twice the recent p95 of predict, if that is longer."
+            "In live mode, a result waits this long for an earlier one, which is then lost as "
+            "late; or twice the recent p95 of predict, if that is longer."
         ),
     ] = 0.5
     worker_start_s: Annotated[
@@ -129,58 +114,50 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     predict_s: Annotated[
         float,
         Option(
-            "A worker whose predict takes longer is killed; its frame is lost as predict_timeout.",
+            "A worker is killed after this long in predict; its frame is lost as predict_timeout.",
             least=0.01,
         ),
     ] = 10.0
     batch_wait_ms: Annotated[
-        float,
-        Option(
-            "A frame waits at most this long for others to share a call of predict_batch; 0: not "
-            "at all."
-        ),
+        float, Option("Longest wait of a frame for others in its predict_batch; 0: none.")
     ] = 10.0
     circuit_deaths: Annotated[
         int,
         Option(
-            "A camera is left out after this many workers ended while they held its frames; 0: "
-            "never, and such ends count as the worker's."
+            "A camera is left out after this many workers died with its frames; 0: never, and "
+            "such deaths count as the worker's."
         ),
     ] = 3
-    circuit_within_s: Annotated[float, Option("Time within which these ends are counted.")] = 60.0
+    circuit_within_s: Annotated[float, Option("Time within which these deaths are counted.")] = 60.0
     circuit_retry_s: Annotated[
-        float, Option("How long the camera is left out before one of its frames is tried.")
+        float, Option("How long the camera is left out before one frame is tried.")
     ] = 60.0
     worker_memory_bytes: Annotated[
-        int,
-        Option(
-            "A worker that uses more memory, not counting shared memory, is replaced; 0: never."
-        ),
+        int, Option("A worker with more memory, without shared memory, is replaced; 0: never.")
     ] = 4 << 30
     no_progress_s: Annotated[
         float, Option("A gateway or pool without progress for this long is killed.", least=1)
     ] = 15.0
     restarts: Annotated[
-        int, Option("A process that ends this many times within restarts_within_s has failed.")
+        int, Option("A process that ends this often in restarts_within_s has failed.")
     ] = 5
     restarts_within_s: Annotated[
-        float,
-        Option("Time within which restarts are counted; a failed process is tried again after it."),
+        float, Option("Time within which ends are counted; a failed process restarts after it.")
     ] = 60.0
     restart_first_s: Annotated[
-        float, Option("First wait before a restart; it doubles with each restart.")
+        float, Option("First wait before a restart; later waits double.")
     ] = 0.5
     restart_cap_s: Annotated[float, Option("Longest wait before a restart.")] = 30.0
     result_bytes: Annotated[
-        int, Option("Largest result of predict; a larger one becomes the error too_large.")
+        int, Option("Largest result of predict; a larger one is the error too_large.")
     ] = 256 * 1024
-    # ZeroMQ takes 0 for no bound at all.
+    # ZeroMQ takes 0 for no limit at all.
     bus_hwm: Annotated[int, Option("Messages that the bus keeps for a slow reader.", least=1)] = 256
     picture_bytes: Annotated[
         int,
         Option(
-            "Pictures that the pool keeps for each slow reader of the bus; no picture is larger "
-            "than a quarter of it.",
+            "Pictures that the pool keeps for a slow reader of the bus; one picture may have a "
+            "quarter of it.",
             least=1 << 20,
         ),
     ] = 16 << 20
@@ -188,56 +165,50 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     every_messages: Annotated[int, Option("Messages that may wait for a client with every.")] = 1000
     every_bytes: Annotated[int, Option("Bytes that may wait for a client with every.")] = 1 << 20
     history_s: Annotated[
-        float, Option("How long results are kept for clients that connect late or reconnect.")
+        float, Option("How long results are kept for clients that connect late or again.")
     ] = 60.0
     history_bytes: Annotated[
-        int, Option("How much is kept for them, for each camera and in each gateway.")
+        int, Option("How much of each camera is kept for them, in each gateway.")
     ] = 4 << 20
     stall_s: Annotated[
-        float,
-        Option("A client that has bytes waiting and takes none for this long is disconnected."),
+        float, Option("A client that takes no waiting byte for this long is disconnected.")
     ] = 5.0
     silence_s: Annotated[
-        float,
-        Option("A client that sends nothing for this long, not even a pong, is closed with 4409."),
+        float, Option("A client that sends nothing, not even a pong, is closed with 4409.")
     ] = 60.0
-    unsent_bytes: Annotated[
-        int,
-        Option("Bytes of one client that the kernel may hold unsent; older data is not 'latest'."),
-    ] = 16 * 1024
+    unsent_bytes: Annotated[int, Option("Bytes of one client that the kernel may hold unsent.")] = (
+        16 * 1024
+    )
     client_buffer_bytes: Annotated[
         int, Option("Answers that may wait for a client that does not read them.")
     ] = 1 << 20
     gateway_buffer_bytes: Annotated[
         int,
-        Option(
-            "What may wait for all clients of the run; above it, the clients furthest behind are "
-            "disconnected."
-        ),
+        Option("What may wait for all clients; above it, those furthest behind are disconnected."),
     ] = 256 << 20
     inbound_bytes: Annotated[int, Option("Largest message of a client.")] = 16 * 1024
     inbound_per_s: Annotated[float, Option("Messages per second that a client may send.")] = 20.0
     handshake_s: Annotated[
-        float, Option("Time for a handshake, and again for a token in the first message.")
+        float, Option("Time for a handshake, and again for a token in a message.")
     ] = 5.0
     max_clients: Annotated[
-        int, Option("Clients of the run at once; fewer where the system allows fewer open files.")
+        int, Option("Clients at once; fewer if the system allows fewer open files.")
     ] = 10_000
     clients_per_address: Annotated[
-        int, Option("Clients of the run at once from one address; 0: no limit of its own.")
+        int, Option("Clients at once from one address; 0: no such limit.")
     ] = 0
     max_handshakes: Annotated[
         int,
         Option(
-            "Connections that may be silent for over a second before their request or token; "
-            "above it, the oldest is closed."
+            "Connections silent for a second before request or token; above it, the oldest is "
+            "closed."
         ),
     ] = 64
     state_every_s: Annotated[
         float, Option("How often the pool publishes its state.", least=0.01)
     ] = 1.0
     state_lost_s: Annotated[
-        float, Option("After this long without a state, clients are told that the pool is silent.")
+        float, Option("The pool is silent after this long without its state.")
     ] = 3.0
 
 
