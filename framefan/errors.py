@@ -20,6 +20,11 @@ The first four reach a person, so they carry three lines: what happened, why, an
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -27,6 +32,14 @@ EXIT_START = 3
 EXIT_FORCED = 130
 
 OPENCV_FIX = "`framefan doctor` says what lacks, and the command that installs it"
+
+
+def did_you_mean(word: str, known: Iterable[str], form: str = "{}", otherwise: str = "") -> str:
+    """The question with the known word that is nearest, written in that form; or `otherwise`."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"did you mean {form.format(near[0])}?" if near else otherwise
 
 
 class FramefanError(Exception):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from framefan.client import position
 from framefan.errors import UsageError
+from framefan.settings import query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def websocket(text: str, tls: bool = False) -> str:
         raise _unusable(text, "it names no host and port")
     if parts.username is not None or parts.password is not None:
         raise _unusable(text, "user names and passwords are not used; a token is")
-    if not _QUERY_TOKENS.isdisjoint(parse_qs(parts.query, keep_blank_values=True)):
+    if not _QUERY_TOKENS.isdisjoint(dict(query.pairs(parts.query))):
         raise _unusable(text, "a token in an address ends up in logs; pass it as the token")
     path = "/ws" if parts.path in ("", "/") else parts.path
     return urlunsplit((_SCHEMES[scheme], parts.netloc, path, parts.query, ""))
@@ -63,10 +64,10 @@ def asking(url: str, contract: Mapping[str, Any], since: Mapping[str, Position])
     if since:
         wanted["since"] = ",".join(position.told(*each) for each in since.items())
     parts = urlsplit(url)
-    if "ack" in parse_qs(parts.query):  # as docs/clients.md has it for other libraries
+    if "ack" in dict(query.pairs(parts.query)):  # as docs/clients.md has it for other libraries
         wanted.pop("ack", None)
-    query = "&".join(filter(None, (parts.query, urlencode(wanted, safe=",:", quote_via=quote))))
-    return urlunsplit(parts._replace(query=query))
+    asked = "&".join(filter(None, (parts.query, urlencode(wanted, safe=",:", quote_via=quote))))
+    return urlunsplit(parts._replace(query=asked))
 
 
 def _in_query(value: Any) -> str:

@@ -20,25 +20,24 @@ from cyclopts import (
 )
 
 from framefan.commands import standard_output
-from framefan.config.options import Options, whole
+from framefan.config.options import OnceOptions, Options, parameter, whole
 from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
+from framefan.settings.options import OPTIONS, PREDICTOR_FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SOURCES = Parameter(
-    help="demo[?size=1280x720&fps=30&seed=1], a number (webcam), a file, an image pattern, "
-    "rtsp://, http(s):// or py:file.py:name. NAME=SOURCE names the camera.  [demo]",
-    group=Group("Cameras", sort_key=0),
-    show_default=False,
-)
+_SOURCES = parameter(OPTIONS["sources"])
 _OPTIONS = Parameter(name="*")
 _UNSAID = Options()
-_URL = Parameter(help="ws://, http:// or HOST:PORT.  [where the run is]", show_default=False)
-_TOKEN_FILE = Parameter(help="The run's token.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE")
-_TLS_CA = Parameter(help="Trust this certificate, as for a run's own.", metavar="FILE")
-_DURATION = Parameter(help="Stop after so long.", metavar="SECONDS")
-_JSON = Parameter(help="Print JSON, for programs.", negative="", show_default=False)
+_ONCE_UNSAID = OnceOptions()
+_URL = Parameter(help="ws://, http:// or HOST:PORT.  [address of the run]", show_default=False)
+_TOKEN_FILE = Parameter(
+    help="File with the token of the run.", metavar="FILE", env_var="FRAMEFAN_TOKEN_FILE"
+)
+_TLS_CA = Parameter(help="Certificate to trust, if it is self-signed.", metavar="FILE")
+_DURATION = Parameter(help="Stop after this many seconds.", metavar="SECONDS")
+_JSON = Parameter(help="Print JSON for programs.", negative="", show_default=False)
 _NAME = Parameter(
     help="Name of the run.  [default, or the only one]", show_default=False, negative=""
 )
@@ -66,7 +65,7 @@ def run(
     *sources: Annotated[str, _SOURCES],
     options: Annotated[Options, _OPTIONS] = _UNSAID,
 ) -> int:
-    """Start the cameras, the predictors and the gateway, until Ctrl-C. This is the default."""
+    """Start the cameras, the predictors and the gateway; stop with Ctrl-C."""
     from framefan.config.configure import Invocation, configure
     from framefan.supervisor.startup import supervise
 
@@ -77,7 +76,7 @@ def run(
 
 app.command(
     run,
-    help="Start it all, until Ctrl-C; the word run may be left out.",
+    help="Start framefan; stop with Ctrl-C. run is the default command.",
     usage="Usage: framefan run [SOURCE ...] [OPTIONS]",
 )
 
@@ -87,7 +86,7 @@ def doctor(
     *sources: Annotated[str, _SOURCES],
     options: Annotated[Options, _OPTIONS] = _UNSAID,
 ) -> int:
-    """Look for what would keep a run with these arguments from working."""
+    """Check whether a run with these arguments would work."""
     from framefan.commands.doctor.examine import examine
 
     return examine(sources, options)
@@ -97,25 +96,19 @@ def doctor(
 def once(
     source: Annotated[str, _SOURCES] = "demo?",  # the scene, though a file be called demo
     *,
-    predictor: Annotated[
-        str,
-        Parameter(name=["--predictor", "-p"], help="As for run.", metavar="REF", negative=""),
-    ] = "motion",
-    track: Annotated[bool, Parameter(help="Give detections a track_id.", negative="")] = False,
-    device: Annotated[str, Parameter(help="As for run.", negative="")] = "",
-    name: Annotated[str, Parameter(help="Name of the run that it starts.", negative="")] = "",
+    options: Annotated[OnceOptions, _OPTIONS] = _ONCE_UNSAID,
+    name: Annotated[
+        str, Parameter(help="Name of the temporary run.", negative="", show_default=False)
+    ] = "",
     timeout: Annotated[
-        float, Parameter(help="Give up after so long.", metavar="SECONDS", negative="")
+        float, Parameter(help="Give up after this many seconds.", metavar="SECONDS", negative="")
     ] = 30.0,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
-    """Print the first result of one source, as a client would get it, and stop."""
+    """Print the first result of one source as a client receives it, and stop."""
     from framefan.commands.once import first_result
 
-    options = Options(
-        name=name or None, predictor=predictor, track=track or None, device=device or None
-    )
-    return first_result(source, options, timeout, json)
+    return first_result(source, options, name, timeout, json)
 
 
 @app.command(usage="Usage: framefan status [OPTIONS]")
@@ -132,7 +125,7 @@ def status(
 def reload(
     *, name: Annotated[str | None, _NAME] = None, json: Annotated[bool, _JSON] = False
 ) -> int:
-    """Read the configuration file again: change cameras, workers and the predictor of a run."""
+    """Read the configuration file of a run again, and apply what has changed."""
     from framefan.supervisor.reload import show
 
     return show(name, json)
@@ -142,14 +135,14 @@ def reload(
 def scale(
     workers: Annotated[
         int | None,
-        Parameter(help="The number of workers from now on.", metavar="N", converter=whole),
+        Parameter(help="New number of workers.", metavar="N", converter=whole),
     ] = None,
     /,
     *,
     gateways: Annotated[
         int | None,
         Parameter(
-            help="The number of gateways from now on, instead.",
+            help="New number of gateways; leave out WORKERS then.",
             metavar="N",
             converter=whole,
             negative="",
@@ -158,7 +151,7 @@ def scale(
     name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
-    """Start or retire workers or gateways of a run; no result is lost."""
+    """Change the number of workers or gateways of a run; no result is lost."""
     from framefan.supervisor.scale_swap import scale as change
 
     return change(name, workers, gateways, json)
@@ -166,13 +159,15 @@ def scale(
 
 @app.command(usage="Usage: framefan swap PREDICTOR [OPTIONS]")
 def swap(
-    predictor: Annotated[str, Parameter(help="As for run.", metavar="REF", negative="")],
+    predictor: Annotated[
+        str, Parameter(help=OPTIONS["predictor"].help, metavar="REF", negative="")
+    ],
     /,
     *,
     name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
-    """Give a run another predictor, tried on a live frame first; no result is lost."""
+    """Change the predictor of a run, after a test on a live frame; no result is lost."""
     from framefan.supervisor.scale_swap import swap as change
 
     return change(name, predictor, json)
@@ -186,19 +181,22 @@ def watch(
     camera: Annotated[
         tuple[str, ...],
         Parameter(
-            help="Only this camera, or these: a,b.", metavar="NAME", negative="", show_default=False
+            help="Camera to show, or several: a,b; can be repeated.",
+            metavar="NAME",
+            negative="",
+            show_default=False,
         ),
     ] = (),
     max_fps: Annotated[
         float | None,
-        Parameter(help="At most so many results a second of each camera.", metavar="N"),
+        Parameter(help="Most results per second, for each camera.", metavar="N"),
     ] = None,
     token_file: Annotated[str | None, _TOKEN_FILE] = None,
     tls_ca: Annotated[str | None, _TLS_CA] = None,
     duration: Annotated[float | None, _DURATION] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
-    """Show the live results of a run, as a client gets them, until Ctrl-C."""
+    """Show the live results of a run as a client receives them; stop with Ctrl-C."""
     try:
         from framefan.commands.terminal.watch import Wanted
         from framefan.commands.terminal.watch import watch as view
@@ -218,7 +216,7 @@ def top(
     duration: Annotated[float | None, _DURATION] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
-    """Show cameras, workers and where the milliseconds go, until Ctrl-C."""
+    """Show cameras, workers and the latency of each step; stop with Ctrl-C."""
     try:
         from framefan.commands.terminal.top import top as show
         from framefan.commands.terminal.watch import Wanted
@@ -231,13 +229,12 @@ def top(
 @app.command
 def predictors() -> int:
     """List the built-in predictors and the forms of a reference."""
-    from framefan.settings.predictor_ref import BUILTIN, EXAMPLES, FORMS
+    from framefan.settings.predictor_ref import BUILTIN, EXAMPLES
 
     rows = [f"  {name:<12}{description}\n" for name, description in BUILTIN.items()]
     lines = [f"  {line}\n" for line in EXAMPLES]
-    sys.stdout.write(
-        "".join(["Built in:\n", *rows, f"\nA REF is {FORMS}.\n", "\nFor example:\n", *lines])
-    )
+    forms = f"\nA REF is {PREDICTOR_FORMS}.\n"
+    sys.stdout.write("".join(["Built in:\n", *rows, forms, "\nFor example:\n", *lines]))
     return 0
 
 
@@ -272,7 +269,7 @@ def execute(tokens: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the border of the process: a person gets a line
         return _fail(
             RunError(
-                f"an error of framefan's own: {type(error).__name__}: {error}",
+                f"internal error: {type(error).__name__}: {error}",
                 "",
                 "run it again with --log-level debug and report what it prints",
             ),

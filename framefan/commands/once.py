@@ -12,15 +12,16 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from typing import IO, Any
 
 from framefan.base import clock
 from framefan.commands import run_table
 from framefan.config.configure import configure
-from framefan.config.options import Options
+from framefan.config.options import OnceOptions, Options, arguments, given
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
 from framefan.ipc import processes
+from framefan.settings.options import OPTIONS, SERVED
+from framefan.settings.run import SOURCES_VARIABLE, TOKEN_VARIABLE
 from framefan.settings.states import FLOWING, LASTING, REMEDIES
 
 _LOOK_S = 0.25
@@ -31,33 +32,33 @@ _LASTS_S = 3.0
 """So long a camera may fail for a reason that hardly goes away; it is tried again meanwhile."""
 _FACTS = ("state", "reason", "message")
 _LONGER = "try --timeout with more seconds, or `framefan doctor` with the same arguments"
-_NOT_OURS = (
-    *("FRAMEFAN_CONFIG", "FRAMEFAN_TOKEN_FILE", "FRAMEFAN_TLS_CERT", "FRAMEFAN_TLS_KEY"),
-    *("FRAMEFAN_PUBLISH", "FRAMEFAN_PUBLISH_KEYS", "FRAMEFAN_HOST", "FRAMEFAN_TOKEN"),
-    *("FRAMEFAN_GATEWAYS", "FRAMEFAN_ORIGIN", "FRAMEFAN_OPEN"),
-)
-"""What a person set for runs that others connect to, or look at."""
+_UNUSED = {each.variable for each in OPTIONS.values() if each.group == SERVED} | {
+    OPTIONS["config"].variable,
+    TOKEN_VARIABLE,
+}
+"""Variables for runs that others connect to, or look at."""
 
 
-def first_result(source: str, options: Options, timeout_s: float, compact: bool) -> int:
-    """Print the first result or error as JSON; the exit code. Raises FramefanError.
-
-    `options`: its name, predictor, track and device, as for a run.
-    """
+def first_result(
+    source: str, options: OnceOptions, name: str, timeout_s: float, compact: bool
+) -> int:
+    """Print the first result or error as JSON; the exit code. Raises FramefanError."""
     processes.name_this("once")
-    options = replace(options, name=options.name or f"once-{os.getpid()}")
-    name = str(options.name)
-    environment = {key: text for key, text in os.environ.items() if key not in _NOT_OURS}
+    name = name or f"once-{os.getpid()}"
+    asked = Options(
+        **{"predictor": OPTIONS["predictor"].default} | given(options),
+        name=name,
+        host="127.0.0.1",
+        port=0,
+        loop=True,  # a short file would else be over before anybody has connected
+        duration=timeout_s + _GRACE_S,  # it ends by itself if we are killed and cannot end it
+        log_level="warning",
+    )
+    environment = {key: text for key, text in os.environ.items() if key not in _UNUSED}
     # Malformed arguments and missing files are told here, without starting anything.
-    configure([source], options, environment)
-    command = [*processes.PYTHON, "-m", "framefan", "run", "--name", name, "--port", "0"]
-    # A file starts again at its end, or a short one would be over before anybody has connected.
-    # The run ends by itself if we are killed and cannot end it.
-    command += ["--loop", "--duration", f"{timeout_s + _GRACE_S:g}", "--log-level", "warning"]
-    command += ["--predictor", str(options.predictor), "--host", "127.0.0.1"]
-    command += ["--track"] if options.track else []
-    command += ["--device", options.device] if options.device else []
-    environment["FRAMEFAN_SOURCES"] = shlex.quote(source)  # argv is for all to read
+    configure([source], asked, environment)
+    command = [*processes.PYTHON, "-m", "framefan", "run", *arguments(asked)]
+    environment[SOURCES_VARIABLE] = shlex.quote(source)  # argv is for all to read
     with tempfile.TemporaryFile("w+") as log:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
         try:

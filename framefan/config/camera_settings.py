@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from framefan.errors import StartError, UsageError
+from framefan.errors import StartError, UsageError, did_you_mean
 from framefan.settings import patterns, source_spec, source_url
 from framefan.settings.demo import parse_demo
+from framefan.settings.options import options_of
 from framefan.settings.run import NAME, CameraSettings
 from framefan.settings.secret import SourceText
 
@@ -21,18 +21,8 @@ if TYPE_CHECKING:
 
     from framefan.settings.source_spec import SourceSpec
 
-_DAY_S = 86400.0
-_RANGES = {
-    "max_fps": (0.0, 1000.0, "a rate (0: all frames)"),
-    "open_timeout_s": (0.1, 3600.0, "a time in seconds"),
-    "read_timeout_s": (0.1, 3600.0, "a time in seconds"),
-    "stalled_s": (0.1, _DAY_S, "a time in seconds"),
-    "frozen_s": (0.0, _DAY_S, "a time in seconds (0: never)"),
-    "no_progress_s": (1.0, _DAY_S, "a time in seconds"),
-    "backoff_first_s": (0.05, 3600.0, "a time in seconds"),
-    "backoff_cap_s": (0.05, 3600.0, "a time in seconds"),
-}
-"""What a number may be, and what it is; trying again without any wait would burn a core."""
+CAMERA = options_of(CameraSettings)
+"""The keys of a `[[camera]]` table."""
 COMMANDS = (
     "run",
     "doctor",
@@ -117,13 +107,12 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
 
 def _record(name: str, table: dict[str, Any]) -> CameraSettings:
     """Field by field, so that the one with the wrong value is named, and no other is shown."""
-    types = get_type_hints(CameraSettings)
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key == "source":
             values[key] = _source(name, value)
         else:
-            values[key] = converted(f"{key} of the camera {name}", value, types[key])
+            values[key] = converted(f"{key} of the camera {name}", value, CAMERA[key].kind)
     if "source" not in values:
         raise UsageError(
             f"the camera {name} has no source",
@@ -179,14 +168,8 @@ def _missing(camera: CameraSettings) -> StartError | None:
 
 
 def _check_fields(camera: CameraSettings, spec: SourceSpec, given: Container[str]) -> None:
-    for key, (least, most, meaning) in _RANGES.items():
-        value = getattr(camera, key)
-        if not least <= value <= most:  # nor is nan
-            raise UsageError(
-                f"{key} of the camera {camera.name} cannot be {value:g}",
-                f"{meaning} lies between {least:g} and {most:g}",
-                "choose another",
-            )
+    for key, option in CAMERA.items():
+        option.check(getattr(camera, key), f"{key} of the camera {camera.name}")
     source_spec.parse_size(camera.max_size)
     if "transport" in given and spec.kind != "rtsp":
         raise UsageError(
@@ -243,13 +226,13 @@ def _check_file(path: str) -> None:
         with Path(path).open("rb"):
             return
     except OSError as error:
-        advice = "check the path"
         if path in ("help", "version"):
             advice = f"did you mean `framefan --{path}`?"
         elif path.startswith("-"):
             advice = "put options before `--`: behind it every word is a source"
-        elif near := difflib.get_close_matches(path, COMMANDS, 1):
-            advice = f"did you mean the command `framefan {near[0]}`?"
+        else:
+            form = "the command `framefan {}`"
+            advice = did_you_mean(path, COMMANDS, form, otherwise="check the path")
         why = error.strerror or str(error)
         raise StartError(f"cannot read the source {shown}", why, advice) from error
 

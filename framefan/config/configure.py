@@ -9,8 +9,6 @@ there (a file, a certificate) a StartError.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,41 +18,32 @@ import msgspec
 from framefan.base import net
 from framefan.config import publish
 from framefan.config.camera_settings import made_of, named
-from framefan.config.options import Options
-from framefan.config.places import ENV, Choices, merge
+from framefan.config.options import Options, given
+from framefan.config.places import LIMITS, Choices, merge
 from framefan.errors import StartError, UsageError
-from framefan.ipc.gateway_counts import MOST_GATEWAYS
 from framefan.settings import predictor_ref
-from framefan.settings.run import SOURCES_VARIABLE, TOKEN_VARIABLE, Limits, Settings, run_dir
+from framefan.settings.options import ALL_CAMERAS, OPTIONS, RUN
+from framefan.settings.run import SOURCES_VARIABLE, TOKEN_VARIABLE, Limits, Settings
+from framefan.settings.run import run_dir as folder
 from framefan.settings.secret import Secret, SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]+)/?")
-_LEAST = {
-    "bus_hwm": 1,  # ZeroMQ takes 0 for no bound at all
-    "picture_bytes": 1 << 20,  # a quarter of it has to hold one picture
-    "no_progress_s": 1,
-    "predict_s": 0.01,
-    "worker_start_s": 0.01,
-    "state_every_s": 0.01,
-}
-"""Limits for which 0 would mean the opposite, or a run that kills its own processes."""
 
 
 def configure(
-    given: Sequence[str], options: Options, environment: Mapping[str, str]
+    sources: Sequence[str], options: Options, environment: Mapping[str, str]
 ) -> tuple[Settings, bool]:
     """The run's settings, and whether to open the page. Raises UsageError or StartError."""
-    merged, _ = merge(said(given, options), environment)
-    return _settings(merged), bool(merged.values.get("open", False))
+    merged, _ = merge(said(sources, options), environment)
+    return _settings(merged), _said(merged, "open")
 
 
-def said(given: Sequence[str], options: Options) -> dict[str, Any]:
-    """What the command line says, by the keys of Options, and `sources`."""
-    flags = {key: value for key, value in dataclasses.asdict(options).items() if value is not None}
-    return flags | ({"sources": list(given)} if given else {})
+def said(sources: Sequence[str], options: Options) -> dict[str, Any]:
+    """What the command line says, by the keys of OPTIONS."""
+    return given(options) | ({"sources": list(sources)} if sources else {})
 
 
 class Invocation(msgspec.Struct, frozen=True):
@@ -66,7 +55,7 @@ class Invocation(msgspec.Struct, frozen=True):
 
     @property
     def config(self) -> str:
-        return self.options.config or self.environment.get(f"{ENV}CONFIG", "").strip()
+        return self.options.config or self.environment.get(OPTIONS["config"].variable, "").strip()
 
     @property
     def token_file(self) -> str:
@@ -106,43 +95,27 @@ class Invocation(msgspec.Struct, frozen=True):
 
 
 def _settings(choices: Choices) -> Settings:
-    values = choices.values
-    predictor = values.get("predictor", "motion")
-    check_predictor(predictor)
-    host = values.get("host", "127.0.0.1")
-    token = Secret(_token(values))
-    _check_host(host, token)
-    defaults = Settings()
-    name = values.get("name", defaults.name)
-    fail_fast = bool(values.get("fail_fast", False))
-    folder = str(run_dir(name))
-    published, keys = publish.asked(
-        values.get("publish", ""), values.get("publish_keys", ""), folder
-    )
+    values = {key: _said(choices, key) for key in OPTIONS}
+    for key, value in values.items():
+        OPTIONS[key].check(value)
+    for key, value in choices.limits.items():
+        LIMITS[key].check(value, f"limits.{key}")
+    check_predictor(values["predictor"])
+    token = Secret(_token(choices.values))
+    _check_host(values["host"], token)
+    run_dir = folder(values["name"])
     settings = Settings(
-        name=name,
-        run_dir=folder,
-        cameras=made_of(_tables(choices), fail_fast),
-        workers=check_workers(values.get("workers", defaults.workers)),
-        gateways=check_gateways(values.get("gateways", defaults.gateways)),
-        predictor=predictor,
-        device=values.get("device", ""),
-        publish=published,
-        publish_keys=keys,
-        track=values.get("track", False),
-        reload=bool(values.get("reload", False)),
-        fail_fast=fail_fast,
-        host=host,
-        port=int(_within("--port", values.get("port", defaults.port), 0, 65535)),
+        **{key: values[key] for key in RUN},
+        run_dir=str(run_dir),
+        publish_keys=publish.checked(values["publish"], values["publish_keys"], run_dir),
+        cameras=made_of(_tables(choices), values["fail_fast"]),
         token=token,
-        tls_cert=_readable("the certificate", values.get("tls_cert", "")),
-        tls_key=_readable("the certificate's key", values.get("tls_key", "")),
-        origins=tuple(_origin(text, token) for text in values.get("origin", ())),
-        duration_s=_within("--duration", values.get("duration", 0.0), 0, 1e9),
-        log_level=values.get("log_level", defaults.log_level),
-        log_format=values.get("log_format", defaults.log_format),
-        limits=_limits(choices.limits),
+        origins=tuple(_origin(text, token) for text in values["origin"]),
+        duration_s=values["duration"],
+        limits=Limits(**choices.limits),
     )
+    _readable("the certificate", settings.tls_cert)
+    _readable("the certificate's key", settings.tls_key)
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise UsageError(
             "a certificate and its key go together",
@@ -152,36 +125,8 @@ def _settings(choices: Choices) -> Settings:
     return settings
 
 
-def _within(what: str, value: Any, least: float, most: float) -> Any:
-    if not least <= value <= most:
-        raise UsageError(
-            f"{what} cannot be {value:g}",
-            f"it lies between {least:g} and {most:g}",
-            "choose another",
-        )
-    return value
-
-
-def _limits(values: dict[str, Any]) -> Limits:
-    for key, value in values.items():
-        least = _LEAST.get(key, 0)
-        if not least <= value < math.inf:
-            raise UsageError(
-                f"limits.{key} cannot be {value:g}",
-                "it is a size, a time or a number of things",
-                f"choose one that is finite and {least:g} or more",
-            )
-    return Limits(**values)
-
-
-def check_workers(number: int, where: str = "--workers") -> int:
-    """Raises UsageError for a number of workers that a run cannot have."""
-    return int(_within(where, number, 1, 256))
-
-
-def check_gateways(number: int, where: str = "--gateways") -> int:
-    """Raises UsageError for a number of gateways that a run cannot have."""
-    return int(_within(where, number, 1, MOST_GATEWAYS))
+def _said(choices: Choices, key: str) -> Any:
+    return choices.values.get(key, OPTIONS[key].default)
 
 
 def check_predictor(text: str) -> None:
@@ -244,12 +189,13 @@ def _origin(text: str, token: Secret) -> str:
     return found[1].lower()
 
 
-def _readable(what: str, path: str) -> str:
+def _readable(what: str, path: str) -> None:
+    """Raises StartError for a file that was named and cannot be read."""
     if not path:
-        return ""
+        return
     try:
         with Path(path).open("rb"):
-            return path
+            return
     except OSError as error:
         raise StartError(
             f"cannot read {what}: {path}", error.strerror or str(error), "check the path"
@@ -259,7 +205,7 @@ def _readable(what: str, path: str) -> str:
 def _tables(choices: Choices) -> list[dict[str, Any]]:
     """What is said of each camera, with what is said of all of them filled in."""
     values = choices.values
-    common = {key: values[key] for key in ("mode", "fast", "loop") if key in values}
+    common = {key: values[key] for key in ALL_CAMERAS if key in values}
     if choices.cameras:
         return [common | table for table in choices.cameras]
     if not values.get("sources"):

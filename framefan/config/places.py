@@ -6,33 +6,28 @@ even looked at in a weaker one. This is the only place that reads the environmen
 
 from __future__ import annotations
 
-import difflib
 import shlex
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin
 
 import msgspec
 
 from framefan.config import service_links, toml_file
-from framefan.config.camera_settings import converted
-from framefan.config.options import Options
-from framefan.errors import UsageError
-from framefan.settings.run import TOKEN_VARIABLE, CameraSettings, Limits
+from framefan.config.camera_settings import CAMERA, converted
+from framefan.errors import UsageError, did_you_mean
+from framefan.settings.options import ENV, OPTIONS, options_of
+from framefan.settings.run import TOKEN_VARIABLE, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-ENV = "FRAMEFAN_"
+LIMITS = options_of(Limits)
 _ENV_LIMITS = "limits_"
 _ENV_OTHERS = "test_"
 """Variables with this after the prefix steer the test suite."""
-_TYPES: dict[str, Any] = get_type_hints(Options) | {"sources": list[str]}
-_LISTS = ("sources", "origin")
-_CAMERA = tuple(CameraSettings.__struct_fields__)
-_LIMITS = tuple(Limits.__struct_fields__)
 
 
 class Choices(msgspec.Struct):
-    """What one place or all of them together say; keys are those of Options, and `sources`."""
+    """What one place or all of them together say; keys are those of OPTIONS."""
 
     values: dict[str, Any] = msgspec.field(default_factory=dict)
     limits: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -79,33 +74,28 @@ def from_environment(environment: Mapping[str, str], stronger: Iterable[str] = (
 
 
 def _take(choices: Choices, variable: str, key: str, text: str) -> None:
-    if key.startswith(_ENV_LIMITS) and key.removeprefix(_ENV_LIMITS) in _LIMITS:
-        limit = key.removeprefix(_ENV_LIMITS)
-        choices.limits[limit] = converted(variable, text, _limit_type(limit), strict=False)
-        return
-    service_links.check(variable, text, is_known=key in _TYPES)
+    prefix, table, place = ENV, OPTIONS, choices.values
     if key.startswith(_ENV_LIMITS):
         key = key.removeprefix(_ENV_LIMITS)
-        _known(key, _LIMITS, f"the variable {variable}", lambda near: _variable("limits", near))
-    _known(key, _TYPES, f"the variable {variable}", lambda near: _variable("", near))
-    value: Any = _words(variable, text) if key in _LISTS else text
-    choices.values[key] = converted(variable, value, _TYPES[key], strict=False)
+        prefix, table, place = ENV + _ENV_LIMITS.upper(), LIMITS, choices.limits
+    service_links.check(variable, text, is_known=key in table)
+    names = [each.upper() for each in table]
+    _known(key.upper(), names, f"the variable {variable}", prefix)
+    kind = table[key].kind
+    value = _words(variable, text) if get_origin(kind) is tuple else text
+    place[key] = converted(variable, value, kind, strict=False)
 
 
 def _words(variable: str, text: str) -> list[str]:
-    """As a shell parts them. Raises UsageError, which repeats nothing of the text."""
+    """Split as in a shell. Raises UsageError, which repeats nothing of the text."""
     try:
         return shlex.split(text)
     except ValueError as error:
         raise UsageError(
-            f"{variable} cannot be parted into words",
+            f"{variable} cannot be split into words",
             " ".join(str(error).lower().split()),
             "close each quote in it",
         ) from error
-
-
-def _variable(group: str, key: str) -> str:
-    return ENV + f"{group}_{key}".strip("_").upper()
 
 
 # ---- the file --------------------------------------------------------------------------------
@@ -121,17 +111,18 @@ def from_file(path: str, stronger: Choices | None = None) -> Choices:
     choices = Choices(is_empty=not content)
     for key, value in _table(path, "limits", content.pop("limits", {})).items():
         if key not in over.limits:
-            _known(key, _LIMITS, f"the key limits.{key} in {path}")
-            choices.limits[key] = converted(f"limits.{key} in {path}", value, _limit_type(key))
+            _known(key, LIMITS, f"the key limits.{key} in {path}")
+            choices.limits[key] = converted(f"limits.{key} in {path}", value, LIMITS[key].kind)
     cameras = content.pop("camera", [])
     choices.cameras = cameras if "sources" in over.values else _cameras(path, cameras)
-    usable = {*_TYPES, "limits", "camera"} - {"config"}  # one file does not name another
+    usable = {*OPTIONS, "limits", "camera"} - {"config"}  # one file does not name another
     for key, value in content.items():
         if key in over.values:
             continue
         _known(key, usable, f"the key {key} in {path}")
-        shown = key != "sources"  # which may hold passwords
-        choices.values[key] = converted(f"{key} in {path}", value, _TYPES[key], shown=shown)
+        option = OPTIONS[key]
+        what, is_shown = f"{key} in {path}", not option.hidden_as
+        choices.values[key] = converted(what, value, option.kind, shown=is_shown)
     return choices
 
 
@@ -145,7 +136,7 @@ def _cameras(path: str, cameras: Any) -> list[dict[str, Any]]:
     tables = [_table(path, "camera", camera) for camera in cameras]
     for table in tables:
         for key in table:
-            _known(key, _CAMERA, f"the key camera.{key} in {path}")
+            _known(key, CAMERA, f"the key camera.{key} in {path}")
     return tables
 
 
@@ -171,17 +162,12 @@ def _underscored(path: str, table: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _known(key: str, valid: Iterable[str], what: str, spell: Any = str) -> None:
-    if key in valid:
-        return
-    usable = sorted(valid)
-    near = difflib.get_close_matches(key, usable, 1, 0.5)
-    raise UsageError(
-        f"framefan does not know {what}",
-        f"known: {', '.join(map(spell, usable))}",
-        f"did you mean {spell(near[0])}?" if near else "leave it out, or write one of those",
-    )
-
-
-def _limit_type(key: str) -> Any:
-    return get_type_hints(Limits)[key]
+def _known(key: str, known: Iterable[str], what: str, prefix: str = "") -> None:
+    """Raises UsageError for a key that is none of those; `prefix` stands before each of them."""
+    known = sorted(known)
+    if key not in known:
+        raise UsageError(
+            f"framefan does not know {what}",
+            f"known: {', '.join(prefix + each for each in known)}",
+            did_you_mean(key, known, prefix + "{}", "leave it out, or write one of those"),
+        )

@@ -47,8 +47,8 @@ class Endpoint(NamedTuple):
 # ---- what is asked for -----------------------------------------------------------------------
 
 
-def asked(endpoint: str, keys: str, run_dir: str) -> tuple[str, Keys]:
-    """Both options, looked at. Raises UsageError, or StartError where there are no such keys."""
+def checked(endpoint: str, keys: str, run_dir: Path) -> Keys:
+    """The keys; both options are checked. Raises UsageError, or StartError for missing keys."""
     if not endpoint:
         if keys:
             raise UsageError(
@@ -56,7 +56,7 @@ def asked(endpoint: str, keys: str, run_dir: str) -> tuple[str, Keys]:
                 "keys are asked for where results are published",
                 "add --publish ENDPOINT, or leave the keys out",
             )
-        return "", Keys()
+        return Keys()
     found = parse(endpoint)
     if found.path and _is_same(found.path.parent, run_dir):
         raise UsageError(
@@ -71,12 +71,12 @@ def asked(endpoint: str, keys: str, run_dir: str) -> tuple[str, Keys]:
             "add --publish-keys FOLDER (docs/bus.md tells how to make one), "
             f"or publish at tcp://127.0.0.1:{found.port}",
         )
-    return endpoint, read_keys(keys) if keys else Keys()
+    return read_keys(keys) if keys else Keys()
 
 
-def _is_same(folder: Path, other: str) -> bool:
+def _is_same(folder: Path, other: Path) -> bool:
     try:
-        return folder.resolve() == Path(other).resolve()
+        return folder.resolve() == other.resolve()
     except (OSError, RuntimeError):  # a loop of links, which can be bound no more than looked at
         return False
 

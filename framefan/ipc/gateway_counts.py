@@ -30,8 +30,9 @@ import zlib
 from typing import NamedTuple
 
 from framefan.base import clock, host
+from framefan.settings.options import OPTIONS
 
-MOST_GATEWAYS = 32
+MOST_GATEWAYS = int(OPTIONS["gateways"].most)
 BEAT_S = 0.25
 _TRIES = 5
 STALE_S = 1.0

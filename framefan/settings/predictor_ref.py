@@ -8,15 +8,14 @@ class where the file has none, and the input's size where the file leaves it fre
 
 from __future__ import annotations
 
-import difflib
 import re
-from typing import Any, Literal
-from urllib.parse import parse_qsl
+from typing import Literal
 
 from msgspec import Struct
 
-from framefan.errors import UsageError
-from framefan.settings.source_spec import parse_size
+from framefan.errors import UsageError, did_you_mean
+from framefan.settings import query
+from framefan.settings.options import PREDICTOR_FORMS
 
 BUILTIN = {
     "motion": "boxes around whatever moves; learns the background of each camera by itself",
@@ -33,8 +32,6 @@ EXAMPLES = (
 )
 """Command lines for `framefan predictors`."""
 
-FORMS = "a built-in name, package.module:Name, path/to/file.py:Name or onnx:PATH"
-_OPTIONS = ("conf", "iou", "labels", "size", "backend")
 _BACKENDS = ("cv2", "onnxruntime")
 _NAME = r"[A-Za-z_]\w*"
 _MODULE = re.compile(rf"({_NAME}(?:\.{_NAME})*):({_NAME})")
@@ -63,43 +60,24 @@ class OnnxOptions(Struct, frozen=True):
 
 def onnx_options(target: str) -> OnnxOptions:
     """The path and the options behind it. Raises UsageError."""
-    path, _, query = target.partition("?")
-    values: dict[str, Any] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if key not in _OPTIONS:
-            near = difflib.get_close_matches(key, _OPTIONS, 1)
-            raise UsageError(
-                f'onnx: has no option "{key}"',
-                f"its options are {', '.join(_OPTIONS)}",
-                f"did you mean {near[0]}=?" if near else "leave it out",
-            )
-        values[key] = _option(key, value)
+    path, values = query.read(target, "onnx:", _READERS, "onnx:yolo.onnx?conf=0.4&size=640x640")
     return OnnxOptions(path, **values)
 
 
-def _option(key: str, value: str) -> Any:
-    if key == "labels":
-        return value
-    if key == "backend":
-        if value in _BACKENDS:
-            return value
-        raise _bad_option(key, value, f"there are {' and '.join(_BACKENDS)}", "backend=cv2")
-    if key == "size":
-        try:
-            return parse_size(value)
-        except UsageError:
-            raise _bad_option(key, value, "a size is WIDTHxHEIGHT", "size=640x640") from None
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if 0 <= share <= 1:
-        return share
-    raise _bad_option(key, value, "it lies between 0 and 1", f"{key}=0.5")
+def _backend(text: str) -> str:
+    if text not in _BACKENDS:
+        raise ValueError(text)
+    return text
 
 
-def _bad_option(key: str, value: str, why: str, example: str) -> UsageError:
-    return UsageError(f'onnx: cannot use {key}="{value}"', why, f"write it as in {example}")
+_SHARE = (query.number(float, 0, 1), "a number between 0 and 1")
+_READERS: dict[str, tuple[query.Reader, str]] = {
+    "conf": _SHARE,
+    "iou": _SHARE,
+    "labels": (str, "the path of a text file"),
+    "size": (query.size(), "WIDTHxHEIGHT"),
+    "backend": (_backend, f"one of {' and '.join(_BACKENDS)}"),
+}
 
 
 def parse(text: str) -> Reference:
@@ -115,14 +93,14 @@ def parse(text: str) -> Reference:
         return Reference("module", found[1], found[2])
     raise UsageError(
         f'"{text}" is no predictor',
-        f"a predictor is {FORMS}; built in: {', '.join(BUILTIN)}",
+        f"a predictor is {PREDICTOR_FORMS}; built in: {', '.join(BUILTIN)}",
         _advice(text),
     )
 
 
 def _advice(text: str) -> str:
-    if near := difflib.get_close_matches(text, BUILTIN, 1):
-        return f"did you mean --predictor {near[0]}?"
+    if meant := did_you_mean(text, BUILTIN, "--predictor {}"):
+        return meant
     if text.endswith(".py"):
         return f"name the function or class in it: --predictor {text}:predict"
     return "see `framefan predictors` for what is built in"

@@ -1,102 +1,215 @@
-"""Settings: frozen records, decoded once, handed to children over an inherited socket."""
+"""Settings: frozen records, decoded once, handed to children over an inherited socket.
+
+A field with an `Option` beside its type is a key of the configuration file; options.py says what
+that declares, and has the fields that are flags as well.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
+import msgspec
 from msgspec import Struct
 
 from framefan.errors import UsageError
+from framefan.settings.options import OPTIONS, CameraOptions, Mode, Option, RunOptions
 from framefan.settings.secret import Secret, SourceText
+
+__all__ = ["CameraSettings", "Keys", "Limits", "Mode", "Settings"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 TOKEN_VARIABLE = "FRAMEFAN_TOKEN"  # noqa: S105 - its name, not its value
 """The environment may hold the token; no child inherits it."""
-SOURCES_VARIABLE = "FRAMEFAN_SOURCES"
+SOURCES_VARIABLE = OPTIONS["sources"].variable
 """Nor this one: addresses of cameras, with their passwords."""
-Mode = Literal["live", "every"]
+_DAY_S = 86400
+
+if TYPE_CHECKING:
+    _Camera = CameraOptions
+    _Run = RunOptions
+else:
+    _Camera, _Run = (
+        msgspec.defstruct(
+            plain.__name__,
+            [
+                (key, hint, getattr(plain, key))
+                for key, hint in get_type_hints(plain, include_extras=True).items()
+            ],
+            frozen=True,
+            kw_only=True,
+        )
+        for plain in (CameraOptions, RunOptions)
+    )
 
 
-class CameraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One camera: a `[[camera]]` table of the configuration file has these keys."""
+class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera: the fields of CameraOptions, and these. All are keys of `[[camera]]`."""
 
-    name: str
-    source: SourceText
-    mode: Mode = "live"
-    fast: bool = False
-    loop: bool = False
-    max_fps: float = 0.0
-    """Frames beyond so many a second are left out before they are decoded; 0: none are."""
-    max_size: str = ""
-    """`1280x720`: larger pictures are scaled down to fit, keeping their shape."""
-    transport: Literal["tcp", "udp"] = "tcp"
-    """What RTSP carries its pictures over."""
-    open_timeout_s: float = 5.0
-    read_timeout_s: float = 5.0
-    stalled_s: float = 2.0
-    """No frame for this long is told to the clients as `stalled`."""
-    frozen_s: float = 10.0
-    """The same picture for this long is told as `frozen`; 0: never."""
-    no_progress_s: float = 15.0
-    """A capture without progress for this long is killed. Waiting for a slot is progress."""
-    backoff_first_s: float = 0.5
-    backoff_cap_s: float = 30.0
+    name: Annotated[
+        str, Option("1 to 32 of a-z, 0-9, _ and -; else demo, cam1, cam2, ... are used.")
+    ]
+    source: Annotated[
+        SourceText, Option("What is read, as on the command line; a whole number: a webcam.")
+    ]
+    max_fps: Annotated[
+        float, Option("Frames above this rate are dropped undecoded; 0: no limit.", most=1000)
+    ] = 0.0
+    max_size: Annotated[
+        str, Option("1280x720: larger pictures are scaled to fit; the aspect ratio stays.")
+    ] = ""
+    transport: Annotated[
+        Literal["tcp", "udp"], Option("Transport of RTSP; for RTSP cameras only.")
+    ] = "tcp"
+    open_timeout_s: Annotated[
+        float, Option("How long to wait for an answer.", least=0.1, most=3600)
+    ] = 5.0
+    read_timeout_s: Annotated[
+        float, Option("How long to wait for a picture.", least=0.1, most=3600)
+    ] = 5.0
+    stalled_s: Annotated[
+        float,
+        Option("The state is stalled after this long without a frame.", least=0.1, most=_DAY_S),
+    ] = 2.0
+    frozen_s: Annotated[
+        float,
+        Option("The state is frozen after this long with one picture; 0: never.", most=_DAY_S),
+    ] = 10.0
+    no_progress_s: Annotated[
+        float,
+        Option(
+            "A capture without progress for this long is killed; waiting for a slot is progress. "
+            "Default for a network camera: twice its longer timeout plus 5, but at least 15.",
+            least=1,
+            most=_DAY_S,
+        ),
+    ] = 15.0
+    backoff_first_s: Annotated[
+        float, Option("First wait after a failure; later waits double.", least=0.05, most=3600)
+    ] = 0.5
+    backoff_cap_s: Annotated[
+        float,
+        Option("Longest wait after a failure; at least backoff_first_s.", least=0.05, most=3600),
+    ] = 30.0
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Numbers most people never change; each can be set in the `[limits]` table of the file."""
 
-    spare_slots: int = 3
-    order_wait_s: float = 0.5
-    worker_start_s: float = 120.0
-    predict_s: float = 10.0
-    batch_wait_ms: float = 10.0
-    """A frame waits no longer than this for others to share a call with; 0: not at all."""
-    circuit_deaths: int = 3
-    """Workers that end with frames of one camera in hand, before it is left out; 0: it never is,
-    and such deaths count on the worker."""
-    circuit_within_s: float = 60.0
-    circuit_retry_s: float = 60.0
-    """How long it is left out before one frame is tried."""
-    worker_memory_bytes: int = 4 << 30
-    """A worker that has more, without shared memory, is replaced; 0: none is."""
-    no_progress_s: float = 15.0
-    """A gateway or pool without progress for this long is killed."""
-    restarts: int = 5
-    restarts_within_s: float = 60.0
-    restart_first_s: float = 0.5
-    restart_cap_s: float = 30.0
-    result_bytes: int = 256 * 1024
-    bus_hwm: int = 256
-    picture_bytes: int = 16 << 20
-    """What may wait in the pool, in pictures, for each reader of the bus that stands still."""
-    grace_s: float = 10.0
-    every_messages: int = 1000
-    every_bytes: int = 1 << 20
-    history_s: float = 60.0
-    history_bytes: int = 4 << 20
-    """Of each camera, so much is kept for clients that come late or come back."""
-    stall_s: float = 5.0
-    """A client that has bytes waiting and takes none for this long is disconnected."""
-    silence_s: float = 60.0
-    """A client of which nothing at all came for this long, no pong either, is disconnected."""
-    unsent_bytes: int = 16 * 1024
-    """Bytes of one client that the kernel may hold unsent; older than this is not 'latest'."""
-    client_buffer_bytes: int = 1 << 20
-    gateway_buffer_bytes: int = 256 << 20
-    """What may wait for all clients together; beyond it those furthest behind are disconnected."""
-    inbound_bytes: int = 16 * 1024
-    inbound_per_s: float = 20.0
-    handshake_s: float = 5.0
-    max_clients: int = 10_000
-    clients_per_address: int = 0
-    """0: as many as there may be."""
-    max_handshakes: int = 64
-    state_every_s: float = 1.0
-    state_lost_s: float = 3.0
+    spare_slots: Annotated[
+        int, Option("Slots in memory for each camera, beside one for each worker.")
+    ] = 3
+    order_wait_s: Annotated[
+        float,
+        Option(
+            "In live mode, a result waits this long for an earlier one, which is then lost as "
+            "late; or twice the recent p95 of predict, if that is longer."
+        ),
+    ] = 0.5
+    worker_start_s: Annotated[
+        float, Option("A worker that is not ready after this long is killed.", least=0.01)
+    ] = 120.0
+    predict_s: Annotated[
+        float,
+        Option(
+            "A worker is killed after this long in predict; its frame is lost as predict_timeout.",
+            least=0.01,
+        ),
+    ] = 10.0
+    batch_wait_ms: Annotated[
+        float, Option("Longest wait of a frame for others in its predict_batch; 0: none.")
+    ] = 10.0
+    circuit_deaths: Annotated[
+        int,
+        Option(
+            "A camera is left out after this many workers died with its frames; 0: never, and "
+            "such deaths count as the worker's."
+        ),
+    ] = 3
+    circuit_within_s: Annotated[float, Option("Time within which these deaths are counted.")] = 60.0
+    circuit_retry_s: Annotated[
+        float, Option("How long the camera is left out before one frame is tried.")
+    ] = 60.0
+    worker_memory_bytes: Annotated[
+        int, Option("A worker with more memory, without shared memory, is replaced; 0: never.")
+    ] = 4 << 30
+    no_progress_s: Annotated[
+        float, Option("A gateway or pool without progress for this long is killed.", least=1)
+    ] = 15.0
+    restarts: Annotated[
+        int, Option("A process that ends this often in restarts_within_s has failed.")
+    ] = 5
+    restarts_within_s: Annotated[
+        float, Option("Time within which ends are counted; a failed process restarts after it.")
+    ] = 60.0
+    restart_first_s: Annotated[
+        float, Option("First wait before a restart; later waits double.")
+    ] = 0.5
+    restart_cap_s: Annotated[float, Option("Longest wait before a restart.")] = 30.0
+    result_bytes: Annotated[
+        int, Option("Largest result of predict; a larger one is the error too_large.")
+    ] = 256 * 1024
+    # ZeroMQ takes 0 for no limit at all.
+    bus_hwm: Annotated[int, Option("Messages that the bus keeps for a slow reader.", least=1)] = 256
+    picture_bytes: Annotated[
+        int,
+        Option(
+            "Pictures that the pool keeps for a slow reader of the bus; one picture may have a "
+            "quarter of it.",
+            least=1 << 20,
+        ),
+    ] = 16 << 20
+    grace_s: Annotated[float, Option("How long a stopping process has before it is killed.")] = 10.0
+    every_messages: Annotated[int, Option("Messages that may wait for a client with every.")] = 1000
+    every_bytes: Annotated[int, Option("Bytes that may wait for a client with every.")] = 1 << 20
+    history_s: Annotated[
+        float, Option("How long results are kept for clients that connect late or again.")
+    ] = 60.0
+    history_bytes: Annotated[
+        int, Option("How much of each camera is kept for them, in each gateway.")
+    ] = 4 << 20
+    stall_s: Annotated[
+        float, Option("A client that takes no waiting byte for this long is disconnected.")
+    ] = 5.0
+    silence_s: Annotated[
+        float, Option("A client that sends nothing, not even a pong, is closed with 4409.")
+    ] = 60.0
+    unsent_bytes: Annotated[int, Option("Bytes of one client that the kernel may hold unsent.")] = (
+        16 * 1024
+    )
+    client_buffer_bytes: Annotated[
+        int, Option("Answers that may wait for a client that does not read them.")
+    ] = 1 << 20
+    gateway_buffer_bytes: Annotated[
+        int,
+        Option("What may wait for all clients; above it, those furthest behind are disconnected."),
+    ] = 256 << 20
+    inbound_bytes: Annotated[int, Option("Largest message of a client.")] = 16 * 1024
+    inbound_per_s: Annotated[float, Option("Messages per second that a client may send.")] = 20.0
+    handshake_s: Annotated[
+        float, Option("Time for a handshake, and again for a token in a message.")
+    ] = 5.0
+    max_clients: Annotated[
+        int, Option("Clients at once; fewer if the system allows fewer open files.")
+    ] = 10_000
+    clients_per_address: Annotated[
+        int, Option("Clients at once from one address; 0: no such limit.")
+    ] = 0
+    max_handshakes: Annotated[
+        int,
+        Option(
+            "Connections silent for a second before request or token; above it, the oldest is "
+            "closed."
+        ),
+    ] = 64
+    state_every_s: Annotated[
+        float, Option("How often the pool publishes its state.", least=0.01)
+    ] = 1.0
+    state_lost_s: Annotated[
+        float, Option("The pool is silent after this long without its state.")
+    ] = 3.0
 
 
 class Keys(Struct, frozen=True):
@@ -113,33 +226,15 @@ class Keys(Struct, frozen=True):
         return self.folder
 
 
-class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One run of framefan, complete."""
+class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One run of framefan, complete: the fields of RunOptions, and these."""
 
-    name: str = "default"
     run_dir: str = ""
     cameras: tuple[CameraSettings, ...] = ()
-    workers: int = 2
-    gateways: int = 1
-    predictor: str = "motion"
-    host: str = "127.0.0.1"
-    port: int = 8765
-    track: bool = False
-    reload: bool = False
-    fail_fast: bool = False
-    """One source that cannot start ends the run."""
-    device: str = ""
-    publish: str = ""
-    """One more endpoint of the results bus; as it is bound, once the run has begun."""
     publish_keys: Keys = Keys()
     token: Secret = Secret("")
-    tls_cert: str = ""
-    tls_key: str = ""
     origins: tuple[str, ...] = ()
     duration_s: float = 0.0
-    """0: until stopped."""
-    log_level: str = "info"
-    log_format: Literal["text", "json"] = "text"
     limits: Limits = Limits()
 
     def camera(self, name: str) -> CameraSettings:

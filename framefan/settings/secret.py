@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
 from framefan.errors import UsageError
-from framefan.settings import source_spec, source_url
+from framefan.settings import query, source_spec, source_url
 
 if TYPE_CHECKING:
     from framefan.settings.source_spec import SourceSpec
@@ -97,9 +96,8 @@ _PATHS = ("file", "pattern", "callable")
 
 def _values(address: str) -> list[str]:
     """Of the query, as they are written and as they are meant; an `@` may be one's part."""
-    _, _, query = address.partition("?")
-    written = [pair.partition("=")[2] for pair in query.split("&")]
-    return [*written, *(value for _, value in parse_qsl(query))]
+    written = [pair.partition("=")[2] for pair in address.partition("?")[2].split("&")]
+    return [*written, *(value for _, value in query.split(address)[1])]
 
 
 class Redaction:

@@ -10,13 +10,11 @@ from typing import Literal
 from msgspec import Struct
 
 from framefan.errors import UsageError
-from framefan.settings import patterns, source_url
+from framefan.settings import patterns, query, source_url
 
 Kind = Literal["demo", "webcam", "file", "pattern", "rtsp", "http", "callable"]
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _NAMED = re.compile(r"([^=/?:]*)=(.*)", re.DOTALL)
-_SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
-_MOST_PIXELS = 65535
 _NETWORK: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
 _CALLABLE = re.compile(r"py:", re.IGNORECASE)
 _TARGET = re.compile(r"(.+\.py):([^:]+)", re.DOTALL)
@@ -185,14 +183,14 @@ def parse_size(text: str) -> tuple[int, int] | None:
     """Width and height of `1280x720`; None for an empty text. Raises UsageError."""
     if not text:
         return None
-    found = _SIZE.fullmatch(text)
-    width, height = (int(part) for part in found.groups()) if found else (0, 0)
-    if not (1 <= width <= _MOST_PIXELS and 1 <= height <= _MOST_PIXELS):
+    try:
+        width, height = query.size()(text)
+    except ValueError:
         raise UsageError(
             f'"{text}" is no size of a picture',
-            f"max_size is WIDTHxHEIGHT in pixels, each from 1 to {_MOST_PIXELS}",
+            f"max_size is WIDTHxHEIGHT in pixels, each from 1 to {query.MOST_PIXELS}",
             "for example 1280x720",
-        )
+        ) from None
     return width, height
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from framefan.base import clock, logs
 from framefan.config.configure import Invocation
+from framefan.config.places import LIMITS
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
 from framefan.ipc.messages import (
     Changed,
@@ -32,12 +33,14 @@ from framefan.ipc.messages import (
     ScaleGateways,
     Swap,
 )
+from framefan.settings.options import OPTIONS, number
 from framefan.settings.run import Settings
 from framefan.supervisor import control, rundir
 
 if TYPE_CHECKING:
     from framefan.ipc.messages import FromControl, ToControl
-    from framefan.settings.run import CameraSettings
+    from framefan.settings.options import Option
+    from framefan.settings.run import CameraSettings, Limits
     from framefan.supervisor.control import Asker
 
 READ_S = 10.0
@@ -54,12 +57,7 @@ _STEPS: dict[str, Callable[[Any], Scale | ScaleGateways | Swap]] = {
     "gateways": ScaleGateways,
     "predictor": Swap,
 }
-"""Fields of Settings that a run can change, and how it is asked to."""
-_OURS = ("cameras", "run_dir", "limits", *_STEPS)
-"""Fields of Settings that are not keys of the file, or compared by themselves."""
-_KEYS = {"origins": "origin", "duration_s": "duration"}
-"""Fields whose key has another name."""
-_UNSHOWN = {"token": "the token", "publish_keys": "the keys of what is published"}
+"""Options that are applied to a run beside its cameras, and how it is asked to."""
 UNDER_WAY = NotDone(
     EXIT_FAILED,
     "another reload is under way",
@@ -113,28 +111,25 @@ def _renamed(
 
 
 def _later(old: Settings, new: Settings) -> list[str]:
-    changed = [
-        (_KEYS.get(key, key), getattr(old, key), getattr(new, key))
-        for key in Settings.__struct_fields__
-        if key not in _OURS
-    ]
-    changed += [
-        (f"limits.{key}", getattr(old.limits, key), getattr(new.limits, key))
-        for key in old.limits.__struct_fields__
-    ]
-    return [_note(key, was, is_) for key, was, is_ in changed if was != is_]
+    """Notes about options that have changed, and are not applied to a run."""
+    later = [each for each in OPTIONS.values() if hasattr(old, each.field) and not each.is_live]
+    notes = [_note(each, each.key, old, new) for each in later]
+    notes += [_note(each, f"limits.{each.key}", old.limits, new.limits) for each in LIMITS.values()]
+    return [note for note in notes if note]
 
 
-def _note(key: str, was: Any, is_: Any) -> str:
-    if key in _UNSHOWN:
-        return f"{_UNSHOWN[key]} changed: takes effect at the next start"
-    return f"{key} changed from {_shown(was)} to {_shown(is_)}: takes effect at the next start"
+def _note(option: Option, name: str, old: Settings | Limits, new: Settings | Limits) -> str:
+    was, is_ = (getattr(each, option.field) for each in (old, new))
+    if was == is_:
+        return ""
+    values = "" if option.hidden_as else f" from {_shown(was)} to {_shown(is_)}"
+    return f"{option.hidden_as or name} changed{values}: takes effect at the next start"
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+    return number(value) if isinstance(value, float) else str(value) or "none"
 
 
 class Reloads:
@@ -291,7 +286,7 @@ class _Reading(threading.Thread):
         except FramefanError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 - the border of the thread: a person gets a line
-            self.error = RunError(f"an error of framefan's own: {type(error).__name__}: {error}")
+            self.error = RunError(f"internal error: {type(error).__name__}: {error}")
         else:
             self.settings = settings
 

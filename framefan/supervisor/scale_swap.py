@@ -11,14 +11,15 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
-from framefan.config.configure import check_gateways, check_predictor, check_workers
+from framefan.config.configure import check_predictor
 from framefan.errors import EXIT_FAILED, UsageError
 from framefan.ipc.messages import Changed, Changing, NotDone, Scale, ScaleGateways, Swap
-from framefan.settings import predictor_ref
+from framefan.settings import predictor_ref, query
+from framefan.settings.options import OPTIONS
 from framefan.supervisor import control, rundir
 
 if TYPE_CHECKING:
@@ -95,10 +96,10 @@ def scale(name: str | None, workers: int | None, gateways: int | None, as_json: 
         )
     if workers is None:
         assert gateways is not None
-        check_gateways(gateways)
+        OPTIONS["gateways"].check(gateways)
         run = rundir.meant(name, f"framefan scale --gateways {gateways}")
         return _show(run, ScaleGateways(gateways), as_json)
-    check_workers(workers, "the number of workers")
+    OPTIONS["workers"].check(workers, "the number of workers")
     return _show(rundir.meant(name, f"framefan scale {workers}"), Scale(workers), as_json)
 
 
@@ -115,11 +116,12 @@ def absolute(reference: str) -> str:
     if parsed.kind == "file":
         return f"{Path(parsed.target).absolute()}:{parsed.attribute}"
     if parsed.kind == "onnx":
-        path, mark, query = parsed.target.partition("?")
+        path, pairs = query.split(parsed.target)
         pairs = [
             (key, str(Path(value).absolute()) if key == "labels" and value else value)
-            for key, value in parse_qsl(query, keep_blank_values=True)
+            for key, value in pairs
         ]
+        mark = "?" if pairs else ""
         return f"onnx:{Path(path).absolute()}{mark}{urlencode(pairs, safe='/')}"
     return reference
 

@@ -6,14 +6,14 @@ with commas in a query, and what is wrong is said with the name of the option.
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl
 
 import msgspec
 
+from framefan.errors import did_you_mean
 from framefan.ipc import protobuf
+from framefan.settings.query import pairs as read_query
 from framefan.settings.run import NAME
 from framefan_gateway.delivery.subscription import (
     DEFAULT,
@@ -63,7 +63,7 @@ class Options(NamedTuple):
 def by_query(query: str, cameras: Collection[str]) -> Options:
     """What the address of a new client asks for. Raises Refusal."""
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+        pairs = read_query(query, "strict", 100)
     except ValueError:
         raise Refusal(BAD_VALUE, "the query cannot be read") from None
     options: dict[str, Any] = {}
@@ -138,8 +138,8 @@ def _name(name: str) -> str:
     known = _ALIASES.get(name, name)
     if known in _READ:
         return known
-    near = difflib.get_close_matches(name[:_SHOWN], [*_READ, *_ALIASES], n=1)
-    hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(_READ)}"
+    otherwise = f"known: {', '.join(_READ)}"
+    hint = did_you_mean(name[:_SHOWN], [*_READ, *_ALIASES], '"{}"', otherwise)
     raise Refusal(UNKNOWN_OPTION, f'unknown option "{shown(name)}"; {hint}')
 
 

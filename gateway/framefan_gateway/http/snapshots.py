@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
+from framefan.settings import query
 from framefan.settings.run import NAME
 from framefan_gateway.http.previews import Busy
 from framefan_gateway.http.replies import JSON, pack, reply
@@ -41,7 +42,7 @@ class Snapshots:
         if state is not None and camera not in known:
             return _no(request, 404, f'there is no camera "{camera}"', known)
         picture = "full"
-        for key, value in parse_qsl(address.query, keep_blank_values=True):
+        for key, value in query.pairs(address.query):
             if key != "boxes" or value.lower() not in _FLAGS:
                 return _no(request, 400, "the only option is boxes=1")
             picture = _FLAGS[value.lower()]

@@ -15,7 +15,7 @@ import hmac
 import importlib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from websockets.datastructures import Headers
@@ -23,6 +23,7 @@ from websockets.http11 import Request, Response
 
 from framefan.base import clock
 from framefan.ipc import proto_schema, protocol
+from framefan.settings import query
 from framefan_gateway.http import access, client_list, snapshots
 from framefan_gateway.http.replies import JSON, POLICY, pack, reply
 from framefan_gateway.http.snapshots import Snapshots
@@ -223,7 +224,7 @@ class Web:
         address = urlsplit(request.path)
         if not self._settings.token or address.path in _OPEN:
             return None
-        if not _QUERY_TOKENS.isdisjoint(parse_qs(address.query, keep_blank_values=True)):
+        if not _QUERY_TOKENS.isdisjoint(dict(query.pairs(address.query))):
             return self._error(
                 request, 400, "a token in the address ends up in logs; send it as a Bearer header"
             )
