@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from typing import IO, Any
 
 from framefan.base import clock
@@ -25,6 +26,8 @@ from framefan.settings.run import SOURCES_VARIABLE, TOKEN_VARIABLE
 from framefan.settings.states import FLOWING, LASTING, REMEDIES
 
 _LOOK_S = 0.25
+_FROM_THE_START = "?delivery=every&history=1000"
+"""The first result may have come before this client did."""
 _GRACE_S = 15.0
 _LINES = 20
 _COLUMNS = 96
@@ -56,7 +59,9 @@ def first_result(
     )
     environment = {key: text for key, text in os.environ.items() if key not in _UNUSED}
     # Malformed arguments and missing files are told here, without starting anything.
-    configure([source], asked, environment)
+    settings, _ = configure([source], asked, environment)
+    if settings.cameras[0].source.spec.can_wait:
+        asked = replace(asked, mode="every")  # the first frame of a file is the first result
     command = [*processes.PYTHON, "-m", "framefan", "run", *arguments(asked)]
     environment[SOURCES_VARIABLE] = shlex.quote(source)  # argv is for all to read
     with tempfile.TemporaryFile("w+") as log:
@@ -141,7 +146,7 @@ def _receive(
     url = _websocket(run, name, deadline)
     while url and run.poll() is None and (left := deadline - clock.now()) > 0:
         try:
-            with connect(url, open_timeout=left, proxy=None) as client:
+            with connect(url + _FROM_THE_START, open_timeout=left, proxy=None) as client:
                 return _first(run, client, deadline, trouble)
         except (OSError, WebSocketException):  # the gateway is restarting, or the run ends
             continue

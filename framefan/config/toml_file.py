@@ -34,7 +34,7 @@ def read(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(path, data))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML", str(error), "mend that line") from error
+        raise UsageError(f"{path} is not TOML", str(error), "fix that line") from error
 
 
 def _text(path: str, data: bytes) -> str:
