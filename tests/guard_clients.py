@@ -216,7 +216,7 @@ CLIENTS: tuple[Switch, ...] = (
         "a slow reader reads what has waited in the kernel for seconds",
         "< 1.5",
         (f"{_SERVER}::test_a_slow_reader_reads_what_is_new",),
-        also=(("framefan_gateway.connection.tcp:bound_unsent", "lambda sock, most_bytes: None"),),
+        also=(("framefan_gateway.connection.tcp:bound_unsent", "lambda sock, max_bytes: None"),),
     ),
     Switch(
         "token-elsewhere",

@@ -30,7 +30,7 @@ from framefan.settings.run import NAME
 from framefan.settings.states import REASONS, STATES
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
-from framefan_gateway.delivery.hub import NewEpoch, Removed
+from framefan_gateway.delivery.news import NewEpoch, Removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

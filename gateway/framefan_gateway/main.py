@@ -220,7 +220,7 @@ class Gateway:
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
-        self._server.whole.go_on()
+        self._server.whole.resume()
         await self._server.neighbours.open()
         await self._server.start(listener, self._certificate)
         self._bus = BusReader(self._parent.settings, self._intake, self._server)

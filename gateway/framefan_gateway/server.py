@@ -237,8 +237,8 @@ class Server:
         held += sum(each.held_bytes for each in full)
         if held <= most:
             return
-        for connection in sorted(full, key=ClientConnection.behind_bytes, reverse=True):
-            held -= connection.behind_bytes()
+        for connection in sorted(full, key=ClientConnection.backlog_bytes, reverse=True):
+            held -= connection.backlog_bytes()
             connection.abort("shed")
             if held <= most:
                 return
@@ -289,7 +289,7 @@ class Server:
     def room(self) -> int:
         return self.most_connections - self._accepted
 
-    def crowded(self) -> bool:
+    def nearly_full(self) -> bool:
         """Whether this gateway has clearly more connections than the mean of all."""
         counts = self.counts
         return counts.gateways > 1 and is_crowded(self._accepted, counts.others())

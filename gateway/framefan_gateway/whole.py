@@ -57,7 +57,7 @@ class Whole:
         self._decoder = msgspec.msgpack.Decoder(Published)
         self._is_mute = False
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Begin where the last gateway of this number ended, if there was one."""
         before = self._read(self._number)
         if before is None:

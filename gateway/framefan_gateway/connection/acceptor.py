@@ -59,7 +59,7 @@ class Guest(Protocol):
     def room(self) -> int:
         """How many more connections there are descriptors for."""
 
-    def crowded(self) -> bool:
+    def nearly_full(self) -> bool:
         """Whether other gateways should take the next connections."""
 
     def counted(self) -> None:
@@ -144,7 +144,7 @@ class Acceptor:
         now = clock.now()
         self._drop_surplus(now)
         owner = self._owner
-        if owner.crowded() or not owner.admission.accepts(owner.room()):
+        if owner.nearly_full() or not owner.admission.accepts(owner.room()):
             self._pause(REST_S)
             return
         try:

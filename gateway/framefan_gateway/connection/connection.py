@@ -130,7 +130,7 @@ class ClientConnection(ServerConnection):
         self.try_write = tcp.writer(self.socket, self.transport)
         self._flow = flow_for(self, subscription.delivery, ack, now)
         evict = functools.partial(self.end, TOO_SLOW)
-        self._client = client = hub.join(subscription, self._flow.line, evict, now, opening)
+        self._client = client = hub.join(subscription, self._flow.writer, evict, now, opening)
         hub.start(client, now)
         self._owner.work_soon()
 
@@ -160,7 +160,7 @@ class ClientConnection(ServerConnection):
             return
         if (subscription.delivery, ack) != (client.subscription.delivery, self.ack):
             self.ack, self._flow = ack, flow_for(self, subscription.delivery, ack, now)
-            self.use(self._flow.line)
+            self.set_writer(self._flow.writer)
         self._owner.hub.switch(client, subscription, opening, reply, now)
         self.free()
         self._bound(len(reply.data))
@@ -206,9 +206,9 @@ class ClientConnection(ServerConnection):
         waiting = 0 if self._client is None else self._client.cursor.own_bytes
         return waiting + self.transport.get_write_buffer_size()
 
-    def behind_bytes(self) -> int:
+    def backlog_bytes(self) -> int:
         """About what waits for this client, shared or not."""
-        waiting = 0 if self._client is None else self._client.cursor.behind_bytes
+        waiting = 0 if self._client is None else self._client.cursor.backlog_bytes
         return waiting + self.transport.get_write_buffer_size()
 
     # ---- what its flow needs ----------------------------------------------------------------
@@ -227,7 +227,7 @@ class ClientConnection(ServerConnection):
         if client.place is not Place.BLOCKED:
             self._full_at = clock.now()
             self._owner.filled(self)
-        self._owner.hub.line_full(client)
+        self._owner.hub.block(client)
 
     def free(self) -> None:
         """The line takes more, unless the transport or the client still has to get through some."""
@@ -235,17 +235,17 @@ class ClientConnection(ServerConnection):
         if client is None or client.place is not Place.BLOCKED or self.paused or self._flow.blocks:
             return
         self._answers = 0
-        self._owner.hub.line_free(client, clock.now())
+        self._owner.hub.unblock(client, clock.now())
         self._owner.work_soon()
         self.check_past()
 
-    def use(self, line: Writer) -> None:
+    def set_writer(self, line: Writer) -> None:
         if self._client is not None:
-            self._client.subscribers.use(self._client, line)
+            self._client.subscribers.set_writer(self._client, line)
 
-    def write_by(self, offer: Callable[[bytes], int]) -> None:
+    def set_try_write(self, try_write: Callable[[bytes], int]) -> None:
         if self._client is not None:
-            self._client.subscribers.write_by(self._client, offer)
+            self._client.subscribers.set_try_write(self._client, try_write)
 
     @property
     def held(self) -> int:
@@ -319,11 +319,11 @@ class ClientConnection(ServerConnection):
     def data_received(self, data: bytes) -> None:
         self._heard_at = clock.now()
         if self._whole:
-            number = frames.pong_in(data)
+            number = frames.pong_number(data)
             if number is not None and self._client is not None and self._pong(number):
                 return  # the rest of websockets would cost far more
             opening = self.protocol.state is not OPEN
-            self._whole = data.endswith(b"\r\n\r\n") if opening else frames.whole(data)
+            self._whole = data.endswith(b"\r\n\r\n") if opening else frames.ends_with_frame(data)
         full, before = self.paused, self.transport.get_write_buffer_size()
         super().data_received(data)
         if full:
@@ -355,7 +355,7 @@ class ClientConnection(ServerConnection):
     def _takes(self, frame: Frame) -> bool:
         """Whether this was a pong that is awaited, or an acknowledgement: no command."""
         if frame.opcode is Opcode.PONG:
-            number = frames.number_of(bytes(frame.data))
+            number = frames.ping_number(bytes(frame.data))
             return number is not None and self._pong(number)
         whole = frame.fin and frame.opcode in (Opcode.TEXT, Opcode.BINARY)
         if not isinstance(self._flow, Counted) or not whole:
@@ -395,11 +395,11 @@ class ClientConnection(ServerConnection):
         """Look after this client; the server calls it now and then."""
         if self._client is None or self.paused:  # a full line moves, or stalls
             return
-        silent_s, most_s = now - self._heard_at, self._owner.limits.silence_s
-        if silent_s > most_s:
-            self.end(SILENT, f"silent: no pong and no byte for {most_s:g} s")
+        silent_s, max_s = now - self._heard_at, self._owner.limits.silence_s
+        if silent_s > max_s:
+            self.end(SILENT, f"silent: no pong and no byte for {max_s:g} s")
             return
-        if min(silent_s, now - self._asked_at) > most_s / _ASKS:
+        if min(silent_s, now - self._asked_at) > max_s / _ASKS:
             self._asked_at = now
             self.write(frames.ping(self.next_number()))
         self._flow.look(now)

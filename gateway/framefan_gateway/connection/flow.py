@@ -51,10 +51,10 @@ class Port(Protocol):
     def free(self) -> None:
         """The flow has nothing against writing more."""
 
-    def use(self, line: Writer) -> None:
+    def set_writer(self, line: Writer) -> None:
         """Write to the client by this line from here on."""
 
-    def write_by(self, offer: Callable[[bytes], int]) -> None:
+    def set_try_write(self, try_write: Callable[[bytes], int]) -> None:
         """Offer the next batch to the client in another way, if it is in step."""
 
     @property
@@ -70,7 +70,7 @@ class Open:
     """The line alone is the limit."""
 
     def __init__(self, port: Port) -> None:
-        self.line = Writer(port.write, port.try_write)
+        self.writer = Writer(port.write, port.try_write)
 
     @property
     def blocks(self) -> bool:
@@ -96,13 +96,13 @@ class Paced:
         self._port = port
         self._open = Writer(port.write, port.try_write)
         self._limited = Writer(self._write, self._write, self._room, by_write=True)
-        self.line = self._limited
+        self.writer = self._limited
         self._confirms = _NEVER
         """The number of a ping that went alone, while it is on its way."""
 
     @property
     def blocks(self) -> bool:
-        if self.line is self._open:
+        if self.writer is self._open:
             return False
         return self._confirms != _NEVER or not self.window.room(clock.now())
 
@@ -117,16 +117,16 @@ class Paced:
         """Each write ends with a ping."""
         number = self._port.next_number()
         self._port.write(data + frames.ping(number))
-        self.window.wrote(number, clock.now(), self._port.held)
+        self.window.record_write(number, clock.now(), self._port.held)
         return len(data)
 
     def _write_once(self, data: bytes) -> int:
         """Costs least as the end of a write that is made anyway."""
-        self._port.write_by(self._open.offer)
+        self._port.set_try_write(self._open.try_write)
         number = self._port.next_number()
         ping = frames.ping(number)
         taken = self._port.try_write(data + ping)
-        self.window.wrote(number, clock.now(), self._port.held)
+        self.window.record_write(number, clock.now(), self._port.held)
         if taken >= len(data):
             if taken < len(data) + len(ping):
                 self._port.write(ping[taken - len(data) :])
@@ -142,7 +142,7 @@ class Paced:
             self._confirms = _NEVER
         if self.window.awaits(number):
             window = self.window
-            timely = window.echoed(number, clock.now(), self._port.held)
+            timely = window.record_echo(number, clock.now(), self._port.held)
             self._choose_line()
             if not timely and window.size == 1 and not window.outstanding:
                 self._confirm()
@@ -153,20 +153,20 @@ class Paced:
         self._port.write(frames.ping(self._confirms))
 
     def _choose_line(self) -> None:
-        line = self._open if self.window.steady or not self.window.judged else self._limited
-        if line is not self.line:
-            self.line = line
-            self._port.use(line)
+        line = self._open if self.window.steady or not self.window.limiting else self._limited
+        if line is not self.writer:
+            self.writer = line
+            self._port.set_writer(line)
 
     def look(self, now: float) -> None:
         window = self.window
-        if window.gives_up(now):
+        if window.give_up_if_silent(now):
             self._choose_line()
             self._port.free()
-        elif window.falls_behind(now):
+        elif window.end_steady_if_overdue(now):
             self._choose_line()
-        elif self.line is self._open and not window.outstanding:
-            self._port.write_by(self._write_once)
+        elif self.writer is self._open and not window.outstanding:
+            self._port.set_try_write(self._write_once)
 
 
 class Counted:
@@ -177,7 +177,7 @@ class Counted:
         self._most = MOST if ack == "auto" else ack
         self._window = ReadWindow(now, port.lateness) if ack == "auto" else None
         self._sent = self._acked = port.sent_messages
-        self.line = Writer(self._write, self._write, self._room)
+        self.writer = Writer(self._write, self._write, self._room)
 
     @property
     def blocks(self) -> bool:
@@ -200,7 +200,7 @@ class Counted:
         if self._window is not None:
             now, held = clock.now(), self._port.held
             for number in range(sent + 1, self._sent + 1):
-                self._window.wrote(number, now, held)
+                self._window.record_write(number, now, held)
         self._room()
         return len(data)
 
@@ -215,7 +215,7 @@ class Counted:
             return False
         self._acked = count
         if self._window is not None and self._window.awaits(count):
-            self._window.echoed(count, clock.now(), self._port.held)
+            self._window.record_echo(count, clock.now(), self._port.held)
         self._port.free()
         return True
 

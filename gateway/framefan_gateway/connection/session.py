@@ -155,7 +155,7 @@ class Session:
         subscription, opening, ack = options.subscribe(
             before, command.options, cameras, connection.ack
         )
-        reply = Reply(id=command.id, subscribe=subscription.told() | {"ack": ack})
+        reply = Reply(id=command.id, subscribe=subscription.to_dict() | {"ack": ack})
         connection.switch(subscription, opening, ack, wire.body(reply, subscription.format))
 
     def _unsubscribe(self, command: Command) -> None:
@@ -164,7 +164,7 @@ class Session:
             connection.subscription, command.options, self._desk.cameras()
         )
         ack = connection.ack
-        reply = Reply(id=command.id, unsubscribe=subscription.told() | {"ack": ack})
+        reply = Reply(id=command.id, unsubscribe=subscription.to_dict() | {"ack": ack})
         connection.switch(subscription, ANEW, ack, wire.body(reply, subscription.format))
 
     def _auth(self, command: Command) -> None:

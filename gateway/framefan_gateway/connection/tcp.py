@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
-def bound_unsent(sock: socket.socket, most_bytes: int) -> None:
+def bound_unsent(sock: socket.socket, max_bytes: int) -> None:
     """Have the kernel hold no more than so much unsent, where it can be told."""
     if _NOTSENT_LOWAT is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, most_bytes)
+        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, max_bytes)
 
 
-def bound_reads(transport: asyncio.Transport, most_bytes: int) -> None:
+def bound_reads(transport: asyncio.Transport, max_bytes: int) -> None:
     """Have asyncio read no more than so much at once, where it can be told.
 
     Else it asks for a buffer of 256 KiB for every pong: a new mapping each time, which costs more
     than all else that is done for that pong.
     """
     if hasattr(transport, "max_size"):
-        transport.max_size = most_bytes
+        transport.max_size = max_bytes
 
 
 def writer(sock: socket.socket, transport: asyncio.Transport) -> Callable[[bytes], int]:

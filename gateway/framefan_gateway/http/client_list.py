@@ -74,7 +74,7 @@ def facts(connections: Iterable[Connected], now: float, gateway: int = 1) -> Ite
             continue
         subscription = told.get(client.subscription)
         if subscription is None:
-            subscription = told[client.subscription] = client.subscription.told()
+            subscription = told[client.subscription] = client.subscription.to_dict()
         account = client.cursor.account()
         full_since = connection.full_since
         yield ClientFacts(

@@ -45,7 +45,7 @@ class Previews:
         self._topics: set[str] = set()
         self.follow: Callable[[set[str]], None] = lambda _topics: None
         """Told of all topics to be subscribed to, when they change."""
-        hub.regrouped = self.look
+        hub.on_regroup = self.look
 
     def look(self) -> None:
         """What is watched may have changed."""

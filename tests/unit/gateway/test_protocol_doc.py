@@ -93,7 +93,7 @@ def test_a_contract_is_told_as_gateways_tell_it() -> None:
     ]
     assert len(told) == 2
     for subscription in told:
-        assert set(subscription) == {*Subscription().told(), "ack"}
+        assert set(subscription) == {*Subscription().to_dict(), "ack"}
 
 
 def rows(text: str, head: str) -> dict[str, str]:
@@ -241,7 +241,7 @@ def every_kind(subscription: Subscription) -> list[Any]:
     refused = protocol.Reply(id="a", error=protocol.CommandError(102, "unknown camera"))
     for reply in (
         refused,
-        protocol.Reply(id=1, subscribe=subscription.told()),
+        protocol.Reply(id=1, subscribe=subscription.to_dict()),
         protocol.Reply(ping={}),
     ):
         hub.switch(

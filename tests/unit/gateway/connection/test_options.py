@@ -217,7 +217,7 @@ def test_a_since_of_a_camera_that_is_not_there_is_no_error() -> None:
     """Whoever comes back may have been away while it was removed."""
     found = options.by_query("since=gone:a:1,front:a:2", CAMERAS).opening
     assert found.since == {"gone": StreamPosition("a", 1), "front": StreamPosition("a", 2)}
-    assert found.strange == {"gone"}
+    assert found.unknown == {"gone"}
 
 
 def test_since_of_a_command_is_a_list_or_a_text() -> None:
@@ -353,7 +353,7 @@ def check(found: Options | Subscription | Refusal, size: int) -> None:
     assert len(repr(opening)) < 600 + 20 * size
     assert 0 <= opening.history <= 1_000_000
     assert subscription.cameras is None or subscription.cameras <= CAMERAS
-    told = subscription.told()
+    told = subscription.to_dict()
     assert msgspec.json.decode(msgspec.json.encode(told)) == told
     hash(subscription)
     Selection(subscription)

@@ -207,7 +207,7 @@ def test_a_pong_of_the_newest_ping_answers_those_before_it() -> None:
     port = mock.Mock(held=0, lateness=mock.Mock(recent_s=0.0))
     port.next_number.side_effect = range(1, 99)
     flow = Paced(port, clock.now())
-    flow.line.write(b"result")
+    flow.writer.write(b"result")
     flow._confirm()
     assert flow.blocks
     assert flow.awaits(3), "a later one, as a ping against silence has"
