@@ -101,7 +101,7 @@ class Hub:
         """Write a new client's first messages, in one write if they are small enough."""
         client.subscribers.advance(client, now)
 
-    def say(self, client: Client, body: Body, now: float) -> None:
+    def send(self, client: Client, body: Body, now: float) -> None:
         """Send one client a message that is not news; it waits while the client is blocked."""
         if client.place is Place.CLOSED:
             return

@@ -143,8 +143,8 @@ def test_the_causes_and_options_are_those_there_are() -> None:
 
 @pytest.mark.parametrize("option", rows(DOC, "option"))
 def test_an_option_of_the_page_is_understood_and_asks_for_something(option: str) -> None:
-    found = options.by_query(option, CAMERAS)
-    assert found != options.by_query("", CAMERAS)
+    found = options.parse_query(option, CAMERAS)
+    assert found != options.parse_query("", CAMERAS)
 
 
 def test_the_states_of_a_camera_are_those_of_the_table() -> None:
