@@ -194,8 +194,8 @@ class Account:
             return f"missed {message.missed}, by cause {by_cause}"
         self.missed_by.update(by_cause)
         returned = {"history"} if self.since else set()
-        strange = by_cause.keys() - self.asked.causes - returned
-        return f"missed by {strange}" if strange else ""
+        unknown = by_cause.keys() - self.asked.causes - returned
+        return f"missed by {unknown}" if unknown else ""
 
     def _content(self, message: Message) -> str:
         asked = self.asked

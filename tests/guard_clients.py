@@ -42,7 +42,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "message-rate",
-        "framefan_gateway.connection.token_bucket:TokenBucket.affords",
+        "framefan_gateway.connection.token_bucket:TokenBucket.spend",
         "lambda self, frame, now: True",
         "a client may send as often as it likes",
         "^$",
@@ -164,7 +164,7 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "nesting",
-        "framefan_gateway.connection.commands:_decoded",
+        "framefan_gateway.connection.commands:_decode",
         "lambda message: real.__globals__['msgspec'].json.decode(message)",
         "what is nested too deep ends the connection",
         "1011",
@@ -216,7 +216,7 @@ CLIENTS: tuple[Switch, ...] = (
         "a slow reader reads what has waited in the kernel for seconds",
         "< 1.5",
         (f"{_SERVER}::test_a_slow_reader_reads_what_is_new",),
-        also=(("framefan_gateway.connection.tcp:bound_unsent", "lambda sock, most_bytes: None"),),
+        also=(("framefan_gateway.connection.tcp:limit_unsent", "lambda sock, max_bytes: None"),),
     ),
     Switch(
         "token-elsewhere",
@@ -228,15 +228,15 @@ CLIENTS: tuple[Switch, ...] = (
     ),
     Switch(
         "silence",
-        "framefan_gateway.connection.connection:ClientConnection.look",
-        "lambda self, now: self._flow.look(now)",
+        "framefan_gateway.connection.connection:ClientConnection.check",
+        "lambda self, now: self._flow.check(now)",
         "who went without a word is served for ever",
         "waited too long",
         (f"{_CROWDS}::test_who_went_without_a_word_is_dropped",),
     ),
     Switch(
         "lost-clients",
-        "framefan_gateway.server:Server.lost",
+        "framefan_gateway.server:Server.on_lost",
         "lambda self, connection: None",
         "each leaves something behind",
         "waited too long",

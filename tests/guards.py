@@ -2,7 +2,7 @@
 
 A test of guard_table.py runs twice in one session: as it stands, and once more for each of its
 switches, with that guard replaced before the test begins. The second run must fail, and fail with
-the words that the table expects; so a guard that no test would miss fails the suite.
+the words that the table watch_replay; so a guard that no test would miss fails the suite.
 
 With FRAMEFAN_TEST_KEEP_GUARDS=1 the second runs keep their guard, and have to pass: a test that
 fails then misses no guard, but only the time that it is not given.

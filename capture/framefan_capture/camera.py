@@ -1,4 +1,4 @@
-"""The camera: one source's states, its failures, and where it goes on after them.
+"""The camera: the states of one source, its failures, and where it resumes after them.
 
     connecting --first frame--> live <--picture changes or not--> frozen
         ^  |                     |
@@ -6,24 +6,24 @@
         |                        +--end of a file--> ended
         +------------when the wait is over-----+
 
-`step` does one thing and returns: opens the source, skips frames, or takes one. Between two steps
-the process looks at its links, so nothing here waits, except for a camera's next picture.
+`step` does one thing and returns: it opens the source, skips frames, or takes one. The process
+reads its links between two steps. So nothing here blocks but waiting for a camera's next picture.
 
 Two questions decide how a source is treated:
 
-- Is it a camera (`is_live`)? Then it is tried for ever. The first failure of anything else ends the
-  run, since the person named a wrong file; unless frames came before, from this process or an
-  earlier one: then it fails like a camera, and no file that goes away ends what others watch.
-- Does it stand still while nobody takes its frames? Files always do. A function of the user's does
-  where nothing may be lost; else it is drained like the camera it is, so that frames do not age.
-  An address may turn out, once it is open, to be that of a recorded video: then it does, too.
+- Is it live (`is_live`)? Then it is retried without end. For any other source the first failure
+  ends the run, because the user probably named a wrong file. If frames have come before, from this
+  process or an earlier one, it is retried like a camera, so a deleted file does not end the run.
+- Can it pause while no frames are taken? Files always can. A user's function pauses in mode
+  `every`; in mode `live` it is drained like a camera, so that its frames do not age. A URL may turn
+  out to be a recorded video once it is open; then it can pause, too.
 
-A source that stands still and is opened anew (after a failure, or by the next process after a
-crash) goes on behind the last frame the pool was told of: each frame comes exactly once. If the
-process before died of a fault in its decoder, and the source is exact, its next picture was the
-cause: it counts as bad, and the rest follows. The first
-welcome says how many to skip: from the number of the source's first frame to that of its next. Over
-the end of a loop the skipping goes on from the start, by its length known then.
+A pausable source that is reopened (after a failure, or by the next process after a crash) resumes
+after the last frame that the pool knows of, so each frame comes exactly once. If the previous
+process died in its decoder and the source is exact, the next picture was the cause: it counts as
+bad and is passed over. The first welcome says how many frames to skip: the difference between the
+number of the source's first frame and that of its next. With `loop`, skipping continues from the
+start at the end of the source, whose length is known by then.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from framefan_capture.pool_link import PoolLink
 
 LEAST_WAIT_S = 0.1
-"""Before any new try, whatever the settings and the dice say: a dead camera costs no core."""
+"""The least wait before a retry, whatever the settings say: a dead camera must not use a core."""
 LOGIN_WAIT_S = 10.0
-"""Before another try where the login was refused: cameras lock out who tries too often."""
+"""The least wait after a refused login: cameras lock out clients that retry too often."""
 _HEALTHY_S = 60.0
-"""A camera that was live for so long has earned a fresh start."""
+"""After being live for this long, a camera's backoff starts over."""
 
 
 class State(enum.Enum):
@@ -66,7 +66,7 @@ class Camera:
     def __init__(self, settings: CameraSettings, feed: PoolLink, after_crash: bool = False) -> None:
         """`after_crash`: the process before this one died in its decoder.
 
-        Raises UsageError for a source or size that makes no sense.
+        Raises UsageError for an invalid source or size.
         """
         self._settings = settings
         self._feed = feed
@@ -82,11 +82,11 @@ class Camera:
         self._live_since = 0.0
         self._next_try = 0.0
         self._position: int | None = None
-        """Pictures passed since the source's beginning; None before the first welcome."""
+        """How many pictures of the source have passed; None before the first welcome."""
         self._to_skip = 0
         self._skipped = 0
         self._is_empty = True
-        """Whether the source has given nothing since it was opened."""
+        """Whether the source has produced nothing since it was opened."""
         self._passes_over = after_crash and self._source.is_exact
         self._taken = 0
         self._rate = Rate()
@@ -98,14 +98,14 @@ class Camera:
         return self._state
 
     def _enter(self, state: State, reason: str = "", message: str = "") -> None:
-        """Every change of state comes by here; people hear of it from the pool."""
+        """Change the state. The pool reports it to users."""
         self._state, self._reason, self._message = state, reason, message
         facts = {"reason": reason, "message": message} if reason else {}
         logs.debug(f"camera {self._settings.name} is {state.value}", **facts)
         self.report()
 
     def report(self) -> None:
-        """Tell the pool the state and the counters as they are now."""
+        """Send the pool the current state and counters."""
         next_try_s = None
         if self._state is State.BACKOFF:
             next_try_s = max(0.0, self._next_try - clock.now())
@@ -113,7 +113,7 @@ class Camera:
         self._feed.status(self._state.value, self._reason, self._message, next_try_s, fps)
 
     def welcomed(self) -> None:
-        """A pool has answered; the first one says what became of this camera before."""
+        """A pool has answered; the first answer says how far this camera had come before."""
         first = self._feed.first_welcome
         if self._position is None and first is not None:
             self._position = first.frame - first.began if self._may_end else 0
@@ -122,35 +122,35 @@ class Camera:
                 return
         self.report()
 
-    # ---- what the source is --------------------------------------------------------------------
+    # ---- the kind of source --------------------------------------------------------------------
 
     @property
     def _may_end(self) -> bool:
-        """Whether it may have an end and be read from its beginning again."""
+        """Whether the source may have an end and be read again from its beginning."""
         return self._spec.can_wait or self._spec.kind == "http"
 
     @property
     def _is_live(self) -> bool:
-        """Of an address that is known only while it is open; before that it may be a camera."""
+        """Whether the source is a live camera; a URL counts as one until it is open."""
         return self._spec.is_live and not self._source.is_recorded
 
     @property
     def _waits_for_slots(self) -> bool:
-        """Played fast, a file has no speed of its own: it waits too, rather than be thrown away."""
+        """Whether reading pauses without a free slot: in mode `every`, and for files if `fast`."""
         can_wait = self._spec.can_wait or self._source.is_recorded
         return self._settings.mode == "every" or (self._settings.fast and can_wait)
 
-    # ---- the loop's questions ------------------------------------------------------------------
+    # ---- for the loop --------------------------------------------------------------------------
 
     @property
     def due(self) -> float:
-        """When the next `step` makes sense, on clock.now; inf: when a link has news, not before."""
+        """When to call `step` next, on clock.now; inf: not before a link has news."""
         if self._state is State.ENDED:
             return math.inf
         if self._state is State.BACKOFF:
             return self._next_try
         if not self._is_open:
-            # What may end is not opened before it is known how far it has been read.
+            # A source that may end is opened only once the position to resume at is known.
             return 0.0 if self._position is not None or not self._may_end else math.inf
         if self._to_skip:
             return 0.0
@@ -193,7 +193,7 @@ class Camera:
 
     @property
     def _is_first_life(self) -> bool:
-        """Whether no frame of this camera has ever come, by all that is known."""
+        """Whether this camera has never produced a frame, as far as known."""
         first = self._feed.first_welcome
         return not self._been_live and (first is None or first.frame == 0)
 
@@ -218,15 +218,15 @@ class Camera:
             )
 
     def _skip(self) -> None:
-        """A part of what is to be skipped: the loop turns between parts, which is progress."""
+        """Skip some of the frames; the loop runs between calls, so the watchdog sees progress."""
         skipped = self._source.skip(self._to_skip)
         if skipped:
-            # Damaged pictures before the last one it passed may make it more than was asked for.
+            # Damaged pictures count as well, so it may skip more than requested.
             self._to_skip = max(0, self._to_skip - skipped)
             self._skipped += skipped
             self._is_empty = False
         elif self._settings.loop and self._skipped:
-            # All there is has been read once, so its length is known.
+            # The source has been read to its end, so its length is known.
             self._position = self._to_skip % self._skipped
             self.close()
         else:
@@ -261,20 +261,20 @@ class Camera:
     def _frame(self) -> None:
         captured_at, ts = clock.now(), clock.wall()
         if not self._feed.welcomed:
-            return  # a live camera is drained while there is no pool; nobody counts on these frames
+            return  # without a pool a live camera is drained, and its frames are not counted
         self._taken += 1
         self._position = (self._position or 0) + 1 + self._source.skipped
         if self._passes_over:
             self._pass_over()
             return
         if self._source.is_exact and self._feed.told < self._feed.frame:
-            self.report()  # should the decoder die of this picture, it is known which one that was
+            self.report()  # if the decoder dies of this picture, the pool knows which one it was
         if self._intake.take(captured_at, ts):
             self._is_empty = False
             self._flows(captured_at)
 
     def _pass_over(self) -> None:
-        """The first picture behind those that the pool knows of: it killed the decoder."""
+        """Count the first picture that the pool does not know as bad: it killed the decoder."""
         self._passes_over = False
         what = f"picture {self._position} of {self._settings.source} crashes the decoder"
         logs.warning(what, camera=self._settings.name)
@@ -282,7 +282,7 @@ class Camera:
         self.report()
 
     def _flows(self, now: float) -> None:
-        """A frame came that was not bad."""
+        """Update the state after a good frame."""
         still = self._intake.stillness
         if self._state not in _FLOWING:
             self._been_live = True

@@ -1,13 +1,13 @@
-"""The way of a grabbed picture into a slot, or into the counter that says why it has none.
+"""The frame writer: puts a grabbed picture into a slot, or counts why it did not.
 
-    it is stale                        counted as no_slot, not decoded: nobody took it in its time
+    it is stale                        counted as no_slot, not decoded
     it comes too soon for max_fps      counted as max_fps, not decoded
-    no slot is free                    counted as no_slot, not decoded; its turn stays open
-    it cannot be decoded or placed     counted as bad; the slot goes back
-    otherwise                          decoded into the slot (scaled, where it is larger than
-                                       max_size), told as ready, and looked at for `frozen`
+    no slot is free                    counted as no_slot, not decoded; max_fps does not count it
+    it cannot be decoded or placed     counted as bad; its slot is given back
+    otherwise                          decoded into the slot (scaled down if larger than max_size),
+                                       reported as ready, and checked for `frozen`
 
-Each picture passes once and ends in one of them: captured = ready + max_fps + no_slot + bad.
+Each picture ends in exactly one of these: captured = ready + max_fps + no_slot + bad.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from framefan_capture.source import Source
 
 BAD_IN_A_ROW = 30
-"""So many pictures that cannot be decoded, one after the other, and a camera is opened anew."""
+"""A camera is reopened after this many consecutive pictures that cannot be decoded."""
 
 
 class FrameWriter:
     def __init__(self, settings: CameraSettings, source: Source, feed: PoolLink) -> None:
-        """Raises UsageError for a max_size that is none."""
+        """Raises UsageError for an invalid max_size."""
         self._source = source
         self._feed = feed
         self._leaves_out = self._gives_up = True
@@ -39,14 +39,14 @@ class FrameWriter:
         self._shrink = Shrink(source_spec.parse_size(settings.max_size))
         self.stillness = FreezeDetector(settings.frozen_s)
         self.last_problem: SourceError | None = None
-        """Why the last picture was bad, unless a good one came after it."""
+        """Why the last picture was bad; None after a good one."""
         self._bad_in_a_row = 0
 
     def begin(self, leaves_out: bool, gives_up: bool) -> None:
-        """The source was opened.
+        """Start over for a source that was opened.
 
-        `leaves_out`: of what max_fps does not want, nothing is kept. Else reading slows down.
-        `gives_up`: where too many pictures are bad, it is opened anew.
+        `leaves_out`: pictures that exceed max_fps are dropped; otherwise reading slows down.
+        `gives_up`: too many bad pictures raise an error, so that the source is reopened.
         """
         self._leaves_out, self._gives_up = leaves_out, gives_up
         self.stillness.forget()
@@ -55,13 +55,13 @@ class FrameWriter:
 
     @property
     def due(self) -> float:
-        """When the next picture may be read, on clock.now; in the past: at once."""
+        """When to read the next picture, on clock.now; in the past: at once."""
         return 0.0 if self._leaves_out else self._spacing.due
 
     def take(self, captured_at: float, ts: float) -> bool:
-        """Count the picture that was grabbed, and tell the pool of it; False when it was bad.
+        """Count the grabbed picture and report it to the pool; return False if it was bad.
 
-        Raises SourceError when it is no use to go on.
+        Raises SourceError if the source has to be reopened.
         """
         feed, counters = self._feed, self._feed.counters
         skipped = self._source.skipped
@@ -80,7 +80,7 @@ class FrameWriter:
         return True
 
     def pass_over(self, error: SourceError) -> None:
-        """Count the picture that was grabbed as bad, without a look at it."""
+        """Count the grabbed picture as bad without decoding it."""
         self._feed.frame += 1
         self._feed.counters.captured += 1
         self._feed.counters.bad += 1
@@ -103,7 +103,7 @@ class FrameWriter:
         return True
 
     def _written(self, slot: int | None) -> int | None:
-        """The slot the picture is in; None when the pool has just died."""
+        """Decode the picture and return its slot; None if the pool has just died."""
         feed, shrink = self._feed, self._shrink
         view = None if slot is None else feed.view(slot)
         image = self._source.retrieve(shrink.destination(view))
@@ -121,7 +121,7 @@ class FrameWriter:
             raise SourceError("too_large", error.what, error.why, error.fix) from error
 
     def _bad(self, slot: int | None, error: SourceError) -> None:
-        """Raises the error where the next picture will hardly be better."""
+        """Count a bad picture. Raises the error if the next picture will hardly be better."""
         if slot is not None:
             self._feed.give_back(slot)
         self._feed.counters.bad += 1
@@ -132,6 +132,6 @@ class FrameWriter:
             raise error
 
     def _look(self, slot: int, now: float) -> None:
-        """After the pool was told: reading a slot that others read, too, delays nobody."""
+        """Check for `frozen`, after reporting the frame, so that this does not delay it."""
         if self.stillness.is_due(now) and self._feed.has_ring:
             self.stillness.look(now, fingerprint(self._feed.view(slot)))

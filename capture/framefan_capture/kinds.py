@@ -1,4 +1,4 @@
-"""Which source a camera is given: the one place that knows them all."""
+"""Creates the source of a camera; the only module that knows all kinds."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def make(camera: CameraSettings) -> Source:
-    """The source of a camera, not yet opened.
+    """Create the source of a camera without opening it.
 
-    Raises UsageError for what framefan does not open.
+    Raises UsageError for a source that framefan does not open.
     """
     makers: dict[Kind, Callable[[CameraSettings], Source]] = {
         "demo": DemoSource,

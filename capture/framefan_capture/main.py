@@ -1,17 +1,16 @@
-"""Capture's process: one loop over its camera, the pool's link and the supervisor's link.
+"""The capture process: one loop over its camera, the pool's link and the supervisor's link.
 
-    until stopped: tell the supervisor that the loop turns and the pool the counters (once a second)
+    until stopped: report progress to the supervisor and counters to the pool (once a second)
                    wait for news on a link until the camera is due
-                   take in the news
+                   handle the news
                    if the camera is due: one step of it
 
-A stop comes by three ways: SIGTERM, the message Stop, the end of the supervisor's link. Ctrl-C in a
-terminal reaches the whole group, but only the supervisor acts on it.
+Three things stop it: SIGTERM, the message Stop, and the end of the supervisor's link. Ctrl-C in a
+terminal reaches the whole process group, but only the supervisor acts on it.
 
-A network camera may keep the loop waiting inside OpenCV for seconds, and a function of the user's
-for ever. So a thread stands guard over the same news; when the loop does not turn for a second
-while it has to, that thread ends the process. Nothing is lost by it: all that capture owns ends
-with its descriptors.
+A network camera may block the loop inside OpenCV for seconds, and a user's function without limit.
+So a thread watches for a stop as well. If the loop does not handle it within a second, the thread
+ends the process. Nothing is lost: the kernel releases all that capture owns with its descriptors.
 """
 
 from __future__ import annotations
@@ -43,10 +42,9 @@ if TYPE_CHECKING:
 PULSE_S = 1.0
 SOON_S = 0.05
 LOOK_S = 0.002
-"""While there is work, links are looked at no more often: that would be a tenth of the cost of a
-small frame."""
+"""While there is work, links are read at most this often: it costs a tenth of a small frame."""
 STOP_S = 1.0
-"""How long a stop waits for the loop to come round before the process ends without it."""
+"""How long the loop may take to handle a stop before the process is ended."""
 
 
 class Capture:
@@ -60,14 +58,14 @@ class Capture:
         self._look_at = 0.0
         self._stop_heard = any(isinstance(message, Stop) for message in parent.early)
         self._signals, self._waker = os.pipe()
-        """Every signal that has a handler, the user's own as well."""
+        """Python's wakeup pipe: each signal with a handler, also the user's, writes a byte."""
         os.set_blocking(self._waker, False)
         self._told_to_stop, self._tell_to_stop = os.pipe()
         """Readable once SIGTERM has come."""
         self._done = threading.Event()
 
     def run(self) -> int:
-        """The process's exit code."""
+        """Run until stopped; return the exit code."""
         self._watch_for_stop()
         try:
             self._feed.connect(clock.now())
@@ -87,15 +85,15 @@ class Capture:
 
     def _open_camera(self) -> None:
         try:
-            from framefan_capture.camera import Camera  # loads OpenCV: not before first progress
-        except ImportError as error:  # a library of the system lacks, or the shell's limits are low
+            from framefan_capture.camera import Camera  # loads OpenCV, so after the first progress
+        except ImportError as error:  # a system library is missing, or the shell's limits are low
             raise StartError("OpenCV does not import", str(error), OPENCV_FIX) from error
 
         settings = self._parent.settings.camera(self._parent.role)
         self._camera = Camera(settings, self._feed, self._parent.after_crash)
-        self._pulse_at = 0.0  # the supervisor hears at once that all is loaded
+        self._pulse_at = 0.0  # report at once that everything is loaded
 
-    # ---- one turn ------------------------------------------------------------------------------
+    # ---- one iteration -------------------------------------------------------------------------
 
     def _turn(self) -> None:
         assert self._camera is not None
@@ -110,10 +108,10 @@ class Capture:
             self._camera.step()
 
     def _wait(self, now: float) -> None:
-        """Until the camera or the pulse is due or a link has news; then take the news in.
+        """Wait until the camera or the pulse is due or a link has news; then handle the news.
 
-        With slots at hand and the next frame due soon, the pool's link is left alone: each slot
-        that comes back would cost a turn of its own.
+        With free slots and the next frame due soon, the pool's link is not watched: each returned
+        slot would cost an iteration of its own.
         """
         assert self._camera is not None
         until = min(self._camera.due, self._pulse_at)
@@ -150,7 +148,7 @@ class Capture:
             self._stop_heard = True
 
     def _tell_fatal(self, error: FramefanError) -> None:
-        logs.debug(error.what, why=error.why)  # people hear of it from the supervisor
+        logs.debug(error.what, why=error.why)  # the supervisor reports it to users
         with contextlib.suppress(LinkClosed):
             self._control.send(Fatal(error.exit_code, error.what, error.why, error.fix))
 
@@ -161,14 +159,14 @@ class Capture:
         return self._stop_heard or self._parent.stop_asked
 
     def _watch_for_stop(self) -> None:
-        # The pipe is written by the signal handler in C, also while Python stands in OpenCV.
+        # The C-level signal handler writes to the pipe, even while Python is blocked in OpenCV.
         signal.set_wakeup_fd(self._waker)
         threading.Thread(target=self._guard, daemon=True).start()
 
     def _guard(self) -> None:
-        """End the process when there is news from above that the loop does not come to hear.
+        """End the process if the loop does not handle a stop in time.
 
-        A signal that the user's own code handles is no such news.
+        A signal that the user's own code handles is not a stop.
         """
         control = self._control.fileno()
         turns, asked = -1, False
@@ -194,11 +192,11 @@ def main() -> int:
 
 
 def _end_at_once(code: int) -> None:
-    """Python would wait for such threads: for ever for one of a camera's SDK that the user's code
-    started, and for seconds for a question about the pictures' size.
+    """Exit without waiting for non-daemon threads, as Python would: a camera SDK's thread in the
+    user's code may never end, and a size check may take seconds.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
+        with contextlib.suppress(OSError, ValueError):  # the reader may be gone
             stream.flush()
     os._exit(code)
 

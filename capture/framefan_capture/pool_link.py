@@ -1,9 +1,8 @@
-"""The feed: capture's link to the pool, and the ring whose slots it fills.
+"""The pool link: capture's connection to the pool, and the ring whose slots it fills.
 
-One life of the link: connect, HelloCapture, Welcome; then RingMade once the size of the frames is
-known, and Ready for each frame. When the pool dies the link ends. The next pool gets a new hello, a
-new ring and counters from zero; frame numbers go on. Slots that come back for an earlier ring are
-not ours any more and are ignored.
+The life of a link: connect, HelloCapture, Welcome; then RingMade once the frame size is known, and
+Ready for each frame. When the pool dies the link ends. The next pool gets a new hello, a new ring
+and counters from zero; frame numbers continue. Returned slots of an earlier ring are ignored.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RETRY_S = 0.2
-"""Between two tries to reach a pool that is not there."""
+"""The wait between two attempts to connect to a pool."""
 
 LOW_SLOTS = 2
-"""With more free slots than this the pool's news can wait: it is read for several at once."""
+"""With more free slots than this, returned slots are read later, several at once."""
 
 
 class Counters:
-    """Totals since the hello to this pool; frames nobody was told of count in none of them."""
+    """Totals since the hello to this pool; frames taken without a pool are not counted."""
 
     def __init__(self) -> None:
         self.captured = 0
@@ -51,12 +50,12 @@ class Counters:
 
 class PoolLink:
     def __init__(self, path: str, camera: str) -> None:
-        """`path` is the pool's socket. Nothing is connected yet: call `connect`."""
+        """`path` is the pool's socket. `connect` connects to it."""
         self._path = path
         self._camera = camera
         self._link: links.Link[ToCapture] | None = None
         self._ring: RingWriter | None = None
-        # Unlike those of any process before or after this one.
+        # Different from those of any process before or after this one.
         self._ring_ids = itertools.count(os.getpid() << 16)
         self._slots = 0
         self._views: dict[int, NDArray[np.uint8]] = {}
@@ -65,9 +64,9 @@ class PoolLink:
         self.frame = 0
         """The number of the next frame."""
         self.told = 0
-        """The number of the next frame, by what the pool was told."""
+        """The number of the next frame, as last reported to the pool."""
         self.first_welcome: Welcome | None = None
-        """Says how far an earlier process of this camera had come; later ones tell of this one."""
+        """How far an earlier process of this camera had come; later welcomes concern this one."""
         self.counters = Counters()
         self.retry_at = 0.0
 
@@ -79,11 +78,11 @@ class PoolLink:
 
     @property
     def welcomed(self) -> bool:
-        """Whether a pool takes our frames."""
+        """Whether a pool accepts frames."""
         return self._slots > 0
 
     def connect(self, now: float) -> None:
-        """Reach for the pool, unless that was just tried; the welcome comes later, by `receive`."""
+        """Connect to the pool, unless that was just tried; `receive` gets the welcome later."""
         if self._link is not None or now < self.retry_at:
             return
         self.retry_at = now + RETRY_S
@@ -95,7 +94,7 @@ class PoolLink:
             self._lose()
 
     def receive(self) -> bool:
-        """Take in what the pool said; True when that included a welcome."""
+        """Handle the pool's messages; return whether a welcome was among them."""
         if self._link is None:
             return False
         try:
@@ -121,7 +120,7 @@ class PoolLink:
     def _resize(self, message: Slots) -> None:
         self._slots = message.slots
         if self._ring is not None:
-            # Where there is no memory for more slots, those there are go on.
+            # Without memory for more slots the present ring stays.
             with contextlib.suppress(RingTooLarge):
                 self._make_ring(self._ring.slot_bytes)
 
@@ -144,16 +143,16 @@ class PoolLink:
 
     @property
     def has_room(self) -> bool:
-        """Whether the next frame would find a slot."""
+        """Whether there is a slot for the next frame."""
         return self.welcomed and (self._ring is None or self._ring.free > 0)
 
     @property
     def is_low(self) -> bool:
-        """Whether slots that came back should be fetched before the next frame."""
+        """Whether returned slots should be read before the next frame."""
         return not self.welcomed or (self._ring is not None and self._ring.free <= LOW_SLOTS)
 
     def take(self) -> int | None:
-        """A slot to write the next frame into; None when there is none, or no ring yet."""
+        """Take a free slot for the next frame; None if there is none, or no ring yet."""
         return self._ring.take() if self._ring else None
 
     @property
@@ -161,12 +160,12 @@ class PoolLink:
         return self._ring is not None
 
     def give_back(self, slot: int) -> None:
-        """The frame in the slot turned out bad."""
+        """Return a slot whose frame turned out to be bad."""
         assert self._ring is not None
         self._ring.give_back(slot)
 
     def view(self, slot: int) -> NDArray[np.uint8]:
-        """The slot as `uint8[height, width, 3]` of the size frames have now."""
+        """The slot as `uint8[height, width, 3]`, in the current frame size."""
         assert self._ring is not None
         view = self._views.get(slot)
         if view is None:
@@ -174,10 +173,10 @@ class PoolLink:
         return view
 
     def place(self, width: int, height: int, slot: int | None) -> int | None:
-        """A slot for a picture of another size than frames had, which is their size from now on.
+        """Change the frame size, and return a slot for a picture of that size.
 
-        One that does not fit into `slot` makes a new ring; so does the first. Returns the slot,
-        None when the pool has just died. Raises RingTooLarge, and all is as before.
+        If the picture does not fit into `slot`, or there is no ring yet, this makes a new ring.
+        Returns None if the pool has just died. Raises RingTooLarge, and changes nothing then.
         """
         frame_bytes = width * height * 3
         if slot is None or self._ring is None or frame_bytes > self._ring.slot_bytes:
@@ -208,12 +207,12 @@ class PoolLink:
             self._ring.close()
         self._ring = None
 
-    # ---- what the pool is told -----------------------------------------------------------------
+    # ---- messages to the pool ------------------------------------------------------------------
 
     def ready(
         self, slot: int, frame: int, captured_at: float, ts: float, pts: float | None
     ) -> None:
-        """The frame in the slot is whole; the slot is the pool's from here."""
+        """Report a complete frame; from here on the pool owns its slot."""
         assert self._ring is not None
         counters = self.counters
         self.told = frame + 1

@@ -1,4 +1,4 @@
-"""Frames per second: how many come, and how many are wanted. Pure: times are passed in."""
+"""Frames per second: a measured rate, and a limit. No I/O: times are arguments."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ class Rate:
 
 
 class FpsLimiter:
-    """Which frames to take so that they are at most `max_fps` a second, evenly, without drift.
+    """Selects frames so that they are at most `max_fps` per second, evenly and without drift.
 
-    1. Turns lie on a grid of one interval, that of `max_fps`. A turn is due at its place on the
-       grid, however late the frame before it was taken: so lateness does not add up.
-    2. A frame takes the turn that is due when no later frame would be nearer to it: from half a
-       frame's interval before. That interval is measured, since what a header says of it may lie.
-       (30 frames a second and max_fps 10: each third one, also when they come a little unevenly.)
-    3. A frame that comes later than half a grid interval starts a new grid. (A source slower than
-       `max_fps` loses none of its frames, and earns no burst by its silence.)
+    1. Due times lie on a grid with the interval of `max_fps`. They do not depend on how late the
+       previous frame was taken, so lateness does not accumulate.
+    2. A frame is taken for a due time if no later frame would be nearer to it: from half a source
+       interval before. That interval is measured, because headers may be wrong. (30 frames per
+       second and max_fps 10: every third one, even if they come slightly unevenly.)
+    3. A frame that is late by more than half a grid interval starts a new grid. (A source slower
+       than `max_fps` loses no frames, and causes no burst after a silence.)
 
     So in any T seconds at most `T * max_fps + 2` frames are taken.
     """
 
     def __init__(self, max_fps: float) -> None:
-        """0: every frame is wanted."""
+        """0: no limit."""
         self._interval_s = 1 / max_fps if max_fps > 0 else 0.0
         self._due: float | None = None
         self._came_at: float | None = None
         self._between_s = 0.0
-        """From one frame of the source to the next, smoothed; as much as an interval at most."""
+        """The smoothed time between two frames of the source; at most one interval."""
 
     @property
     def due(self) -> float:
-        """When the next turn is, for a reader who waits for it; 0 before the first."""
+        """The next due time, for a reader that waits for it; 0 before the first frame."""
         return self._due or 0.0
 
     def wants(self, now: float) -> bool:
-        """Whether the frame that came at `now` is due. To be asked once for each frame."""
+        """Whether the frame that came at `now` is due. Call it once for each frame."""
         if not self._interval_s:
             return True
         if self._came_at is not None:
@@ -59,7 +59,7 @@ class FpsLimiter:
         return self._due is None or now + self._between_s / 2 >= self._due
 
     def took(self, now: float) -> None:
-        """The frame that came at `now` has taken its turn."""
+        """The frame that came at `now` was taken."""
         interval = self._interval_s
         if self._due is None or now - self._due > interval / 2:
             self._due = now

@@ -1,8 +1,8 @@
-"""Pictures larger than the camera's `max_size` are scaled down to fit, before they are a frame.
+"""Scales pictures down to the camera's `max_size`.
 
-The decoder can write straight into a slot only what has the slot's size. So a larger picture is
-decoded into a buffer of our own, and scaled from there into the slot: nothing is allocated for each
-frame, and slots are as small as what is kept.
+The decoder can write directly into a slot only if the picture has the slot's size. A larger picture
+is decoded into a buffer and scaled from there into the slot. So nothing is allocated per frame, and
+slots are no larger than the scaled frames.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 class Shrink:
-    """Where to decode to, and how what was decoded gets into a slot."""
+    """Chooses where to decode to, and writes the decoded picture into a slot."""
 
     def __init__(self, largest: tuple[int, int] | None) -> None:
         self._largest = largest
         self._buffer: NDArray[np.uint8] | None = None
 
     def destination(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-        """The slot's view, or our buffer where the last picture was too large for any slot."""
+        """The slot's view, or the buffer if the last picture was larger than `max_size`."""
         return view if self._buffer is None else self._buffer
 
     def size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
-        """Width and height the picture is to have in its slot."""
+        """Width and height that the picture will have in its slot."""
         height, width = image.shape[:2]
         size = fitted(width, height, self._largest)
         if size == (width, height):
@@ -41,7 +41,7 @@ class Shrink:
 
     @staticmethod
     def write(image: NDArray[np.uint8], view: NDArray[np.uint8]) -> None:
-        """Into the slot, scaled where their sizes differ."""
+        """Copy the picture into the slot, scaled if their sizes differ."""
         if image.shape == view.shape:
             view[:] = image
         else:

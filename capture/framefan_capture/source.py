@@ -1,10 +1,10 @@
-"""Sources: everything a camera can be, behind one small protocol.
+"""Sources: the protocol that every kind of camera implements.
 
-The camera's loop calls `open`, then for each frame `grab` (take the next picture, cheap where the
-source allows it) and, if it has room for the picture, `retrieve` (decode it, straight into the slot
-where its size fits). `due` says when the next grab makes sense: files, patterns and the demo scene
-play at their own speed, while a network camera is always due and blocks in `grab`. Those that have
-a beginning can `skip` from there what was seen in an earlier life.
+The camera's loop calls `open`, then for each frame `grab` (take the next picture, cheaply if the
+source allows it) and, if there is room for the picture, `retrieve` (decode it, directly into the
+slot if the size fits). `due` says when to grab next: files, patterns and the demo scene play at
+their own speed, while a network camera is always due and blocks in `grab`. Sources with a beginning
+can `skip` the pictures that an earlier process has read.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 
 
 class Opened(Protocol):
-    """What gives pictures. Errors are SourceError with a reason of the camera's state table."""
+    """An open source. It raises SourceError with a reason from `framefan.settings.states`."""
 
     skipped: int
-    """Pictures the last `grab` passed over because they were damaged."""
+    """How many damaged pictures the last `grab` skipped."""
     stale: bool
-    """The last grabbed picture is an old one, that was kept while nobody read."""
+    """Whether the last grabbed picture is old: it was buffered while nothing was read."""
     pts: float | None
-    """Seconds on the source's own clock of the last grabbed picture, where it has one."""
+    """The time of the last grabbed picture on the source's own clock in seconds, if it has one."""
 
     @property
     def is_recorded(self) -> bool:
-        """Of an address that is open: it turned out to have an end, and waits for its reader."""
+        """Whether an open URL turned out to be a recording: it has an end and can pause."""
         ...
 
     @property
     def due(self) -> float:
-        """When the next `grab` makes sense, on clock.now; in the past: at once."""
+        """When to call `grab` next, on clock.now; in the past: at once."""
         ...
 
     def grab(self, frame: int) -> bool:
-        """Take the next picture, to be known as `frame`; False at the end of the source."""
+        """Take the next picture, whose number is `frame`; return False at the end of the source."""
         ...
 
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        """The grabbed picture, `uint8[H,W,3]` BGR: `view` itself where it could be decoded into it.
+        """The grabbed picture, `uint8[H,W,3]` BGR: `view` itself if it was decoded into it.
 
-        Raises SourceError("corrupt") when this picture cannot be decoded, "unsupported" when it
-        cannot be turned into BGR.
+        Raises SourceError: "corrupt" if the picture cannot be decoded, "unsupported" if it cannot
+        be converted to BGR.
         """
         ...
 
     def skip(self, frames: int) -> int:
-        """Right after `open`: pass over pictures, damaged ones included; answers how many.
+        """Right after `open`: skip pictures, damaged ones included; return how many.
 
-        It may be fewer, so that nobody waits long: ask again for the rest. 0: there are no more.
+        It may skip fewer, so as not to block for long: call it again. 0: there are no more.
         """
         ...
 
@@ -59,11 +59,11 @@ class Opened(Protocol):
 
 
 class Source(Opened, Protocol):
-    """`open` raises SourceError, too."""
+    """A source that can be opened; `open` raises SourceError, too."""
 
     @property
     def is_exact(self) -> bool:
-        """`skip` leads to the very picture, and each is decoded by itself."""
+        """Whether `skip` is exact and each picture is decoded independently of the others."""
         ...
 
     def open(self) -> None: ...

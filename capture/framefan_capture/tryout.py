@@ -1,9 +1,9 @@
-"""One camera opened once, in a process of its own: what `framefan doctor` asks.
+"""Opens one camera once in a process of its own, for `framefan doctor`.
 
     python -m framefan_capture.tryout PID   < CameraSettings as JSON   > one line of JSON
 
-It opens the source as a run does, and answers with its first good picture or with the error.
-Whatever the user's code prints goes to stderr. The process ends when PID ends.
+It opens the source as a run does, and writes the size of its first good picture or the error.
+Output of the user's code goes to stderr. The process ends when PID ends.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
     answers.write(msgspec.json.encode(answer))
     if source is not None:
         source.close()
-    os._exit(0)  # threads of a camera's SDK would keep it
+    os._exit(0)  # threads of a camera's SDK would keep the process alive
 
 
 def attempt(camera: CameraSettings, source: Source) -> Picture:

@@ -12,7 +12,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from typing import IO, Any
 
 from framefan.base import clock
@@ -48,21 +47,16 @@ def first_result(
     """Print the first result or error as JSON; the exit code. Raises FramefanError."""
     processes.name_this("once")
     name = name or f"once-{os.getpid()}"
-    asked = Options(
-        **{"predictor": OPTIONS["predictor"].default} | given(options),
-        name=name,
-        host="127.0.0.1",
-        port=0,
-        loop=True,  # a short file would else be over before anybody has connected
-        duration=timeout_s + _GRACE_S,  # it ends by itself if we are killed and cannot end it
-        log_level="warning",
-    )
+    asked = {"predictor": OPTIONS["predictor"].default} | given(options)
+    asked |= {"name": name, "host": "127.0.0.1", "port": 0, "log_level": "warning"}
+    asked["loop"] = True  # a short file would else be over before anybody has connected
+    asked["duration"] = timeout_s + _GRACE_S  # it ends by itself if we are killed
     environment = {key: text for key, text in os.environ.items() if key not in _UNUSED}
     # Malformed arguments and missing files are told here, without starting anything.
-    settings, _ = configure([source], asked, environment)
+    settings, _ = configure([source], Options(**asked), environment)
     if settings.cameras[0].source.spec.can_wait:
-        asked = replace(asked, mode="every")  # the first frame of a file is the first result
-    command = [*processes.PYTHON, "-m", "framefan", "run", *arguments(asked)]
+        asked["mode"] = "every"  # the first frame of a file is the first result
+    command = [*processes.PYTHON, "-m", "framefan", "run", *arguments(Options(**asked))]
     environment[SOURCES_VARIABLE] = shlex.quote(source)  # argv is for all to read
     with tempfile.TemporaryFile("w+") as log:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)

@@ -1,18 +1,18 @@
-"""Intake: what comes from the bus, checked, in order, with its holes counted.
+"""Intake: checks the records from the bus, keeps them in order, and counts gaps.
 
-1. A record that does not decode, or says what no pool of ours says, is foreign: dropped, counted.
-2. `epoch` is the pool's boot id. A record of another epoch than the current one starts a new
-   epoch, unless that epoch has ended before: then it is a leftover, dropped, counted as stale.
-3. `n` counts all of a pool's records: a hole in it is what the bus lost, of any kind.
-4. `seq` counts a camera's outcomes: a hole in it is what the clients missed, cause `bus`. The
-   first record of a camera this gateway ever sees sets where counting starts; after that every
-   new epoch starts at 0, for the cameras known by then.
-5. The cameras are those of the newest state table. One that is in it no more is told to the hub
-   as removed, behind all that came of it, and forgotten, but for the seq to expect should it come
-   back: so much is remembered of the last few.
-6. Pictures come by another socket. One that is here before its result waits for that; few do.
+1. A record that does not decode, or has values that no pool sends, is foreign: dropped and counted.
+2. `epoch` is the pool's boot id. A record of another epoch than the current one starts a new epoch,
+   unless that epoch has ended before: then the record is stale, dropped and counted.
+3. `n` numbers all records of a pool: a gap in it is what the bus lost, of any kind.
+4. `seq` numbers the outcomes of a camera: clients missed a gap in it, cause `bus`. The first record
+   of a camera that this gateway receives sets where counting begins. After that every new epoch
+   begins at 0 for the cameras known by then.
+5. The cameras are those of the newest state table. A camera that is no longer in it is reported to
+   the hub as removed, after all of its news, and forgotten. Only the next seq of the last few
+   removed cameras is kept, in case they come back.
+6. Pictures arrive on another socket. A picture that arrives before its result waits for it; few do.
 
-Pure: bytes come in, news goes to the hub.
+No I/O: bytes come in, news goes to the hub.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from framefan.settings.run import NAME
 from framefan.settings.states import REASONS, STATES
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
-from framefan_gateway.delivery.hub import NewEpoch, Removed
+from framefan_gateway.delivery.news import NewEpoch, Removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.hub import Hub
 
 _LARGEST = 1 << 53
-"""Numbers beyond this are not exact in every client's language, and none of ours."""
+"""Larger numbers are not exact in every client's language, and no pool sends them."""
 _NOT_OURS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _EPOCHS_REMEMBERED = 64
 _GONE_REMEMBERED = 64
@@ -66,21 +66,21 @@ class Intake:
         self._next_n: int | None = None
         self._next_seq: dict[str, int] = {}
         self._cameras: dict[bytes, str] = {}
-        """By topic of results, the camera: a topic is looked into once."""
+        """By result topic, the camera, so that each topic is parsed once."""
         self._told: dict[str, tuple[str, str]] = {}
-        """By camera, the state and reason that clients were last told."""
+        """By camera, the last state and reason sent to clients."""
         self._circuits: dict[str, str] = {}
-        """By camera, the state of its circuit that they were last told, unless it is closed."""
+        """By camera, the last circuit state sent to clients, unless it is closed."""
         self._leaving: dict[str, StatusRecord] = {}
-        """What is to be the last word on a camera, until nothing else of it can come."""
+        """By camera, the record of its removal, held until nothing else of the camera can come."""
         self._gone: dict[str, int] = {}
-        """By camera that was removed, the seq that would come next; the oldest first."""
+        """By removed camera, its next seq; the oldest first."""
         self.changes: dict[str, Counter[tuple[str, str]]] = {}
-        """By camera, how often it came into a state for a reason."""
+        """By camera, how often it entered a state for a reason."""
         self.pictured: Callable[[PreviewRecord], None] = lambda _record: None
-        """Told of each picture, behind its result."""
+        """Called with each picture, after its result."""
         self._early: deque[PreviewRecord] = deque(maxlen=_MOST_EARLY)
-        """Pictures whose results may still come, the oldest first."""
+        """Pictures whose results have not come yet, the oldest first."""
         self._silent = False
         self.state: StateRecord | None = None
         self.state_at = -math.inf
@@ -90,7 +90,7 @@ class Intake:
         """Records of any kind that the bus lost."""
 
     def take(self, parts: list[bytes], now: float, wall: float) -> None:
-        """One multipart message of the bus; `wall` stamps what this gateway says itself."""
+        """Take one multipart message of the bus; `wall`: the time for statuses made here."""
         try:
             topic, body = parts
             camera = self._cameras.get(topic)
@@ -114,7 +114,7 @@ class Intake:
             self.foreign += 1
 
     def tick(self, now: float, wall: float) -> None:
-        """Call about once a second: a pool that is silent for too long is news too."""
+        """Report a pool that has become silent, or is back; call this about once a second."""
         silent = now - self.state_at > self._state_lost_s
         if silent == self._silent or (silent and self.state is None):
             return
@@ -132,7 +132,7 @@ class Intake:
 
     @property
     def fresh(self) -> bool:
-        """Whether there is a state table that still can be believed."""
+        """Whether there is a state table that is not out of date."""
         return self.state is not None and not self._silent
 
     # ---- records ----------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class Intake:
         seq = record.seq
         expected = self._next_seq.get(camera)
         if expected is None:
-            expected = self._gone.pop(camera, seq)  # perhaps the first this gateway ever sees of it
+            expected = self._gone.pop(camera, seq)  # may be the first record of it in this gateway
         if seq < expected:
             self.stale += 1
             return
@@ -161,7 +161,7 @@ class Intake:
     def _take_preview(self, record: PreviewRecord, topic: str) -> None:
         if topic != f"{bus.PREVIEW}{record.camera}/{record.picture}/":
             raise ValueError(topic)
-        if record.epoch in self._ended:  # it is of no result that anybody had
+        if record.epoch in self._ended:  # no client can have its result
             return
         if self._is_early(record):
             self._early.append(record)
@@ -208,7 +208,7 @@ class Intake:
             self._look_at(camera, facts)
 
     def _look_at(self, camera: str, facts: CameraFacts) -> None:
-        """Tell its state, if its status record was before our time, or the bus lost it."""
+        """Send clients the camera's state if this gateway did not receive its status record."""
         assert self.state is not None
         if facts.circuit != self._circuits.get(camera, "closed"):
             self._tell_circuit(
@@ -218,7 +218,7 @@ class Intake:
         if state in (told, _REMOVED):
             return
         if told is None and facts.state == "live":
-            self._told[camera] = state  # nobody is told of a camera that simply is live
+            self._told[camera] = state  # a camera that is simply live is not reported
             return
         self._tell(camera, wire.camera_status(camera, facts, self._epoch, self.state.ts))
 
@@ -233,15 +233,15 @@ class Intake:
             del self._circuits[camera]
         self._hub.tell(status)
 
-    # ---- cameras that come and go -----------------------------------------------------------
+    # ---- cameras added and removed ----------------------------------------------------------
 
     def _known(self) -> set[str]:
-        """The cameras of which anything was heard, and that have not been removed since."""
+        """The cameras that have had any news and have not been removed since."""
         table = () if self.state is None else self.state.cameras
         return {*table, *self._next_seq, *self._told}
 
     def removal(self, camera: str) -> Status | None:
-        """The last word on a camera that the table does not have; None before there is one."""
+        """The status of a camera that is not in the table; None before there is a table."""
         if self.state is None:
             return None
         status = _removal(camera, self.state)
@@ -286,9 +286,11 @@ class Intake:
 
 
 def _counted(state: str, reason: str) -> tuple[str, str]:
-    """What is not in the table is counted as one: nobody makes metrics of invented words."""
-    told = STATES.get(state)
-    return (state if told else _OTHER, reason if not reason or reason in REASONS else _OTHER)
+    """The labels to count; unknown states and reasons become `other`, to bound the metrics."""
+    return (
+        state if state in STATES else _OTHER,
+        reason if not reason or reason in REASONS else _OTHER,
+    )
 
 
 def _removal(camera: str, table: StateRecord) -> Status:
@@ -305,7 +307,7 @@ def _removal(camera: str, table: StateRecord) -> Status:
 
 
 def _camera_of(topic: str) -> str:
-    """The camera of a topic of results. Raises ValueError for one that no pool of ours has."""
+    """The camera of a result topic. Raises ValueError if no pool sends such a topic."""
     camera = topic[len(bus.RESULT) : -1]
     if topic != f"{bus.RESULT}{camera}/" or not NAME.fullmatch(camera):
         raise ValueError(topic)
@@ -313,7 +315,7 @@ def _camera_of(topic: str) -> str:
 
 
 def _check_outcome(record: OutcomeRecord) -> None:
-    """Like _check, without a loop: this runs for every result."""
+    """Like `_check`, but without a loop because this runs for every result."""
     if not (
         0 <= record.n < _LARGEST
         and 0 <= record.seq < _LARGEST
@@ -331,7 +333,7 @@ def _check_outcome(record: OutcomeRecord) -> None:
 
 
 def _check(*numbers: Any) -> None:
-    """Raises ValueError for a number that no record of ours holds."""
+    """Raises ValueError for a number that no pool sends."""
     for number in numbers:
         if not 0 <= number < _LARGEST:  # false for NaN, too
             raise ValueError(number)

@@ -1,6 +1,6 @@
-"""How long things took, as histograms: each stage of a result's way, and the loop's own lateness.
+"""Latency histograms: each stage of a result, and the lateness of the event loop.
 
-Plain integers, counted once per result; metrics.py tells them.
+Plain integers, counted once per result; metrics.py exports them.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from framefan.ipc.records import OutcomeRecord
 
 STAGES = ("wait", "predict", "deliver", "total")
-"""Grab to predict, in predict, predict's end to the flush that delivers it here, and the whole."""
+"""Capture to predict, predict, end of predict to the flush here, and capture to that flush."""
 STAGE_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _LATELY = 10
 _SMOOTH = 5
-"""The share of late is about that of so many beats."""
+"""`Busy.share` averages over about this many beats."""
 WORST_S = 15.0
-"""The worst lateness is that of the last one to two of these."""
+"""`worst_s` covers the last one to two of these intervals."""
 
 
 Counted = tuple[list[int], float]
-"""How many by each bound, and the sum of their seconds."""
+"""The count per bound, and the sum of the seconds."""
 
 
 class Histogram:
-    """Seconds, counted by the least bound that is not below them."""
+    """Counts durations by the smallest bound that is not below them."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -41,7 +41,7 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        """What is negative, as from stamps that were forged, counts as 0: a sum never falls."""
+        """Count a duration; a negative one (forged timestamps) counts as 0: the sum only grows."""
         if seconds > 0:
             self.counts[bisect_left(self.bounds, seconds)] += 1
             self.sum += seconds
@@ -58,14 +58,14 @@ class Histogram:
         return self.counts[:], self.sum
 
     def go_on_from(self, counted: Counted) -> None:
-        """Add what was counted before, by the same bounds."""
+        """Add earlier counts with the same bounds."""
         counts, seconds = counted
         if len(counts) == len(self.counts):
             self.counts = [a + b for a, b in zip(self.counts, counts, strict=True)]
             self.sum += seconds
 
     def cumulative(self) -> list[tuple[float, int]]:
-        """By upper bound, how many were not above it; the last bound is infinite."""
+        """Per upper bound, how many were not above it; the last bound is infinite."""
         return list(zip((*self.bounds, float("inf")), accumulate(self.counts), strict=True))
 
 
@@ -76,7 +76,7 @@ class StageLatencies:
         self._cameras: dict[str, tuple[Histogram, ...]] = {}
 
     def observe(self, record: OutcomeRecord, now: float) -> None:
-        """Count one result or error, as it is delivered; `now` is of the stamps' clock."""
+        """Count one result or error when it is delivered; `now` is of the record's clock."""
         wait, predict, deliver, total = self._of(record.camera)
         captured, started, finished = record.captured_at, record.started_at, record.finished_at
         wait.observe(started - captured)
@@ -100,7 +100,7 @@ class StageLatencies:
                 histogram.go_on_from(each)
 
     def release(self, camera: str) -> None:
-        """The camera is gone."""
+        """Forget a removed camera."""
         self._cameras.pop(camera, None)
 
     def __iter__(self) -> Iterator[tuple[str, list[tuple[str, Histogram]]]]:
@@ -110,19 +110,19 @@ class StageLatencies:
 
 
 class Lag:
-    """How late the loop runs what is due: told by a timer that repeats."""
+    """How late the event loop runs, measured by a repeating timer."""
 
     def __init__(self) -> None:
         self.histogram = Histogram(LAG_BOUNDS)
         self._due: float | None = None
         self._lately: deque[float] = deque([0.0], maxlen=_LATELY)
         self.recent_s = 0.0
-        """How late it was at most, the last times: what happened meanwhile looks as late to us."""
+        """The greatest lateness of the last beats; events in that time were seen that much late."""
         self._window = 0.0
         self._worst = self._worst_before = 0.0
 
     def beat(self, now: float, next_s: float) -> None:
-        """The timer runs at `now`, and is due again in `next_s`."""
+        """The timer runs at `now` and is due again in `next_s`."""
         due, self._due = self._due, now + next_s
         if now - self._window >= WORST_S:
             self._window, self._worst_before, self._worst = now, self._worst, 0.0
@@ -139,14 +139,14 @@ class Lag:
 
 
 class Busy:
-    """What share of the time this process computes, of late."""
+    """The share of recent time for which this process used the CPU."""
 
     def __init__(self) -> None:
         self._at = self._cpu_s = 0.0
         self.share = 0.0
 
     def beat(self, now: float, cpu_s: float) -> None:
-        """`cpu_s`: what this process has computed by now, in seconds."""
+        """`cpu_s`: the CPU time of this process so far, in seconds."""
         passed, used = now - self._at, cpu_s - self._cpu_s
         if self._at and passed > 0:
             self.share += (min(used / passed, 1.0) - self.share) / _SMOOTH

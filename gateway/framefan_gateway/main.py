@@ -1,8 +1,8 @@
 """The gateway process: from the bus to WebSocket clients.
 
 One asyncio loop reads the bus, the supervisor's link and the pool's link by their descriptors, and
-nothing in it waits for anybody. The bus is read until it is empty, but only so much in one go, so
-that clients and links get their turn; then the hub is flushed.
+never blocks. The bus is read until it is empty, a limited amount per iteration, so that clients and
+links are served in between; then the hub is flushed.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
 
 _READS_PER_TICK, _PICTURES_PER_TICK = 64, 8
 _MOST_WAITING = 1024
-"""News that is read before any of it is flushed, while more is there."""
+"""The most news that is read before it is flushed, while the bus has more."""
 _BEAT_S = 1.0
 _RETRY_S = 0.2
 _LAST_S = 1.0
 _SILENCE_S = 0.3
-"""Nothing comes any more from a pool that has been gone for so long."""
+"""Nothing more arrives from a pool that has been gone for this long."""
 _LOOK_S = 0.01
-# Plain ints: enums are combined in Python code.
+# Plain ints, because combining enums runs Python code.
 _NOBLOCK, _POLLIN = int(zmq.NOBLOCK), int(zmq.POLLIN)
 _EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
-_FROM_POOL = messages.ToCapture  # the pool says nothing to a gateway; any union of ours will do
+_FROM_POOL = messages.ToCapture  # the pool sends a gateway nothing; any union of messages will do
 
 
 class BusReader:
-    """The bus, read by its descriptors: results, and pictures once somebody watches.
+    """Reads the bus by its descriptors: results, and pictures once a client needs them.
 
-    No result waits for a picture: pictures are read when no more results are there.
+    Pictures are read only while no results wait.
     """
 
     def __init__(self, settings: Settings, intake: Intake, server: Server) -> None:
@@ -70,7 +70,7 @@ class BusReader:
         self.read()
 
     def _follow(self, topics: set[str]) -> None:
-        """Subscribe to just these previews."""
+        """Subscribe to these previews and no others."""
         if self._pictures is None:
             self._pictures = bus.picture_subscriber(self._settings)
             self._loop.add_reader(int(self._pictures.getsockopt(zmq.FD)), self.read)
@@ -79,28 +79,28 @@ class BusReader:
         for topic in topics - self._previews:
             self._pictures.subscribe(topic)
         self._previews = set(topics)
-        self._soon()  # subscribing may hide what has come
+        self._soon()  # subscribing may have consumed the descriptor's readable event
 
     def read(self) -> None:
-        """Read what is there. Descriptors tell of changes only, so read until they are empty."""
+        """Read until the sockets are empty: their descriptors signal changes only."""
         if self._again is not None:
             self._again.cancel()
             self._again = None
         if self._take(self._socket, _READS_PER_TICK):
             self._soon()
             if self._server.hub.waiting < _MOST_WAITING:
-                return  # there is newer news behind it; whoever wants the latest waits for that
+                return  # newer results are queued; `latest` clients get those instead
         elif self._pictures is not None and self._take(self._pictures, _PICTURES_PER_TICK):
             self._soon()
         self._server.news()
 
     def _take(self, sock: zmq.Socket[bytes], most: int) -> bool:
-        """Whether there may be more than these."""
+        """Take up to `most` messages; return whether there may be more."""
         for _ in range(most):
-            if not int(sock.getsockopt(_EVENTS)) & _POLLIN:  # an Again costs far more
+            if not int(sock.getsockopt(_EVENTS)) & _POLLIN:  # zmq.Again would cost far more
                 return False
             parts = [sock.recv(_NOBLOCK)]
-            while sock.getsockopt(_RCVMORE):  # the parts of a message come all together
+            while sock.getsockopt(_RCVMORE):  # ZeroMQ delivers the parts of a message together
                 parts.append(sock.recv(_NOBLOCK))
             self._intake.take(parts, clock.now(), clock.wall())
         return True
@@ -121,7 +121,7 @@ class BusReader:
 
 
 class PoolLink:
-    """Tells the pool's state table about this gateway, and finds the next pool when one dies."""
+    """Sends this gateway's facts to the pool, and reconnects when a new pool has started."""
 
     def __init__(self, path: str, gateway: int) -> None:
         self._path = path
@@ -131,7 +131,7 @@ class PoolLink:
         self._retry: asyncio.TimerHandle | None = None
         self._comes_back = True
         self.gone_at = clock.now()
-        """Since when there is no pool, on clock.now; inf while there is one."""
+        """When the pool was lost, on clock.now; inf while it is connected."""
         self._connect()
 
     def report(self, facts: records.GatewayFacts) -> None:
@@ -165,7 +165,7 @@ class PoolLink:
             self._retry = self._loop.call_later(_RETRY_S, self._connect)
 
     def is_last(self) -> None:
-        """After this pool there is none. (The socket for the next one still takes connections.)"""
+        """Do not reconnect after this pool. (The socket for the next one still accepts.)"""
         self._comes_back = False
         if self._retry is not None:
             self._retry.cancel()
@@ -184,7 +184,7 @@ class PoolLink:
 
 
 class Gateway:
-    """The process's parts, and the end of them."""
+    """The parts of the process: how they start, run and stop."""
 
     def __init__(
         self, parent: Parent, descriptors: int, certificate: ssl.SSLContext | None
@@ -201,11 +201,11 @@ class Gateway:
         counts = GatewayCounts(parent.counts_fd, self._id)
         self._server = Server(settings, self._id, self._hub, self._intake, counts)
         self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
-        # half of the spare ones are for those who come when all clients' are in use, to be told so
+        # Half of the spare descriptors are for answering 503 when all others are in use.
         self._server.most_connections = descriptors - host.SPARE_DESCRIPTORS // 2
         self._stop = asyncio.Event()
         self._drains = False
-        """The whole run ends, not only this gateway."""
+        """Whether the whole run ends, not only this gateway."""
         self.failed = False
         self._loop = asyncio.get_running_loop()
         self._beats = 0
@@ -213,14 +213,14 @@ class Gateway:
         self._beat_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Serve until told to stop, by message, by signal or by the parent's end."""
+        """Serve until a message, a signal or the parent's end stops it."""
         self._loop.set_exception_handler(self._on_exception)
         self._loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._loop.add_reader(self._parent.link.fileno(), self._on_control)
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
-        self._server.whole.go_on()
+        self._server.whole.resume()
         await self._server.neighbours.open()
         await self._server.start(listener, self._certificate)
         self._bus = BusReader(self._parent.settings, self._intake, self._server)
@@ -235,10 +235,10 @@ class Gateway:
         await self._end()
 
     async def _drain(self) -> None:
-        """The run ends: clients still get what the pool says until its last word.
+        """The run ends: deliver what the pool still sends, up to its last record.
 
-        It may wait for frames in hand for half of the grace; clients that get every result have a
-        second more, to take what lies ready for them.
+        The pool may wait for frames in progress for half of the grace period. `every` clients get
+        one second more to read what is pending for them.
         """
         self._pool.is_last()
         until = clock.now() + self._parent.settings.limits.grace_s / 2 + _LAST_S
@@ -252,7 +252,7 @@ class Gateway:
     @property
     def _has_heard_all(self) -> bool:
         state = self._intake.state
-        if state is None or state.last:  # without any, the pool had not begun, or is over already
+        if state is None or state.last:  # None: the pool has not started, or has ended
             return True
         return clock.now() - self._pool.gone_at > _SILENCE_S
 
@@ -260,17 +260,17 @@ class Gateway:
         self._bus.close()
         await self._server.close()
         self._server.neighbours.close()
-        self._server.whole.publish()  # the ends of its clients, too
+        self._server.whole.publish()  # includes how its clients' connections ended
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         self._pool.close()
         self._loop.remove_reader(self._parent.link.fileno())
 
     def _on_exception(self, _: object, context: dict[str, Any]) -> None:
-        """What no callback may raise: end, so that a gateway in good order takes over.
+        """Handle an exception that a callback raised: end, so that a new gateway takes over.
 
-        What was raised on behalf of one client ends only its connection. Errors of the system are
-        not ours: out of descriptors, asyncio stops accepting for a second.
+        An exception in the protocol of one client ends only that connection. An OSError ends
+        nothing.
         """
         error, client = context.get("exception"), context.get("protocol")
         logs.error(f"the gateway's loop: {context['message']}", error=error)
@@ -293,16 +293,16 @@ class Gateway:
         if self._stop.is_set():
             return
         self._bus.read()
-        # After a standstill of this process what is new was read only in part: look next time.
+        # If this process was not scheduled for a while, the newest table may not be read yet.
         if clock.now() - beaten < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
-        self._server.previews.look()  # cameras come and go
+        self._server.previews.look()  # cameras may have been added or removed
         self._pool.report(self._server.whole.publish().facts)
 
     # ---- the supervisor ---------------------------------------------------------------------
 
     def _on_sigterm(self) -> None:
-        self._on_control()  # the supervisor says Stop before it sends the signal
+        self._on_control()  # the supervisor sends Stop before the signal
         self._stop.set()
 
     def _on_control(self) -> None:
@@ -324,7 +324,7 @@ def main() -> None:
     logs.debug("the gateway starts", descriptors=descriptors)
     try:
         certificate = tls.context(parent.settings)
-    except StartError as error:  # another gateway would fare no better
+    except StartError as error:  # a restart would fail as well
         with contextlib.suppress(LinkClosed):
             parent.link.send(messages.Fatal(error.exit_code, error.what, error.why, error.fix))
         sys.exit(error.exit_code)

@@ -1,9 +1,10 @@
-"""The shell around the hub: one asyncio server for WebSocket clients and the page.
+"""The server around the hub: one asyncio server for WebSocket clients and the page.
 
-It owns the connections and the moment of each flush. News is flushed at once when the loop is
-idle. After a flush that took a while the next one rests for a few times as long, at most 4 ms, and
-up to 10 ms when this process computes for more than half of the time. Then several messages share
-each client's write, a message costs less the more there are, and the loop has time for all else.
+It owns the connections and decides when the hub is flushed. News is flushed at once if the last
+flush was short or long ago. Otherwise the next flush waits 16 times as long as the last one took,
+at most 4 ms, or up to 10 ms when this process computes for more than half of the time. Then several
+messages share each client's write, which makes each message cheaper, and the event loop has time
+for everything else.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from framefan.base import clock, logs
 from framefan.ipc.gateway_counts import GatewayCounts, is_crowded
 from framefan_gateway.connection import admission
-from framefan_gateway.connection.acceptor import Acceptor, factory_of
+from framefan_gateway.connection.acceptor import Acceptor, get_factory
 from framefan_gateway.connection.admission import Admission
 from framefan_gateway.connection.connection import ClientConnection
 from framefan_gateway.connection.session import Session
@@ -52,15 +53,15 @@ _REST_MOST_S, _REST_BUSY_S = 0.004, 0.010
 _BUSY = 0.5
 _PULSE_S = 0.1
 _PULSES = 100
-"""How many clients are looked after at once: with more clients, each has to wait longer."""
+"""How many clients are checked per pulse; with more clients, each is checked less often."""
 _WORK_S = 0.001
-"""For how long slices of the past are made before everybody else has a turn."""
+"""How long replays are worked on at a time, in seconds."""
 _WORK_REST = 2
-"""How many times as long that turn is: replays take a third of this process, however many."""
+"""How many times as long other work follows, so replays take at most a third of this process."""
 _FAREWELL_S = 2.0
 """How long clients may take to answer a close before they are aborted."""
 _ABORTED_S = 0.5
-"""How long the aborted may take to be gone: a turn of the loop, unless it is very busy."""
+"""How long aborted connections may take to close: one loop iteration, unless it is very busy."""
 
 _silent = logging.getLogger("framefan_gateway.websockets")
 _silent.addHandler(logging.NullHandler())
@@ -78,7 +79,7 @@ class Server:
         intake: Intake,
         counts: GatewayCounts | None = None,
     ) -> None:
-        """`counts`: what all gateways of the run share; without it this is the only one."""
+        """`counts`: the memory that all gateways of the run share; None: there is only this one."""
         self.settings = settings
         self.counts = counts or GatewayCounts(
             own=gateway, addresses=settings.limits.clients_per_address > 0
@@ -105,7 +106,7 @@ class Server:
         )
         self._connections: set[ClientConnection] = set()
         self._full: set[ClientConnection] = set()
-        """Whose line was full when it was last looked at, or since."""
+        """Connections whose client was blocked at the last check, or became blocked since."""
         self.admission: Admission[ClientConnection] = Admission(self.limits.max_handshakes)
         self._acceptor: Acceptor | None = None
         self._addresses: Counter[str] = Counter()
@@ -117,32 +118,32 @@ class Server:
         self._busy = Busy()
         self._work: asyncio.Handle | None = None
         self._expecting: set[ClientConnection] = set()
-        """Whose next command waits until its past has been replayed."""
+        """Connections with a command that waits until their replays are finished."""
         self._turn: list[ClientConnection] = []
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
         self.most_connections = self.most_clients + admission.MOST
-        """As many as there are descriptors for here, clients and those on their way in."""
+        """How many connections the descriptors allow: clients and pending ones."""
 
     async def start(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
-        """Serve on a socket that is bound and listens already; it is closed in the end."""
+        """Serve on a socket that is already bound and listening; `close` closes it."""
         self._server = serve(  # not awaited: that would listen and accept
             self._serve,
             create_connection=functools.partial(ClientConnection, self),  # type: ignore[arg-type]
             process_request=self._answer,
             compression=None,
             open_timeout=self.limits.handshake_s,
-            ping_interval=None,  # we ask by ourselves: see connection.py
+            ping_interval=None,  # connection.py sends the pings
             close_timeout=self.limits.stall_s,
             max_size=self.limits.inbound_bytes,
-            max_queue=None,  # always read: see token_bucket.py
+            max_queue=None,  # reading never pauses: see token_bucket.py
             write_limit=0 if tls is None else (1, 0),  # at 0, asyncio's TLS is full while empty
             server_header=None,
             logger=_silent,
         )
         self._acceptor = Acceptor(
             listener,
-            factory_of(self._server),
+            get_factory(self._server),
             self,
             tls,
             ssl_handshake_timeout=self.limits.handshake_s,
@@ -152,7 +153,7 @@ class Server:
         self._pulse()
 
     async def close(self) -> None:
-        """Say 1001 to everybody, and abort who has not left after a short while."""
+        """Close all connections with 1001; abort those that are still open after 2 s."""
         for connection in tuple(self._connections):
             connection.leave()
         for timer in (self._flush, self._pulse_timer, self._work):
@@ -170,14 +171,14 @@ class Server:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all news has been flushed, and nobody who gets every result is behind."""
+        """Whether all news has been flushed, and no `every` client is blocked."""
         behind = any(each.is_behind for each in self._full)
         return self._flush is None and not self.hub.waiting and not behind
 
     # ---- flushing ---------------------------------------------------------------------------
 
     def news(self) -> None:
-        """The hub has news: flush now, or when the last flush has been rested from."""
+        """The hub has news: flush it now, or when the pause after the last flush is over."""
         if self._flush is not None or not self.hub.waiting:
             return
         wait = self._rest_until - clock.now()
@@ -197,12 +198,12 @@ class Server:
         self._rest_until = end + min((end - start) * _REST_FACTOR, self._rest_most_s)
 
     def work_soon(self) -> None:
-        """The hub is to make the next slices of what clients are due."""
+        """Schedule the next slices of the hub's work, if there is any."""
         if self._work is None and self.hub.has_work:
             self._work = asyncio.get_running_loop().call_soon(self._do_work)
 
     def _do_work(self) -> None:
-        """For a moment only: then everybody else has a turn."""
+        """Make slices for up to `_WORK_S`, then schedule the next call."""
         began = now = clock.now()
         while self.hub.has_work and now < began + _WORK_S:
             self.hub.work(now)
@@ -211,13 +212,13 @@ class Server:
         if self.hub.has_work:
             wait = (now - began) * _WORK_REST
             self._work = asyncio.get_running_loop().call_later(wait, self._do_work)
-        self._expecting = {each for each in self._expecting if not each.check_past()}
+        self._expecting = {each for each in self._expecting if not each.check_replay()}
 
-    def expects(self, connection: ClientConnection) -> None:
+    def watch_replay(self, connection: ClientConnection) -> None:
         self._expecting.add(connection)
 
     def _pulse(self) -> None:
-        """Look after the next few clients, and what waits for all of them."""
+        """Check the next few clients, and the memory of all of them."""
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
         self.tally.lag.beat(now, _PULSE_S)
@@ -227,53 +228,53 @@ class Server:
         self._shed()
         self._turn = self._turn or list(self._connections)
         for connection in self._turn[-_PULSES:]:
-            connection.look(now)
+            connection.check(now)
         del self._turn[-_PULSES:]
 
     def _shed(self) -> None:
-        """Keep what waits for all clients within its bound: who is furthest behind goes first."""
+        """Keep the backlog of all clients within its limit: abort those with the largest first."""
         most, held = self._buffer_bytes, self.hub.log_bytes
         full = self._full = {each for each in self._full if each.full_since is not None}
         held += sum(each.held_bytes for each in full)
         if held <= most:
             return
-        for connection in sorted(full, key=ClientConnection.behind_bytes, reverse=True):
-            held -= connection.behind_bytes()
+        for connection in sorted(full, key=ClientConnection.backlog_bytes, reverse=True):
+            held -= connection.backlog_bytes()
             connection.abort("shed")
             if held <= most:
                 return
 
     # ---- connections ------------------------------------------------------------------------
 
-    def opened(self, connection: ClientConnection) -> None:
+    def on_open(self, connection: ClientConnection) -> None:
         self._connections.add(connection)
         self._addresses[connection.address] += 1
         self.counts.count_address(connection.address, 1)
 
-    def asked(self, connection: ClientConnection) -> None:
-        self.admission.asked(connection)
+    def on_request(self, connection: ClientConnection) -> None:
+        self.admission.mark_asked(connection)
 
-    def lost(self, connection: ClientConnection) -> None:
+    def on_lost(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
-        self._admitted(connection)
+        self._mark_arrived(connection)
         self._addresses[connection.address] -= 1
         self.counts.count_address(connection.address, -1)
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
-        if connection.served:  # a request over HTTP is closed without a code: nobody's 1006
+        if connection.served:  # plain HTTP requests are not clients, and have no close code
             self.tally.ended(connection.aborted or _code(connection))
 
-    def filled(self, connection: ClientConnection) -> None:
+    def on_blocked(self, connection: ClientConnection) -> None:
         self._full.add(connection)
 
-    def authorized(self, connection: ClientConnection) -> None:
-        self._admitted(connection)
+    def on_authorized(self, connection: ClientConnection) -> None:
+        self._mark_arrived(connection)
 
-    def _admitted(self, connection: ClientConnection) -> None:
-        """It is not on its way in any more."""
+    def _mark_arrived(self, connection: ClientConnection) -> None:
+        """The connection is not pending any more."""
         if self._acceptor is not None:
-            self._acceptor.gone(connection)
-        self.counted()
+            self._acceptor.remove(connection)
+        self.publish_count()
 
     # ---- all gateways together --------------------------------------------------------------
 
@@ -289,13 +290,13 @@ class Server:
     def room(self) -> int:
         return self.most_connections - self._accepted
 
-    def crowded(self) -> bool:
+    def nearly_full(self) -> bool:
         """Whether this gateway has clearly more connections than the mean of all."""
         counts = self.counts
         return counts.gateways > 1 and is_crowded(self._accepted, counts.others())
 
-    def counted(self) -> None:
-        """Let the others know how many there are here."""
+    def publish_count(self) -> None:
+        """Publish the number of connections here to the other gateways."""
         self.counts.write(self._accepted, self._accepted - len(self.admission))
 
     def beat(self) -> None:
@@ -303,14 +304,14 @@ class Server:
 
     @property
     def _is_full(self) -> bool:
-        """Whether there are as many clients here as descriptors, or in the run as may be."""
+        """Whether the limit on clients of this gateway or of the run is reached."""
         here, elsewhere = self.hub.clients, self.counts.clients_elsewhere()
         return here >= self.most_clients or here + elsewhere >= self.limits.max_clients
 
     # ---- for sessions and the page ----------------------------------------------------------
 
     def cameras(self) -> set[str]:
-        """The names of all cameras there are: those of the table, once there is one."""
+        """The names of all cameras: those of the state table, once there is one."""
         state = self._intake.state
         if state is None:
             return {camera.name for camera in self.settings.cameras}
@@ -330,27 +331,27 @@ class Server:
         assert isinstance(connection, ClientConnection)
         answer = self._web.answer(request) or self._full_up(connection, request)
         if answer is not None:
-            self.admission.answered(connection)
+            self.admission.mark_answered(connection)
         return answer
 
     def _full_up(self, connection: ClientConnection, request: Request) -> Response | None:
-        """The refusal of a client above the caps."""
+        """The 503 answer for a client above the limits."""
         if self._is_full:
-            return _busy(request, "there are as many clients as there may be")
+            return _busy(request, "the limit on clients is reached")
         most, address = self.limits.clients_per_address, connection.address
         if most and self._addresses[address] + self.counts.elsewhere(address) > most:
-            return _busy(request, "this address has as many connections as it may")
+            return _busy(request, "the limit on connections of this address is reached")
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:
         assert isinstance(connection, ClientConnection)
         connection.served = True
-        self.admission.came(connection, clock.now())  # until it has shown who it is
+        self.admission.add_silent(connection, clock.now())  # until it has authenticated
         try:
             await Session(self, connection).run()
         except ConnectionClosed:
             pass
-        except Exception as error:  # the border to websockets, which would swallow it unsaid
+        except Exception as error:  # the border to websockets, which would swallow it silently
             logs.error("serving a client failed", error=repr(error))
             raise
         finally:
@@ -358,7 +359,7 @@ class Server:
 
 
 def _code(connection: ClientConnection) -> str:
-    """The close code: the client's, or ours where it went without answering."""
+    """The close code: the client's, or ours if the client did not answer the close."""
     protocol = connection.protocol
     closed = protocol.close_rcvd or protocol.close_sent
     return "1006" if closed is None else str(int(closed.code))

@@ -1,6 +1,6 @@
-"""What one gateway counts of itself, for the pool's table, `/api/status` and `/metrics` alike.
+"""The counters of one gateway, for the pool's table, `/api/status` and `/metrics`.
 
-A gateway that takes the place of one that died counts on from there.
+A gateway that replaces one that died continues its counters.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from framefan_gateway.intake import Intake
 
 _MOST_ENDS = 50
-"""Ends that are told each by itself: a client may close with any of thousands of codes."""
+"""How many close codes and reasons are counted separately; clients may use thousands."""
 
 
 LEFT_WAITING = "history"
-"""The cause by which a client missed what waited for its line when it left or its gateway died: no
-client can be sent it there any more, and what it gets when it comes back is counted then."""
+"""The cause of results that were pending when a client left or its gateway died. If the client
+reconnects, what it gets is counted then."""
 
 
 class Monotonic:
-    """Facts of a gateway of which no counter ever falls, and which still add up.
+    """Facts of a gateway whose counters never decrease and still add up.
 
-    A client that comes back takes out of its account what it turns out to have had before. To
-    whoever reads a counter, one that falls looks like a restart. So what is taken out stays here.
+    A reconnecting client's account is reduced by results that it turns out to have had before. To
+    Prometheus a decreasing counter looks like a restart. So what was subtracted is added back here.
     """
 
     def __init__(self, gateway: int) -> None:
@@ -40,7 +40,7 @@ class Monotonic:
         self._taken_out_sent = 0
 
     def of(self, facts: GatewayFacts) -> GatewayFacts:
-        """`facts`: as the accounts of now are."""
+        """`facts`, corrected so that no counter is less than in an earlier call."""
         last, self._last = self._last, facts
         pending = facts.offered - facts.sent - facts.missed
         for cause, count in last.missed_by.items():
@@ -49,7 +49,7 @@ class Monotonic:
         sent = facts.sent + self._taken_out_sent
         missed = self._missed(facts)
         unseen = self._shown.offered - sent - pending - sum(missed.values())
-        if unseen > 0:  # as much came to a cause meanwhile as was taken out of it
+        if unseen > 0:  # a cause grew by as much as was subtracted from it
             self._taken_out[LEFT_WAITING] += unseen
             missed = self._missed(facts)
         total = sum(missed.values())
@@ -75,18 +75,19 @@ class Stats:
         self._hub = hub
         self._intake = intake
         self.closed_by: Counter[str] = Counter()
-        """By close code or reason, how connections of clients ended."""
+        """How many connections of clients ended, by close code or reason."""
         self.stages = StageLatencies()
         self.lag = Lag()
 
     def ended(self, how: str) -> None:
-        """A client's connection ended, by this close code or for this reason of ours."""
+        """Count the end of a client's connection, by close code or by the gateway's reason."""
         known = how in self.closed_by or len(self.closed_by) < _MOST_ENDS
         self.closed_by[how if known else "other"] += 1
 
     def go_on_from(self, before: GatewayFacts, pending: int) -> None:
-        """`before`: what an earlier process of this gateway had counted. What waited for its
-        clients then was lost with it.
+        """Continue the counts of an earlier process of this gateway.
+
+        `pending`: the results that were pending there; they are missed.
         """
         missed_by = Counter(before.missed_by)
         missed_by[LEFT_WAITING] += pending
@@ -96,8 +97,8 @@ class Stats:
         self.closed_by.update(before.closed_by)
 
     def facts(self) -> GatewayFacts:
-        """Everything as of now, no counter less than before; the supervisor's part, the restarts,
-        is not known here.
+        """All counters as of now, none less than before. Restarts, which the supervisor counts, are
+        not included.
         """
         totals, before = self._hub.totals(), self._before
         missed_by = Counter(before.missed_by)

@@ -1,11 +1,11 @@
-"""What all gateways of a run have counted, for whoever asks one of them.
+"""The counts of all gateways of a run, available from each of them.
 
-Each gateway publishes its whole counts in the shared memory (framefan/ipc/gateway_counts.py) once a
-second, and right before it answers a question about them; then it reads those of the others. So
-whoever is asked, no count is ever less than it was in an earlier answer of anybody.
+Each gateway publishes its counts in shared memory (framefan/ipc/gateway_counts.py) once a second,
+and right before it answers a request for counts; then it reads those of the others. So whichever
+gateway answers, no count is less than in an earlier answer of any gateway.
 
-A gateway that takes the place of one that died goes on from what that one had published. What still
-waited for its clients then is missed.
+A gateway that replaces one that died continues the published counts. Results that were pending for
+its clients are missed.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ class Published(msgspec.Struct, array_like=True, frozen=True):
     """One gateway's counts, as it publishes them."""
 
     facts: GatewayFacts
-    """With no counter less than in any answer before."""
+    """No counter is less than in any earlier answer."""
     pending: int
     stages: dict[str, list[Counted]]
     lag: Counted
     changes: Changes
-    """Camera, state, reason, and how often it came into them."""
+    """Camera, state, reason, and how often the camera entered that state."""
     table: tuple[str, int]
-    """The newest table of the pool that it has: epoch and number."""
+    """Epoch and `n` of the newest state table that this gateway has."""
     table_at: float
-    """When that one came, on clock.now; -inf: there is none."""
+    """When that table arrived, on clock.now; -inf: there is none."""
     living: bool = True
 
 
 class Whole:
-    """The counts of all gateways, seen from one of them."""
+    """The counts of all gateways, read by one of them."""
 
     def __init__(self, tally: Stats, intake: Intake, counts: GatewayCounts | None = None) -> None:
-        """`counts`: what all gateways of the run share; without it this is the only one."""
+        """`counts`: the memory that all gateways of the run share; None: there is only this one."""
         self._tally = tally
         self._intake = intake
         self._counts = counts or GatewayCounts(own=tally.gateway)
@@ -57,8 +57,8 @@ class Whole:
         self._decoder = msgspec.msgpack.Decoder(Published)
         self._is_mute = False
 
-    def go_on(self) -> None:
-        """Begin where the last gateway of this number ended, if there was one."""
+    def resume(self) -> None:
+        """Continue the counts of the previous process with this number, if there was one."""
         before = self._read(self._number)
         if before is None:
             return
@@ -69,22 +69,24 @@ class Whole:
             self._intake.changes.setdefault(camera, Counter())[state, reason] += count
 
     def publish(self) -> Published:
-        """This gateway's counts of now, for all to read."""
+        """Publish this gateway's counts as of now, and return them."""
         own = self._own()
         done = self._counts.publish(msgspec.msgpack.encode(own))
         if not done and not self._is_mute:
-            logs.warning("the other gateways cannot be told what this one counts: no memory for it")
+            logs.warning(
+                "the other gateways do not get this one's counts: no room in shared memory"
+            )
         self._is_mute = not done
         return own
 
     def gateways(self) -> list[Published]:
-        """Of all that have ever counted, this one first."""
+        """The counts of all gateways that ever ran, this one first."""
         own = self.publish()
         others = (self._read(number) for number in range(1, MOST_GATEWAYS + 1))
         return [own, *(each for each in others if each and each.facts.id != self._number)]
 
     def is_behind(self) -> bool:
-        """Whether another gateway has a newer table of this pool: it is on its way here as well."""
+        """Whether another gateway has a newer state table, which will arrive here as well."""
         state = self._intake.state
         for number in range(1, self._counts.gateways + 1):
             other = None if number == self._number else self._read(number)

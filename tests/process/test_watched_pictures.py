@@ -187,5 +187,5 @@ def test_no_frame_no_snapshot_and_the_reason(tmp_path: Path) -> None:
         code, _, body = get(f"{run.url}/snapshot/cam.jpg")
         assert code == 503
         error = json.loads(body)["error"]
-        assert 'no frame of "cam" was predicted within 2 s; it is ended' in error
+        assert 'no frame of "cam" was processed within 2 s; it is ended' in error
         assert get(f"{run.url}/snapshot/none.jpg")[0] == 404

@@ -1,12 +1,12 @@
-"""The door: takes connections from the listening socket that all gateways of a run share.
+"""The acceptor: accepts connections from the listening socket that all gateways of a run share.
 
 asyncio's own server does not fit: it calls `listen` again, which sets the backlog of the *shared*
-socket, and then accepts as many in one turn as that backlog holds. Here each turn of the loop
-accepts one connection, so that those who are in are served in between, and another gateway gets
-the next. While admission.py says no, or the others have clearly fewer clients, the listening socket
-is not looked at for a few milliseconds, and newcomers wait in the kernel's backlog.
+socket, and then accepts as many connections in one iteration as the backlog holds. Here each
+iteration of the event loop accepts one, so that existing clients are served in between and another
+gateway may take the next. While admission.py forbids it, or the other gateways have clearly fewer
+clients, accepting pauses for a few milliseconds, and new connections wait in the kernel's backlog.
 
-`Acceptor` takes the place that asyncio's Server has in websockets' Server.
+`Acceptor` replaces asyncio's Server inside websockets' Server.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from framefan_gateway.connection.admission import Admission
     from framefan_gateway.connection.connection import ClientConnection
 
-REST_S = 0.005
+PAUSE_S = 0.005
 RETRY_S = 1.0
-"""How long accepting rests when the system has no descriptor or memory left."""
+"""How long accepting pauses when the system has no descriptor or memory left."""
 _NOBODY = (errno.EAGAIN, errno.EINTR, errno.ECONNABORTED, errno.EPROTO)
-"""Another gateway was quicker, or the client went away meanwhile."""
+"""Another gateway accepted the connection, or the client has closed it."""
 
 
-def factory_of(server: WebSocketServer) -> Callable[[], ClientConnection]:
-    """What makes websockets' connections: it hands that to asyncio alone, and has no name for it.
+def get_factory(server: WebSocketServer) -> Callable[[], ClientConnection]:
+    """The connection factory of websockets, which passes it to asyncio and does not expose it.
 
-    Raises RuntimeError where a release of websockets has it elsewhere.
+    Raises RuntimeError if this release of websockets keeps it elsewhere.
     """
     found = inspect.getclosurevars(server.create_server).nonlocals.get("protocol_factory")
     if not callable(found):
@@ -51,18 +51,18 @@ def factory_of(server: WebSocketServer) -> Callable[[], ClientConnection]:
     return made
 
 
-class Guest(Protocol):
-    """What the door sees of the server."""
+class AcceptorHost(Protocol):
+    """What the acceptor needs of its server."""
 
     admission: Admission[ClientConnection]
 
     def room(self) -> int:
-        """How many more connections there are descriptors for."""
+        """How many more connections the descriptors allow."""
 
-    def crowded(self) -> bool:
+    def nearly_full(self) -> bool:
         """Whether other gateways should take the next connections."""
 
-    def counted(self) -> None:
+    def publish_count(self) -> None:
         """A connection was accepted."""
 
     def beat(self) -> None:
@@ -76,30 +76,30 @@ class Acceptor:
         self,
         listener: socket.socket,
         factory: Callable[[], ClientConnection],
-        owner: Guest,
+        host: AcceptorHost,
         tls: ssl.SSLContext | None = None,
         **tls_timeouts: float,
     ) -> None:
-        """`listener` listens and does not block; `tls_timeouts` are asyncio's, in seconds."""
+        """`listener`: listening and non-blocking; `tls_timeouts`: asyncio's, in seconds."""
         self._listener = listener
         self._factory = factory
-        self._owner = owner
+        self._host = host
         self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls, **tls_timeouts}
         self._loop = asyncio.get_running_loop()
-        self._rest: asyncio.TimerHandle | None = None
+        self._pause_timer: asyncio.TimerHandle | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
         self._coming: dict[ClientConnection, asyncio.Task[None]] = {}
-        """Those that asyncio has no transport for yet: TLS has its own handshake before."""
+        """Accepted connections without a transport yet, with TLS until the TLS handshake ends."""
         self._failing = False
         self._serving = True
         self._beat()
         self._look()
 
     def __len__(self) -> int:
-        """How many were accepted that have no transport yet."""
+        """How many accepted connections have no transport yet."""
         return len(self._coming)
 
-    # ---- as asyncio's Server ----------------------------------------------------------------
+    # ---- the interface of asyncio's Server --------------------------------------------------
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -115,37 +115,37 @@ class Acceptor:
         if not self._serving:
             return
         self._serving = False
-        for timer in (self._rest, self._beat_timer):
+        for timer in (self._pause_timer, self._beat_timer):
             if timer is not None:
                 timer.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for task in tuple(self._coming.values()):
-            self._loop.call_soon(task.cancel)  # not before its first step: it owns the socket then
+            self._loop.call_soon(task.cancel)  # after its first step, when it owns the socket
 
     async def wait_closed(self) -> None:
-        """Nothing to wait for: websockets waits for the handler of each connection."""
+        """Return at once: websockets waits for the handler of each connection."""
 
     # ---- accepting --------------------------------------------------------------------------
 
     def _look(self) -> None:
-        self._rest = None
+        self._pause_timer = None
         self._loop.add_reader(self._listener, self._accept)
 
     def _beat(self) -> None:
         self._beat_timer = self._loop.call_later(BEAT_S, self._beat)
-        self._owner.beat()
+        self._host.beat()
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener)
-        self._rest = self._loop.call_later(seconds, self._look)
+        self._pause_timer = self._loop.call_later(seconds, self._look)
 
     def _accept(self) -> None:
         now = clock.now()
         self._drop_surplus(now)
-        owner = self._owner
-        if owner.crowded() or not owner.admission.accepts(owner.room()):
-            self._pause(REST_S)
+        host = self._host
+        if host.nearly_full() or not host.admission.accepts(host.room()):
+            self._pause(PAUSE_S)
             return
         try:
             sock, _ = self._listener.accept()
@@ -156,51 +156,51 @@ class Acceptor:
         self._failing = False
         sock.setblocking(False)
         connection = self._factory()
-        owner.admission.came(connection, now)
+        host.admission.add_silent(connection, now)
         connection.socket = sock
         self._coming[connection] = self._loop.create_task(self._connect(connection, sock))
-        owner.counted()
+        host.publish_count()
 
     def _fail(self, error: OSError) -> None:
-        """Out of descriptors or memory: the socket stays readable, and looking at it would spin."""
+        """Pause when out of descriptors or memory; the readable socket would keep the loop busy."""
         if not self._failing:
-            logs.warning(f"no connection can be accepted: {error.strerror}; trying once a second")
+            logs.warning(f"cannot accept connections: {error.strerror}; retrying once a second")
         self._failing = True
         self._pause(RETRY_S)
 
     async def _connect(self, connection: ClientConnection, sock: socket.socket) -> None:
-        """Hand it to asyncio, which closes the socket in the end, whatever happens."""
+        """Give the connection to asyncio, which closes the socket in any case."""
         made = False
         try:
             await self._loop.connect_accepted_socket(lambda: connection, sock, **self._tls)
             made = True
-        except OSError:  # no TLS, or gone during its handshake: no client, and no news
+        except OSError:  # not TLS, or closed during the TLS handshake: not worth a log line
             pass
         finally:
             del self._coming[connection]
             if not made:
-                self.gone(connection)
+                self.remove(connection)
 
-    # ---- who goes for a newcomer ------------------------------------------------------------
+    # ---- dropping silent connections --------------------------------------------------------
 
     def _drop_surplus(self, now: float) -> None:
-        """Drop the oldest silent connection, where there are too many."""
-        admission = self._owner.admission
-        who = admission.surplus(now)
+        """Drop the oldest silent connection if there are too many."""
+        admission = self._host.admission
+        who = admission.find_surplus(now)
         if who is None:
             return
-        if _has_unread(who.socket):  # we have been slow to read, it was not silent
-            admission.came(who, now)
+        if _has_unread(who.socket):  # it is not silent; this process has been slow to read
+            admission.add_silent(who, now)
             return
-        admission.done(who)
+        admission.remove(who)
         if who in self._coming:
             self._coming[who].cancel()
         else:
             who.abort("handshakes")
 
-    def gone(self, connection: ClientConnection) -> None:
-        """It is a client, or has left: not on its way in any more."""
-        self._owner.admission.done(connection)
+    def remove(self, connection: ClientConnection) -> None:
+        """The connection is not pending any more: it is a client, or closed."""
+        self._host.admission.remove(connection)
 
 
 def _has_unread(sock: socket.socket) -> bool:

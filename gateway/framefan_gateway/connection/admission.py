@@ -1,18 +1,18 @@
-"""Which connections are let in, and when the next one is accepted. Pure: time and counts come in.
+"""Admission: when the next connection is accepted, and which one is dropped. No I/O.
 
-A connection is on its way in until it is a client or gone:
+A connection is pending until it is a client or closed:
 
     silent -> asked -> a client                  (a WebSocket)
-                    -> silent -> a client        (its token is still to come)
+                    -> silent -> a client        (a WebSocket that has not sent its token yet)
                     -> answered                  (plain HTTP, until its connection is closed)
 
-1. Whoever has asked is answered. Nobody is refused for coming at the same moment as others.
-2. Above `most_silent` silent connections the oldest is dropped, if it is older than `SILENT_S`.
-   So connections that never ask keep nobody out, and a slow newcomer has its second.
-3. Above `most` connections on their way in, or without a descriptor to spare, nothing is
-   accepted: the kernel's backlog keeps newcomers, without a word to them and without a loss.
-4. While half of `most_silent` have asked and are not answered, accepting rests: first those who
-   are in get their answer. Silent connections do not count there, or they could hold the rest.
+1. Every connection that has sent its request is answered, however many come at once.
+2. Above `most_silent` silent connections the oldest is dropped, if it is older than `SILENT_S`. So
+   connections that never send a request keep no other out, and a slow client has one second.
+3. Above `most` pending connections, or without a free descriptor, nothing is accepted. New
+   connections wait in the kernel's backlog, and none is lost.
+4. While half of `most_silent` have sent a request and are not answered, nothing is accepted: they
+   get their answers first. Silent connections do not count here; they could block all others.
 """
 
 from __future__ import annotations
@@ -21,47 +21,48 @@ from typing import Generic, TypeVar
 
 SILENT_S = 1.0
 MOST = 1024
-"""Connections on their way in at the same time."""
+"""The most pending connections at a time."""
 
 K = TypeVar("K")
 
 
 class Admission(Generic[K]):
-    """The connections on their way in, by where they are."""
+    """The pending connections, by their state."""
 
     def __init__(self, most_silent: int, most: int = MOST) -> None:
         self._most_silent = most_silent
         self._most = max(most, most_silent)
         self._most_asked = max(1, most_silent // 2)
         self._silent: dict[K, float] = {}
-        """Since when, the longest first."""
+        """Each silent connection and since when, the oldest first."""
         self._asked: set[K] = set()
         self._answered: set[K] = set()
 
-    def came(self, who: K, now: float) -> None:
-        """It was accepted, or has shaken hands and is still to show its token."""
-        self.done(who)
+    def add_silent(self, who: K, now: float) -> None:
+        """The connection was accepted, or its handshake is complete and its token is missing."""
+        self.remove(who)
         self._silent[who] = now
 
-    def asked(self, who: K) -> None:
-        """Its request is whole."""
+    def mark_asked(self, who: K) -> None:
+        """The connection's request is complete."""
         if self._silent.pop(who, None) is not None:
             self._asked.add(who)
 
-    def answered(self, who: K) -> None:
-        """It got its answer over HTTP, and its connection is about to be closed."""
-        self.done(who)
+    def mark_answered(self, who: K) -> None:
+        """The connection got an HTTP answer and is about to be closed."""
+        self.remove(who)
         self._answered.add(who)
 
-    def done(self, who: K) -> None:
-        """It is a client, or gone."""
+    def remove(self, who: K) -> None:
+        """The connection has become a client, or is closed."""
         self._silent.pop(who, None)
         self._asked.discard(who)
         self._answered.discard(who)
 
-    def surplus(self, now: float) -> K | None:
-        """The connection to be dropped for a newcomer, if one is: call `done`, or `came` where it
-        turns out to have said something just now.
+    def find_surplus(self, now: float) -> K | None:
+        """The connection to drop for new ones, if any.
+
+        Call `remove` for it, or `add_silent` if it has sent bytes by now.
         """
         if len(self._silent) <= self._most_silent:
             return None
@@ -69,7 +70,7 @@ class Admission(Generic[K]):
         return who if now - since > SILENT_S else None
 
     def accepts(self, room: int) -> bool:
-        """Whether one more may be accepted; `room`: how many more there are descriptors for."""
+        """Whether one more may be accepted; `room`: how many more the descriptors allow."""
         return room > 0 and len(self) < self._most and len(self._asked) < self._most_asked
 
     def __len__(self) -> int:

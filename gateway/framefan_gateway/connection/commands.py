@@ -1,8 +1,8 @@
-"""Commands: what a client sends, read strictly. Nobody is dropped for a wrong one.
+"""Commands: what clients send, parsed strictly. An invalid command does not close the connection.
 
-A command is one object with the name of the command as a key, and an `id` for its answer:
-`{"id": 1, "subscribe": {"cameras": ["front"]}}`. Text is JSON; binary is MessagePack, or Protocol
-Buffers from a client that has asked for these.
+A command is one object with the name of the command as a key, and an `id` for its reply:
+`{"id": 1, "subscribe": {"cameras": ["front"]}}`. Text messages are JSON. Binary messages are
+MessagePack, or Protocol Buffers if the client's subscription has that format.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from framefan_gateway.connection.options import (
     NOT_DECODED,
     UNKNOWN_COMMAND,
     Refusal,
-    shown,
+    shorten,
 )
 
 _ACK_BYTES = 64
-"""An acknowledgement is shorter than this."""
+"""The greatest length of an acknowledgement."""
 NAMES = ("subscribe", "unsubscribe", "auth", "ping")
 _LONGEST_ID = 64
 _LARGEST_ID = 1 << 63
-"""MessagePack has no larger numbers to answer with."""
+"""MessagePack cannot encode larger numbers in a reply."""
 
 Id = int | str | None
 
@@ -45,8 +45,8 @@ _json_ack = msgspec.json.Decoder(_Acknowledged)
 _msgpack_ack = msgspec.msgpack.Decoder(_Acknowledged)
 
 
-def acknowledged(data: bytes | bytearray | memoryview, fmt: Format, *, binary: bool) -> int | None:
-    """How many messages a client says that it has handled; None when this says something else."""
+def parse_ack(data: bytes | bytearray | memoryview, fmt: Format, *, binary: bool) -> int | None:
+    """How many messages an acknowledgement says were handled; None if `data` is not one."""
     if len(data) > _ACK_BYTES:
         return None
     if binary and fmt == "protobuf":
@@ -68,20 +68,20 @@ def _protobuf_ack(data: bytes) -> int | None:
 
 
 class NotACommand(Exception):
-    """What a client sent cannot be understood; `reply` says why."""
+    """A client's message is not a valid command; `reply` says why."""
 
     def __init__(self, number: Id, refusal: Refusal) -> None:
         super().__init__(refusal.message)
-        self.reply = refused(number, refusal)
+        self.reply = refuse(number, refusal)
 
 
-def refused(number: Id, refusal: Refusal) -> Reply:
+def refuse(number: Id, refusal: Refusal) -> Reply:
     return Reply(id=number, error=CommandError(refusal.code, refusal.message, refusal.temporary))
 
 
 def read(message: str | bytes, fmt: Format) -> Command:
-    """What a client of this format says. Raises NotACommand, with the answer."""
-    found = _decoded(message, fmt)
+    """Parse a client's message in this format. Raises NotACommand, with the reply."""
+    found = _decode(message, fmt)
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise NotACommand(None, Refusal(NOT_DECODED, "a command is one object"))
     number = found.pop("id", None)
@@ -97,7 +97,7 @@ def read(message: str | bytes, fmt: Format) -> Command:
         raise NotACommand(number, refusal) from None
 
 
-def _decoded(message: str | bytes, fmt: Format) -> Any:
+def _decode(message: str | bytes, fmt: Format) -> Any:
     kind = "JSON" if isinstance(message, str) else "MessagePack"
     try:
         if isinstance(message, str):
@@ -119,7 +119,7 @@ def _command(number: Id, found: dict[str, Any]) -> Command:
         raise Refusal(UNKNOWN_COMMAND, "acknowledgements are not asked for; subscribe with ack=N")
     if name not in NAMES:
         known = ", ".join(NAMES)
-        raise Refusal(UNKNOWN_COMMAND, f'unknown command "{shown(name)}"; known: {known}')
+        raise Refusal(UNKNOWN_COMMAND, f'unknown command "{shorten(name)}"; known: {known}')
     if name == "auth" and isinstance(options, str):
         options = {"token": options}
     options = {} if options is None else options

@@ -1,15 +1,14 @@
-"""One client's connection: a line that says at once when it is full, and never holds much.
+"""One client's connection: it detects at once that a client cannot take more, and buffers little.
 
-1. The transport's buffer has a high-water mark of zero: the line is full as soon as the kernel
-   takes less than it is given, and free when all of it is gone. What waits meanwhile waits in the
-   cursor, where it can still be replaced by something newer.
-2. The kernel is told to hold little that is unsent, else seconds of old results would wait there.
-3. What the kernel has delivered may still lie unread: see flow.py for how that is bounded.
-4. A full line must move: the bytes in the buffer and in the kernel have to become fewer within
-   `stall_s`, else the connection is aborted. Nothing gentler works, since a close waits for the
-   same line.
-5. Who sends nothing, not even a pong, for `silence_s` is closed. Being slow is no reason.
-6. A client may send little, and not often; a buffer that fills with answers to its pings aborts.
+1. The transport's buffer has a high-water mark of zero: the client is blocked as soon as the kernel
+   takes less than it is given, and unblocked when the buffer is empty. Results wait in the cursor
+   meanwhile, where newer ones can replace them.
+2. The kernel may hold few unsent bytes; otherwise seconds of old results would wait there.
+3. Bytes that the kernel has delivered may still lie unread; flow.py limits them.
+4. While a client is blocked by its buffer, the bytes in the buffer and in the kernel must decrease
+   within `stall_s`; otherwise the connection is aborted. A close would wait behind the same bytes.
+5. A client that sends nothing for `silence_s`, not even a pong, is closed. Slowness is no reason.
+6. What a client sends is limited, and so are unread replies to it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from websockets.protocol import OPEN
 
 from framefan.base import clock
 from framefan_gateway.connection import tcp
-from framefan_gateway.connection.commands import acknowledged
+from framefan_gateway.connection.commands import parse_ack
 from framefan_gateway.connection.flow import Counted, Open, flow_for
 from framefan_gateway.connection.token_bucket import TokenBucket
 from framefan_gateway.connection.write_deadline import WriteDeadline
@@ -49,9 +48,9 @@ if TYPE_CHECKING:
 TOO_MANY, BAD_REQUEST, TOO_SLOW, SILENT = 1008, 4400, 4408, 4409
 """Close codes."""
 _READ_BYTES = 4096
-"""At once: a client says little, mostly pongs and acknowledgements."""
+"""The most bytes read at once: clients send little, mostly pongs and acknowledgements."""
 _ASKS = 3
-"""How often within `silence_s` a client that says nothing is sent a ping."""
+"""How many pings a silent client is sent within `silence_s`."""
 
 
 class ConnectionHost(Protocol):
@@ -61,88 +60,88 @@ class ConnectionHost(Protocol):
     limits: Limits
     tally: Stats
 
-    def opened(self, connection: ClientConnection) -> None:
+    def on_open(self, connection: ClientConnection) -> None:
         """A TCP connection was accepted; its handshake begins."""
 
-    def asked(self, connection: ClientConnection) -> None:
-        """Its request is whole: it is to be answered."""
+    def on_request(self, connection: ClientConnection) -> None:
+        """The connection's request is complete and will be answered."""
 
-    def lost(self, connection: ClientConnection) -> None:
-        """The TCP connection is gone."""
+    def on_lost(self, connection: ClientConnection) -> None:
+        """The TCP connection is closed."""
 
-    def filled(self, connection: ClientConnection) -> None:
-        """A client's line is full."""
+    def on_blocked(self, connection: ClientConnection) -> None:
+        """The client became blocked."""
 
     def work_soon(self) -> None:
         """The hub may have work."""
 
-    def expects(self, connection: ClientConnection) -> None:
-        """Call its `check_past` whenever some of the hub's work is done, until that answers yes."""
+    def watch_replay(self, connection: ClientConnection) -> None:
+        """Call the connection's `check_replay` after the hub's work until it returns True."""
 
     def spawn(self, closing: Any) -> None:
-        """Run a coroutine to its end; its errors are the owner's."""
+        """Run a coroutine to its end; the host handles its errors."""
 
 
 class ClientConnection(ServerConnection):
-    def __init__(self, owner: ConnectionHost, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, host: ConnectionHost, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._owner = owner
+        self._host = host
         self._client: Client | None = None
         self._pings = self._pongs = 0
-        """The numbers of the last ping that was sent, and of the last that came back."""
+        """The number of the last ping sent, and of the last pong received."""
         self._acked = self._answers = 0
-        """The most messages it ever acknowledged; bytes of answers since its line is full."""
+        """How many messages the client has acknowledged; bytes of replies since it was blocked."""
         self._said = 0
-        """Messages that went out before it joined the hub."""
+        """How many messages were sent before the client joined the hub."""
         self._heard_at = self._asked_at = clock.now()
-        """When anything came last, and when it was last asked for anything for that reason."""
+        """When bytes last arrived, and when a ping was last sent because none did."""
         self._caught_up: asyncio.Future[None] | None = None
-        """Done when its past has been replayed, if somebody waits for that."""
+        """Done when the client's replays are finished; None if nothing waits for that."""
         self.ack: Ack | None = None
         self._whole = True
-        """Whether what was received so far ends with a whole frame."""
-        self._stall: WriteDeadline | None = None
-        self._credit = TokenBucket(
-            owner.limits.inbound_per_s, owner.limits.inbound_bytes, clock.now()
+        """Whether the bytes received so far end at the end of a frame."""
+        self._deadline: WriteDeadline | None = None
+        self._bucket = TokenBucket(
+            host.limits.inbound_per_s, host.limits.inbound_bytes, clock.now()
         )
         self._ending = False
         self._full_at = 0.0
-        self.lateness = owner.tally.lag
+        self.lateness = host.tally.lag
         self.try_write: Callable[[bytes], int] = len
-        """Until it joins, nothing is written by a line."""
+        """A placeholder until `join`: nothing is written before."""
         self._flow: Flow = Open(self)
         self.socket: socket.socket
-        """The acceptor sets it as soon as this is made."""
+        """The acceptor sets it right after construction."""
         self.address = ""
-        """Where the client is; its port is left out."""
+        """The client's address, without the port."""
         self.joined_at = 0.0
         self.served = False
-        """Whether it got past the handshake."""
+        """Whether the handshake is complete."""
         self.aborted = ""
-        """Why we aborted it, if we did: stalled or flood."""
+        """Why the gateway aborted the connection: stalled, flood, shed, shutdown or handshakes."""
 
-    # ---- between the hub and this line ------------------------------------------------------
+    # ---- the hub and this connection --------------------------------------------------------
 
     def join(self, subscription: Subscription, opening: Opening, ack: Ack | None) -> None:
-        """Become a client of the hub: from here on it writes to this line."""
-        hub, now = self._owner.hub, clock.now()
+        """Become a client of the hub, which writes to this connection from here on."""
+        hub, now = self._host.hub, clock.now()
         self.joined_at, self.ack = now, ack
-        self.try_write = tcp.writer(self.socket, self.transport)
+        self.try_write = tcp.make_try_write(self.socket, self.transport)
         self._flow = flow_for(self, subscription.delivery, ack, now)
         evict = functools.partial(self.end, TOO_SLOW)
-        self._client = client = hub.join(subscription, self._flow.line, evict, now, opening)
+        self._client = client = hub.join(subscription, self._flow.writer, evict, now, opening)
         hub.start(client, now)
-        self._owner.work_soon()
+        self._host.work_soon()
 
-    async def settled(self) -> None:
-        """Return when nothing of its past is to be replayed any more, or it is gone."""
+    async def wait_replayed(self) -> None:
+        """Wait until the client's replays are finished or it has left."""
         if self._client is not None and self._client.cursor.replaying:
             self._caught_up = self.loop.create_future()
-            self._owner.expects(self)
+            self._host.watch_replay(self)
             await self._caught_up
 
-    def check_past(self) -> bool:
-        """Whether it has been replayed, or nobody waits for it; whoever does is told."""
+    def check_replay(self) -> bool:
+        """Whether the replays are finished, or nothing waits for that; wake the one that waits."""
         waiting = self._caught_up
         if waiting is None or (self._client is not None and self._client.cursor.replaying):
             return waiting is None
@@ -154,40 +153,40 @@ class ClientConnection(ServerConnection):
     def switch(
         self, subscription: Subscription, opening: Opening, ack: Ack | None, reply: Body
     ) -> None:
-        """Another subscription from here on; `reply` comes before anything under it."""
+        """Change the subscription; `reply` is sent before anything under the new one."""
         client, now = self._client, clock.now()
         if client is None:
             return
         if (subscription.delivery, ack) != (client.subscription.delivery, self.ack):
             self.ack, self._flow = ack, flow_for(self, subscription.delivery, ack, now)
-            self.use(self._flow.line)
-        self._owner.hub.switch(client, subscription, opening, reply, now)
+            self.set_writer(self._flow.writer)
+        self._host.hub.switch(client, subscription, opening, reply, now)
         self.free()
-        self._bound(len(reply.data))
-        self._owner.work_soon()
+        self._limit_replies(len(reply.data))
+        self._host.work_soon()
 
-    def say(self, reply: Body) -> None:
-        """Answer a command, in its turn."""
+    def send_reply(self, reply: Body) -> None:
+        """Send the reply to a command; it keeps its order among the results."""
         client = self._client
         if client is not None:
-            self._owner.hub.say(client, reply, clock.now())
-            self._bound(len(reply.data))
+            self._host.hub.send(client, reply, clock.now())
+            self._limit_replies(len(reply.data))
 
-    async def say_first(self, text: str) -> None:
-        """Say something before it is a client of the hub."""
+    async def send_first(self, text: str) -> None:
+        """Send a message before the connection is a client of the hub."""
         self._said += 1
         await self.send(text)
 
-    def _bound(self, answered: int) -> None:
-        """Answers that nobody reads may not pile up; results that are due may wait."""
+    def _limit_replies(self, answered: int) -> None:
+        """Abort if unread replies exceed their limit. Results are not counted."""
         if self.paused or self.full_since is not None:
             self._answers += answered
-        if self._answers > self._owner.limits.client_buffer_bytes:
+        if self._answers > self._host.limits.client_buffer_bytes:
             self.abort("flood")
 
     @property
     def client(self) -> Client | None:
-        """None before it joined the hub, and after it left."""
+        """None before the client joined the hub, and after it left."""
         return self._client
 
     @property
@@ -196,22 +195,20 @@ class ClientConnection(ServerConnection):
 
     @property
     def full_since(self) -> float | None:
-        """None while its line is free."""
+        """When the client became blocked; None if it is not."""
         full = self._client is not None and self._client.place is Place.BLOCKED
         return self._full_at if full else None
 
     @property
     def held_bytes(self) -> int:
-        """About what waits here for this client alone."""
+        """Roughly how many bytes wait here for this client alone."""
         waiting = 0 if self._client is None else self._client.cursor.own_bytes
         return waiting + self.transport.get_write_buffer_size()
 
-    def behind_bytes(self) -> int:
-        """About what waits for this client, shared or not."""
-        waiting = 0 if self._client is None else self._client.cursor.behind_bytes
+    def backlog_bytes(self) -> int:
+        """Roughly how many bytes wait for this client, shared ones included."""
+        waiting = 0 if self._client is None else self._client.cursor.backlog_bytes
         return waiting + self.transport.get_write_buffer_size()
-
-    # ---- what its flow needs ----------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         self.transport.write(data)
@@ -226,26 +223,26 @@ class ClientConnection(ServerConnection):
             return
         if client.place is not Place.BLOCKED:
             self._full_at = clock.now()
-            self._owner.filled(self)
-        self._owner.hub.line_full(client)
+            self._host.on_blocked(self)
+        self._host.hub.block(client)
 
     def free(self) -> None:
-        """The line takes more, unless the transport or the client still has to get through some."""
+        """Unblock the client, unless its transport's buffer or its flow still blocks it."""
         client = self._client
         if client is None or client.place is not Place.BLOCKED or self.paused or self._flow.blocks:
             return
         self._answers = 0
-        self._owner.hub.line_free(client, clock.now())
-        self._owner.work_soon()
-        self.check_past()
+        self._host.hub.unblock(client, clock.now())
+        self._host.work_soon()
+        self.check_replay()
 
-    def use(self, line: Writer) -> None:
+    def set_writer(self, writer: Writer) -> None:
         if self._client is not None:
-            self._client.subscribers.use(self._client, line)
+            self._client.subscribers.set_writer(self._client, writer)
 
-    def write_by(self, offer: Callable[[bytes], int]) -> None:
+    def set_try_write(self, try_write: Callable[[bytes], int]) -> None:
         if self._client is not None:
-            self._client.subscribers.write_by(self._client, offer)
+            self._client.subscribers.set_try_write(self._client, try_write)
 
     @property
     def held(self) -> int:
@@ -257,77 +254,75 @@ class ClientConnection(ServerConnection):
 
     @property
     def is_behind(self) -> bool:
-        """Whether it is to get every result, and there are some that its line has no room for."""
+        """Whether this is a blocked `every` client."""
         every = self._client is not None and self._client.subscription.delivery == "every"
         return every and self.full_since is not None
 
     def leave(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            self._owner.hub.leave(client)
-        self.check_past()
+            self._host.hub.leave(client)
+        self.check_replay()
 
     def end(self, code: int, reason: str) -> None:
-        """Close it, in its own time: a full line delays that until it drains or stalls."""
+        """Close the connection. If bytes are buffered, that waits until they drain or stall."""
         self.leave()
         if self._ending:
             return
         self._ending = True
-        self._owner.spawn(self.close(code, reason))
+        self._host.spawn(self.close(code, reason))
 
     def abort(self, why: str) -> None:
         self.aborted = self.aborted or why
         self.leave()
         self.transport.abort()
 
-    # ---- what asyncio calls -----------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         sock = transport.get_extra_info("socket")
-        tcp.bound_unsent(sock, self._owner.limits.unsent_bytes)
+        tcp.limit_unsent(sock, self._host.limits.unsent_bytes)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self.transport = cast("asyncio.Transport", transport)  # TLS may pause us in the next line
-        tcp.bound_reads(self.transport, _READ_BYTES)
+        tcp.limit_reads(self.transport, _READ_BYTES)
         super().connection_made(transport)
-        self._owner.opened(self)
+        self._host.on_open(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.leave()
-        self._moves()
+        self._cancel_deadline()
         super().connection_lost(exc)
-        self._owner.lost(self)
+        self._host.on_lost(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        stall_s, over = self._owner.limits.stall_s, functools.partial(self.abort, "stalled")
-        self._stall = WriteDeadline(self.loop, self.transport, stall_s, over)
+        stall_s, over = self._host.limits.stall_s, functools.partial(self.abort, "stalled")
+        self._deadline = WriteDeadline(self.loop, self.transport, stall_s, over)
         self.fill()
 
     def resume_writing(self) -> None:
         super().resume_writing()
         self._answers = 0
-        self._heard_at = clock.now()  # its system has taken something
-        self._moves()
+        self._heard_at = clock.now()  # the client's system has acknowledged bytes
+        self._cancel_deadline()
         self.free()
 
-    def _moves(self) -> None:
-        stall, self._stall = self._stall, None
+    def _cancel_deadline(self) -> None:
+        stall, self._deadline = self._deadline, None
         if stall is not None:
             stall.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = clock.now()
         if self._whole:
-            number = frames.pong_in(data)
+            number = frames.pong_number(data)
             if number is not None and self._client is not None and self._pong(number):
-                return  # the rest of websockets would cost far more
+                return  # passing the pong to websockets would cost far more
             opening = self.protocol.state is not OPEN
-            self._whole = data.endswith(b"\r\n\r\n") if opening else frames.whole(data)
+            self._whole = data.endswith(b"\r\n\r\n") if opening else frames.ends_with_frame(data)
         full, before = self.paused, self.transport.get_write_buffer_size()
         super().data_received(data)
         if full:
-            self._bound(max(self.transport.get_write_buffer_size() - before, 0))
+            self._limit_replies(max(self.transport.get_write_buffer_size() - before, 0))
 
     def send_data(self) -> None:
         super().send_data()
@@ -335,13 +330,13 @@ class ClientConnection(ServerConnection):
             self.leave()  # nothing may follow a close frame
 
     def process_event(self, event: Event) -> None:
-        if self._ending:  # the rest of a flood costs nothing more
+        if self._ending:  # ignore the remainder of a flood
             return
-        if isinstance(event, Frame) and self._client is not None and self._takes(event):
+        if isinstance(event, Frame) and self._client is not None and self._handle_echo(event):
             return
         if self.request is None:
-            self._owner.asked(self)
-        elif isinstance(event, Frame) and not self._credit.affords(event, clock.now()):
+            self._host.on_request(self)
+        elif isinstance(event, Frame) and not self._bucket.spend(event, clock.now()):
             if self.protocol.state is OPEN:
                 self.end(TOO_MANY, "too many messages")
             return
@@ -349,24 +344,24 @@ class ClientConnection(ServerConnection):
 
     async def recv(self, decode: bool | None = None) -> Any:
         message = await super().recv(decode)
-        self._credit.took()
+        self._bucket.release()
         return message
 
-    def _takes(self, frame: Frame) -> bool:
-        """Whether this was a pong that is awaited, or an acknowledgement: no command."""
+    def _handle_echo(self, frame: Frame) -> bool:
+        """Handle a pong of ours or an acknowledgement; return whether the frame was one."""
         if frame.opcode is Opcode.PONG:
-            number = frames.number_of(bytes(frame.data))
+            number = frames.ping_number(bytes(frame.data))
             return number is not None and self._pong(number)
         whole = frame.fin and frame.opcode in (Opcode.TEXT, Opcode.BINARY)
         if not isinstance(self._flow, Counted) or not whole:
             return False
-        count = acknowledged(
+        count = parse_ack(
             frame.data, self.subscription.format, binary=frame.opcode is Opcode.BINARY
         )
         return count is not None and self.acknowledge(count)
 
     def _pong(self, number: int) -> bool:
-        """Whether this is the pong of one of our pings; any other is the client's own idea."""
+        """Handle a pong; return whether it answers one of our pings."""
         if not self._pongs < number <= self._pings:
             return False
         self._pongs = number
@@ -375,31 +370,29 @@ class ClientConnection(ServerConnection):
         return True
 
     def acknowledge(self, count: int) -> bool:
-        """The client has handled so many messages. False when that is no news: it is counted then
-        like any other message, so that nobody sends without an end.
+        """Record that the client has handled `count` messages. Return False if it said so before:
+        such a message counts towards the client's message rate.
         """
         if not isinstance(self._flow, Counted):
             return False
         news = count > self._acked
         try:
-            self._flow.acknowledged(count)
+            self._flow.acknowledge(count)
             self._acked = max(count, self._acked)
             return news
         except ValueError:
             self.end(BAD_REQUEST, f"ack {count}, but {self.sent_messages} messages were sent")
             return True
 
-    # ---- now and then -----------------------------------------------------------------------
-
-    def look(self, now: float) -> None:
-        """Look after this client; the server calls it now and then."""
-        if self._client is None or self.paused:  # a full line moves, or stalls
+    def check(self, now: float) -> None:
+        """Check this client for silence; the server calls this periodically."""
+        if self._client is None or self.paused:  # the write deadline watches a paused one
             return
-        silent_s, most_s = now - self._heard_at, self._owner.limits.silence_s
-        if silent_s > most_s:
-            self.end(SILENT, f"silent: no pong and no byte for {most_s:g} s")
+        silent_s, max_s = now - self._heard_at, self._host.limits.silence_s
+        if silent_s > max_s:
+            self.end(SILENT, f"silent: no pong and no byte for {max_s:g} s")
             return
-        if min(silent_s, now - self._asked_at) > most_s / _ASKS:
+        if min(silent_s, now - self._asked_at) > max_s / _ASKS:
             self._asked_at = now
             self.write(frames.ping(self.next_number()))
-        self._flow.look(now)
+        self._flow.check(now)

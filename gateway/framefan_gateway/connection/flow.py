@@ -1,13 +1,13 @@
-"""How one client is written to: as fast as its line takes it, or as fast as it is heard of.
+"""Flow control of one client: how much may be written to it before it answers.
 
-    Open      `every` without `ack`: the line alone is the limit
-    Paced     `latest` without `ack`: a window of writes, told from pongs; while the client is
-              steady, nothing but one ping a look
-    Counted   `ack=N`: N messages; `ack=auto`: a window of messages, told from acknowledgements
+    Open      `every` without `ack`: only the connection's own buffers limit it
+    Paced     `latest` without `ack`: a window of writes, sized by pongs; while the client is steady
+              only one ping per check
+    Counted   `ack=N`: N messages; `ack=auto`: a window of messages, sized by acknowledgements
 
-A ping that comes in the same piece as results is answered by some libraries before their user has
-seen these. So where the window is one write and its pong was late, a ping by itself has to come
-back before the line is free again.
+Some libraries answer a ping that arrives together with results before their user has seen the
+results. So when the window is one write and its pong was late, a separate ping has to be answered
+before the client is unblocked.
 """
 
 from __future__ import annotations
@@ -26,107 +26,107 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.subscription import Ack
 
 _NEVER = -1
-"""No number that a ping carries."""
+"""A number that no ping carries."""
 
 
 class Port(Protocol):
     """What a flow needs of its connection."""
 
     def write(self, data: bytes) -> None:
-        """Take all of it, and keep what does not fit at once."""
+        """Take all bytes, and buffer what cannot be written at once."""
 
     @property
     def lateness(self) -> Lateness:
-        """Of the loop."""
+        """How late the event loop runs."""
 
     try_write: Callable[[bytes], int]
-    """Takes what fits at once. Raises OSError when nothing does."""
+    """Writes what can be written at once, returns how much. Raises OSError if that is nothing."""
 
     def next_number(self) -> int:
         """The number of the next ping of this connection."""
 
     def fill(self) -> None:
-        """The line is full: nothing else is written until `free`."""
+        """Block the client: nothing else is written until `free`."""
 
     def free(self) -> None:
-        """The flow has nothing against writing more."""
+        """The flow allows more writes."""
 
-    def use(self, line: Writer) -> None:
-        """Write to the client by this line from here on."""
+    def set_writer(self, writer: Writer) -> None:
+        """Replace the client's writer."""
 
-    def write_by(self, offer: Callable[[bytes], int]) -> None:
-        """Offer the next batch to the client in another way, if it is in step."""
+    def set_try_write(self, try_write: Callable[[bytes], int]) -> None:
+        """Replace the function that writes the next batch, if the client is live."""
 
     @property
     def held(self) -> int:
-        """Rises whenever a result waits for the line, or is replaced by a newer one."""
+        """A number that grows whenever a result waits or is replaced by a newer one."""
 
     @property
     def sent_messages(self) -> int:
-        """Messages of any type that were written to it, since the handshake."""
+        """How many messages of any type were sent since the handshake."""
 
 
 class Open:
-    """The line alone is the limit."""
+    """No limit besides the connection's own buffers."""
 
     def __init__(self, port: Port) -> None:
-        self.line = Writer(port.write, port.try_write)
+        self.writer = Writer(port.write, port.try_write)
 
     @property
     def blocks(self) -> bool:
-        """Whether nothing may be written now, though the line has room."""
+        """Whether the flow forbids writing now."""
         return False
 
     def awaits(self, number: int) -> bool:
-        """Whether the pong of this number would tell anything."""
+        """Whether the pong with this number is new information."""
         return number == _NEVER
 
     def pong(self, number: int) -> None:
-        """The pong of a number that is awaited."""
+        """Record the pong of an awaited number."""
 
-    def look(self, now: float) -> None:
-        """Called now and then."""
+    def check(self, now: float) -> None:
+        """Check the window; called periodically."""
 
 
 class Paced:
-    """A window of writes, told from pongs."""
+    """A window of writes, sized by pongs."""
 
     def __init__(self, port: Port, now: float) -> None:
         self.window = ReadWindow(now, port.lateness)
         self._port = port
         self._open = Writer(port.write, port.try_write)
         self._limited = Writer(self._write, self._write, self._room, by_write=True)
-        self.line = self._limited
+        self.writer = self._limited
         self._confirms = _NEVER
-        """The number of a ping that went alone, while it is on its way."""
+        """The number of a separate ping that is not answered yet."""
 
     @property
     def blocks(self) -> bool:
-        if self.line is self._open:
+        if self.writer is self._open:
             return False
         return self._confirms != _NEVER or not self.window.room(clock.now())
 
     def _room(self) -> int:
-        """One write, of whatever is due."""
+        """One write with any number of messages."""
         if self.blocks:
             self._port.fill()
             return 0
         return ALL
 
     def _write(self, data: bytes) -> int:
-        """Each write ends with a ping."""
+        """Write, and append a ping."""
         number = self._port.next_number()
         self._port.write(data + frames.ping(number))
-        self.window.wrote(number, clock.now(), self._port.held)
+        self.window.record_write(number, clock.now(), self._port.held)
         return len(data)
 
     def _write_once(self, data: bytes) -> int:
-        """Costs least as the end of a write that is made anyway."""
-        self._port.write_by(self._open.offer)
+        """Append one ping to a batch that is written anyway, which costs least."""
+        self._port.set_try_write(self._open.try_write)
         number = self._port.next_number()
         ping = frames.ping(number)
         taken = self._port.try_write(data + ping)
-        self.window.wrote(number, clock.now(), self._port.held)
+        self.window.record_write(number, clock.now(), self._port.held)
         if taken >= len(data):
             if taken < len(data) + len(ping):
                 self._port.write(ping[taken - len(data) :])
@@ -138,12 +138,12 @@ class Paced:
         return _NEVER < self._confirms <= number or self.window.awaits(number)
 
     def pong(self, number: int) -> None:
-        if _NEVER < self._confirms <= number:  # who owes two pongs may answer the last ping only
+        if _NEVER < self._confirms <= number:  # RFC 6455: only the latest ping must be answered
             self._confirms = _NEVER
         if self.window.awaits(number):
             window = self.window
-            timely = window.echoed(number, clock.now(), self._port.held)
-            self._choose_line()
+            timely = window.record_echo(number, clock.now(), self._port.held)
+            self._choose_writer()
             if not timely and window.size == 1 and not window.outstanding:
                 self._confirm()
         self._port.free()
@@ -152,32 +152,32 @@ class Paced:
         self._confirms = self._port.next_number()
         self._port.write(frames.ping(self._confirms))
 
-    def _choose_line(self) -> None:
-        line = self._open if self.window.steady or not self.window.judged else self._limited
-        if line is not self.line:
-            self.line = line
-            self._port.use(line)
+    def _choose_writer(self) -> None:
+        writer = self._open if self.window.steady or not self.window.limiting else self._limited
+        if writer is not self.writer:
+            self.writer = writer
+            self._port.set_writer(writer)
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         window = self.window
-        if window.gives_up(now):
-            self._choose_line()
+        if window.give_up_if_silent(now):
+            self._choose_writer()
             self._port.free()
-        elif window.falls_behind(now):
-            self._choose_line()
-        elif self.line is self._open and not window.outstanding:
-            self._port.write_by(self._write_once)
+        elif window.end_steady_if_overdue(now):
+            self._choose_writer()
+        elif self.writer is self._open and not window.outstanding:
+            self._port.set_try_write(self._write_once)
 
 
 class Counted:
-    """A window of messages, told from acknowledgements."""
+    """A window of messages, sized by acknowledgements."""
 
     def __init__(self, port: Port, ack: Ack, now: float) -> None:
         self._port = port
         self._most = MOST if ack == "auto" else ack
         self._window = ReadWindow(now, port.lateness) if ack == "auto" else None
         self._sent = self._acked = port.sent_messages
-        self.line = Writer(self._write, self._write, self._room)
+        self.writer = Writer(self._write, self._write, self._room)
 
     @property
     def blocks(self) -> bool:
@@ -200,14 +200,14 @@ class Counted:
         if self._window is not None:
             now, held = clock.now(), self._port.held
             for number in range(sent + 1, self._sent + 1):
-                self._window.wrote(number, now, held)
+                self._window.record_write(number, now, held)
         self._room()
         return len(data)
 
-    def acknowledged(self, count: int) -> bool:
-        """The client has handled so many messages; whether that is news.
+    def acknowledge(self, count: int) -> bool:
+        """Record that the client has handled `count` messages; return whether that is new.
 
-        Raises ValueError when that is more than it was sent.
+        Raises ValueError if `count` exceeds what was sent.
         """
         if count > self._port.sent_messages:
             raise ValueError(count)
@@ -215,7 +215,7 @@ class Counted:
             return False
         self._acked = count
         if self._window is not None and self._window.awaits(count):
-            self._window.echoed(count, clock.now(), self._port.held)
+            self._window.record_echo(count, clock.now(), self._port.held)
         self._port.free()
         return True
 
@@ -223,17 +223,17 @@ class Counted:
         return number == _NEVER
 
     def pong(self, number: int) -> None:
-        """Tells nothing: the client itself does."""
+        """Nothing: acknowledgements size the window."""
 
-    def look(self, now: float) -> None:
-        """There is nothing to look for: every message is counted."""
+    def check(self, now: float) -> None:
+        """Nothing: every message is counted."""
 
 
 Flow = Open | Paced | Counted
 
 
 def flow_for(port: Port, delivery: str, ack: Ack | None, now: float) -> Flow:
-    """How a client with these wishes is written to."""
+    """The flow for a client with this delivery and `ack`."""
     if ack is not None:
         return Counted(port, ack, now)
     return Paced(port, now) if delivery == "latest" else Open(port)

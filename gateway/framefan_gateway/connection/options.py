@@ -1,7 +1,7 @@
-"""What a client asks for, by the query of its address or by command: checked, and named when wrong.
+"""A client's options, from the URL's query or from a command: parsed and checked.
 
-Both ways have the same options. A query's values are text, a command's are JSON; lists are written
-with commas in a query, and what is wrong is said with the name of the option.
+Both have the same options. Values are text in a query, with commas in lists, and JSON in a command.
+Errors name the option.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ UNKNOWN_OPTION = 104
 UNAUTHORIZED = 105
 
 PREVIEWS = (320, 640, 1280)
-"""Widths of pictures, in pixels."""
+"""The widths of pictures, in pixels."""
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_HISTORY = 1_000_000
 _MOST_ACK = 1000
 _LARGEST_SEQ = 1 << 53
 _LEAST_FPS, _MOST_FPS = 0.001, 1000.0
 _SHOWN = 40
-"""Characters of a client's own words that an answer repeats."""
+"""How many characters of a client's input a reply repeats."""
 
 
 class Refusal(Exception):
-    """What was asked for cannot be given."""
+    """A request that is refused."""
 
     def __init__(self, code: int, message: str, *, temporary: bool = False) -> None:
         super().__init__(message)
@@ -60,8 +60,8 @@ class Options(NamedTuple):
     ack: Ack | None = None
 
 
-def by_query(query: str, cameras: Collection[str]) -> Options:
-    """What the address of a new client asks for. Raises Refusal."""
+def parse_query(query: str, cameras: Collection[str]) -> Options:
+    """Parse the query of a new client's URL. Raises Refusal."""
     try:
         pairs = read_query(query, "strict", 100)
     except ValueError:
@@ -84,12 +84,12 @@ def subscribe(
     cameras: Collection[str],
     ack: Ack | None = None,
 ) -> Options:
-    """`subscription` and `ack` with what the options change. Raises Refusal."""
+    """`subscription` and `ack`, changed by the options. Raises Refusal."""
     changes: dict[str, Any] = {}
     for name, value in options.items():
         known = _name(name)
         if known in changes:
-            raise Refusal(BAD_VALUE, f"{shown(name)} is given twice")
+            raise Refusal(BAD_VALUE, f"{shorten(name)} is given twice")
         changes[known] = _READ[known](known, value)
     since, ack = changes.pop("since", {}), changes.pop("ack", ack)
     opening = Opening(changes.pop("history", 1), since, frozenset(since).difference(cameras))
@@ -104,11 +104,11 @@ def subscribe(
 def unsubscribe(
     subscription: Subscription, options: Mapping[str, Any], cameras: Collection[str]
 ) -> Subscription:
-    """`subscription` without the cameras named, or without any. Raises Refusal."""
+    """`subscription` without the named cameras; without any if none is named. Raises Refusal."""
     named: frozenset[str] | None = None
     for name, value in options.items():
         if _ALIASES.get(name, name) != "cameras":
-            raise Refusal(UNKNOWN_OPTION, f'unsubscribe takes cameras, not "{shown(name)}"')
+            raise Refusal(UNKNOWN_OPTION, f'unsubscribe takes cameras, not "{shorten(name)}"')
         named = _names("cameras", value)
     if named is None:
         return msgspec.structs.replace(subscription, cameras=frozenset())
@@ -117,8 +117,8 @@ def unsubscribe(
     return msgspec.structs.replace(subscription, cameras=before - named)
 
 
-def shown(text: object) -> str:
-    """A client's own words, as an answer repeats them."""
+def shorten(text: object) -> str:
+    """A client's input, shortened for a reply."""
     whole = str(text)
     return whole if len(whole) <= _SHOWN else whole[:_SHOWN] + "..."
 
@@ -127,7 +127,7 @@ def _check_cameras(named: Collection[str], cameras: Collection[str]) -> None:
     for camera in named:
         if camera not in cameras:
             known = ", ".join(sorted(cameras)) or "none yet"
-            message = f'unknown camera "{shown(camera)}"; known: {known}'
+            message = f'unknown camera "{shorten(camera)}"; known: {known}'
             raise Refusal(UNKNOWN_CAMERA, message, temporary=not cameras)
 
 
@@ -140,11 +140,11 @@ def _name(name: str) -> str:
         return known
     otherwise = f"known: {', '.join(_READ)}"
     hint = did_you_mean(name[:_SHOWN], [*_READ, *_ALIASES], '"{}"', otherwise)
-    raise Refusal(UNKNOWN_OPTION, f'unknown option "{shown(name)}"; {hint}')
+    raise Refusal(UNKNOWN_OPTION, f'unknown option "{shorten(name)}"; {hint}')
 
 
 def _plain(name: str, text: str) -> Any:
-    """A query's text as the value a command would have."""
+    """Convert a query's text to the value that a command would have."""
     if name == "nonempty":
         found = {"1": True, "true": True, "0": False, "false": False}.get(text.lower())
         return text if found is None else found
@@ -168,7 +168,7 @@ def _names(name: str, value: Any) -> frozenset[str] | None:
 def _choice(*choices: str) -> Callable[[str, Any], Any]:
     def read(name: str, value: Any) -> Any:
         if value not in choices:
-            raise Refusal(BAD_VALUE, f"{name} is {' or '.join(choices)}, not {shown(value)!r}")
+            raise Refusal(BAD_VALUE, f"{name} is {' or '.join(choices)}, not {shorten(value)!r}")
         return value
 
     return read
@@ -186,14 +186,14 @@ def _format(name: str, value: Any) -> Any:
 
 
 def _number(least: float, most: float, what: str) -> Callable[[str, Any], Any]:
-    """0 or None, or from `least` to `most`."""
+    """A parser for numbers from `least` to `most`, 0 or None."""
 
     def read(name: str, value: Any) -> Any:
         if value is None:
             return 0.0
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not (value == 0 or least <= value <= most):  # false for NaN, too
-            raise Refusal(BAD_VALUE, f"{name} is {what}, not {shown(value)!r}")
+            raise Refusal(BAD_VALUE, f"{name} is {what}, not {shorten(value)!r}")
         return float(value)
 
     return read
@@ -203,7 +203,8 @@ def _history(name: str, value: Any) -> int:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not 0 <= value <= _MOST_HISTORY:
         raise Refusal(
-            BAD_VALUE, f"{name} is a number of results up to {_MOST_HISTORY}, not {shown(value)!r}"
+            BAD_VALUE,
+            f"{name} is 0 to {_MOST_HISTORY} results, not {shorten(value)!r}",
         )
     return int(value)
 
@@ -215,7 +216,7 @@ def _ack(name: str, value: Any) -> Ack | None:
     if not whole or not 0 <= value <= _MOST_ACK:
         raise Refusal(
             BAD_VALUE,
-            f"{name} is a number of messages up to {_MOST_ACK}, or auto, not {shown(value)!r}",
+            f"{name} is a number of messages up to {_MOST_ACK}, or auto, not {shorten(value)!r}",
         )
     return int(value) or None
 
@@ -226,14 +227,14 @@ def _preview(name: str, value: Any) -> int:
     if isinstance(value, bool) or value not in (0, *PREVIEWS):
         widths = ", ".join(map(str, PREVIEWS))
         raise Refusal(
-            BAD_VALUE, f"{name} is one of the widths {widths}, or 0, not {shown(value)!r}"
+            BAD_VALUE, f"{name} is one of the widths {widths}, or 0, not {shorten(value)!r}"
         )
     return int(value)
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise Refusal(BAD_VALUE, f"{name} is true or false, not {shown(value)!r}")
+        raise Refusal(BAD_VALUE, f"{name} is true or false, not {shorten(value)!r}")
     return value
 
 
@@ -248,9 +249,9 @@ def _since(name: str, value: Any) -> dict[str, StreamPosition]:
         digits = seq.isascii() and seq.isdigit() and len(seq) < 17
         named = NAME.fullmatch(camera) and _EPOCH.fullmatch(epoch)
         if not named or not digits or int(seq) > _LARGEST_SEQ:
-            raise Refusal(BAD_VALUE, f"{name} is CAMERA:EPOCH:SEQ, not {shown(item)!r}")
+            raise Refusal(BAD_VALUE, f"{name} is CAMERA:EPOCH:SEQ, not {shorten(item)!r}")
         if camera in found:
-            raise Refusal(BAD_VALUE, f'{name} names "{shown(camera)}" twice')
+            raise Refusal(BAD_VALUE, f'{name} names "{shorten(camera)}" twice')
         found[camera] = StreamPosition(epoch, int(seq))
     return found
 

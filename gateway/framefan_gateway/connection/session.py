@@ -1,10 +1,10 @@
-"""A session: one client's conversation, from who it is to what it asks for next.
+"""A session: one client, from authentication to its last command.
 
-1. Where a token is set and the handshake did not show it, the client's first message must, in time.
-2. The query of its address says what it gets from the first second; what is wrong with it is said,
-   and the connection closed.
-3. From then on it may change that by command. Each command is answered in its turn between the
-   results, in the client's own format, and a wrong one changes nothing.
+1. If a token is set and the handshake did not have it, the client's first message must, in time.
+2. The query of the URL is the first subscription. If it is invalid, the gateway says why and closes
+   the connection.
+3. After that the client may change its subscription by command. Commands are answered in order,
+   between the results and in the client's format. An invalid command changes nothing.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 UNAUTHORIZED = 4401
 _CHANGES = ("subscribe", "unsubscribe")
-"""Commands that have to wait until the client's past has been replayed."""
+"""Commands that wait until the client's replays are finished."""
 _REASON_BYTES = 123
-"""As long as the reason of a close may be."""
+"""The greatest length of a close reason."""
 
 
 class SessionHost(Protocol):
@@ -46,17 +46,17 @@ class SessionHost(Protocol):
     settings: Settings
 
     def cameras(self) -> Collection[str]:
-        """The names of all cameras there are."""
+        """The names of all cameras."""
 
-    def authorized(self, connection: ClientConnection) -> None:
-        """This client has shown that it may be here."""
+    def on_authorized(self, connection: ClientConnection) -> None:
+        """The client has authenticated, or needs no token."""
 
 
 class Session:
-    def __init__(self, desk: SessionHost, connection: ClientConnection) -> None:
-        self._desk = desk
+    def __init__(self, host: SessionHost, connection: ClientConnection) -> None:
+        self._host = host
         self._connection = connection
-        self._does: dict[str, Callable[[Command], None]] = {
+        self._handlers: dict[str, Callable[[Command], None]] = {
             "subscribe": self._subscribe,
             "unsubscribe": self._unsubscribe,
             "auth": self._auth,
@@ -64,18 +64,18 @@ class Session:
         }
 
     async def run(self) -> None:
-        """Until the client or the server ends it. Raises ConnectionClosed."""
+        """Run until the client or the server closes the connection. Raises ConnectionClosed."""
         connection = self._connection
-        if not await self._admitted():
+        if not await self._authenticate():
             return
-        self._desk.authorized(connection)
+        self._host.on_authorized(connection)
         assert connection.request is not None
         try:
             query = urlsplit(connection.request.path).query
             await _prepare("protobuf" if "protobuf" in query else None)
-            if connection.protocol.state is not OPEN:  # it has gone meanwhile
+            if connection.protocol.state is not OPEN:  # closed meanwhile
                 return
-            subscription, opening, ack = options.by_query(query, self._desk.cameras())
+            subscription, opening, ack = options.parse_query(query, self._host.cameras())
         except Refusal as refusal:
             await self._refuse(None, refusal, BAD_REQUEST)
             return
@@ -83,15 +83,15 @@ class Session:
         async for message in connection:
             await self._answer(message)
 
-    # ---- who it is --------------------------------------------------------------------------
+    # ---- authentication ---------------------------------------------------------------------
 
-    async def _admitted(self) -> bool:
-        token, connection = self._desk.settings.token.reveal(), self._connection
+    async def _authenticate(self) -> bool:
+        token, connection = self._host.settings.token.reveal(), self._connection
         assert connection.request is not None
         if not token or shows_token(connection.request.headers, token):
             return True
         try:
-            async with asyncio.timeout(self._desk.settings.limits.handshake_s):
+            async with asyncio.timeout(self._host.settings.limits.handshake_s):
                 message = await connection.recv()
         except TimeoutError:
             await connection.close(UNAUTHORIZED, "no token came in time")
@@ -105,11 +105,11 @@ class Session:
         except Refusal as refusal:
             await self._refuse(command.id, refusal, UNAUTHORIZED)
             return False
-        await connection.say_first(_text(Reply(id=command.id, auth={})))
+        await connection.send_first(_text(Reply(id=command.id, auth={})))
         return True
 
     def _check_token(self, command: Command) -> None:
-        token = self._desk.settings.token.reveal()
+        token = self._host.settings.token.reveal()
         if command.name != "auth":
             raise Refusal(options.UNAUTHORIZED, "the first message must be auth")
         guess = command.options.get("token")
@@ -120,17 +120,17 @@ class Session:
 
     async def _refuse(self, number: commands.Id, refusal: Refusal, code: int) -> None:
         connection = self._connection
-        await connection.send(_text(commands.refused(number, refusal)))
+        await connection.send(_text(commands.refuse(number, refusal)))
         reason = refusal.message.encode()[:_REASON_BYTES].decode(errors="ignore")
         await connection.close(code, reason)
 
-    # ---- what it asks for next --------------------------------------------------------------
+    # ---- commands ---------------------------------------------------------------------------
 
     async def _answer(self, message: str | bytes) -> None:
         fmt, binary = self._connection.subscription.format, isinstance(message, bytes)
-        count = commands.acknowledged(_bytes(message), fmt, binary=binary)
+        count = commands.parse_ack(_bytes(message), fmt, binary=binary)
         if count is not None and self._connection.ack is not None:
-            self._connection.acknowledge(count)  # in pieces, or no news
+            self._connection.acknowledge(count)  # fragmented, or not new
             return
         try:
             command = commands.read(message, fmt)
@@ -139,32 +139,32 @@ class Session:
             return
         await _prepare(command.options.get("format"))
         if command.name in _CHANGES:
-            await self._connection.settled()
+            await self._connection.wait_replayed()
         try:
-            self._does[command.name](command)
+            self._handlers[command.name](command)
         except Refusal as refusal:
-            self._say(commands.refused(command.id, refusal))
+            self._say(commands.refuse(command.id, refusal))
 
     def _say(self, reply: Reply) -> None:
         connection = self._connection
-        connection.say(wire.body(reply, connection.subscription.format))
+        connection.send_reply(wire.body(reply, connection.subscription.format))
 
     def _subscribe(self, command: Command) -> None:
         connection = self._connection
-        cameras, before = self._desk.cameras(), connection.subscription
+        cameras, before = self._host.cameras(), connection.subscription
         subscription, opening, ack = options.subscribe(
             before, command.options, cameras, connection.ack
         )
-        reply = Reply(id=command.id, subscribe=subscription.told() | {"ack": ack})
+        reply = Reply(id=command.id, subscribe=subscription.to_dict() | {"ack": ack})
         connection.switch(subscription, opening, ack, wire.body(reply, subscription.format))
 
     def _unsubscribe(self, command: Command) -> None:
         connection = self._connection
         subscription = options.unsubscribe(
-            connection.subscription, command.options, self._desk.cameras()
+            connection.subscription, command.options, self._host.cameras()
         )
         ack = connection.ack
-        reply = Reply(id=command.id, unsubscribe=subscription.told() | {"ack": ack})
+        reply = Reply(id=command.id, unsubscribe=subscription.to_dict() | {"ack": ack})
         connection.switch(subscription, ANEW, ack, wire.body(reply, subscription.format))
 
     def _auth(self, command: Command) -> None:
@@ -174,19 +174,19 @@ class Session:
     def _ping(self, command: Command) -> None:
         for name in command.options:
             raise Refusal(
-                options.UNKNOWN_OPTION, f'ping takes no options, not "{options.shown(name)}"'
+                options.UNKNOWN_OPTION, f'ping takes no options, not "{options.shorten(name)}"'
             )
         self._say(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
 
 
 async def _prepare(fmt: object) -> None:
-    """Import what the format needs, once, in a thread: the loop gets its turns meanwhile."""
+    """Import what the format needs in a thread, so that the event loop is not blocked."""
     if fmt == "protobuf" and not protobuf.is_loaded():
         await asyncio.to_thread(protobuf.is_usable)
 
 
 def _text(reply: Reply) -> str:
-    """Before a client has a subscription it has no format: this is JSON, for websockets to send."""
+    """A reply in JSON, for a client that has no subscription and so no format yet."""
     return wire.body(reply, "json").data.decode()
 
 

@@ -1,4 +1,4 @@
-"""What the kernel knows and bounds of one TCP connection."""
+"""Socket options and kernel counters of one TCP connection."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ if TYPE_CHECKING:
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
-def bound_unsent(sock: socket.socket, most_bytes: int) -> None:
-    """Have the kernel hold no more than so much unsent, where it can be told."""
+def limit_unsent(sock: socket.socket, max_bytes: int) -> None:
+    """Limit the unsent bytes that the kernel buffers, where the system supports it."""
     if _NOTSENT_LOWAT is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, most_bytes)
+        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, max_bytes)
 
 
-def bound_reads(transport: asyncio.Transport, most_bytes: int) -> None:
-    """Have asyncio read no more than so much at once, where it can be told.
+def limit_reads(transport: asyncio.Transport, max_bytes: int) -> None:
+    """Limit how much asyncio reads at once, where the transport supports it.
 
-    Else it asks for a buffer of 256 KiB for every pong: a new mapping each time, which costs more
-    than all else that is done for that pong.
+    Otherwise asyncio allocates 256 KiB for every pong: a new memory mapping each time, which costs
+    more than everything else done for that pong.
     """
     if hasattr(transport, "max_size"):
-        transport.max_size = most_bytes
+        transport.max_size = max_bytes
 
 
-def writer(sock: socket.socket, transport: asyncio.Transport) -> Callable[[bytes], int]:
-    """What writes to a transport while its buffer is empty, and says how much that was.
+def make_try_write(sock: socket.socket, transport: asyncio.Transport) -> Callable[[bytes], int]:
+    """A function that writes to a transport while its buffer is empty, and returns how much.
 
-    Past the transport, to its socket, that costs a fifth; TLS takes all it is given.
+    Without TLS it writes to the socket directly, which costs a fifth of `transport.write`. With
+    TLS it takes all bytes.
     """
     if transport.get_extra_info("ssl_object") is None:
         return sock.send
@@ -47,10 +48,10 @@ def writer(sock: socket.socket, transport: asyncio.Transport) -> Callable[[bytes
 
 
 def unacknowledged_bytes(sock: socket.socket) -> int:
-    """What was written and is not known to have arrived."""
+    """How many written bytes the peer has not acknowledged."""
     try:
         answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
-    except OSError:  # closing, or a system that does not answer this for sockets
+    except OSError:  # the socket is closing, or the system does not support this for sockets
         return 0
     count: int = struct.unpack("i", answer)[0]
     return count

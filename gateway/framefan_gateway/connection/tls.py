@@ -1,4 +1,4 @@
-"""The certificate of the listening socket, from the settings to an SSLContext."""
+"""The SSLContext of the listening socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def context(settings: Settings) -> ssl.SSLContext | None:
-    """What to serve with, None for plain text; raises StartError for a pair that will not do."""
+    """The context for the configured certificate; None for plain text.
+
+    Raises StartError if the certificate or its key cannot be used.
+    """
     if not settings.tls_cert:
         return None
     return certificates.server_context(settings.tls_cert, settings.tls_key)

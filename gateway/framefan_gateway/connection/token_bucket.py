@@ -1,8 +1,8 @@
-"""How much a client may send: so many messages a second, and so many bytes that wait.
+"""A token bucket: how many messages per second a client may send, and how many bytes may wait.
 
-A command waits while its client's past is replayed. Acknowledgements and pongs come on the same
-connection and have to be read meanwhile, or the replay would wait for them and they for it. So what
-waits is bounded here, and never by reading no more.
+A command waits while its client's replay is unfinished. Acknowledgements and pongs arrive on the
+same connection and must be read meanwhile, otherwise the replay and they would wait for each other.
+So waiting commands are limited here, not by pausing reads.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from websockets.frames import Frame
 
 _BURST_S = 3.0
-"""How many seconds' worth of messages may come at once."""
+"""The burst: how many seconds' worth of messages may arrive at once."""
 _MESSAGES = 4
-"""So many of the longest messages may wait."""
+"""How many messages of the greatest length may wait."""
 _FRAME_BYTES = 256
-"""About what a frame takes besides its content."""
+"""Roughly the memory that a frame takes besides its content."""
 
 
 class TokenBucket:
-    """What one client may still send."""
+    """The tokens of one client, and the size of its waiting messages."""
 
     __slots__ = ("_at", "_left", "_most", "_per_s", "_sizes", "_started", "_waiting")
 
     def __init__(self, per_s: float, longest: int, now: float) -> None:
-        """`longest`: a message in bytes."""
+        """`longest`: the greatest length of a message in bytes."""
         self._per_s = per_s
         self._left = per_s * _BURST_S
         self._at = now
         self._most = _MESSAGES * (longest + _FRAME_BYTES)
         self._waiting = self._started = 0
-        """Bytes of all messages that wait, and of the one whose end has not come."""
+        """The bytes of all waiting messages, and of the one that is still incomplete."""
         self._sizes: list[int] = []  # an empty deque would take half a KiB
 
-    def affords(self, frame: Frame, now: float) -> bool:
-        """A frame came that is no echo; whether it may, and may wait for its turn."""
+    def spend(self, frame: Frame, now: float) -> bool:
+        """Count a frame that is not an echo; return whether it is within both limits."""
         waits = frame.opcode in DATA_OPCODES
         return self._spend(now) and (not waits or self._keep(len(frame.data), last=frame.fin))
 
@@ -59,7 +59,7 @@ class TokenBucket:
             self._started = 0
         return self._waiting <= self._most
 
-    def took(self) -> None:
-        """The oldest message waits no more."""
+    def release(self) -> None:
+        """The oldest waiting message has been read."""
         if self._sizes:
             self._waiting -= self._sizes.pop(0)

@@ -1,7 +1,7 @@
-"""A full line must move: what is on its way has to become less within a deadline.
+"""A write deadline: unread bytes of a paused connection must decrease within it.
 
-That is the bytes in the transport's buffer and, unacknowledged, in the kernel. They are looked at
-some times within the deadline, and each time that there are fewer it starts anew.
+Unread bytes are those in the transport's buffer, and those in the kernel that are not acknowledged.
+They are checked several times within the deadline. Whenever they have decreased, it starts over.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHECKS = 16
-"""How often within the deadline a full line is looked at."""
+"""How many checks are made within the deadline."""
 
 
 class WriteDeadline:
-    """The deadline of one full line, from now on."""
+    """The deadline of one paused connection; it starts now."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class WriteDeadline:
         deadline_s: float,
         over: Callable[[], None],
     ) -> None:
-        """`over` is called once, when the deadline has passed without any movement."""
+        """`over` is called once, when the deadline has passed without a decrease."""
         self._loop = loop
         self._transport = transport
         self._deadline_s = deadline_s
@@ -39,7 +39,7 @@ class WriteDeadline:
         self._timer = self._wait()
 
     def cancel(self) -> None:
-        """The line is free, or gone."""
+        """Stop: the connection can be written to again, or is closed."""
         self._timer.cancel()
 
     def _wait(self) -> asyncio.TimerHandle:
@@ -57,6 +57,6 @@ class WriteDeadline:
 
 
 def unread_bytes(transport: asyncio.Transport) -> int:
-    """Bytes on their way: in the transport's buffer, and in the kernel unacknowledged."""
+    """Bytes in the transport's buffer, and unacknowledged ones in the kernel."""
     buffered = transport.get_write_buffer_size()
     return buffered + tcp.unacknowledged_bytes(transport.get_extra_info("socket"))

@@ -1,1 +1,1 @@
-"""What each client is due, and when it is written: cores without input or output."""
+"""Which messages each client gets, and when they are written. No I/O."""

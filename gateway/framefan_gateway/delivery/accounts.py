@@ -1,7 +1,7 @@
-"""Accounts: integers that say, for each client and cause, what became of what it was offered.
+"""Accounts: per client, how many results were offered, sent and missed, by cause.
 
-At every moment, per client: offered = sent + missed (by cause) + pending. What a line counts only
-ever grows, so what a client missed is a difference of two marks.
+At every moment, per client: offered = sent + missed (by cause) + pending. The counters of a camera
+only grow, so what a client missed is the difference of two offsets.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ Cause = Literal["lost", "bus", "filtered", "max_fps", "history"]
 
 
 class Missed(NamedTuple):
-    """What a client was not sent since its last message of a camera, by cause.
+    """How many results of a camera a client missed since its last message of it, by cause.
 
-    The causes, and what they mean, are `framefan.ipc.protocol.CAUSES`.
+    `framefan.ipc.protocol.CAUSES` explains the causes.
     """
 
     conflated: int = 0
@@ -44,7 +44,7 @@ NOTHING = Missed()
 
 
 class Offset(NamedTuple):
-    """How far one camera's line had come: results that were due, and what was not, by cause."""
+    """A camera's counters at one moment: results due, and seqs not due, by cause."""
 
     results: int = 0
     lost: int = 0
@@ -55,8 +55,8 @@ class Offset(NamedTuple):
     def plus(self, cause: Cause, count: int) -> Offset:
         return self._replace(**{cause: getattr(self, cause) + count})
 
-    def passed_until(self, later: Offset) -> Missed:
-        """What was not due between this mark and `later`, and so was missed by all."""
+    def skipped_until(self, later: Offset) -> Missed:
+        """What was not due between this offset and `later`, and so was missed by every client."""
         return Missed(
             0,
             later.lost - self.lost,
@@ -66,13 +66,13 @@ class Offset(NamedTuple):
         )
 
     def missed_until(self, later: Offset) -> Missed:
-        """What a client at this mark missed when the result at `later` is the next it is sent."""
-        passed = self.passed_until(later)
+        """What a client at this offset missed if the result at `later` is the next one sent."""
+        passed = self.skipped_until(later)
         return passed._replace(conflated=later.results - self.results - 1)
 
 
 class Totals(NamedTuple):
-    """What a stream or a client has come to. offered = sent + missed + pending."""
+    """The counters of a stream or a client. offered = sent + missed + pending."""
 
     offered: int = 0
     sent: int = 0
@@ -83,12 +83,12 @@ class Totals(NamedTuple):
     max_fps: int = 0
     history: int = 0
     messages: int = 0
-    """Of any type, that were sent."""
+    """Messages of any type that were sent."""
     bytes: int = 0
 
     @classmethod
     def of(cls, missed: Missed) -> Totals:
-        """Offered, and missed at once."""
+        """Results that were offered and missed at once."""
         return cls(sum(missed), 0, *missed)
 
     def plus(self, other: Totals) -> Totals:
@@ -113,12 +113,12 @@ class Totals(NamedTuple):
         return self.offered - self.sent - self.missed
 
     def closed(self) -> Totals:
-        """Of a client that has left: what waited for it is missed, nobody can be sent it now."""
+        """The totals of a client that has left: what was pending is missed as `history`."""
         return self._replace(history=self.history + self.pending)
 
 
 class Loss(NamedTuple):
-    """A run of seqs of one camera that no client can be sent."""
+    """A run of seqs of one camera for which there is no result to send."""
 
     camera: str
     epoch: str

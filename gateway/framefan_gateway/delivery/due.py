@@ -1,4 +1,4 @@
-"""What waits for one client alone, in order: messages, results of a replay, replays to be made."""
+"""What waits for one client alone, in order: messages, replayed results, unfinished replays."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from framefan.ipc.protocol import Format
     from framefan_gateway.delivery.accounts import Missed
     from framefan_gateway.delivery.replay import Due, Step
-    from framefan_gateway.delivery.stream import CameraLine, Stream
+    from framefan_gateway.delivery.stream import CameraProgress, Stream
     from framefan_gateway.delivery.subscription import StreamPosition
 
 
 class Past(NamedTuple):
-    """One camera's replay, under the subscription of a stream."""
+    """The unfinished replay of one camera."""
 
     camera: str
     steps: Generator[Step, None, Missed]
     stream: Stream
-    line: CameraLine
-    """The camera's in that stream, as it was when the replay began."""
+    progress: CameraProgress
+    """The stream's counters of that camera; another object once the camera was removed."""
     since: StreamPosition | None
     epoch: str
-    """The current one."""
+    """The camera's current epoch."""
     alone: Callable[[], int]
-    """The bytes that only this replay still holds, since the history has dropped them."""
+    """Returns how many bytes only this replay still holds; the history has dropped them."""
 
 
 class Ready(NamedTuple):
-    """One result of a replay, to be encoded when the line takes it."""
+    """One result of a replay, to be encoded when the writer has room for it."""
 
     due: Due
     stream: Stream
@@ -44,17 +44,17 @@ class Ready(NamedTuple):
 Item = Body | Ready | Past
 
 
-class Rest(NamedTuple):
-    """What one cursor leaves to the next when a client changes its subscription."""
+class Leftover(NamedTuple):
+    """What one cursor hands to the next when a client changes its subscription."""
 
     first: deque[Item]
-    untold: dict[str, Missed]
-    """By camera, what was missed since the last message of it."""
+    unreported: dict[str, Missed]
+    """By camera, what was missed since its last message."""
     awaited: dict[str, StreamPosition]
 
 
 def size(item: Item) -> int:
-    """About the bytes that an item takes for itself."""
+    """Roughly how many bytes an item holds for this client alone."""
     match item:
         case Ready():
             return item.due.outcome.size
@@ -66,6 +66,6 @@ def size(item: Item) -> int:
 def resumed(
     fmt: Format, camera: str, epoch: str, since: StreamPosition, *, recovered: bool
 ) -> Body:
-    """The message that says whether what follows leaves nothing out."""
+    """The `resumed` message: whether what follows is complete."""
     message = Resumed(camera=camera, epoch=epoch, seq=since.seq, recovered=recovered)
     return wire.body(message, fmt)

@@ -1,7 +1,8 @@
-"""The delivery `every`: all that was asked for, in order, up to a bound.
+"""Delivery `every`: each result that the subscription asks for, in order, up to a limit.
 
-Each stream has one ordered log, kept only while a client is behind, and only up to a bound. A
-client out of step is a position in this log; one behind its oldest entry can only be closed.
+Each stream keeps one ordered log, only while a client is not live, and only up to its limits. A
+client that is not live is a position in this log. A position before the oldest entry means that
+entries were lost: that client can only be closed.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.wire import Body
 
 LEAST_MESSAGES = 16
-"""However large messages are, a client may be so many of them behind."""
+"""The log holds at least this many messages, however large they are."""
 _PATIENCE = 16
-"""How much longer the log may be while somebody's past is replayed."""
+"""The factor by which the log's limits grow while a client's replay is unfinished."""
 
 
 class Entry(NamedTuple):
@@ -31,32 +32,32 @@ class Entry(NamedTuple):
     item: Outcome | Loss | None
     """None for a status."""
     missed: Missed
-    """Of an outcome: what its message says."""
+    """What an outcome's message reports as missed."""
     over: str = ""
-    """The camera whose last word this is."""
+    """The removed camera, if this is its last entry."""
 
 
 class EveryStream(Stream):
-    """`every`: one ordered log, kept only while somebody is behind, and only up to its bounds."""
+    """The stream of `every`: one ordered log, kept only while a client is not live."""
 
-    def __init__(self, subscription: Subscription, most_messages: int, most_bytes: int) -> None:
+    def __init__(self, subscription: Subscription, max_messages: int, max_bytes: int) -> None:
         super().__init__(subscription)
-        self._most_messages = max(most_messages, LEAST_MESSAGES)
-        self._most_bytes = most_bytes
+        self._max_messages = max(max_messages, LEAST_MESSAGES)
+        self._max_bytes = max_bytes
         self._log: deque[Entry] = deque()
         self._log_bytes = 0
         self.keep = False
-        """Whether anybody is behind; set by the owner of the clients."""
+        """Whether any client is not live; `Subscribers` sets it."""
         self.replays = 0
-        """How many clients have not come to the log yet, since their past is still replayed."""
-        self.end = self.given_end = 0
-        """The number of the next entry, and of the next after the last batch that was taken: there
-        is a client in step."""
+        """How many clients have not reached the log yet, because their replay is unfinished."""
+        self.end = self.end_at_batch = 0
+        """The number of the next entry, now and at the last `take_batch`. Live clients stand at the
+        latter."""
         self._trailing: dict[str, Missed] = {}
 
     @property
     def start(self) -> int:
-        """The oldest entry kept: a client further behind than this has lost something."""
+        """The number of the oldest entry kept. A client before it has lost entries."""
         return self.end - len(self._log)
 
     @property
@@ -64,49 +65,49 @@ class EveryStream(Stream):
         return self._log_bytes
 
     @property
-    def crowded(self) -> bool:
-        """Whether the log is half full: who can take some should get it now."""
-        half = 2 * len(self._log) >= self._most_messages or 2 * self._log_bytes >= self._most_bytes
+    def nearly_full(self) -> bool:
+        """Whether the log is half full, so that clients with room should be written to now."""
+        half = 2 * len(self._log) >= self._max_messages or 2 * self._log_bytes >= self._max_bytes
         return self.keep and half
 
     def take_batch(self) -> list[Body]:
-        self.given_end = self.end
+        self.end_at_batch = self.end
         return super().take_batch()
 
     def entry(self, position: int) -> Entry:
-        """The entry of that number, which is kept."""
+        """The entry with this number, which must still be kept."""
         return self._log[position - self.start]
 
     def trim(self, position: int) -> None:
-        """Nobody needs what is before `position` any more."""
+        """Drop the entries before `position`; no client needs them."""
         while self._log and self.start < position:
             self._drop_first()
 
     def trailing(self, camera: str) -> Missed:
-        """What was refused since the camera's last entry: the next one will tell it."""
+        """What the filter refused since the camera's last entry; the next entry reports it."""
         return self._trailing.get(camera, NOTHING)
 
-    def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:  # noqa: ARG002 - none is left out
+    def add_outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:  # noqa: ARG002 - none is left out
         camera = outcome.camera
-        line = self.lines[camera]
+        progress = self.cameras[camera]
         cause = self._selection.refuses(outcome)
         if cause is not None:
             self._trailing[camera] = self.trailing(camera).plus(Missed.of(cause, 1))
-            self._refuse(line, cause)
+            self._refuse(progress, cause)
             return
-        line.outcome(outcome)
+        progress.add_outcome(outcome)
         missed = self._trailing.pop(camera, NOTHING)
-        body = outcome.body(self.format, missed, now, self.picks)
+        body = outcome.body(self.format, missed, now, self.detection_filter)
         self._append(Entry(body, outcome, missed))
         if self.subscription.preview:
-            self._show(outcome, missed, now)
+            self._expect_picture(outcome, missed, now)
 
-    def loss(self, loss: Loss) -> None:
-        self.lines[loss.camera].passed(loss.cause, loss.seqs)
-        self._lose(loss.missed)
+    def add_loss(self, loss: Loss) -> None:
+        self.cameras[loss.camera].skip(loss.cause, loss.seqs)
+        self._add_missed(loss.missed)
         self._append(Entry(gap(loss).body(self.format), loss, NOTHING))
 
-    def notice(self, subject: tuple[object, ...], notice: Notice) -> None:  # noqa: ARG002
+    def add_notice(self, subject: tuple[object, ...], notice: Notice) -> None:  # noqa: ARG002
         self._append(Entry(notice.body(self.format), None, NOTHING))
 
     def release(self, camera: str, notice: Notice) -> None:
@@ -115,7 +116,7 @@ class EveryStream(Stream):
         self._append(Entry(notice.body(self.format), None, NOTHING, camera))
 
     def _append(self, entry: Entry) -> None:
-        self._due(entry.body, results=int(isinstance(entry.item, Outcome)))
+        self._add_to_batch(entry.body, results=int(isinstance(entry.item, Outcome)))
         self.end += 1
         if not self.keep:
             self._log.clear()
@@ -128,24 +129,24 @@ class EveryStream(Stream):
 
     def _is_too_long(self) -> bool:
         patience = _PATIENCE if self.replays else 1
-        if len(self._log) > self._most_messages * patience:
+        if len(self._log) > self._max_messages * patience:
             return True
-        return self._log_bytes > self._most_bytes * patience and len(self._log) > LEAST_MESSAGES
+        return self._log_bytes > self._max_bytes * patience and len(self._log) > LEAST_MESSAGES
 
     def _drop_first(self) -> None:
         self._log_bytes -= len(self._log.popleft().body.data)
 
 
 class EveryCursor(Cursor):
-    """`every`: what is pending is the rest of the stream's log."""
+    """The cursor of `every`: all log entries from its position on are pending."""
 
     def __init__(self, stream: EveryStream, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
         super().__init__(stream, own)
         self._of = stream
         self.position = stream.end
-        """The number of the log entry that is due next, while out of step."""
+        """The number of the log entry that is due next, while not live."""
         self._late = False
-        """Whether its past is replayed: it counts among the stream's `replays`."""
+        """Whether its replay is unfinished, so that it counts in the stream's `replays`."""
 
     def replay(self, past: Past) -> None:
         super().replay(past)
@@ -159,81 +160,81 @@ class EveryCursor(Cursor):
             self._of.replays -= 1
 
     def release(self, camera: str, notice: Notice) -> None:  # noqa: ARG002 - it is in the log
-        """The rest is in the log, in its turn."""
-        self._finish(camera)  # while its end can still be told with what comes behind it
+        """Finish the camera's replay now; everything else of it is in the log, in its order."""
+        self._finish(camera)  # while the next log entry can still report what the replay missed
 
-    def go_on(self, camera: str, carry: Missed) -> None:
-        self._carry_on(camera, carry.minus(self._of.trailing(camera)))
+    def follow(self, camera: str, carry: Missed) -> None:
+        self._add_carry(camera, carry.minus(self._of.trailing(camera)))
 
-    def _untold(self, camera: str) -> Missed:
+    def _unreported(self, camera: str) -> Missed:
         return self._of.trailing(camera).plus(self._carry.get(camera, NOTHING))
 
     @property
-    def behind_bytes(self) -> int:
+    def backlog_bytes(self) -> int:
         stream = self._of
-        if self.in_step or stream.end == stream.start:
+        if self.live or stream.end == stream.start:
             return self.own_bytes
         share = (stream.end - max(self.position, stream.start)) / (stream.end - stream.start)
         return self.own_bytes + int(stream.log_bytes * share)
 
     @property
     def overflowed(self) -> bool:
-        """Behind the log's oldest entry: what it was due is gone, so it can only be closed."""
-        return not self.in_step and self.position < self._of.start
+        """Whether entries were dropped before this client got them, so it has to be closed."""
+        return not self.live and self.position < self._of.start
 
-    def step_out(self) -> None:
-        super().step_out()
-        self.position = self._of.given_end
+    def stop_live(self) -> None:
+        super().stop_live()
+        self.position = self._of.end_at_batch
 
     def _take_live(
-        self, now: float, most_bytes: int, most_messages: int
+        self, now: float, max_bytes: int, max_messages: int
     ) -> tuple[list[Body], int, int]:
-        """The next entries of the log. Nothing past its bound."""
+        """The next entries of the log. Nothing once it has overflowed."""
         bodies: list[Body] = []
         taken = results = 0
         if self.overflowed:
             return bodies, 0, 0
-        while taken < most_bytes and len(bodies) < most_messages and not self._first:
+        while taken < max_bytes and len(bodies) < max_messages and not self._first:
             if self.position >= self._of.end:
-                self.leave()  # its past is over
-                bodies += self._pictures(most_messages - len(bodies))
+                self.leave()  # its replay has ended
+                bodies += self._take_pictures(max_messages - len(bodies))
                 break
             entry = self._of.entry(self.position)
             self.position += 1
-            made, sent = self._entry(entry, now, most_messages - len(bodies))
+            made, sent = self._make_entry(entry, now, max_messages - len(bodies))
             results += sent
             bodies += made
             taken += sum(len(body.data) for body in made)
         return bodies, results, 0
 
-    def _entry(self, entry: Entry, now: float, most: int) -> tuple[list[Body], int]:
-        """The messages of an entry of the log, and how many outcomes they are."""
+    def _make_entry(self, entry: Entry, now: float, most: int) -> tuple[list[Body], int]:
+        """The messages of a log entry, and how many of them are outcomes."""
         item = entry.item
         match item:
             case Outcome() if self._carry or self._awaited:
-                return self._messages(item, entry.missed, now, most)
+                return self._make_messages(item, entry.missed, now, most)
             case Loss() if item.camera in self._awaited:
-                return self._in_turn(self._after_loss(item), most), 0
+                return self._queue_excess(self._resume_at_loss(item), most), 0
             case None if entry.over:
-                return self._in_turn([*self._over(entry.over), entry.body], most), 0
+                return self._queue_excess([*self._over(entry.over), entry.body], most), 0
         return [entry.body], int(isinstance(item, Outcome))
 
-    def _in_turn(self, bodies: list[Body], most: int) -> list[Body]:
-        """As many as may be sent; the others wait before all else."""
+    def _queue_excess(self, bodies: list[Body], most: int) -> list[Body]:
+        """The first `most` bodies; the others are queued before everything else."""
         self._first.extend(bodies[most:])
         return bodies[:most]
 
-    def _pictures(self, most: int) -> list[Body]:
-        """Of those that the client has had the results of."""
+    def _take_pictures(self, most: int) -> list[Body]:
+        """The newest picture of each camera whose result this client has."""
         bodies: list[Body] = []
         if self._of.subscription.preview:
-            for camera in self._of.lines:
+            for camera in self._of.cameras:
                 if len(bodies) < most:
-                    bodies += self._picture(camera)
+                    bodies += self._take_picture(camera)
         return bodies
 
-    def _after_loss(self, loss: Loss) -> list[Body]:
-        """A loss of a camera that was awaited: the part of it that is news to this client."""
+    def _resume_at_loss(self, loss: Loss) -> list[Body]:
+        """The messages for a loss of an awaited camera: only seqs new to this client."""
         since = self._awaited[loss.camera]
         had = 0
         if loss.epoch == since.epoch:
@@ -242,17 +243,17 @@ class EveryCursor(Cursor):
         if had == loss.seqs:
             return []
         rest = loss._replace(first_seq=loss.first_seq + had)
-        met = self._meet(loss.camera, loss.epoch, rest.first_seq, NOTHING, since)
+        met = self._meet_awaited(loss.camera, loss.epoch, rest.first_seq, NOTHING, since)
         assert met is not None
         said, gone = met
         if any(gone):
-            self._carry_on(loss.camera, gone)
+            self._add_carry(loss.camera, gone)
         return [said, gap(rest).body(self._of.format)]
 
-    def _unsent(self) -> int:
+    def _count_unsent(self) -> int:
         return self._of.end - self.position
 
-    def _level(self) -> bool:
+    def _has_caught_up(self) -> bool:
         return self.position == self._of.end
 
 

@@ -1,8 +1,7 @@
-"""The bytes of RFC 6455 that this gateway writes and reads by itself: messages, pings and pongs.
+"""The WebSocket frames (RFC 6455) that the gateway writes and reads itself: messages, pings, pongs.
 
-A message body becomes a frame only where it is written, once for all clients that are due the same
-batch. A ping carries a number, and its pong brings that number back; both are recognised without
-the rest of a WebSocket library, which would cost far more.
+Message bodies become frames once for all clients that get the same batch. A ping carries a number,
+and its pong returns that number. Handling both here costs far less than a WebSocket library does.
 """
 
 from __future__ import annotations
@@ -16,25 +15,25 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.wire import Body
 
 _TEXT, _BINARY, _PING = 0x81, 0x82, 0x89
-"""The first byte of a whole message's only frame, and of a ping."""
+"""The first byte of an unfragmented text or binary message, and of a ping."""
 _MEDIUM = struct.Struct("!BBH")
 _LARGE = struct.Struct("!BBQ")
 _PREFIX = b"pace"
 _NUMBER = struct.Struct("!Q")
 _PONG = bytes((0x8A, 0x80 | (len(_PREFIX) + _NUMBER.size)))
-"""How a masked pong of this size begins."""
+"""The first two bytes of a masked pong with such a payload."""
 _PONG_BYTES = 2 + 4 + len(_PREFIX) + _NUMBER.size
 
 
 def frames(bodies: Iterable[Body]) -> bytes:
-    """Each body as one whole unmasked frame, one after the other."""
+    """Encode each body as one unmasked frame, and concatenate the frames."""
     return b"".join(
         [_frame(_BINARY if binary else _TEXT, data) for data, binary in bodies]  # a list is faster
     )
 
 
 def _frame(head: int, data: bytes) -> bytes:
-    """Section 5.2: the length in one byte, or in the two or eight after it."""
+    """RFC 6455, section 5.2: the length is in one byte, or in the two or eight bytes after it."""
     size = len(data)
     if size < 126:
         return bytes((head, size)) + data
@@ -49,23 +48,23 @@ def ping(number: int) -> bytes:
     return bytes((_PING, len(payload))) + payload
 
 
-def number_of(payload: bytes) -> int | None:
-    """The number a pong brings back; None when the ping was not one of these."""
+def ping_number(payload: bytes) -> int | None:
+    """The number in a pong's payload; None if it does not answer one of our pings."""
     if len(payload) != len(_PREFIX) + _NUMBER.size or not payload.startswith(_PREFIX):
         return None
     return int(_NUMBER.unpack_from(payload, len(_PREFIX))[0])
 
 
-def pong_in(data: bytes) -> int | None:
-    """The number that comes back, when `data` is one whole pong of ours and nothing else."""
+def pong_number(data: bytes) -> int | None:
+    """The number in a pong, if `data` is exactly one pong that answers our ping; else None."""
     if len(data) != _PONG_BYTES or data[:2] != _PONG:
         return None
     mask = int.from_bytes(data[2:6] * 3, "big")
-    return number_of((int.from_bytes(data[6:], "big") ^ mask).to_bytes(12, "big"))
+    return ping_number((int.from_bytes(data[6:], "big") ^ mask).to_bytes(12, "big"))
 
 
-def whole(data: bytes) -> bool:
-    """Whether what begins with a frame from a client ends with one (section 5.2)."""
+def ends_with_frame(data: bytes) -> bool:
+    """Whether `data`, which begins with a client's frame, ends at the end of a frame."""
     at, end = 0, len(data)
     while at + 1 < end:
         short = data[at + 1] & 0x7F

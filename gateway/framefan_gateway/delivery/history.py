@@ -1,9 +1,9 @@
-"""A camera's last results, kept for those who come late or come back.
+"""A camera's last results, kept for clients that join or reconnect.
 
-Bounded in seconds and in bytes, except that the newest result always stays: it is what greets a
-newcomer. Losses are kept in their place, so that a replay can count them.
+Limited in seconds and in bytes. The newest result is always kept, because each new client gets it
+first. Losses are kept in order with the results, so that a replay can count them.
 
-Pure: the time comes in as an argument.
+No I/O: the time is an argument.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.subscription import StreamPosition
 
 LOSS_BYTES = 200
-"""About what a loss takes."""
+"""Roughly the memory that a loss takes."""
 
 
 class Kept(Struct, gc=False, frozen=True):
-    """One of thousands: see `Outcome`."""
+    """One kept item. There are thousands, so the garbage collector skips them: see `Outcome`."""
 
     at: float
     size: int
@@ -35,52 +35,52 @@ class Kept(Struct, gc=False, frozen=True):
 
 
 class Found(NamedTuple):
-    """The answer to a client that comes back."""
+    """What the history holds after the position of a reconnecting client."""
 
     recovered: bool
-    """Whether nothing between that result and the newest is missing here."""
+    """Whether the history is complete from that position to the newest result."""
     epoch: str
-    """The current one."""
+    """The current epoch."""
     items: Sequence[Kept]
-    """What was kept since, in order."""
+    """What was kept after that position, in order."""
     gone: int
-    """How many seqs before them were not kept, as far as that can be counted."""
+    """How many seqs between the position and the first item were not kept, if known; else 0."""
 
 
 class History:
-    """One camera's."""
+    """The last results and losses of one camera."""
 
-    def __init__(self, most_s: float, most_bytes: int) -> None:
-        self._most_s = most_s
-        self._most_bytes = most_bytes
+    def __init__(self, max_s: float, max_bytes: int) -> None:
+        self._max_s = max_s
+        self._max_bytes = max_bytes
         self._kept: deque[Kept] = deque()
         self._fresh = 0
-        """How many of the newest are of the current epoch."""
+        """How many of the newest items are of the current epoch."""
         self._dropped = 0
-        """How many were kept once and are not any more."""
+        """How many items have been dropped."""
         self._starts: dict[str, int] = {}
-        """By epoch, the number of the first that was kept of it; the oldest epoch first."""
+        """By epoch, the number of its first item; the oldest epoch comes first."""
         self.bytes = 0
         self.dropped_bytes = 0
-        """Of all that was kept once and is not any more."""
+        """The size of all items that have been dropped."""
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def outcome(self, outcome: Outcome, now: float) -> None:
-        """Keep it. What came before it is asked for seldom from here on, so it is made small."""
+    def add_outcome(self, outcome: Outcome, now: float) -> None:
+        """Keep an outcome, and compact the one before it, which is rarely read from now on."""
         for index in range(len(self._kept) - 1, -1, -1):
             kept = self._kept[index]
             if isinstance(kept.item, Outcome):
-                kept.item.rest()
+                kept.item.compact()
                 size = kept.item.size
                 self._kept[index] = Kept(kept.at, size, kept.item)
                 self.bytes += size - kept.size
                 break
         self._keep(outcome, outcome.size, now)
 
-    def loss(self, loss: Loss, now: float) -> None:
-        """Keep it; a run of one cause takes the room of one."""
+    def add_loss(self, loss: Loss, now: float) -> None:
+        """Keep a loss; consecutive losses of one cause are merged."""
         last = self._kept[-1].item if self._fresh else None
         if isinstance(last, Loss) and (last.cause, last.epoch) == (loss.cause, loss.epoch):
             kept = self._kept[-1]
@@ -91,7 +91,7 @@ class History:
             self._keep(loss, LOSS_BYTES, now)
 
     def forget(self) -> None:
-        """A new epoch: what came before greets nobody, but those who come back may have it."""
+        """Begin a new epoch: older results go to reconnecting clients only, not to new ones."""
         self._fresh = 0
 
     def _keep(self, item: Outcome | Loss, size: int, now: float) -> None:
@@ -102,9 +102,9 @@ class History:
         self._trim(now)
 
     def _trim(self, now: float) -> None:
-        oldest = now - self._most_s
+        oldest = now - self._max_s
         while len(self._kept) > 1 and (
-            self.bytes > self._most_bytes or (self._kept[0].at < oldest and self._may_go())
+            self.bytes > self._max_bytes or (self._kept[0].at < oldest and self._may_drop_oldest())
         ):
             gone = self._kept.popleft()
             self.bytes -= gone.size
@@ -114,8 +114,8 @@ class History:
             if self._kept[0].item.epoch != gone.item.epoch:
                 self._starts.pop(gone.item.epoch, None)
 
-    def _may_go(self) -> bool:
-        """Whether the oldest is not the one result that greets newcomers."""
+    def _may_drop_oldest(self) -> bool:
+        """Whether the oldest item may be dropped: it is not the newest result."""
         if isinstance(self._kept[0].item, Loss):
             return True
         newer = range(len(self._kept) - 1, 0, -1)
@@ -123,26 +123,29 @@ class History:
 
     # ---- looking back -----------------------------------------------------------------------
 
-    def alone(self) -> Callable[[], int]:
-        """How many bytes of what is kept now only those hold who took it now: asked later on."""
+    def watch_dropped(self) -> Callable[[], int]:
+        """Returns a function: how many bytes kept now have been dropped since.
+
+        Only a replay that took these items still holds them.
+        """
         held, dropped = self.bytes, self.dropped_bytes
         return lambda: min(held, self.dropped_bytes - dropped)
 
     def current(self) -> Sequence[Kept]:
-        """All that is kept of the current epoch, in order."""
+        """The items of the current epoch, in order."""
         return tuple(self._kept)[len(self._kept) - self._fresh :]
 
     def after(self, since: StreamPosition) -> Found | None:
-        """What came after that result; None while nothing after it has come here, and while its
-        epoch has ended and nothing of the next one has come.
+        """What came after that position. None if nothing has: neither a later seq of its epoch, nor
+        anything of the next epoch once that epoch has ended.
 
-        With a loss or result of another epoch, or a hole behind what is kept, it is not recovered.
+        `recovered` is False if the epoch has changed, or if seqs after the position were dropped.
         """
         if not self._kept:
             return None
         newest = self._kept[-1].item
         first = self._starts.get(since.epoch)
-        if first is None:  # all that is known of its epoch is that it has ended
+        if first is None:  # nothing is kept of its epoch, so that has ended
             items = self.current()
             return Found(False, newest.epoch, items, 0) if items else None
         same = newest.epoch == since.epoch and self._fresh > 0
@@ -152,12 +155,12 @@ class History:
         end = next((at for at in self._starts.values() if at > base), base + len(kept))
         items = kept[bisect_right(kept, since.seq, hi=end - base, key=_last_seq_of) :]
         if not items and (not self._fresh or last_seq(newest) < since.seq):
-            return None  # it is ahead of us
+            return None  # the client is ahead of this history
         return Found(same and not gone, newest.epoch, _cut(items, since), gone)
 
 
 def _cut(items: Sequence[Kept], since: StreamPosition) -> Sequence[Kept]:
-    """Of a loss that began earlier only the rest is news."""
+    """Shorten a first loss that began before the position."""
     if items and items[0].item.epoch == since.epoch:
         item = items[0].item
         if isinstance(item, Loss) and item.first_seq <= since.seq:

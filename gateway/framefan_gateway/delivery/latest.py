@@ -1,7 +1,8 @@
-"""The delivery `latest`: of each camera the newest, and exactly how many it replaced.
+"""Delivery `latest`: the newest outcome of each camera, and exactly how many it replaced.
 
-In step, a client gets each outcome as it comes. Out of step it keeps one mark per camera: what is
-pending is the newest outcome past the mark, and what that replaced is a difference of two marks.
+A live client gets each outcome as it comes. The cursor of any other client holds one offset per
+camera: the newest outcome past that offset is pending, and the number of outcomes it replaced is
+the difference of two offsets.
 """
 
 from __future__ import annotations
@@ -22,186 +23,189 @@ _CONFLATED = Missed(conflated=1)
 
 
 class LatestStream(Stream):
-    """`latest`: of each camera the newest outcome is due, and how many it replaced."""
+    """The stream of `latest`: only the newest outcome of each camera is due."""
 
     def __init__(self, subscription: Subscription) -> None:
         super().__init__(subscription)
-        self.told: dict[str, Offset] = {}
-        """By camera, the line's mark at the last message that the clients in step were sent."""
+        self.last_sent: dict[str, Offset] = {}
+        """By camera, the offset at the last message for live clients."""
         self.notices: dict[tuple[object, ...], tuple[int, Notice]] = {}
-        """By subject, the newest notice and its number: statuses conflate like results."""
-        self.noticed = 0
+        """By subject, the newest notice and its number: a newer status replaces an older one."""
+        self.last_notice = 0
         self._left_out: dict[str, int] = {}
-        """By camera, what was superseded since its last message."""
-        self.given_told = self.told
-        self.given_noticed = 0
-        self.given_left_out = 0
-        """As of the last batch that was taken, like `given`."""
+        """By camera, how many results were left out as superseded since its last message."""
+        self.last_sent_at_batch = self.last_sent
+        self.last_notice_at_batch = 0
+        self.left_out_at_batch = 0
+        """These three are as of the last `take_batch`, like `totals_at_batch`."""
 
     def take_batch(self) -> list[Body]:
-        self.given_told = dict(self.told)
-        self.given_noticed = self.noticed
-        self.given_left_out = sum(self._left_out.values())
+        self.last_sent_at_batch = dict(self.last_sent)
+        self.last_notice_at_batch = self.last_notice
+        self.left_out_at_batch = sum(self._left_out.values())
         return super().take_batch()
 
-    def outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:
+    def add_outcome(self, outcome: Outcome, now: float, *, superseded: bool = False) -> None:
         camera = outcome.camera
-        line = self.lines[camera]
-        told = self.told.get(camera, START)
+        progress = self.cameras[camera]
+        sent_offset = self.last_sent.get(camera, START)
         selection = self._selection
         if not selection.everything:
             cause = selection.refuses(outcome)
             if cause is not None:
-                self.told[camera] = told
-                self._refuse(line, cause)
+                self.last_sent[camera] = sent_offset
+                self._refuse(progress, cause)
                 return
             superseded = False  # the newer one may be refused
-        nothing = told is line.now  # the ordinary case: no loss since
-        line.outcome(outcome)
+        nothing = sent_offset is progress.now  # the usual case: no loss since
+        progress.add_outcome(outcome)
         if superseded:
-            self.told[camera] = told
+            self.last_sent[camera] = sent_offset
             self._left_out[camera] = self._left_out.get(camera, 0) + 1
-            self._lose(_CONFLATED)
+            self._add_missed(_CONFLATED)
             return
         self._left_out.pop(camera, None)
-        mark = self.told[camera] = line.latest_mark
-        missed = NOTHING if nothing else told.missed_until(mark)
-        self._due(outcome.body(self.format, missed, now, self.picks), results=1)
+        offset = self.last_sent[camera] = progress.latest_offset
+        missed = NOTHING if nothing else sent_offset.missed_until(offset)
+        self._add_to_batch(outcome.body(self.format, missed, now, self.detection_filter), results=1)
         if self.subscription.preview:
-            self._show(outcome, missed, now)
+            self._expect_picture(outcome, missed, now)
 
-    def loss(self, loss: Loss) -> None:
-        self.lines[loss.camera].passed(loss.cause, loss.seqs)
-        self.told.setdefault(loss.camera, START)
-        self._lose(loss.missed)
+    def add_loss(self, loss: Loss) -> None:
+        self.cameras[loss.camera].skip(loss.cause, loss.seqs)
+        self.last_sent.setdefault(loss.camera, START)
+        self._add_missed(loss.missed)
 
     def release(self, camera: str, notice: Notice) -> None:
         self._drop(camera)
-        self.told.pop(camera, None)
-        self.given_told.pop(camera, None)
+        self.last_sent.pop(camera, None)
+        self.last_sent_at_batch.pop(camera, None)
         self._left_out.pop(camera, None)
         self.notices = {of: last for of, last in self.notices.items() if of[1] != camera}
-        self._due(notice.body(self.format))
+        self._add_to_batch(notice.body(self.format))
 
-    def notice(self, subject: tuple[object, ...], notice: Notice) -> None:
-        self.noticed += 1
-        self.notices[subject] = (self.noticed, notice)
-        self._due(notice.body(self.format))
+    def add_notice(self, subject: tuple[object, ...], notice: Notice) -> None:
+        self.last_notice += 1
+        self.notices[subject] = (self.last_notice, notice)
+        self._add_to_batch(notice.body(self.format))
 
 
 class LatestCursor(Cursor):
-    """`latest`: what is pending is the newest of each camera."""
+    """The cursor of `latest`: the newest outcome of each camera is pending."""
 
     def __init__(self, stream: LatestStream, own: Totals = Totals()) -> None:  # noqa: B008 - immutable
         super().__init__(stream, own)
         self._of = stream
-        self._noticed = stream.noticed
-        self._marks: dict[str, Offset] = {}
-        """By camera; the one that was served longest ago comes first."""
+        self._last_notice = stream.last_notice
+        self._offsets: dict[str, Offset] = {}
+        """By camera; the camera that was sent longest ago comes first."""
 
-    def go_on(self, camera: str, carry: Missed) -> None:
-        now, told = self._of.lines[camera].now, self._of.told.get(camera, START)
-        if now.results == told.results:  # the others will be told what lies between: this one not
-            self._marks[camera] = told
-            self._carry_on(camera, carry.minus(told.passed_until(now)))
+    def follow(self, camera: str, carry: Missed) -> None:
+        now, sent_offset = self._of.cameras[camera].now, self._of.last_sent.get(camera, START)
+        if now.results == sent_offset.results:  # the next message reports losses up to here, too
+            self._offsets[camera] = sent_offset
+            self._add_carry(camera, carry.minus(sent_offset.skipped_until(now)))
         else:
-            self._marks[camera] = now
-            self._carry_on(camera, carry)
+            self._offsets[camera] = now
+            self._add_carry(camera, carry)
 
-    def _untold(self, camera: str) -> Missed:
-        mark, line = self._marks.get(camera, START), self._of.lines[camera]
-        return mark.passed_until(line.now).plus(self._carry.get(camera, NOTHING))
+    def _unreported(self, camera: str) -> Missed:
+        offset, progress = self._offsets.get(camera, START), self._of.cameras[camera]
+        return offset.skipped_until(progress.now).plus(self._carry.get(camera, NOTHING))
 
     def release(self, camera: str, notice: Notice) -> None:
-        self._finish(camera)  # its end is told with what comes behind it
+        self._finish(camera)  # the outcome that follows reports what the replay missed
         self._keep_due(camera)
-        self._marks.pop(camera, None)
+        self._offsets.pop(camera, None)
         self._first.extend(self._over(camera))
         self.greet(notice.body(self._of.format))
 
     def _keep_due(self, camera: str) -> None:
-        """Have the newest of a camera leave from here: the stream will know of it no more."""
-        line, mark = self._of.lines.get(camera), self._marks.get(camera, START)
-        if line is None or line.latest is None or line.now.results == mark.results:
+        """Queue the newest outcome of a camera here, because the stream is about to drop it."""
+        progress, offset = self._of.cameras.get(camera), self._offsets.get(camera, START)
+        if progress is None or progress.latest is None or progress.now.results == offset.results:
             return
-        missed = mark.missed_until(line.latest_mark)
+        missed = offset.missed_until(progress.latest_offset)
         self._own = self._own.plus(Totals(conflated=missed.conflated))
-        told = self._tell_besides(line.latest, missed)
-        if told is not None:
-            self._first.extend(told[0])
-            self._first.append(Ready(Due(line.latest, told[1]), self._of))
+        prepared = self._prepare_outcome(progress.latest, missed)
+        if prepared is not None:
+            before, missed = prepared
+            self._first.extend(before)
+            self._first.append(Ready(Due(progress.latest, missed), self._of))
 
-    def step_in(self) -> bool:
-        """Its marks are the stream's from here on."""
-        stepped = super().step_in()
+    def try_go_live(self) -> bool:
+        """Become live if possible; the stream's offsets replace the cursor's own."""
+        stepped = super().try_go_live()
         if stepped:
-            self._marks = {}
+            self._offsets = {}
         return stepped
 
-    def step_out(self) -> None:
-        """What the stream has left out, but not told yet, is ours to count from here on."""
-        super().step_out()
+    def stop_live(self) -> None:
+        """Stop being live; what the stream left out but has not reported, the cursor counts."""
+        super().stop_live()
         stream = self._of
-        self._marks = dict(stream.given_told)
-        self._noticed = stream.given_noticed
-        if stream.given_left_out:
-            self._own = self._own.minus(Totals(conflated=stream.given_left_out))
+        self._offsets = dict(stream.last_sent_at_batch)
+        self._last_notice = stream.last_notice_at_batch
+        if stream.left_out_at_batch:
+            self._own = self._own.minus(Totals(conflated=stream.left_out_at_batch))
 
     def _take_live(
         self,
         now: float,
-        most_bytes: int,  # noqa: ARG002 - few enough not to be bounded in bytes
-        most_messages: int,
+        max_bytes: int,  # noqa: ARG002 - one outcome per camera needs no limit in bytes
+        max_messages: int,
     ) -> tuple[list[Body], int, int]:
-        """The newest of each camera."""
-        bodies = self._notices(most_messages)
+        """The newest outcome of each camera."""
+        bodies = self._take_notices(max_messages)
         results = conflated = 0
-        lines, marks = self._of.lines, self._marks
-        for camera in lines.keys() - marks.keys():
-            marks[camera] = START
-        for camera, mark in tuple(marks.items()):
-            if len(bodies) >= most_messages:
+        cameras, offsets = self._of.cameras, self._offsets
+        for camera in cameras.keys() - offsets.keys():
+            offsets[camera] = START
+        for camera, offset in tuple(offsets.items()):
+            if len(bodies) >= max_messages:
                 break
-            line = lines[camera]
-            if line.latest is not None and line.now.results != mark.results:
-                missed = mark.missed_until(line.latest_mark)
-                del marks[camera]
-                marks[camera] = line.latest_mark
+            progress = cameras[camera]
+            if progress.latest is not None and progress.now.results != offset.results:
+                missed = offset.missed_until(progress.latest_offset)
+                del offsets[camera]
+                offsets[camera] = progress.latest_offset
                 conflated += missed.conflated
-                made, sent = self._messages(line.latest, missed, now, most_messages - len(bodies))
+                made, sent = self._make_messages(
+                    progress.latest, missed, now, max_messages - len(bodies)
+                )
                 results += sent
                 bodies += made
-            if line.shot is not None and len(bodies) < most_messages:
-                bodies += self._picture(camera)
+            if progress.shot is not None and len(bodies) < max_messages:
+                bodies += self._take_picture(camera)
         return bodies, results, conflated
 
-    def _notices(self, most: int) -> list[Body]:
+    def _take_notices(self, most: int) -> list[Body]:
         stream = self._of
-        if self._noticed == stream.noticed:
+        if self._last_notice == stream.last_notice:
             return []
-        due = sorted((n, notice) for n, notice in stream.notices.values() if n > self._noticed)
+        due = sorted((n, notice) for n, notice in stream.notices.values() if n > self._last_notice)
         some = due[:most]
-        if len(some) == len(due):  # of a camera that is gone there may be none left
-            self._noticed = stream.noticed
+        if len(some) == len(due):  # also if all notices were of a removed camera
+            self._last_notice = stream.last_notice
         elif some:
-            self._noticed = some[-1][0]
+            self._last_notice = some[-1][0]
         return [notice.body(stream.format) for _, notice in some]
 
-    def _unsent(self) -> int:
-        marks, lines = self._marks, self._of.lines.items()
-        return sum(line.now.results - marks.get(name, START).results for name, line in lines)
+    def _count_unsent(self) -> int:
+        offsets, cameras = self._offsets, self._of.cameras.items()
+        return sum(each.now.results - offsets.get(name, START).results for name, each in cameras)
 
-    def _level(self) -> bool:
-        told = self._of.told
-        return self._noticed == self._of.noticed and all(
-            mark == told.get(camera, START) for camera, mark in self._marks.items()
+    def _has_caught_up(self) -> bool:
+        last_sent = self._of.last_sent
+        return self._last_notice == self._of.last_notice and all(
+            offset == last_sent.get(camera, START) for camera, offset in self._offsets.items()
         )
 
-    def _passed(self) -> Totals:
-        """Results that a newer one has already replaced count as conflated, not as pending."""
-        passed = super()._passed()
+    def _count_since(self) -> Totals:
+        """As in `Cursor`; a result that a newer one has replaced is conflated, not pending."""
+        passed = super()._count_since()
         conflated = 0
-        for camera, line in self._of.lines.items():
-            unsent = line.now.results - self._marks.get(camera, START).results
+        for camera, progress in self._of.cameras.items():
+            unsent = progress.now.results - self._offsets.get(camera, START).results
             conflated += max(unsent - 1, 0)
         return passed._replace(conflated=conflated)

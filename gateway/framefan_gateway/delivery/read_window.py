@@ -1,33 +1,33 @@
-"""A window: how much one client may have on its way, found out from how soon it is heard of.
+"""A read window: how many writes one client may have in flight, by how soon it echoes them.
 
-What the kernel has delivered may lie unread for seconds, in the client's receive buffer or in its
-library's queue, and no socket option tells. But something comes back: the pong of a ping that
-was written behind the results, or the client's own acknowledgement. Both are called an echo here;
-what they echo is a number that each write carries.
+Bytes that the kernel has delivered may lie unread for seconds, in the client's receive buffer or in
+its library's queue, and no socket option shows that. But the client sends something back: the pong
+of a ping that was written after the results, or its own acknowledgement. Both are called an echo
+here. Each echo returns a number that its write carried.
 
-1. `size` writes may be on their way. A newcomer begins with one.
-2. `base` is the least delay of an echo in the last 10 to 20 seconds: what the way itself takes. So
-   that it is that and no wait behind other writes, a window that held something back begins with
-   one again every 10 seconds, and until all that is on its way has come back nothing is learned.
-3. An echo within `base` + 100 ms is timely; and if this process ran late itself, within so much
-   more, since it may have come before it was seen. If anything was held back since that write, a
-   timely echo lets the window grow by one: so by each write of a round trip, to twice its size.
-   Where the echo came within `PROMPT_S`, that counts only the `STREAK`th time in a row: a result
-   that happened to come between a write and its echo had not long to wait, and a larger window
-   would only fill the queue of a slow handler.
-4. A later echo shrinks the window in proportion, once for all that was on its way by then, and at
-   least to one.
-5. While an echo is overdue nothing else is written, whatever the window.
-6. After a second and `CALM_WRITES` writes in which nothing was held back, the client is steady: it
-   is written to without a limit, and one write in each look carries a number. These are more
-   writes than the queue of a common library holds, so that a slow handler cannot pass for a fast
-   one. After `CALM_MOST_S`, `CALM_LEAST` are enough: at such a rate a look is soon enough.
-   An overdue echo ends that, and the window begins again with one.
-7. A client that has never echoed anything for `GIVE_UP_S` does not know how to: it is no longer
-   judged, until it does.
+1. `size` writes may be in flight. It begins at 1.
+2. `base` is the shortest delay of an echo in the last 10 to 20 seconds: that of the path alone. To
+   keep queueing out of it, a window that held results back restarts at 1 every 10 seconds, and
+   learns no delay until everything in flight has been echoed.
+3. An echo within `base` + 100 ms is timely. If this process itself ran late, that much is added,
+   because the echo may have arrived before the process saw it. If results were held back since the
+   write, a timely echo grows the window by 1; so the window doubles in one round trip. If the echo
+   came within `PROMPT_S`, only the `STREAK`th such echo in a row grows it: a result that happened
+   to arrive between a write and its echo was not held back for long, and a larger window would
+   only fill the queue of a slow handler.
+4. A late echo shrinks the window in proportion to the delay, to no less than 1, and only once for
+   all writes in flight at that time.
+5. While an echo is overdue nothing is written, whatever the size.
+6. After `CALM_S` and `CALM_WRITES` writes without anything held back, the client is steady: writes
+   are not limited, and one write per check (see flow.py) carries a number. `CALM_WRITES` exceeds
+   the queue of common client libraries, so a slow handler is not mistaken for a fast one. After
+   `CALM_MAX_S`, `CALM_MIN_WRITES` writes suffice: at that rate a check comes soon enough. An
+   overdue echo ends the steady state, and the window restarts at 1.
+7. A client that has not echoed anything within `GIVE_UP_S` cannot echo. The window stops limiting
+   it until an echo comes.
 
-This is congestion control by delay, as TCP Vegas does it (Brakmo and Peterson, 1995), on messages
-and up to the one who reads them. Pure: times, in seconds, come in as arguments.
+This is delay-based congestion control as in TCP Vegas (Brakmo and Peterson, 1995), applied to
+messages and end to end to the reader. No I/O: times, in seconds, are arguments.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ PATIENCE_S = 0.1
 PROMPT_S, STREAK = 0.05, 3
 CALM_S = 1.0
 CALM_WRITES = 24
-"""websockets holds 17 before it pauses, and its user the one that comes before them."""
-CALM_MOST_S, CALM_LEAST = 5.0, 4
+"""The library websockets queues 17 messages before it pauses, and its user holds one more."""
+CALM_MAX_S, CALM_MIN_WRITES = 5.0, 4
 BASE_S = 10.0
 GIVE_UP_S = 3.0
 MOST = 1000
 
 
 class Lateness(Protocol):
-    """What a window needs to know of its own process."""
+    """How late this process runs."""
 
     @property
     def recent_s(self) -> float:
-        """By how much it was late lately, in seconds."""
+        """By how much it was late recently, in seconds."""
 
 
 class ReadWindow:
-    """One client's, from the numbers written to it and those that came back."""
+    """The window of one client, computed from the numbers written and echoed."""
 
     __slots__ = (
         "_base",
@@ -72,77 +72,78 @@ class ReadWindow:
         "_shrunk_at",
         "_size",
         "_streak",
-        "judged",
+        "limiting",
         "steady",
     )
 
     def __init__(self, now: float, lateness: Lateness) -> None:
         self._lateness = lateness
         self._out: list[tuple[int, float, int]] = []  # an empty deque would take half a KiB
-        """Numbers that are on their way, since when, and how much had been held back by then."""
+        """Each number in flight: the number, when it was written, and `held` at that time."""
         self._size = 1.0
         self._base = self._base_before = math.inf
         self._base_at = now
         self._clean_from = -1
-        """The newest number whose delay may be a wait behind other writes."""
+        """The newest number whose delay may include queueing behind other writes."""
         self._held_back = False
-        """Whether anything was since `_base_at`."""
+        """Whether anything was held back since `_base_at`."""
         self._echoes = False
-        """Whether anything ever came back."""
+        """Whether an echo ever came."""
         self._first_at = math.inf
         """When the first number was written."""
         self._shrunk_at = -1
-        """The newest number that was on its way when the window shrank last."""
+        """The newest number in flight when the window last shrank."""
         self._streak = 0
-        """How many timely echoes in a row came after something was held back."""
+        """How many echoes in a row were timely although results had been held back."""
         self._calm_since = now
         self._calm_writes = 0
         self.steady = False
-        """Whether it is written to without a limit."""
-        self.judged = True
-        """False: it never echoed anything."""
+        """Whether writes are not limited because the client has kept up."""
+        self.limiting = True
+        """False: the window does not limit the client, because it has never echoed anything."""
 
     @property
     def size(self) -> int:
-        """How many writes may be on their way."""
+        """How many writes may be in flight."""
         return int(self._size)
 
     @property
     def outstanding(self) -> int:
-        """How many numbers are on their way."""
+        """How many numbers are in flight."""
         return len(self._out)
 
     @property
     def timely_s(self) -> float:
-        """Up to which delay an echo is timely, in seconds."""
+        """The longest delay of a timely echo, in seconds."""
         return min(self._base, self._base_before) + PATIENCE_S + self._lateness.recent_s
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the oldest number on its way has not come back in time."""
+        """Whether the oldest number in flight should have been echoed by now."""
         return bool(self._out) and now - self._out[0][1] > self.timely_s
 
     def room(self, now: float) -> int:
-        """How many writes more may leave now."""
-        if not self.judged:
+        """How many more writes are allowed now."""
+        if not self.limiting:
             return MOST
         if self.is_overdue(now):
             return 0
         return MOST if self.steady else max(int(self._size) - len(self._out), 0)
 
-    def wrote(self, number: int, now: float, held: int) -> None:
-        """A write left that carries this number; numbers rise. `held`: how many results have been
-        held back so far, those that were replaced meanwhile and those that still wait.
+    def record_write(self, number: int, now: float, held: int) -> None:
+        """Record a write that carries this number; numbers increase.
+
+        `held`: how many results have been held back so far, replaced ones and waiting ones.
         """
         self._out.append((number, now, held))
         self._first_at = min(self._first_at, now)
         self._calm_writes += 1
 
     def awaits(self, number: int) -> bool:
-        """Whether an echo of this number would tell anything."""
+        """Whether an echo of this number is new information."""
         return bool(self._out) and self._out[0][0] <= number
 
-    def echoed(self, number: int, now: float, held: int) -> bool:
-        """An echo of this number, and so of all before it; whether it was timely."""
+    def record_echo(self, number: int, now: float, held: int) -> bool:
+        """Record an echo of this number, and so of all before it; return whether it was timely."""
         sent_at, held_then = now, held
         while self._out and self._out[0][0] <= number:
             _, sent_at, held_then = self._out.pop(0)
@@ -150,7 +151,7 @@ class ReadWindow:
         timely = delay <= bound
         self._streak = self._streak + 1 if timely and held > held_then else 0
         held_back = held > held_then and (delay > PROMPT_S or self._streak >= STREAK)
-        self._echoes = self.judged = True
+        self._echoes = self.limiting = True
         self._held_back = self._held_back or held_back
         self._learn(number, delay, now)
         if timely:
@@ -160,10 +161,10 @@ class ReadWindow:
             self._shrunk_at = self._out[-1][0] if self._out else number
             self.steady = False
         if held_back or not timely:
-            self.stirred(now)
+            self.restart_calm(now)
         else:
             calm_s = now - self._calm_since
-            least = CALM_WRITES if calm_s < CALM_MOST_S else CALM_LEAST
+            least = CALM_WRITES if calm_s < CALM_MAX_S else CALM_MIN_WRITES
             self.steady |= calm_s >= CALM_S and self._calm_writes >= least
         return timely
 
@@ -177,23 +178,23 @@ class ReadWindow:
         if number > self._clean_from:
             self._base = min(self._base, delay)
 
-    def stirred(self, now: float) -> None:
-        """Something was held back: the calm begins anew."""
+    def restart_calm(self, now: float) -> None:
+        """Results were held back, so the time and writes until steady count from now."""
         self._calm_since, self._calm_writes = now, 0
 
-    def falls_behind(self, now: float) -> bool:
-        """Whether a steady client is so no longer, from now on; ask at each look."""
+    def end_steady_if_overdue(self, now: float) -> bool:
+        """End the steady state if an echo is overdue; return whether it ended."""
         if not self.steady or not self._echoes or not self.is_overdue(now):
             return False
         self.steady = False
         self._size = 1.0
         self._shrunk_at = self._out[-1][0]
-        self.stirred(now)
+        self.restart_calm(now)
         return True
 
-    def gives_up(self, now: float) -> bool:
-        """Whether this client is not judged any more, from now on; ask at each look."""
-        if self._echoes or not self.judged or now - self._first_at < GIVE_UP_S:
+    def give_up_if_silent(self, now: float) -> bool:
+        """Stop limiting a client that has never echoed; return whether that happened now."""
+        if self._echoes or not self.limiting or now - self._first_at < GIVE_UP_S:
             return False
-        self.judged = False
+        self.limiting = False
         return True

@@ -1,18 +1,18 @@
-"""A replay: what one client is due of one camera's past, made a step at a time.
+"""A replay: past results of one camera for one client, made step by step.
 
-A history may hold thousands of results, and a filter may have to look into each. So nothing is made
-before the client's line has room for it, and whoever makes it may stop after any step. Steps are:
+A history may hold thousands of results, and a filter may have to inspect each. So a step is made
+only when the client's writer has room, and the caller may pause after any step. A step is:
 
-    None               some results were looked at, and there is nothing to send yet
-    Began(recovered)   what comes next, and whether that leaves anything out
+    None               some results were inspected; there is nothing to send yet
+    Began(recovered)   the replay begins; whether it is complete
     Due                one result, and what was missed right before it
 
-The end of the steps says what was missed behind the last result. There are two orders. `last` walks
-from the newest result back until it has as many as were asked for, and then hands them out from the
-oldest on: for newcomers, and for `latest` clients that come back. `following` walks from the oldest
-on and leaves nothing out: for `every` clients that come back.
+The generator returns what was missed after the last result. `last` serves new clients and `newest`
+serves reconnecting `latest` clients: both walk back from the newest result until they have as many
+as requested, and yield those oldest first. `following` serves reconnecting `every` clients: it
+walks from the oldest result on and leaves none out.
 
-Pure.
+No I/O.
 """
 
 from __future__ import annotations
@@ -31,11 +31,9 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.wire import Outcome
 
 MOST_RESULTS = 1000
-"""Of each camera, so many at most are replayed by `history`."""
+"""The most results that `history` replays per camera."""
 _LOOK, _GLANCE = 64, 1024
-"""Results that one step looks at: about half a millisecond, where a filter looks into them and
-where none does.
-"""
+"""How many results one step inspects, with a filter and without: about 0.5 ms either way."""
 
 
 class Began(NamedTuple):
@@ -53,10 +51,10 @@ Step = Due | Began | None
 def last(
     items: Sequence[Kept], results: int, subscription: Subscription
 ) -> Generator[Step, None, Missed]:
-    """The last so many results that the subscription asks for, at most `MOST_RESULTS`.
+    """The last `results` results that the subscription lets through, at most `MOST_RESULTS`.
 
-    Before the first of them nothing was promised, and nothing counts as missed but the results that
-    were asked for beyond `MOST_RESULTS` and are here.
+    Nothing before the first one counts as missed, except results that were requested and are kept
+    but exceed `MOST_RESULTS`.
     """
     walk = _Walk(items, subscription)
     yield from walk.back(min(results, MOST_RESULTS))
@@ -71,14 +69,14 @@ def last(
 def newest(
     found: Found, since: StreamPosition, results: int, subscription: Subscription
 ) -> Generator[Step, None, Missed]:
-    """Of what came after `since` the last so many results; the others are missed as `history`."""
+    """The last `results` results after `since`; those between count as missed (`history`)."""
     walk = _Walk(found.items, subscription)
     yield from walk.back(min(results, MOST_RESULTS))
     due = walk.due()
     missed = walk.trailing
     yield from walk.count(1)
     first = due[0].outcome if due else None
-    if walk.counted:  # some that were asked for lie between
+    if walk.counted:  # results that the subscription lets through lie between
         between = NOTHING
         seq = first.seq if first else last_seq(found.items[-1].item) + 1
         if (first.epoch if first else found.epoch) == since.epoch:
@@ -96,7 +94,7 @@ def newest(
 
 
 def following(found: Found, subscription: Subscription) -> Generator[Step, None, Missed]:
-    """All that came after, in order."""
+    """All results that came after, in order."""
     yield Began(found.recovered)
     selection = Selection(subscription)
     missed = Missed(history=found.gone)
@@ -120,7 +118,7 @@ def _look(selection: Selection) -> int:
 
 
 class _Walk:
-    """From the newest result back."""
+    """A walk from the newest result back."""
 
     def __init__(self, items: Sequence[Kept], subscription: Subscription) -> None:
         self._items = iter(reversed(items))
@@ -128,13 +126,13 @@ class _Walk:
         self._look = _look(self._selection)
         self._newest_first: list[Due] = []
         self.trailing = NOTHING
-        """What was missed behind the newest result that was picked."""
+        """What was missed after the newest picked result."""
         self.missed = NOTHING
-        """What was missed right before the oldest that was picked, as far as the walk has come."""
+        """What was missed right before the oldest picked result, as far as the walk has come."""
         self.counted = 0
 
     def back(self, results: int) -> Generator[Step, None, None]:
-        """Pick so many results."""
+        """Pick up to `results` results."""
         picked = self._newest_first
         for looked, item in enumerate(self._items if results else ()):
             if looked % self._look == self._look - 1:
@@ -149,7 +147,7 @@ class _Walk:
             self.trailing, self.missed = self.missed, NOTHING
 
     def _settle(self) -> None:
-        """What was missed up to here lies behind the result that comes next, going back."""
+        """Assign `missed` to the last picked result, or to `trailing` if there is none."""
         picked = self._newest_first
         if picked:
             picked[-1] = Due(picked[-1].outcome, self.missed)
@@ -168,7 +166,7 @@ class _Walk:
         return cause is None
 
     def count(self, results: int) -> Generator[Step, None, None]:
-        """Look for so many results more, which nobody will be sent."""
+        """Count up to `results` more results, which are not sent."""
         for looked, item in enumerate(self._items):
             if looked % self._look == self._look - 1:
                 yield None
@@ -177,5 +175,5 @@ class _Walk:
                 return
 
     def due(self) -> list[Due]:
-        """What was picked, from the oldest on; nothing was missed before that."""
+        """The picked results, oldest first."""
         return self._newest_first[::-1]

@@ -1,11 +1,11 @@
-"""Which of a camera's results a subscription asks for, and why not the others.
+"""Which of a camera's results a subscription lets through, and why it refuses the others.
 
-The rate is kept by a virtual clock for each camera: a result is due once the camera's time of
-capture reaches the moment `due`, which then moves on by one interval, or starts anew from a result
-that comes late by more than that. So a limit of 20 a second on a camera of 30 gives 20, not 15.
-Cameras are never quite regular, so a result may be a little early.
+`max_fps` uses a virtual clock per camera: a result passes if it was captured at the time `due` or
+later. `due` then advances by one interval, or restarts from a result that is later than that by
+more than an interval. So a limit of 20 per second on a camera of 30 gives 20, not 15. Cameras are
+never quite regular, so a result may be slightly early.
 
-Pure: the time is the results' own.
+No I/O: the time is that of capture.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _EARLY_MOST_S = 0.005
 
 
 class Selection:
-    """One run through the results of a subscription's cameras."""
+    """Selects among the results of a subscription's cameras, which come in order."""
 
     def __init__(self, subscription: Subscription, *, backwards: bool = False) -> None:
-        """`backwards`: the newest result is asked about first."""
+        """`backwards`: results come newest first."""
         self._direction = -1 if backwards else 1
         self._nonempty = subscription.nonempty
-        self._picks = subscription.picks
+        self._detection_filter = subscription.detection_filter
         self._interval_s = 1 / subscription.max_fps if subscription.max_fps else 0.0
         self._early_s = min(self._interval_s / 4, _EARLY_MOST_S)
         self._due: dict[str, float] = {}
         self.everything = not self._nonempty and not self._interval_s
-        """Whether no result is ever refused."""
+        """Whether the subscription lets every result through."""
 
     def refuses(self, outcome: Outcome) -> Literal["filtered", "max_fps"] | None:
-        """The cause for which a result is not sent; None when it is due."""
-        if self._nonempty and outcome.empty(self._picks):
+        """The cause for which the result is refused; None if it passes."""
+        if self._nonempty and outcome.empty(self._detection_filter):
             return "filtered"
         if self._interval_s and not self._in_time(outcome):
             return "max_fps"
@@ -48,7 +48,7 @@ class Selection:
         at, interval = self._direction * outcome.record.captured_at, self._interval_s
         due = self._due.get(outcome.camera)
         if due is None or not -2 * interval < at - due < interval:
-            self._due[outcome.camera] = at + interval  # the first, late, or of another clock
+            self._due[outcome.camera] = at + interval  # first, late, or from another clock
             return True
         if at < due - self._early_s:
             return False

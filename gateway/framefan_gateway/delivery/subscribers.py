@@ -1,17 +1,16 @@
-"""A group: the clients of one stream, and what happens when a line fills or drains.
+"""The clients of one stream, and what happens when a client's writer fills or drains.
 
-1. Clients in step get the stream's batch in one write each. Nothing else is done for them, not even
+1. Live clients get the stream's batch in one write each. Nothing else is done for them, not even
    counting: the stream's totals are theirs.
-2. A write may fill a line. The client then falls out of step, and nothing is done for it until
-   its line is free.
-3. A client whose line is free but which is not in step is given what it is due by itself, until
-   it has been told the same as all others; then it falls in step. One whose line has a limit in
-   messages never does; with a limit in writes it is asked for room before each batch.
-4. A past that is to be replayed, and whatever is more than `WRITE_BYTES`, is made a slice at a
-   time. Between two slices the client is in `Work`, the queue that all groups share, and everybody
-   else has a turn.
-5. Whoever waits for news of one camera only, to be told of it otherwise than the others, is in step
-   until right before that news: see `wake`.
+2. A write may fill a writer. That client becomes blocked, and nothing is done for it until its
+   writer has room.
+3. A client that is catching up is sent what its own cursor returns, until it has been sent the same
+   as the live ones; then it becomes live. A client whose room is counted in messages never becomes
+   live. A client whose room is counted in writes is asked for room before each batch.
+4. Replays, and anything larger than `WRITE_BYTES`, are written in slices. Between two slices the
+   client waits in `Work`, a queue that all `Subscribers` share, so other clients get their turn.
+5. A client whose next message of one camera differs from the others' stays live until right before
+   that message: see `wake`.
 """
 
 from __future__ import annotations
@@ -32,50 +31,54 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.wire import Body, Notice
 
 WRITE_BYTES = 1 << 16
-"""About as much as one write to a draining line may leave behind in its buffer."""
+"""Roughly the most that one write to a client that is catching up may leave in its buffer."""
 
 
 class Place(Enum):
-    """Where a client stands."""
+    """The state of a client's delivery."""
 
-    LIVE = "in step"
-    CATCHING_UP = "apart"
-    BLOCKED = "full"
-    CLOSED = "gone"
+    LIVE = "live"
+    """It has been sent the same as all other live clients, and gets the shared batch."""
+    CATCHING_UP = "catching up"
+    """Its writer has room; it is sent what its own cursor returns."""
+    BLOCKED = "blocked"
+    """Its writer has no room; nothing is written."""
+    CLOSED = "closed"
+    """It has left."""
 
 
 class Writer(NamedTuple):
-    """The way to one client; none of these functions waits."""
+    """The functions that write to one client; none of them waits."""
 
     write: Callable[[bytes], object]
-    """Takes all it is given, and keeps what does not fit at once."""
-    offer: Callable[[bytes], int]
-    """Takes what fits at once and answers how much that was; only called while nothing is kept.
-    Raises OSError when nothing fits or the way is broken."""
+    """Takes all bytes, and buffers what cannot be written at once."""
+    try_write: Callable[[bytes], int]
+    """Writes what can be written at once, and returns how many bytes that was. Called only while
+    nothing is buffered. Raises OSError if nothing can be written or the connection is broken."""
     room: Callable[[], int] | None = None
-    """How many messages may be written now; None: as many as there are. When there are none, the
-    client's line is full from then on."""
+    """Returns how many messages may be written now, and blocks the client if that is 0.
+    None: no limit."""
     by_write: bool = False
-    """Whether any room at all is enough for any number of messages in one write."""
+    """Whether `room` counts writes: any room allows any number of messages in one write."""
 
 
 class Client:
-    """One subscriber: its line, its cursor and where it stands."""
+    """One client: its writer, its cursor and the state of its delivery."""
 
-    __slots__ = ("cursor", "evict", "line", "place", "subscribers")
+    __slots__ = ("cursor", "evict", "place", "subscribers", "writer")
 
     def __init__(
         self,
         subscribers: Subscribers,
         cursor: LatestCursor | EveryCursor,
-        line: Writer,
+        writer: Writer,
         evict: Callable[[str], None],
     ) -> None:
         self.subscribers = subscribers
         self.cursor = cursor
-        self.line = line
+        self.writer = writer
         self.evict = evict
-        """Called once, with the reason, when it has fallen further behind than it may."""
+        """Called once, with the reason, when the client exceeds the limit of its backlog."""
         self.place = Place.CATCHING_UP
 
     @property
@@ -84,7 +87,7 @@ class Client:
 
 
 Work = dict[Client, None]
-"""Clients that are due more than one slice, in the order of their turns."""
+"""Clients that are due another slice, in the order of their turns."""
 
 
 class Subscribers:
@@ -94,28 +97,31 @@ class Subscribers:
         self.stream = stream
         self.clients: set[Client] = set()
         self._work = work
-        self._in_step: dict[Client, Callable[[bytes], int]] = {}
+        self._live: dict[Client, Callable[[bytes], int]] = {}
         self._limited: dict[Client, Callable[[], int]] = {}
-        """Those in step that have to be asked for room."""
+        """The live clients that have to be asked for room."""
         self._offsets = Totals()
-        """Summed over the clients in step: their account beyond the stream's totals."""
-        self._apart: set[Client] = set()
+        """The sum over live clients of what their account exceeds the stream's totals by."""
+        self._catching_up: set[Client] = set()
         self._waiting: dict[str, set[Client]] = {}
-        """By camera, the clients in step that are to be told otherwise of its next news."""
-        self._hindmost = 0
-        """No client of an `every` stream stands before this position of its log."""
+        """By camera, the live clients whose next message of it differs from the others'."""
+        self._slowest = 0
+        """No client of an `every` stream is before this position of its log."""
 
-    # ---- where clients stand ----------------------------------------------------------------
+    # ---- places -----------------------------------------------------------------------------
 
-    def fall_in(self, client: Client) -> None:
-        line = client.line
-        if client.place is not Place.CATCHING_UP or (line.room is not None and not line.by_write):
+    def try_go_live(self, client: Client) -> None:
+        """Make a client live if it was sent the same as the live ones."""
+        writer = client.writer
+        if client.place is not Place.CATCHING_UP or (
+            writer.room is not None and not writer.by_write
+        ):
             return
-        if client.cursor.step_in():
-            self._apart.discard(client)
-            self._in_step[client] = line.offer
-            if line.room is not None:
-                self._limited[client] = line.room
+        if client.cursor.try_go_live():
+            self._catching_up.discard(client)
+            self._live[client] = writer.try_write
+            if writer.room is not None:
+                self._limited[client] = writer.room
             self._offsets = self._offsets.plus(client.cursor.offset())
             client.place = Place.LIVE
             for camera in client.cursor.waits_for:
@@ -123,65 +129,65 @@ class Subscribers:
             self._keep_log()
 
     def move(self, client: Client, place: Place) -> None:
-        """To anywhere but in step."""
+        """Move a client to any place except LIVE."""
         if client.place is Place.LIVE:
-            del self._in_step[client]
+            del self._live[client]
             self._limited.pop(client, None)
             self._offsets = self._offsets.minus(client.cursor.offset())
             for camera in client.cursor.waits_for:
                 self._waiting.get(camera, set()).discard(client)
-            client.cursor.step_out()
-        self._apart.discard(client)
+            client.cursor.stop_live()
+        self._catching_up.discard(client)
         client.place = place
         if place is Place.CATCHING_UP:
-            self._apart.add(client)
+            self._catching_up.add(client)
         elif place is Place.CLOSED:
             self.clients.discard(client)
             client.cursor.leave()
         self._keep_log()
 
-    def write_by(self, client: Client, offer: Callable[[bytes], int]) -> None:
-        """Have a client in step be offered its next batch in another way."""
+    def set_try_write(self, client: Client, try_write: Callable[[bytes], int]) -> None:
+        """Replace the function that writes batches to a live client."""
         if client.place is Place.LIVE:
-            self._in_step[client] = offer
+            self._live[client] = try_write
 
-    def use(self, client: Client, line: Writer) -> None:
-        """Write to a client by another line from here on."""
-        client.line = line
+    def set_writer(self, client: Client, writer: Writer) -> None:
+        """Replace a client's writer."""
+        client.writer = writer
         if client.place is Place.LIVE:
             self.move(client, Place.CATCHING_UP)
-            self.fall_in(client)
+            self.try_go_live(client)
 
     def _keep_log(self) -> None:
         if isinstance(self.stream, EveryStream):
-            self.stream.keep = len(self._in_step) < len(self.clients)
+            self.stream.keep = len(self._live) < len(self.clients)
 
     @property
-    def pressed(self) -> bool:
-        """Whether a client with a free line would soon be behind by more than it may."""
-        return bool(self._apart) and self.stream.crowded
+    def nearly_full(self) -> bool:
+        """Whether a client that is catching up would soon exceed the limit of the log."""
+        return bool(self._catching_up) and self.stream.nearly_full
 
     def waits_for(self, camera: str) -> bool:
         """Whether `wake` has anything to do."""
         return camera in self._waiting
 
     def wake(self, camera: str) -> None:
-        """There is news of this camera; call it with nothing undelivered."""
+        """Move the clients that wait for this camera to catching up; deliver everything before."""
         for client in self._waiting.pop(camera, ()):
             if client.place is Place.LIVE:
                 self.move(client, Place.CATCHING_UP)
 
-    # ---- what they get ----------------------------------------------------------------------
+    # ---- delivery ---------------------------------------------------------------------------
 
     def admit(self, client: Client) -> None:
         self.clients.add(client)
         self.move(client, Place.CATCHING_UP)
 
     def release(self, camera: str, notice: Notice) -> None:
-        """A camera is gone: tell everybody, and keep nothing of it but what is still due.
+        """A camera was removed: send all clients `notice`, and keep only what is still due.
 
-        Call it with nothing undelivered. Who may have no room when that leaves is told apart, since
-        the stream can say it only once.
+        Deliver everything before this call. Clients that may have no room move to catching up:
+        their cursors hold the notice, while the stream sends it only once.
         """
         for client in tuple(self._limited):
             self.move(client, Place.CATCHING_UP)
@@ -191,70 +197,70 @@ class Subscribers:
         self.stream.release(camera, notice)
 
     def deliver(self, now: float) -> list[Client]:
-        """Write what is due; returns the clients that have fallen further behind than they may."""
+        """Write what is due; return the clients that exceed the limit of the log."""
         if self.stream.batch_bytes:
             for room in tuple(self._limited.values()):
                 room()
         bodies = self.stream.take_batch()
-        if bodies and self._in_step:
-            self._deliver_in_step(bodies)
-        if self._apart:
-            for client in tuple(self._apart):
+        if bodies and self._live:
+            self._deliver_live(bodies)
+        if self._catching_up:
+            for client in tuple(self._catching_up):
                 self.advance(client, now)
-        return self._overflowed()
+        return self._find_overflowed()
 
-    def _deliver_in_step(self, bodies: list[Body]) -> None:
+    def _deliver_live(self, bodies: list[Body]) -> None:
         data = frames(bodies)
         size = len(data)
-        in_step = self._in_step  # a write may take a client out of it
-        for client, offer in zip(tuple(in_step), tuple(in_step.values()), strict=True):
-            # The one place that runs for every delivery: a system call and little else.
+        live = self._live  # a write may remove a client from it
+        for client, try_write in zip(tuple(live), tuple(live.values()), strict=True):
+            # This loop runs for every delivery: one system call and little else.
             try:
-                taken = offer(data)
+                taken = try_write(data)
             except OSError:
                 taken = 0
             if taken != size:
-                client.line.write(data[taken:])
+                client.writer.write(data[taken:])
 
     def advance(self, client: Client, now: float) -> None:
-        """Give a free line what it is due, for as long as it stays free: at most one slice."""
+        """Write what a client that is catching up is due, while it has room: at most one slice."""
         written = 0
         while client.place is Place.CATCHING_UP:
-            line, cursor = client.line, client.cursor
-            room = ALL if line.room is None else line.room()
+            writer, cursor = client.writer, client.cursor
+            room = ALL if writer.room is None else writer.room()
             bodies = cursor.drain(now, WRITE_BYTES, room) if room else []
             if bodies:
                 data = frames(bodies)
-                line.write(data)
+                writer.write(data)
                 written += len(data)
             if client.place is Place.CATCHING_UP and (cursor.replaying or written >= WRITE_BYTES):
-                self._apart.discard(client)
+                self._catching_up.discard(client)
                 self._work[client] = None
                 return
             if client.place is Place.CATCHING_UP and not bodies:
-                self._apart.add(client)
-                self.fall_in(client)
+                self._catching_up.add(client)
+                self.try_go_live(client)
                 return
 
-    def _overflowed(self) -> list[Client]:
+    def _find_overflowed(self) -> list[Client]:
         stream = self.stream
-        if not isinstance(stream, EveryStream) or stream.start <= self._hindmost:
+        if not isinstance(stream, EveryStream) or stream.start <= self._slowest:
             return []
         lost: list[Client] = []
-        self._hindmost = stream.end
+        self._slowest = stream.end
         for client in self.clients:
             if client.place is Place.LIVE or not isinstance(client.cursor, EveryCursor):
                 continue
             if client.cursor.overflowed:
                 lost.append(client)
             else:
-                self._hindmost = min(self._hindmost, client.cursor.position)
-        stream.trim(self._hindmost)
+                self._slowest = min(self._slowest, client.cursor.position)
+        stream.trim(self._slowest)
         return lost
 
     def totals(self) -> Totals:
-        """The sum of all accounts; what offered exceeds the rest by is pending."""
-        total = self._offsets.plus(self.stream.totals.times(len(self._in_step)))
+        """The sum of all accounts; what is neither sent nor missed is pending."""
+        total = self._offsets.plus(self.stream.totals.times(len(self._live)))
         for client in self.clients:
             if client.place is not Place.LIVE:
                 total = total.plus(client.cursor.account())

@@ -1,4 +1,4 @@
-"""What a client asked for: the key by which clients share one stream."""
+"""A client's subscription; clients with equal subscriptions share one stream."""
 
 from __future__ import annotations
 
@@ -11,49 +11,46 @@ from msgspec import Struct
 from framefan.ipc.protocol import Delivery, Format
 
 Ack = int | Literal["auto"]
-"""How many messages of a client may be unacknowledged; auto: as its acknowledgements allow."""
+"""How many messages may be unacknowledged; auto: adapts to how fast acknowledgements come."""
 
 
 class DetectionFilter(NamedTuple):
-    """Which detections of a result are asked for; the others are left out of it."""
+    """Which detections of a result are included; the others are left out of the message."""
 
     labels: frozenset[str] | None
-    """None: any."""
+    """None: any label."""
     min_confidence: float
 
 
 class Subscription(Struct, frozen=True):
-    """A client that only connects gets this default: every camera, the newest, as JSON.
-
-    Clients with equal subscriptions are due the same bytes at the same moments.
-    """
+    """The default, for clients that set nothing: the newest result of every camera, as JSON."""
 
     cameras: frozenset[str] | None = None
-    """None: all of them, those that come later too."""
+    """None: all cameras, including those that are added later."""
     delivery: Delivery = "latest"
     format: Format = "json"
     max_fps: float = 0.0
-    """Results of one camera in a second; 0: as many as there are."""
+    """The most results of one camera per second; 0: no limit."""
     labels: frozenset[str] | None = None
     min_confidence: float = 0.0
     nonempty: bool = False
-    """Only results in which something was seen; errors come all the same."""
+    """Leave out results in which nothing was detected; errors are always sent."""
     preview: int = 0
-    """The width of the pictures that come with the results, in pixels; 0: none come."""
+    """The width of the pictures sent with the results, in pixels; 0: no pictures."""
 
     def covers(self, camera: str | None) -> bool:
-        """Whether news of this camera is for this client; None is news about no single camera."""
+        """Whether the subscription includes this camera; None: news that concerns no one camera."""
         return camera is None or self.cameras is None or camera in self.cameras
 
     @property
-    def picks(self) -> DetectionFilter | None:
-        """None: every detection."""
+    def detection_filter(self) -> DetectionFilter | None:
+        """None: all detections are included."""
         if self.labels is None and not self.min_confidence:
             return None
         return DetectionFilter(self.labels, self.min_confidence)
 
-    def told(self) -> dict[str, Any]:
-        """The whole subscription as a client is told it."""
+    def to_dict(self) -> dict[str, Any]:
+        """The subscription as JSON values, as in replies to clients and in `/api/clients`."""
         return {
             "cameras": None if self.cameras is None else sorted(self.cameras),
             "delivery": self.delivery,
@@ -70,21 +67,21 @@ DEFAULT = Subscription()
 
 
 class StreamPosition(NamedTuple):
-    """The last result of a camera that a returning client has had."""
+    """The last result of a camera that a reconnecting client got."""
 
     epoch: str
     seq: int
 
 
 class Opening(NamedTuple):
-    """How a client's results begin, of the cameras it has had none of yet."""
+    """Where a client's results begin."""
 
     history: int = 1
-    """So many of each camera's last results come first."""
+    """How many of each camera's last results come first."""
     since: Mapping[str, StreamPosition] = MappingProxyType({})
-    """By camera, after which result to go on."""
-    strange: frozenset[str] = frozenset()
-    """Cameras of `since` that this run does not have, or not any more."""
+    """By camera, the position to resume after."""
+    unknown: frozenset[str] = frozenset()
+    """Cameras of `since` that this run does not have, or no longer has."""
 
 
 ANEW = Opening()

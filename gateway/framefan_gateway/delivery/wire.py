@@ -1,7 +1,7 @@
-"""The messages clients receive, and their bytes, encoded once and shared.
+"""The messages that clients receive, and their bytes, encoded once and shared.
 
-A message is encoded when the first client is due it, once per (format, missed); every other client
-that is due the same is handed the same body. Who writes it puts it into frames: see frames.py.
+A message is encoded when the first client is due it, once per (format, missed, detection filter).
+All other clients that are due the same share that body. frames.py makes the WebSocket frames.
 
 JSON is strict: msgspec writes a float that is not finite as null.
 """
@@ -36,9 +36,9 @@ _PLAIN = (NOTHING, None)
 _FORMATS: tuple[Format, ...] = ("json", "msgpack", "protobuf")
 _EMPTY: tuple[Any, ...] = ([], {}, "", None)
 _BARE = 900
-"""About the bytes of a record, its strings and the objects around them."""
+"""Roughly how many bytes a record takes with its strings and other objects, without payload."""
 _DECODED = 10
-"""About how much larger a payload is as objects."""
+"""Roughly how many times larger a payload is when decoded."""
 
 _json = msgspec.json.Encoder()
 _msgpack = msgspec.msgpack.Encoder()
@@ -48,15 +48,15 @@ _value = msgspec.msgpack.Decoder()
 
 
 class Body(NamedTuple):
-    """One whole message as bytes."""
+    """One encoded message."""
 
     data: bytes
     binary: bool
-    """Whether these are no text."""
+    """Whether it is sent as a binary message, not as text."""
 
 
 def body(message: Struct, fmt: Format) -> Body:
-    """The message as a client of this format gets it: text for JSON, else binary."""
+    """Encode a message in this format: text for JSON, else binary."""
     if fmt == "json":
         return Body(_json.encode(message), False)
     if fmt == "protobuf":
@@ -77,8 +77,8 @@ class Notice:
             found = self._bodies[fmt] = body(self.message, fmt)
         return found
 
-    def later(self, fmt: Format, elapsed_s: float) -> Body:
-        """The same to somebody who is told it so much later: the next try is the nearer."""
+    def body_later(self, fmt: Format, elapsed_s: float) -> Body:
+        """The status, sent `elapsed_s` later: `next_try_s` is reduced by that."""
         wait = self.message.next_try_s if isinstance(self.message, Status) else UNSET
         if wait is UNSET:
             return self.body(fmt)
@@ -87,7 +87,7 @@ class Notice:
 
 
 class Picture:
-    """A JPEG of the frame of a result that has come before."""
+    """A JPEG of the frame of an earlier result."""
 
     __slots__ = ("camera", "jpeg", "of", "picture")
 
@@ -98,18 +98,15 @@ class Picture:
         self.jpeg = record.jpeg
 
     def body(self, message: bytes) -> Body:
-        """The length of `message` in four bytes, `message`, the JPEG.
-
-        `message`: the result's, in JSON.
-        """
+        """Four bytes with the length of `message`, `message` (the result's JSON), the JPEG."""
         return Body(b"".join((_LENGTH.pack(len(message)), message, self.jpeg)), True)
 
 
 class Outcome(Struct, gc=False, eq=False):
     """A result or error of one seq: the same bytes for every client that missed the same.
 
-    Thousands are kept, and none is part of a circle of references. So the collector of these is
-    told to leave them out, else it stops the gateway for as long as it needs to walk through all.
+    Thousands are kept, and none is part of a reference cycle. So they are excluded from garbage
+    collection (`gc=False`), which would otherwise pause the gateway while it traverses all of them.
     """
 
     record: OutcomeRecord
@@ -118,12 +115,12 @@ class Outcome(Struct, gc=False, eq=False):
     seq: int = 0
     _message: Result | Failure | None = None
     _bodies: dict[tuple[Format, Missed, DetectionFilter | None], Body] | None = None
-    """What has been made; None from `rest` on."""
+    """All encoded bodies; None after `compact`."""
     _plain: tuple[bytes | None, ...] = (None,) * len(_FORMATS)
-    """By format, from `rest` on: what most clients get, if it has been made."""
+    """After `compact`, by format: the body that most clients get, if it was encoded."""
 
     def __post_init__(self) -> None:
-        """Raises msgspec.MsgspecError when the payload is not what `kind` says."""
+        """Raises msgspec.MsgspecError if the payload does not match `kind`."""
         record = self.record
         self.camera, self.epoch, self.seq = record.camera, record.epoch, record.seq
         self._message, self._bodies = _message(record), {}
@@ -138,15 +135,21 @@ class Outcome(Struct, gc=False, eq=False):
         return self._message or _message(self.record)
 
     def body(
-        self, fmt: Format, missed: Missed, now: float, picks: DetectionFilter | None = None
+        self,
+        fmt: Format,
+        missed: Missed,
+        now: float,
+        detection_filter: DetectionFilter | None = None,
     ) -> Body:
-        """The message to a client that missed `missed`; `deliver` ends at the first encoding."""
-        key = fmt, missed, picks
+        """The body for a client that missed `missed`; `deliver` is taken at the first encoding."""
+        key = fmt, missed, detection_filter
         found = self._made(key)
         if found is None:
             message = self.message
-            if picks is not None and isinstance(message, Result):
-                message = msgspec.structs.replace(message, detections=_picked(message, picks))
+            if detection_filter is not None and isinstance(message, Result):
+                message = msgspec.structs.replace(
+                    message, detections=_filter_detections(message, detection_filter)
+                )
             if missed is NOTHING:
                 message.missed, message.missed_by = 0, UNSET
             else:
@@ -171,17 +174,17 @@ class Outcome(Struct, gc=False, eq=False):
         kept[_FORMATS.index(fmt)] = made.data
         self._plain = tuple(kept)
 
-    def empty(self, picks: DetectionFilter | None) -> bool:
-        """Whether nothing was seen, of what is picked; an error is never empty."""
+    def empty(self, detection_filter: DetectionFilter | None) -> bool:
+        """Whether no detection passes the filter; an error is never empty."""
         message = self.message
         if isinstance(message, Failure):
             return False
         if message.detections is UNSET:
             return message.result in _EMPTY
-        return not _picked(message, picks)
+        return not _filter_detections(message, detection_filter)
 
-    def rest(self) -> None:
-        """From here on keep nothing that can be made again, but the bytes that most clients get."""
+    def compact(self) -> None:
+        """Free all that can be computed again, except the bodies that most clients get."""
         bodies, self._bodies, self._message = self._bodies or {}, None, None
         for key, made in bodies.items():
             if key[1:] == _PLAIN:
@@ -189,17 +192,19 @@ class Outcome(Struct, gc=False, eq=False):
 
     @property
     def size(self) -> int:
-        """About the bytes of memory it takes."""
+        """Roughly how many bytes of memory it takes."""
         whole = 0 if self._message is None else _DECODED * len(self.record.payload)
         made = sum(len(each.data) for each in (self._bodies or {}).values())
         made += sum(len(data) for data in self._plain if data is not None)
         return _BARE + len(self.record.payload) + whole + made
 
 
-def _picked(message: Result, picks: DetectionFilter | None) -> list[Detection] | UnsetType:
-    if picks is None or message.detections is UNSET:
+def _filter_detections(
+    message: Result, detection_filter: DetectionFilter | None
+) -> list[Detection] | UnsetType:
+    if detection_filter is None or message.detections is UNSET:
         return message.detections
-    labels, least = picks
+    labels, least = detection_filter
     return [
         seen
         for seen in message.detections
@@ -212,7 +217,7 @@ _SHARED = set(Result.__struct_fields__) & set(Failure.__struct_fields__)
 
 
 def latency(record: OutcomeRecord, now: float) -> Latency:
-    """`now` and the record's stamps are of the clock that all our processes share."""
+    """The latency in milliseconds. `now` and the record's times are of the same monotonic clock."""
     captured, started, finished = record.captured_at, record.started_at, record.finished_at
     return Latency(
         wait=round((started - captured) * 1000, 2),
@@ -231,7 +236,7 @@ def _message(record: OutcomeRecord) -> Result | Failure:
         shared = {name: getattr(head, name) for name in _SHARED}
         return Failure(**shared, error=error)
     value = _value.decode(record.payload)
-    _json.encode(value)  # what has no JSON form is refused here, before anyone is offered it
+    _json.encode(value)  # raises here if it has no JSON form, before any client is offered it
     return _result(record, UNSET, value)
 
 
@@ -269,14 +274,14 @@ def status(record: StatusRecord) -> Status:
 
 
 def is_trouble(status: Status) -> bool:
-    """Whether a client that joins later is to know of it, until a status says that it is over."""
+    """Whether clients that join later are sent this status, until a later one ends it."""
     if status.subject == "predictor":
         return status.reason == CIRCUIT and status.state != "closed"
     return status.subject in ("camera", "pool") and status.state != "live"
 
 
 def camera_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Status:
-    """The status of a camera as the state table of `ts` tells it."""
+    """The status of a camera, from the state table of time `ts`."""
     return Status(
         ts=round(ts, 3),
         epoch=epoch,
@@ -290,7 +295,7 @@ def camera_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Sta
 
 
 def circuit_status(camera: str, facts: CameraFacts, epoch: str, ts: float) -> Status:
-    """The status of a camera's circuit as the state table of `ts` tells it."""
+    """The status of a camera's circuit breaker, from the state table of time `ts`."""
     return Status(
         ts=round(ts, 3),
         epoch=epoch,

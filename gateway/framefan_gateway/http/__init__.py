@@ -1,1 +1,1 @@
-"""What is answered over HTTP: the page, tables, metrics, pictures."""
+"""HTTP answers: the page, tables, metrics, pictures."""

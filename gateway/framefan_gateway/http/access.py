@@ -1,8 +1,8 @@
-"""Which requests are answered at all, by their Host and Origin, and what to do about a refusal.
+"""Access control by Host and Origin; a refusal says what to do about it.
 
-A page of a foreign site may reach this port: by its own script, or because its name was pointed at
-this address. Its browser then says so, in Origin or in Host. Where we listen on loopback only, Host
-has to be a name of this machine. Elsewhere a token is needed, so that any name will do.
+A page of a foreign site can send requests to this port: from its script, or by DNS rebinding. Its
+browser then names the site in Origin or Host. If the gateway listens on loopback only, Host has to
+name this machine. Otherwise a token is required, so any Host is allowed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~%-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]{0,5})?")
 _PROBES = ("/healthz", "/readyz")
-"""Asked for by load balancers that speak HTTP/1.0, which has no Host. Browsers always send one."""
+"""Load balancers may request these with HTTP/1.0, without Host. Browsers always send Host."""
 _SHOWN = 100
 
 
 def refusal(settings: Settings, headers: Headers, path: str = "") -> str:
-    """Why a request is refused, and the flag that helps; empty when it is not."""
+    """Why a request is refused, and which flag would allow it; empty if it is not refused."""
     hosts = headers.get_all("Host")
     if not hosts and path in _PROBES and "Origin" not in headers:
         return ""
@@ -36,7 +36,7 @@ def refusal(settings: Settings, headers: Headers, path: str = "") -> str:
 def _of_host(settings: Settings, host: str) -> str:
     found = _HOST.fullmatch(host)
     if not found:
-        return f"this Host is no name or address with a port: {_short(host)}"
+        return f"this Host is not a valid name or address with a port: {_short(host)}"
     if net.is_loopback(settings.host) and not net.is_loopback(found[1].strip("[]")):
         return (
             f"this Host is not this machine: {_short(host)}; use localhost or 127.0.0.1, or serve "
@@ -50,17 +50,17 @@ def _of_origin(settings: Settings, headers: Headers, host: str) -> str:
     if not origins:
         return ""
     if len(origins) > 1:
-        return f"at most one Origin header makes sense, and there are {len(origins)}"
+        return f"at most one Origin header is allowed, and there are {len(origins)}"
     origin = origins[0]
     if origin in settings.origins or _is_own(origin, host):
         return ""
     if origin == "null":
         return (
-            "this Origin is not allowed: null, as pages have that were opened from a file; "
+            "this Origin is not allowed: null, which pages opened from a file have; "
             "serve the page over http, or allow it with --origin null and a token"
         )
     if "://" not in origin:
-        return f"this Origin is not allowed, and is none: {_short(origin)}; leave the header out"
+        return f"this Origin is not valid: {_short(origin)}; leave the header out"
     return f"this Origin is not allowed; allow it with --origin {_short(origin)}"
 
 

@@ -1,4 +1,4 @@
-"""The list of clients that `/api/clients` shows, written a slice at a time."""
+"""The list of clients for `/api/clients`, encoded in slices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.subscription import Subscription
 
 SLICE = 100
-"""Clients between two turns of the loop: 2 to 3 ms."""
+"""How many clients are encoded at a time, before the event loop runs on: 2 to 3 ms."""
 _AGENT_CHARACTERS = 120
 
 
@@ -34,10 +34,10 @@ class ClientFacts(Struct, kw_only=True):
     pending: int
     bytes: int
     lag_s: float
-    """For how long its line has been full; 0: it is free."""
+    """How long the client has been blocked; 0: it is not."""
     connected_s: float
     gateway: int = 1
-    """Where it is connected."""
+    """The number of its gateway."""
     user_agent: str = ""
 
 
@@ -55,26 +55,27 @@ class Connected(Protocol):
 
     @property
     def client(self) -> Client | None:
-        """None before it joined the hub, and after it left."""
+        """None before the client joined the hub, and after it left."""
 
     @property
     def joined_at(self) -> float: ...
 
     @property
     def full_since(self) -> float | None:
-        """None while its line is free."""
+        """When the client became blocked; None if it is not."""
 
 
 def facts(connections: Iterable[Connected], now: float, gateway: int = 1) -> Iterator[ClientFacts]:
-    """Those of all connections that are clients by the time it is their turn."""
-    told: dict[Subscription, dict[str, Any]] = {}
+    """The facts of each connection that is a client when the iterator reaches it."""
+    subscriptions: dict[Subscription, dict[str, Any]] = {}
     for connection in connections:
         client = connection.client
         if client is None:
             continue
-        subscription = told.get(client.subscription)
+        subscription = subscriptions.get(client.subscription)
         if subscription is None:
-            subscription = told[client.subscription] = client.subscription.told()
+            subscription = client.subscription.to_dict()
+            subscriptions[client.subscription] = subscription
         account = client.cursor.account()
         full_since = connection.full_since
         yield ClientFacts(
@@ -95,7 +96,7 @@ def facts(connections: Iterable[Connected], now: float, gateway: int = 1) -> Ite
 
 
 def _address(address: Any) -> str:
-    """Host and port, whatever the family; of a Unix socket nothing."""
+    """Host and port of any address family; empty for a Unix socket."""
     if not isinstance(address, tuple) or len(address) < 2:
         return ""
     host, port = address[:2]
@@ -103,19 +104,19 @@ def _address(address: Any) -> str:
 
 
 def _agent(request: Request | None) -> str:
-    """What the client calls itself, unless it is doubled or longer than a line."""
+    """The User-Agent header; empty if there are several, or if it is too long."""
     names = [] if request is None else request.headers.get_all("User-Agent")
     return names[0] if len(names) == 1 and len(names[0]) <= _AGENT_CHARACTERS else ""
 
 
 def rows(clients: Iterable[ClientFacts]) -> Iterator[bytes]:
-    """Clients as JSON, in slices: objects with commas between them."""
+    """Encode clients as JSON objects with commas between them, in slices."""
     encode, waiting = msgspec.json.Encoder().encode, iter(clients)
     while some := list(islice(waiting, SLICE)):
         yield encode(some)[1:-1]
 
 
 def whole(rows: Iterable[bytes], missing: list[int]) -> bytes:
-    """One JSON object of all clients; `missing`: gateways that did not answer."""
+    """Join the rows to one JSON object; `missing`: gateways that did not answer."""
     more = b',"missing":' + msgspec.json.encode(missing) if missing else b""
     return b'{"clients":[' + b",".join(rows) + b"]" + more + b"}"

@@ -1,8 +1,8 @@
-"""The metrics of a run in Prometheus' text form, made from the state table when they are asked for.
+"""The metrics of a run in Prometheus' text format, built on each request.
 
-docs/metrics.md lists them. Nothing is counted here: the pool's table and what all gateways have
-counted (whole.py) are turned into samples. Loaded at the first request for them, since
-prometheus_client takes a while to import.
+docs/metrics.md lists them. Nothing is counted here: the samples come from the pool's state table
+and from the counts of all gateways (whole.py). This module is imported on the first request,
+because prometheus_client is slow to import.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
 LOST = ("late", "worker_died", "predict_timeout", "no_outcome", "stopped")
 ENDS = {"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"}
 ENDS |= {"4400", "4401", "4408", "4409"}
-"""The close codes that are told each by itself: a client may close with any of thousands."""
+"""The close codes with a label of their own; a client may close with any of thousands."""
 OTHER = "other"
 
 
 class Process(NamedTuple):
-    """One of the run's processes, as its table names it."""
+    """One of the run's processes, as in the state table."""
 
     process: str
     role: str
@@ -51,18 +51,18 @@ class Process(NamedTuple):
 
 
 class Metrics:
-    """Renders what the pool's table and the gateways' counts are at that moment."""
+    """Renders the pool's state table and the gateways' counts as of now."""
 
     def __init__(self, whole: Whole, intake: Intake) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Run(whole, intake))
 
     def parts(self) -> Iterator[bytes]:
-        """The page in parts of a few milliseconds, so that it need not be made in one go."""
+        """The page in parts, each of which takes a few milliseconds."""
         last = ""
         for family in self._registry.collect():
             text = generate_latest(_One(family))
-            yield text.split(b"\n", 2)[2] if family.name == last else text  # told once: HELP, TYPE
+            yield text.split(b"\n", 2)[2] if family.name == last else text  # HELP and TYPE once
             last = family.name
 
 
@@ -78,7 +78,7 @@ class _Run(Collector):
     def __init__(self, whole: Whole, intake: Intake) -> None:
         self._whole = whole
         self._intake = intake
-        self._build = _build()  # reads files: once
+        self._build = _build()  # reads files, so only once
 
     def collect(self) -> Iterator[Metric]:
         state, gateways, now = self._intake.state, self._whole.gateways(), clock.now()
@@ -88,7 +88,7 @@ class _Run(Collector):
         if state is not None:
             yield prometheus.gauge(
                 "table_age_seconds",
-                "Since the gateway had the pool's last state table",
+                "Seconds since the gateway received the pool's last state table",
                 [(_id(each), now - each.table_at) for each in living if each.table_at > -math.inf],
                 ("gateway",),
             )
@@ -105,19 +105,19 @@ class _Run(Collector):
         yield from _stages(gateways, state)
         yield prometheus.histogram(
             "loop_lag_seconds",
-            "How late the gateway's loop ran what was due",
+            "How late the gateway's event loop ran its timers",
             [(_id(each), Histogram.of(LAG_BOUNDS, each.lag)) for each in gateways],
             ("gateway",),
         )
 
 
-# ---- what runs -----------------------------------------------------------------------------------
+# ---- build, stages -------------------------------------------------------------------------------
 
 
 def _build() -> Metric:
     version, python = importlib.metadata.version("framefan"), platform.python_version()
     facts = {"version": version, "python": python}
-    return InfoMetricFamily("framefan_build", "What runs", value=facts)
+    return InfoMetricFamily("framefan_build", "Versions of framefan and Python", value=facts)
 
 
 def _id(gateway: Published) -> tuple[str]:
@@ -125,18 +125,18 @@ def _id(gateway: Published) -> tuple[str]:
 
 
 def _is_known(camera: str, state: StateRecord | None) -> bool:
-    """A gateway may still have counts of a camera that is gone."""
+    """Whether the camera exists; a gateway may still have counts of a removed one."""
     return state is None or camera in state.cameras
 
 
 def _stages(gateways: list[Published], state: StateRecord | None) -> Iterator[Metric]:
-    """One family in as many pieces as there are cameras: it is by far the largest."""
+    """One family, one piece per camera, because it is by far the largest."""
     for camera in dict.fromkeys(camera for each in gateways for camera in each.stages):
         if not _is_known(camera, state):
             continue
         yield prometheus.histogram(
             "stage_seconds",
-            "Grab to predict, in predict, predict's end to delivery, and the whole",
+            "Capture to predict, predict, predict to delivery, and capture to delivery",
             [
                 ((*_id(each), camera, stage), Histogram.of(STAGE_BOUNDS, counted))
                 for each in gateways
@@ -154,7 +154,7 @@ def _per_camera(cameras: dict[str, CameraFacts], field: str) -> Samples:
 
 
 def _per_cause(cameras: dict[str, CameraFacts], field: str, known: tuple[str, ...]) -> Samples:
-    """Causes that never came are 0: a rate over a counter that appears misses its first step."""
+    """By cause, with 0 for unseen causes: a rate misses the first step of a new counter."""
     return [
         ((name, cause), count)
         for name, facts in cameras.items()
@@ -165,7 +165,7 @@ def _per_cause(cameras: dict[str, CameraFacts], field: str, known: tuple[str, ..
 def _frames(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     by_camera = ("camera",)
     counters = (
-        ("captured", "Frames grabbed"),
+        ("captured", "Frames captured"),
         ("leased", "Frames given to a worker"),
         ("bad", "Frames that could not be decoded"),
     )
@@ -173,7 +173,7 @@ def _frames(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
         yield prometheus.counter(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
     yield prometheus.counter(
         "frames_superseded",
-        "Frames that no worker was given",
+        "Frames that were not given to a worker",
         _per_cause(cameras, "superseded_by", SUPERSEDED),
         ("camera", "cause"),
     )
@@ -186,7 +186,7 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     kinds = (("result", "results"), ("error", "errors"), ("lost", "lost"))
     yield prometheus.counter(
         "outcomes",
-        "What became of the frames given to workers",
+        "Outcomes of the frames given to workers",
         [
             ((name, kind), getattr(facts, field))
             for name, facts in cameras.items()
@@ -196,7 +196,7 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     )
     yield prometheus.counter(
         "outcomes_lost",
-        "Frames given to workers that have no result",
+        "Frames given to workers without a result or error",
         _per_cause(cameras, "lost_by", LOST),
         ("camera", "cause"),
     )
@@ -205,13 +205,13 @@ def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
 def _previews(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
     yield prometheus.counter(
         "previews",
-        "Pictures made for those who watch",
+        "Pictures encoded for clients",
         _per_cause(cameras, "previews", PICTURES),
         ("camera", "picture"),
     )
     yield prometheus.counter(
         "preview_cpu_seconds",
-        "CPU time of workers for them",
+        "CPU time of workers for encoding pictures",
         _per_camera(cameras, "preview_cpu_s"),
         ("camera",),
     )
@@ -250,7 +250,7 @@ def _states(cameras: dict[str, CameraFacts], workers: list[WorkerFacts]) -> Iter
 
 
 def _changes(gateways: list[Published], state: StateRecord | None) -> Metric:
-    """Each gateway hears of each change: one that was not there for some has counted fewer."""
+    """Each gateway counts every change; one that started later has counted fewer."""
     most: dict[tuple[str, str, str], int] = {}
     for each in gateways:
         for camera, into, reason, count in each.changes:
@@ -259,7 +259,7 @@ def _changes(gateways: list[Published], state: StateRecord | None) -> Metric:
                 most[key] = max(most.get(key, 0), count)
     return prometheus.counter(
         "camera_state_changes",
-        "Times the camera came into a state, by reason",
+        "Times the camera entered a state, by reason",
         most.items(),
         ("camera", "state", "reason"),
     )
@@ -269,13 +269,13 @@ def _changes(gateways: list[Published], state: StateRecord | None) -> Metric:
 
 
 def _now(living: list[Published]) -> Iterator[Metric]:
-    """What is so at this moment: a gateway that is gone has none of it."""
+    """Gauges of running gateways; one that has ended has none."""
     gauges: tuple[tuple[str, str, Callable[[Published], float]], ...] = (
-        ("clients", "Clients that are connected", lambda it: it.facts.clients),
-        ("deliveries_pending", "Results that wait for a client's line", lambda it: it.pending),
+        ("clients", "Connected clients", lambda it: it.facts.clients),
+        ("deliveries_pending", "Results that wait to be sent to a client", lambda it: it.pending),
         (
             "loop_lag_worst_seconds",
-            "How late the gateway's loop was at worst, lately",
+            "The greatest recent delay of the gateway's event loop",
             lambda it: it.facts.lag_s,
         ),
     )
@@ -291,14 +291,14 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
 
     yield prometheus.counter(
         "deliveries_offered",
-        "Results that were due, over all clients",
+        "Results offered, summed over all clients",
         per_gateway("offered"),
         by_gateway,
     )
     yield prometheus.counter("deliveries_sent", "Results sent", per_gateway("sent"), by_gateway)
     yield prometheus.counter(
         "deliveries_missed",
-        "Results that a client was not sent",
+        "Results that were not sent to a client",
         [
             ((str(facts.id), cause), facts.missed_by.get(cause, 0))
             for facts in gateways
@@ -307,7 +307,7 @@ def _deliveries(gateways: list[GatewayFacts]) -> Iterator[Metric]:
         ("gateway", "cause"),
     )
     yield prometheus.counter(
-        "sent_bytes", "Bytes given to clients' lines", per_gateway("bytes"), by_gateway
+        "sent_bytes", "Bytes of messages sent to clients", per_gateway("bytes"), by_gateway
     )
 
 
@@ -319,7 +319,7 @@ def _ends(gateways: list[GatewayFacts]) -> Iterator[Metric]:
             key = str(facts.id), shown
             ends[key] = ends.get(key, 0) + count
     yield prometheus.counter(
-        "closes", "Clients gone, by close code or reason", ends.items(), ("gateway", "code")
+        "closes", "Ended connections, by close code or reason", ends.items(), ("gateway", "code")
     )
 
 
@@ -330,19 +330,19 @@ def _bus(state: StateRecord | None, gateways: list[GatewayFacts]) -> Iterator[Me
     labels = ("process", "role")
     yield prometheus.counter(
         "bus_foreign",
-        "Messages that were none of ours: dropped",
+        "Dropped messages that were not framefan's",
         [((process, role), foreign) for process, role, foreign, _ in readers],
         labels,
     )
     yield prometheus.counter(
         "bus_stale",
-        "Records of what was settled before: dropped",
+        "Dropped records of an earlier epoch or seq",
         [((process, role), stale) for process, role, _, stale in readers],
         labels,
     )
     yield prometheus.counter(
         "bus_gaps",
-        "Records that the bus lost on their way to a gateway",
+        "Records that the bus lost before they reached a gateway",
         [((str(row.id),), row.bus_gaps) for row in gateways],
         ("gateway",),
     )
@@ -352,7 +352,7 @@ def _bus(state: StateRecord | None, gateways: list[GatewayFacts]) -> Iterator[Me
 
 
 def _listed(state: StateRecord | None, own: GatewayFacts) -> list[Process]:
-    """`own`: of the gateway that is asked, whose pid no table needs to tell."""
+    """All processes; `own`: the facts of this gateway, which knows its own pid."""
     if state is None:
         return [Process("gateway", str(own.id), own.pid, 0)]
     gateways = {row.id: Process("gateway", str(row.id), row.pid, row.restarts)
@@ -374,14 +374,14 @@ def _processes(listed: list[Process]) -> Iterator[Metric]:
     labels = ("process", "role")
     yield prometheus.counter(
         "process_restarts",
-        "Times it was started anew after it died",
+        "Times the process was restarted after it died",
         [((row.process, row.role), row.restarts) for row in listed if row.process != "supervisor"],
         labels,
     )
     sizes = [((row.process, row.role), host.resident_bytes(row.pid)) for row in listed]
     yield prometheus.gauge(
         "process_resident_bytes",
-        "Memory that it has in RAM, shared frames included",
+        "Resident memory of the process, shared frames included",
         [(values, size) for values, size in sizes if size is not None],
         labels,
     )

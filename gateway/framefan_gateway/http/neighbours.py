@@ -1,8 +1,8 @@
-"""The clients of the other gateways: a list that one gateway asks the others for.
+"""The clients of the other gateways, requested over Unix sockets.
 
-Each gateway answers on RUN_DIR/gateway-N, a Unix socket that only this user can reach: whoever
-connects is sent the rows of its clients, as JSON, slice by slice, and a newline when that is all.
-Who does not answer in time, or not wholly, is left out and named.
+Each gateway answers on RUN_DIR/gateway-N, a Unix socket that only this user can reach. It sends
+each connection the rows of its clients as JSON, in slices, and a newline at the end. A gateway that
+does not answer completely in time is left out and reported as missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Neighbours:
         counts: GatewayCounts,
         clients: Callable[[], Iterable[ClientFacts]],
     ) -> None:
-        """`clients` makes the facts of this gateway's own, one after the other."""
+        """`clients` yields the facts of this gateway's own clients."""
         self._settings = settings
         self._number = number
         self._counts = counts
@@ -46,13 +46,13 @@ class Neighbours:
     # ---- answering --------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Answer from here on. Where RUN_DIR is gone, the others have to do without."""
+        """Start to answer. Without RUN_DIR the others do not get this gateway's clients."""
         path = Path(self._path(self._number))
         try:
-            path.unlink(missing_ok=True)  # of one that was killed
+            path.unlink(missing_ok=True)  # left by a gateway that was killed
             self._server = await asyncio.start_unix_server(self._answer, path)
         except OSError as error:
-            logs.warning(f"the other gateways cannot ask for clients here: {error}")
+            logs.warning(f"other gateways cannot list the clients of this one: {error}")
 
     def close(self) -> None:
         if self._server is not None:
@@ -70,13 +70,13 @@ class Neighbours:
                 writer.write(_END)
                 writer.close()
                 await writer.wait_closed()
-        except (OSError, TimeoutError):  # it does not wait for the rest
+        except (OSError, TimeoutError):  # the asking gateway has gone or is too slow
             writer.transport.abort()
 
     # ---- asking -----------------------------------------------------------------------------
 
     async def ask(self) -> tuple[list[bytes], list[int]]:
-        """Rows of the other gateways' clients, and the numbers of those that did not answer."""
+        """Rows of the other gateways' clients, and the numbers of gateways that did not answer."""
         living = [
             number
             for number in range(1, MOST_GATEWAYS + 1)

@@ -1,7 +1,7 @@
-"""Previews: which pictures of which cameras this gateway's clients watch, and snapshots.
+"""Previews: which pictures of which cameras this gateway's clients need, and snapshots.
 
-The gateway subscribes on the bus to just what somebody here watches, so that the workers make
-nothing else. A snapshot is a picture that somebody watches until the first one comes.
+The gateway subscribes on the bus only to pictures that its clients need, so workers encode no
+others. A snapshot subscribes to a picture until the first one arrives.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.hub import Hub
 
 MOST_SNAPSHOTS = 32
-"""So many are waited for at once in a run: each is a request that holds a connection."""
+"""The most pending snapshots in a run; each is a request that holds a connection."""
 
 
 class Busy(Exception):
-    """More snapshots are waited for than there may be."""
+    """The limit on pending snapshots is reached."""
 
 
 class Previews:
@@ -34,21 +34,21 @@ class Previews:
         cameras: Callable[[], Collection[str]],
         gateways: Callable[[], int] = lambda: 1,
     ) -> None:
-        """`cameras`: the names of all there are; call `look` when they change. `gateways`: how many
-        share what may be waited for.
+        """`cameras` returns all names; call `look` when they change. `gateways` returns how many
+        gateways share the limit on snapshots.
         """
         self._gateways = gateways
         self._hub = hub
         self._cameras = cameras
         self._waiting: defaultdict[str, set[asyncio.Future[bytes]]] = defaultdict(set)
-        """By topic, the snapshots that wait for it."""
+        """By topic, the pending snapshots."""
         self._topics: set[str] = set()
         self.follow: Callable[[set[str]], None] = lambda _topics: None
-        """Told of all topics to be subscribed to, when they change."""
-        hub.regrouped = self.look
+        """Called with all topics to subscribe to, when they change."""
+        hub.on_regroup = self.look
 
     def look(self) -> None:
-        """What is watched may have changed."""
+        """Update the topics: subscriptions, snapshots or cameras may have changed."""
         topics = set(self._waiting)
         for subscription in self._hub.subscriptions:
             if subscription.preview:
@@ -59,7 +59,7 @@ class Previews:
             self.follow(topics)
 
     def arrived(self, record: PreviewRecord) -> None:
-        """A picture came; its result has come before."""
+        """Take a picture whose result has been taken before."""
         waiting = self._waiting.pop(_topic(record.camera, record.picture), None)
         if waiting:
             for future in waiting:
@@ -69,7 +69,7 @@ class Previews:
         self._hub.tell(Picture(record))
 
     async def snapshot(self, camera: str, picture: str, seconds: float) -> bytes:
-        """The next picture of a camera. Raises Busy, and TimeoutError when none comes in time."""
+        """The next picture of a camera. Raises Busy, or TimeoutError if none comes in time."""
         topic = _topic(camera, picture)
         if sum(map(len, self._waiting.values())) >= max(1, MOST_SNAPSHOTS // self._gateways()):
             raise Busy

@@ -1,4 +1,4 @@
-"""Families of metrics as prometheus_client has them, named and filled in one go."""
+"""Builds metric families of prometheus_client from a name and samples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def gauge(name: str, text: str, samples: Samples, labels: tuple[str, ...] = ()) 
 
 
 def counter(name: str, text: str, samples: Samples, labels: tuple[str, ...] = ()) -> Metric:
-    """The name gets its `_total` when it is written."""
+    """prometheus_client appends `_total` to the name."""
     family = CounterMetricFamily(f"framefan_{name}", text, labels=labels)
     for values, value in samples:
         family.add_metric(values, value)

@@ -1,4 +1,4 @@
-"""Whole answers to HTTP requests, with the headers that all of them have."""
+"""HTTP responses, with the headers that all of them have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pack(value: Any) -> bytes:
 
 
 def reply(request: Request, code: int, body: bytes, kind: str, **headers: str) -> Response:
-    """A whole response; HEAD gets the same head and no body."""
+    """A complete response; HEAD gets the same headers without the body."""
     head = Headers(
         {"Date": email.utils.formatdate(usegmt=True), "Content-Type": kind} | _ALWAYS | headers
     )

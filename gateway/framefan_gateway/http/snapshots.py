@@ -1,4 +1,4 @@
-"""`/snapshot/CAMERA.jpg`: the next frame of a camera that a worker predicts, made on demand."""
+"""`/snapshot/CAMERA.jpg`: the next frame of a camera that a worker processes, encoded on demand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Snapshots:
     def __init__(
         self, take: Callable[[str, str, float], Awaitable[bytes]] | None, intake: Intake
     ) -> None:
-        """`take` has the picture of a camera made, within so many seconds: previews.py."""
+        """`take(camera, picture, seconds)` requests a picture and waits for it: see previews.py."""
         self._take = take
         self._intake = intake
 
@@ -50,15 +50,15 @@ class Snapshots:
 
     async def _wait(self, request: Request, camera: str, picture: str) -> Response:
         if self._take is None or not self._intake.fresh:
-            return _no(request, 503, "there is no news from the pool; try again soon")
+            return _no(request, 503, "the pool does not respond; try again soon")
         try:
             jpeg = await self._take(camera, picture, _WAIT_S)
         except Busy:
-            return _no(request, 503, "too many snapshots are being waited for; try again soon")
+            return _no(request, 503, "too many snapshots are pending; try again soon")
         except TimeoutError:
             state = self._intake.state
             facts = None if state is None else state.cameras.get(camera)
-            missing = f'no frame of "{camera}" was predicted within {_WAIT_S:g} s'
+            missing = f'no frame of "{camera}" was processed within {_WAIT_S:g} s'
             return _no(request, 503, "; ".join(filter(None, (missing, _why(facts)))))
         return reply(request, 200, jpeg, "image/jpeg")
 

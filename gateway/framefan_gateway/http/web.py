@@ -1,11 +1,12 @@
-"""What is answered over HTTP on the WebSocket's port, and who is answered at all.
+"""HTTP on the WebSocket's port: which requests are answered, and with what.
 
-Host and Origin are checked on every path, before anything else: access.py. A request without Origin
-is no browser's and is fine. Where a token is set, what tells anything of the
-cameras' results needs it, in a header: addresses end up in logs. A client of the WebSocket may say
-it in its first message instead: see session.py.
+Host and Origin are checked first, on every path: see access.py. A request without Origin is not
+from a browser's page and is allowed. If a token is set, every path that shows data of cameras needs
+it in a header, because URLs end up in logs. WebSocket clients may send it in their first message
+instead: see session.py.
 
-What takes more than a few milliseconds to write is written in slices, between which the loop turns.
+Responses that take more than a few milliseconds are built in slices, so that the event loop is not
+blocked.
 """
 
 from __future__ import annotations
@@ -57,21 +58,21 @@ _FILES = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 } | {f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in _SCRIPTS}
 _OPEN = (*_FILES, "/healthz", "/readyz")
-"""Answered without a token: the page, and what watches over processes."""
+"""Paths that need no token: the page's files and the health checks."""
 _QUERY_TOKENS = {"token", "access_token"}
 _LONG_ONES = 4
-"""So many long answers are put together at a time, and so many ask the other gateways."""
+"""How many long responses are built at a time, and how many requests to other gateways run."""
 _PATIENCE_S = 0.3
 _LOOK_S = 0.005
 _OF_THE_TABLE = ("pid", "state", "restarts")
-"""What the supervisor knows of a gateway, and not the gateway itself."""
+"""Fields of a gateway's row that only the supervisor knows."""
 _OF_THE_MOMENT = ("clients", "lag_s")
-"""What a gateway that is gone has no more; what it counted stays."""
+"""Fields that a gateway which has ended no longer has; its counters stay."""
 _READY_WORKERS = ("ready", "busy")
 
 
 class Web:
-    """Answers requests from the hub's and the intake's present state."""
+    """Answers requests from the current state of the hub and the intake."""
 
     def __init__(
         self,
@@ -84,9 +85,9 @@ class Web:
         snapshot: Callable[[str, str, float], Awaitable[bytes]] | None = None,
         others: Callable[[], Awaitable[tuple[list[bytes], list[int]]]] | None = None,
     ) -> None:
-        """`whole`: what all gateways count; `clients` makes the facts of each as they are asked,
-        one after the other; `snapshot` has a picture of a camera made, within so many seconds;
-        `others` asks for rows of the other gateways' clients: neighbours.py.
+        """`whole`: the counts of all gateways; `clients` yields the facts of each client here;
+        `snapshot(camera, picture, seconds)` waits for a picture; `others` requests the rows of the
+        other gateways' clients: see neighbours.py.
         """
         self._settings = settings
         self._hub = hub
@@ -100,7 +101,7 @@ class Web:
         self._asking = asyncio.Semaphore(_LONG_ONES)
         self._schema = b""
         self._heard_of: set[str] = set()
-        """Cameras that were live, or said why not: another try makes nobody wait for them again."""
+        """Cameras that have been live or have said why not; readiness does not wait for them."""
         self._services: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
             SOCKET_PATH: self._socket,
             "/healthz": self._healthz,
@@ -123,7 +124,7 @@ class Web:
         }
 
     def answer(self, request: Request) -> Answer:
-        """The response, perhaps to be waited for, or None for a client of the WebSocket."""
+        """The response or an awaitable of it; None for a WebSocket client."""
         path = urlsplit(request.path).path
         refused = self._refused(request, path) or self._unauthorized(request)
         if refused is not None:
@@ -186,7 +187,7 @@ class Web:
 
     async def _show_metrics(self, request: Request) -> Response:
         if self._metrics is None:
-            # In a thread: the loop gets its turns while this is imported, the first time.
+            # The first import is slow, so it runs in a thread.
             metrics = await asyncio.to_thread(
                 importlib.import_module, "framefan_gateway.http.metrics"
             )
@@ -200,27 +201,27 @@ class Web:
         return reply(request, 200, b"".join(families), _METRICS)
 
     async def _catch_up(self) -> None:
-        """Have a table that is no older than one from which another gateway may have answered."""
+        """Wait until the state table is as new as those that other gateways answer from."""
         until = clock.now() + _PATIENCE_S
         while self._whole.is_behind() and clock.now() < until:
             await asyncio.sleep(_LOOK_S)
 
-    # ---- who is answered --------------------------------------------------------------------
+    # ---- access -----------------------------------------------------------------------------
 
     def refusal(self, headers: Headers, path: str = "") -> str:
-        """Why this request is refused; empty when it is not."""
+        """Why this request is refused; empty if it is not."""
         return access.refusal(self._settings, headers, path)
 
     def _refused(self, request: Request, path: str) -> Response | None:
         if refusal := self.refusal(request.headers, path):
             return self._error(request, 403, refusal)
         if path != SOCKET_PATH and _wants_socket(request.headers):
-            message = f"the WebSocket is at {SOCKET_PATH}, and not at {path[:200]}"
+            message = f"the WebSocket is at {SOCKET_PATH}, not at {path[:200]}"
             return self._error(request, 404, message)
         return None
 
     def _unauthorized(self, request: Request) -> Response | None:
-        """The answer to a request that does not show the token it needs."""
+        """The error response if a required token is missing or wrong; else None."""
         address = urlsplit(request.path)
         if not self._settings.token or address.path in _OPEN:
             return None
@@ -235,13 +236,13 @@ class Web:
             and "Upgrade" in request.headers
             and ("Authorization" not in request.headers)
         ):
-            return None  # it may say the token in its first message, as browsers have to
+            return None  # it may send the token in its first message, as browsers must
         challenge = {"WWW-Authenticate": "Bearer"}
         return self._error(
             request, 401, "a token is needed: Authorization: Bearer TOKEN", **challenge
         )
 
-    # ---- what there is to say ---------------------------------------------------------------
+    # ---- state ------------------------------------------------------------------------------
 
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         state = self._intake.state
@@ -264,14 +265,14 @@ class Web:
         }
 
     def _cameras(self) -> list[tuple[str, CameraFacts | None]]:
-        """Those of the table; until there is one, those that there should be."""
+        """The cameras of the state table; before there is one, the configured ones."""
         state = self._intake.state
         if state is None:
             return [(camera.name, None) for camera in self._settings.cameras]
         return list(state.cameras.items())
 
     def status(self) -> dict[str, Any] | None:
-        """The pool's state table, with what goes on meanwhile as it is now."""
+        """The pool's state table, with the gateways' counts and waiting times as of now."""
         state = self._intake.state
         if state is None:
             return None
@@ -282,22 +283,22 @@ class Web:
                 camera["next_try_s"] = max(round(camera["next_try_s"] - age, 3), 0.0)
         counted = {each.facts.id: each for each in self._whole.gateways()}
         for row in whole["gateways"]:
-            told = counted.get(row["id"])
-            if told is not None:
-                names = _OF_THE_TABLE if told.living else (*_OF_THE_TABLE, *_OF_THE_MOMENT)
+            own = counted.get(row["id"])
+            if own is not None:
+                names = _OF_THE_TABLE if own.living else (*_OF_THE_TABLE, *_OF_THE_MOMENT)
                 known = {name: row[name] for name in names}
-                row.update(msgspec.to_builtins(told.facts) | known)
+                row.update(msgspec.to_builtins(own.facts) | known)
         return whole
 
 
 def _camera(facts: CameraFacts | None) -> dict[str, Any]:
     if facts is None:
         return {"state": "starting", "reason": "", "been_live": False}
-    told = {"state": facts.state, "reason": facts.reason, "been_live": facts.been_live}
-    if facts.errors_in_row:  # by its kind only: who asks here shows no token
+    camera = {"state": facts.state, "reason": facts.reason, "been_live": facts.been_live}
+    if facts.errors_in_row:  # only the kind of the error: this path needs no token
         kind = facts.last_error.partition(":")[0]
-        told |= {"predictor": "failing", "errors_in_row": facts.errors_in_row, "error": kind}
-    return told
+        camera |= {"predictor": "failing", "errors_in_row": facts.errors_in_row, "error": kind}
+    return camera
 
 
 def _explained(facts: CameraFacts) -> bool:
@@ -309,12 +310,12 @@ def _wants_socket(headers: Headers) -> bool:
 
 
 async def _nobody() -> tuple[list[bytes], list[int]]:
-    """There are no other gateways."""
+    """The answer if there are no other gateways."""
     return [], []
 
 
 def shows_token(headers: Headers, token: str) -> bool:
-    """Whether exactly one Authorization header shows this token; takes as long for any guess."""
+    """Whether exactly one Authorization header has this token, compared in constant time."""
     shown = headers.get_all("Authorization")
     scheme, _, credentials = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
     guess = credentials.strip(" ").encode(errors="surrogateescape")

@@ -67,18 +67,18 @@ class Reader:
         self._last: dict[str, tuple[str, int]] = {
             camera: (since.epoch, since.seq)
             for camera, since in opening.since.items()
-            if camera not in opening.strange
+            if camera not in opening.unknown
         }
         self._told: dict[str, int] = {}
         self.client: Any = None
-        line = Writer(self.write, self.offer, self.left if ack else None)
+        line = Writer(self.write, self.try_write, self.left if ack else None)
         if paced:
             line = Writer(self.write, self.take, self.left_writes, by_write=True)
         self.client = hub.join(subscription, line, self.evict, 0.0, opening)
         hub.start(self.client, 0.0)
         self.work()
         if self.room <= 0:
-            hub.line_full(self.client)
+            hub.block(self.client)
 
     def work(self) -> None:
         while self._works and self.hub.has_work:
@@ -88,28 +88,28 @@ class Reader:
         """How many messages may be written."""
         left = self.ack - (len(self.received) - self.acked)
         if not left:
-            self.hub.line_full(self.client)
+            self.hub.block(self.client)
         return left
 
     def acknowledge(self, count: int) -> None:
         """So many more were handled."""
         self.acked = min(self.acked + count, len(self.received))
         if self.room > 0 and self.acked == len(self.received):
-            self.hub.line_free(self.client, 0.0)
+            self.hub.unblock(self.client, 0.0)
             self.work()
 
     def left_writes(self) -> int:
         """Room for any number of messages in one write, or for none."""
         if self.writes - self.echoed < self.paced:
             return ALL
-        self.hub.line_full(self.client)
+        self.hub.block(self.client)
         return 0
 
     def echo(self) -> None:
         """What was written has been heard of."""
         self.echoed = self.writes
         if self.room > 0 and not self.kept:
-            self.hub.line_free(self.client, 0.0)
+            self.hub.unblock(self.client, 0.0)
             self.work()
 
     def switch(self, subscription: Subscription) -> None:
@@ -124,7 +124,7 @@ class Reader:
         self.hub.switch(self.client, subscription, ANEW, reply, 0.0)
         self.work()
 
-    def offer(self, data: bytes) -> int:
+    def try_write(self, data: bytes) -> int:
         """All of it while there is room; the last one in part, or not at all."""
         assert not self.kept
         if self.room > 1:
@@ -152,12 +152,12 @@ class Reader:
             if message["type"] == "reply":
                 self._subscriptions.append((len(self.received), self._coming.pop(0)))
         if self.room <= 0 and self.client is not None:
-            self.hub.line_full(self.client)
+            self.hub.block(self.client)
 
     def drain(self, room: int) -> None:
         self.room = room
         self.acked, self.echoed = len(self.received), self.writes
-        self.hub.line_free(self.client, 0.0)
+        self.hub.unblock(self.client, 0.0)
         self.work()
 
     def evict(self, reason: str) -> None:

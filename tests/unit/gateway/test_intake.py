@@ -13,7 +13,7 @@ from gateway_fakes import outcome, parts, state, status
 from framefan.ipc.records import CameraFacts
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
-from framefan_gateway.delivery.hub import NewEpoch
+from framefan_gateway.delivery.news import NewEpoch
 from framefan_gateway.intake import Intake
 
 

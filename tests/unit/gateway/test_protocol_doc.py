@@ -93,7 +93,7 @@ def test_a_contract_is_told_as_gateways_tell_it() -> None:
     ]
     assert len(told) == 2
     for subscription in told:
-        assert set(subscription) == {*Subscription().told(), "ack"}
+        assert set(subscription) == {*Subscription().to_dict(), "ack"}
 
 
 def rows(text: str, head: str) -> dict[str, str]:
@@ -143,8 +143,8 @@ def test_the_causes_and_options_are_those_there_are() -> None:
 
 @pytest.mark.parametrize("option", rows(DOC, "option"))
 def test_an_option_of_the_page_is_understood_and_asks_for_something(option: str) -> None:
-    found = options.by_query(option, CAMERAS)
-    assert found != options.by_query("", CAMERAS)
+    found = options.parse_query(option, CAMERAS)
+    assert found != options.parse_query("", CAMERAS)
 
 
 def test_the_states_of_a_camera_are_those_of_the_table() -> None:
@@ -241,7 +241,7 @@ def every_kind(subscription: Subscription) -> list[Any]:
     refused = protocol.Reply(id="a", error=protocol.CommandError(102, "unknown camera"))
     for reply in (
         refused,
-        protocol.Reply(id=1, subscribe=subscription.told()),
+        protocol.Reply(id=1, subscribe=subscription.to_dict()),
         protocol.Reply(ping={}),
     ):
         hub.switch(

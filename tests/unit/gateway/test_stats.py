@@ -31,7 +31,7 @@ def test_what_waited_for_a_client_that_left_waits_no_more() -> None:
     tally = Stats(1, hub, intake)
     intake.take(parts("state/", state({"cam": CameraFacts()})), clock.now(), clock.wall())
     client = hub.join(DEFAULT, Writer(len, len), lambda _: None, 0.0)
-    hub.line_full(client)
+    hub.block(client)
     for seq in (0, 1):
         intake.take(parts("result/cam/", outcome(seq)), clock.now(), clock.wall())
         hub.flush(clock.now())

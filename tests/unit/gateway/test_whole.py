@@ -39,7 +39,7 @@ class Member:
         self.counts = GatewayCounts(fd, number)
         self.tally = Stats(number, self.hub, self.intake)
         self.whole = Whole(self.tally, self.intake, self.counts)
-        self.whole.go_on()
+        self.whole.resume()
         self.counts.beat(clock.now())
         self.page = Metrics(self.whole, self.intake)
         self.web = Web(Settings(), number, self.hub, self.intake, self.whole)

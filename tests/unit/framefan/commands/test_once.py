@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from runs import framefan
 from waiting import SCALE, is_within
@@ -126,3 +128,17 @@ def test_a_predict_that_does_not_return_is_told(env, tmp_path) -> None:
     )
     assert done.returncode == 1
     assert "why: frames come, but predict has not returned" in done.stderr
+
+
+@pytest.mark.parametrize("source", ["film.avi", "picture.png", "picture*.png", "demo?fps=200"])
+def test_the_first_frame_is_the_result(env, tmp_path, monkeypatch, source: str) -> None:
+    """Not the one that is there when the first client is."""
+    monkeypatch.chdir(tmp_path)
+    film = cv2.VideoWriter("film.avi", cv2.VideoWriter_fourcc(*"MJPG"), 100, (64, 48))
+    for grey in range(0, 250, 5):
+        film.write(np.full((48, 64, 3), grey, np.uint8))
+    film.release()
+    for number in range(3):
+        cv2.imwrite(f"picture{number or ''}.png", np.full((48, 64, 3), 50 * number, np.uint8))
+    done = framefan("once", source, "--json", env=env, seconds=40)
+    assert json.loads(done.stdout)["frame"] == 0, done.stderr

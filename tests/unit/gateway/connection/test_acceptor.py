@@ -21,7 +21,7 @@ from websockets.protocol import State
 from framefan.base import clock, host
 from framefan.supervisor import listen_sockets
 from framefan_gateway.connection import acceptor
-from framefan_gateway.connection.acceptor import factory_of
+from framefan_gateway.connection.acceptor import get_factory
 from framefan_gateway.connection.connection import ClientConnection
 
 AT_ONCE = 300
@@ -78,7 +78,7 @@ async def test_websockets_has_what_the_door_takes_from_it() -> None:
     async def nothing(_: Any) -> None: ...
 
     server = websockets_server.serve(nothing, create_connection=Connection, max_size=77)
-    connection = factory_of(server)()
+    connection = get_factory(server)()
     assert isinstance(connection, Connection), "the factory makes what create_connection says"
     assert made[0][1] is server
     assert connection.protocol.max_message_size == 77, "with the options of serve"
@@ -93,7 +93,7 @@ async def test_websockets_has_what_the_door_takes_from_it() -> None:
 
 async def test_another_websockets_is_named() -> None:
     with pytest.raises(RuntimeError, match="protocol_factory elsewhere"):
-        factory_of(type("Server", (), {"create_server": staticmethod(lambda: None)}))  # type: ignore[arg-type]
+        get_factory(type("Server", (), {"create_server": staticmethod(lambda: None)}))  # type: ignore[arg-type]
 
 
 # ---- many at once -------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ async def test_who_spoke_while_the_gateway_stood_still_is_not_dropped() -> None:
         first.sendall(UPGRADE)
         door, admission = gateway.server._acceptor, gateway.server.admission
         assert door is not None
-        who = admission.surplus(clock.now() + 2)
+        who = admission.find_surplus(clock.now() + 2)
         assert who is not None
         door._drop_surplus(clock.now() + 2)
         assert who in admission._silent

@@ -16,12 +16,12 @@ def test_newcomers_that_ask_are_never_dropped_however_many_come_at_once() -> Non
     rule_ = Admission[int](CAP)
     for number in range(MOST):
         assert rule_.accepts(1)
-        rule_.came(number, 0.0)
-        assert rule_.surplus(SILENT_S) is None, "each has its second"
+        rule_.add_silent(number, 0.0)
+        assert rule_.find_surplus(SILENT_S) is None, "each has its second"
     assert not rule_.accepts(1), "above the hard cap the backlog waits"
-    rule_.asked(0)
+    rule_.mark_asked(0)
     assert not rule_.accepts(1)
-    rule_.done(0)
+    rule_.remove(0)
     assert rule_.accepts(1)
     assert not rule_.accepts(0), "without a descriptor, too"
 
@@ -29,13 +29,13 @@ def test_newcomers_that_ask_are_never_dropped_however_many_come_at_once() -> Non
 def test_accepting_rests_while_half_of_the_cap_wait_for_their_answer() -> None:
     rule_ = Admission[int](CAP)
     for number in range(100):
-        rule_.came(number, 0.0)
+        rule_.add_silent(number, 0.0)
     assert rule_.accepts(1), "those that say nothing do not hold it"
-    rule_.asked(0)
+    rule_.mark_asked(0)
     assert rule_.accepts(1)
-    rule_.asked(1)
+    rule_.mark_asked(1)
     assert not rule_.accepts(1)
-    rule_.answered(0)
+    rule_.mark_answered(0)
     assert rule_.accepts(1), "whoever reads its answer slowly does not hold it either"
     assert len(rule_) == 100, "but it is still here"
 
@@ -43,14 +43,14 @@ def test_accepting_rests_while_half_of_the_cap_wait_for_their_answer() -> None:
 def test_the_oldest_goes_for_a_newcomer_unless_it_has_just_said_something() -> None:
     rule_ = Admission[int](CAP)
     for number in range(CAP):
-        rule_.came(number, number * 0.1)
-    assert rule_.surplus(99.0) is None, "below the cap nobody goes"
-    rule_.came(CAP, 0.5)
-    assert rule_.surplus(SILENT_S) is None
-    assert rule_.surplus(SILENT_S + 0.05) == 0
-    rule_.came(0, SILENT_S + 0.05)
-    assert rule_.surplus(SILENT_S + 0.05) is None, "the next one has been silent for less"
-    assert rule_.surplus(SILENT_S + 0.15) == 1
+        rule_.add_silent(number, number * 0.1)
+    assert rule_.find_surplus(99.0) is None, "below the cap nobody goes"
+    rule_.add_silent(CAP, 0.5)
+    assert rule_.find_surplus(SILENT_S) is None
+    assert rule_.find_surplus(SILENT_S + 0.05) == 0
+    rule_.add_silent(0, SILENT_S + 0.05)
+    assert rule_.find_surplus(SILENT_S + 0.05) is None, "the next one has been silent for less"
+    assert rule_.find_surplus(SILENT_S + 0.15) == 1
 
 
 class Door(RuleBasedStateMachine):
@@ -69,35 +69,38 @@ class Door(RuleBasedStateMachine):
     @rule(who=st.integers(0, 11), later=st.sampled_from((0.0, SOON, 1.5 * SILENT_S)))
     def come(self, who: int, later: float) -> None:
         self.now += later
-        surplus = self.rule.surplus(self.now)
+        surplus = self.rule.find_surplus(self.now)
         if surplus is not None:
-            self.rule.done(surplus)
+            self.rule.remove(surplus)
             del self.place[surplus]
         if who not in self.place and self.rule.accepts(1):
-            self.rule.came(who, self.now)
+            self.rule.add_silent(who, self.now)
             self.place[who], self.since[who] = "silent", self.now
 
-    @rule(data=st.data(), step=st.sampled_from(("asked", "answered", "done", "came")))
+    @rule(
+        data=st.data(),
+        step=st.sampled_from(("mark_asked", "mark_answered", "remove", "add_silent")),
+    )
     def move(self, data: st.DataObject, step: str) -> None:
         """In the order that connections have; an answer without a question changes nothing."""
         usable = {
-            "asked": self.silent(),
-            "answered": [who for who, place in self.place.items() if place == "asked"],
-            "came": [who for who, place in self.place.items() if place == "asked"],
-            "done": list(self.place),
+            "mark_asked": self.silent(),
+            "mark_answered": [who for who, place in self.place.items() if place == "asked"],
+            "add_silent": [who for who, place in self.place.items() if place == "asked"],
+            "remove": list(self.place),
         }[step]
         if not usable:
             return
         who = data.draw(st.sampled_from(usable))
-        if step == "came":
-            self.rule.came(who, self.now)
+        if step == "add_silent":
+            self.rule.add_silent(who, self.now)
             self.place[who], self.since[who] = "silent", self.now
         else:
             getattr(self.rule, step)(who)
-            if step == "done":
+            if step == "remove":
                 del self.place[who]
             else:
-                self.place[who] = step
+                self.place[who] = step.removeprefix("mark_")
 
     @invariant()
     def it_counts_who_is_on_the_way(self) -> None:
@@ -105,7 +108,7 @@ class Door(RuleBasedStateMachine):
 
     @invariant()
     def only_the_oldest_silent_one_goes_and_only_above_the_cap(self) -> None:
-        silent, surplus = self.silent(), self.rule.surplus(self.now)
+        silent, surplus = self.silent(), self.rule.find_surplus(self.now)
         old = [who for who in silent if self.now - self.since[who] > SILENT_S]
         if surplus is None:
             assert len(silent) <= CAP or not old

@@ -69,7 +69,7 @@ async def test_the_pong_that_answers_a_ping_is_free() -> None:
     async with running(inbound_per_s=0.001) as gateway:
         sock = await gateway.raw()
         connection = only(gateway)
-        assert not connection._credit.affords(Frame(Opcode.PING, b""), clock.now())
+        assert not connection._bucket.spend(Frame(Opcode.PING, b""), clock.now())
         window = connection._flow.window
         for number in range(1, 30):
             gateway.publish()

@@ -12,7 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from framefan_gateway.connection import options
-from framefan_gateway.connection.options import Options, Refusal, by_query, subscribe, unsubscribe
+from framefan_gateway.connection.options import (
+    Options,
+    Refusal,
+    parse_query,
+    subscribe,
+    unsubscribe,
+)
 from framefan_gateway.delivery.selection import Selection
 from framefan_gateway.delivery.subscription import (
     ANEW,
@@ -79,12 +85,12 @@ def refusal(of: Any, *arguments: Any) -> Refusal:
     ],
 )
 def test_each_option_of_a_query(query: str, subscription: Subscription, opening: Opening) -> None:
-    assert by_query(query, CAMERAS) == (subscription, opening, None)
+    assert parse_query(query, CAMERAS) == (subscription, opening, None)
 
 
 @pytest.mark.parametrize(("text", "ack"), [("1", 1), ("1000", 1000), ("auto", "auto"), ("0", None)])
 def test_an_acknowledgement_is_asked_for_beside_the_contract(text: str, ack: Any) -> None:
-    assert by_query(f"ack={text}", CAMERAS) == (Subscription(), ANEW, ack)
+    assert parse_query(f"ack={text}", CAMERAS) == (Subscription(), ANEW, ack)
 
 
 WRONG_QUERIES = [
@@ -152,14 +158,14 @@ WRONG_QUERIES = [
 def test_each_wrong_query_is_told_by_the_name_of_its_option(
     query: str, code: int, words: str
 ) -> None:
-    found = refusal(by_query, query, CAMERAS)
+    found = refusal(parse_query, query, CAMERAS)
     assert (found.code, found.temporary) == (code, False)
     assert words in found.message
     assert len(found.message) < LONGEST
 
 
 def test_an_unknown_camera_may_come_later_while_there_is_none() -> None:
-    found = refusal(by_query, "camera=front", set())
+    found = refusal(parse_query, "camera=front", set())
     assert found.temporary
     assert found.message == 'unknown camera "front"; known: none yet'
 
@@ -215,9 +221,9 @@ def test_a_subscribe_changes_what_it_names_and_keeps_the_rest(
 
 def test_a_since_of_a_camera_that_is_not_there_is_no_error() -> None:
     """Whoever comes back may have been away while it was removed."""
-    found = options.by_query("since=gone:a:1,front:a:2", CAMERAS).opening
+    found = options.parse_query("since=gone:a:1,front:a:2", CAMERAS).opening
     assert found.since == {"gone": StreamPosition("a", 1), "front": StreamPosition("a", 2)}
-    assert found.strange == {"gone"}
+    assert found.unknown == {"gone"}
 
 
 def test_since_of_a_command_is_a_list_or_a_text() -> None:
@@ -353,7 +359,7 @@ def check(found: Options | Subscription | Refusal, size: int) -> None:
     assert len(repr(opening)) < 600 + 20 * size
     assert 0 <= opening.history <= 1_000_000
     assert subscription.cameras is None or subscription.cameras <= CAMERAS
-    told = subscription.told()
+    told = subscription.to_dict()
     assert msgspec.json.decode(msgspec.json.encode(told)) == told
     hash(subscription)
     Selection(subscription)
@@ -376,4 +382,4 @@ PARTS = st.builds(
 
 @given(st.lists(PARTS, max_size=6).map("&".join) | st.text(max_size=100))
 def test_no_query_raises_anything_but_a_refusal(query: str) -> None:
-    check(answer(by_query, query, CAMERAS), len(query))
+    check(answer(parse_query, query, CAMERAS), len(query))

@@ -17,7 +17,7 @@ from test_floods import only
 
 from framefan.base import clock
 from framefan_gateway.connection import session
-from framefan_gateway.connection.commands import acknowledged
+from framefan_gateway.connection.commands import parse_ack
 from framefan_gateway.connection.flow import Counted, Paced
 
 
@@ -154,7 +154,7 @@ async def test_who_was_not_asked_for_any_is_told_how_to_ask() -> None:
     "text", ["", "5", '{"ack":"1"}', '{"ack":1.5}', '{"ack":1,"id":2}', '{"ack":' + "1" * 99 + "}"]
 )
 def test_what_is_no_acknowledgement(text: str) -> None:
-    assert acknowledged(text.encode(), "json", binary=False) is None
+    assert parse_ack(text.encode(), "json", binary=False) is None
 
 
 async def test_a_command_waits_for_the_past_and_nobody_else_does() -> None:
@@ -207,7 +207,7 @@ def test_a_pong_of_the_newest_ping_answers_those_before_it() -> None:
     port = mock.Mock(held=0, lateness=mock.Mock(recent_s=0.0))
     port.next_number.side_effect = range(1, 99)
     flow = Paced(port, clock.now())
-    flow.line.write(b"result")
+    flow.writer.write(b"result")
     flow._confirm()
     assert flow.blocks
     assert flow.awaits(3), "a later one, as a ping against silence has"

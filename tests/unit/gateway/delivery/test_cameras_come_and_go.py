@@ -205,7 +205,7 @@ def test_what_a_replay_had_still_to_tell_is_gone_with_its_camera(
     reader = Reader(run.hub, subscription, opening=Opening(history=5))
     assert reader.client.cursor._carry
     run.remove("a")
-    assert reader.client.cursor.in_step
+    assert reader.client.cursor.live
     run.table("a")
     run.result("a", 2)
     assert (reader.received[-1]["seq"], reader.received[-1]["missed"]) == (2, 0)
@@ -231,14 +231,14 @@ def test_who_waits_for_a_camera_that_goes_is_told_that_it_is_not_recovered(
 
 def test_a_camera_that_a_client_comes_back_for_and_is_not_there() -> None:
     run = Run("a")
-    opening = Opening(since={"x": StreamPosition("old", 4)}, strange=frozenset("x"))
+    opening = Opening(since={"x": StreamPosition("old", 4)}, unknown=frozenset("x"))
     reader = Reader(run.hub, Subscription(), opening=opening)
     resumed, removed = reader.received
     assert removed.items() >= (REMOVED | {"camera": "x", "epoch": "k3f9"}).items()
     assert (resumed["camera"], resumed["epoch"], resumed["seq"]) == ("x", "old", 4)
     assert resumed["recovered"] is False
     run.result("a", 0)
-    assert reader.client.cursor.in_step
+    assert reader.client.cursor.live
     run.table("a", "x")
     run.result("x", 0)
     assert said(reader, "x") == [4, "ended", 0]
@@ -249,7 +249,7 @@ def test_who_comes_back_between_the_table_and_the_last_word(subscription: Subscr
     run = Run("a")
     run.result("a", 0)
     run.take("state/", state({}))
-    opening = Opening(since={"a": StreamPosition("k3f9", 0)}, strange=frozenset("a"))
+    opening = Opening(since={"a": StreamPosition("k3f9", 0)}, unknown=frozenset("a"))
     reader = Reader(run.hub, subscription, opening=opening)
     run.hub.flush(0.0)
     assert [message["type"] for message in reader.received] == ["resumed", "status"]
@@ -295,7 +295,7 @@ def test_a_thousand_cameras_come_and_go_and_leave_nothing() -> None:
         for number in range(first, last):
             for slow in readers[::2] if number % 3 == 0 else ():
                 slow.room = 0
-                run.hub.line_full(slow.client)
+                run.hub.block(slow.client)
             visit(run, f"cam{number}")
             for reader in readers:
                 reader.drain(1000)
@@ -319,7 +319,7 @@ def test_a_thousand_cameras_come_and_go_and_leave_nothing() -> None:
     for reader in readers:
         account = reader.client.cursor.account()
         assert account.offered == account.sent + account.missed == 1000 * 6
-        assert not reader.client.subscribers.stream.lines
+        assert not reader.client.subscribers.stream.cameras
         assert not getattr(reader.client.subscribers.stream, "_trailing", None)
     total = run.hub.totals()
     assert total.offered == total.sent + total.missed == 1000 * 6 * len(readers)
@@ -332,7 +332,7 @@ def test_what_a_full_line_is_due_is_kept_until_it_drains() -> None:
     run.result("stays", 0)
     for number in range(20):
         visit(run, f"cam{number}")
-    assert not set(slow.client.subscribers.stream.lines) - {"stays"}
+    assert not set(slow.client.subscribers.stream.cameras) - {"stays"}
     account = slow.client.cursor.account()
     assert account.pending == 20
     slow.drain(1000)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_floods import only
 
-from framefan_gateway.delivery.frames import frames, number_of, ping, pong_in, whole
+from framefan_gateway.delivery.frames import ends_with_frame, frames, ping, ping_number, pong_number
 from framefan_gateway.delivery.wire import Body
 
 MASKS = st.binary(min_size=4, max_size=4)
@@ -33,20 +33,20 @@ def masked(head: int, payload: bytes, mask: bytes) -> bytes:
 
 @given(number=st.integers(0, (1 << 64) - 1), mask=MASKS)
 def test_a_pong_of_ours_is_known_whatever_its_mask(number: int, mask: bytes) -> None:
-    assert pong_in(masked(0x8A, ping(number)[2:], mask)) == number
+    assert pong_number(masked(0x8A, ping(number)[2:], mask)) == number
 
 
 @given(data=st.one_of(st.binary(max_size=40), st.binary(min_size=18, max_size=18)))
 def test_nothing_else_is(data: bytes) -> None:
-    number = pong_in(data)
+    number = pong_number(data)
     if number is not None:
         assert data == masked(0x8A, ping(number)[2:], data[2:6])
 
 
 @pytest.mark.parametrize("head", [0x81, 0x82, 0x89, 0x0A])
 def test_another_frame_with_its_payload_is_not(head: int) -> None:
-    assert pong_in(masked(head, ping(7)[2:], b"mask")) is None
-    assert pong_in(masked(0x8A, ping(7)[2:], b"mask") * 2) is None
+    assert pong_number(masked(head, ping(7)[2:], b"mask")) is None
+    assert pong_number(masked(0x8A, ping(7)[2:], b"mask") * 2) is None
 
 
 @given(
@@ -69,7 +69,7 @@ def test_where_frames_end_is_seen(
         stream += masked(head, b"x" * size, mask)
         ends.add(len(stream))
     at = data.draw(st.integers(0, len(stream)))
-    assert whole(stream[:at]) == (at in ends)
+    assert ends_with_frame(stream[:at]) == (at in ends)
 
 
 async def test_the_bytes_of_a_pong_inside_a_text_are_the_texts() -> None:
@@ -90,9 +90,9 @@ async def test_the_bytes_of_a_pong_inside_a_text_are_the_texts() -> None:
 
 
 def test_other_pongs_are_not_ours() -> None:
-    assert number_of(b"") is None
-    assert number_of(b"x" * 12) is None
-    assert number_of(b"pace1234567") is None
+    assert ping_number(b"") is None
+    assert ping_number(b"x" * 12) is None
+    assert ping_number(b"pace1234567") is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])

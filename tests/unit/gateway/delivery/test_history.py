@@ -26,11 +26,11 @@ def lost(first: int, last: int, cause: Any = "lost", epoch: str = "e0") -> Loss:
     return Loss("cam", epoch, first, last, cause)
 
 
-def kept(*seqs: int, most_s: float = 60.0, most_bytes: int = MUCH, **changes: Any) -> History:
+def kept(*seqs: int, max_s: float = 60.0, max_bytes: int = MUCH, **changes: Any) -> History:
     """One result a second."""
-    history = History(most_s, most_bytes)
+    history = History(max_s, max_bytes)
     for seq in seqs:
-        history.outcome(result(seq, **changes), float(seq))
+        history.add_outcome(result(seq, **changes), float(seq))
     return history
 
 
@@ -48,28 +48,28 @@ def span(item: Outcome | Loss) -> range:
 
 
 def test_what_is_older_than_its_time_goes_when_something_comes() -> None:
-    history = kept(*range(100), most_s=10.0)
+    history = kept(*range(100), max_s=10.0)
     assert seqs(history.after(StreamPosition("e0", -1))) == list(range(89, 100))
-    history.loss(lost(100, 100), 108.5)
+    history.add_loss(lost(100, 100), 108.5)
     assert seqs(history.after(StreamPosition("e0", 98))) == [99, 100]
 
 
 def test_what_is_more_than_its_bytes_goes() -> None:
-    history = kept(*range(100), most_bytes=20_000, kind="value", payload="x" * 1000)
+    history = kept(*range(100), max_bytes=20_000, kind="value", payload="x" * 1000)
     assert 5 <= len(history) <= 10
     assert history.bytes <= 20_000
     assert seqs(history.after(StreamPosition("e0", 98))) == [99]
 
 
 def test_the_newest_result_stays_however_old_or_large_it_is() -> None:
-    history = kept(0, most_s=10.0, most_bytes=100)
+    history = kept(0, max_s=10.0, max_bytes=100)
     assert history.bytes > 100
     assert seqs(history.after(StreamPosition("e0", -1))) == [0]
-    history = kept(0, most_s=10.0)
+    history = kept(0, max_s=10.0)
     for n in range(1, 5):
-        history.loss(lost(n, n, ("lost", "bus")[n % 2]), n * 100.0)
+        history.add_loss(lost(n, n, ("lost", "bus")[n % 2]), n * 100.0)
     assert [kept for kept in history.current() if isinstance(kept.item, Outcome)]
-    history.outcome(result(5), 500.0)
+    history.add_outcome(result(5), 500.0)
     assert seqs(history.after(StreamPosition("e0", -1))) == [4, 5] or len(history) == 1
 
 
@@ -77,21 +77,21 @@ def test_a_run_of_losses_takes_the_room_of_one() -> None:
     history = kept(0)
     before = history.bytes
     for seq in range(1, 10_000):
-        history.loss(lost(seq, seq), 1.0)
+        history.add_loss(lost(seq, seq), 1.0)
     assert len(history) == 2
     assert history.bytes == before + LOSS_BYTES
-    history.loss(lost(10_000, 10_000, "bus"), 1.0)
+    history.add_loss(lost(10_000, 10_000, "bus"), 1.0)
     assert len(history) == 3
     assert seqs(history.after(StreamPosition("e0", 0))) == list(range(1, 10_001))
 
 
 def test_a_run_of_losses_lasts_as_long_as_its_end() -> None:
     """And what came before it no longer, though nothing else comes."""
-    history = kept(0, 1, most_s=10.0)
+    history = kept(0, 1, max_s=10.0)
     for seq in range(2, 50):
-        history.loss(lost(seq, seq), float(seq))
+        history.add_loss(lost(seq, seq), float(seq))
     assert len(history) == 2  # the result that greets newcomers, and the run
-    history.outcome(result(50), 50.0)
+    history.add_outcome(result(50), 50.0)
     found = history.after(StreamPosition("e0", 1))
     assert found is not None
     assert (found.recovered, seqs(found)) == (True, list(range(2, 51)))
@@ -99,9 +99,9 @@ def test_a_run_of_losses_lasts_as_long_as_its_end() -> None:
 
 def test_losses_of_two_epochs_are_never_one_run() -> None:
     history = kept(0)
-    history.loss(lost(1, 1), 1.0)
+    history.add_loss(lost(1, 1), 1.0)
     history.forget()
-    history.loss(lost(0, 3, epoch="e1"), 1.0)
+    history.add_loss(lost(0, 3, epoch="e1"), 1.0)
     assert [kept.item.epoch for kept in history.after(StreamPosition("e0", 0)).items] == [
         "e0",
         "e1",
@@ -111,11 +111,11 @@ def test_losses_of_two_epochs_are_never_one_run() -> None:
 def test_a_result_is_made_small_when_the_next_one_comes() -> None:
     history = History(60.0, MUCH)
     first = result(0, kind="value", payload="x" * 10_000)
-    history.outcome(first, 0.0)
+    history.add_outcome(first, 0.0)
     whole = history.bytes
     assert whole > 100_000
-    history.loss(lost(1, 1), 0.0)
-    history.outcome(result(2), 0.0)
+    history.add_loss(lost(1, 1), 0.0)
+    history.add_outcome(result(2), 0.0)
     assert history.bytes < whole / 5
     assert first.body("json", NOTHING, 1.0)
 
@@ -131,7 +131,7 @@ def test_what_looks_back_leaves_nothing_behind() -> None:
         assert len(due) == 40
         for item, missed in due:
             for more in (missed, Missed(history=n)):
-                item.body("json", more, 100.0, subscription.picks)
+                item.body("json", more, 100.0, subscription.detection_filter)
                 item.body("json", NOTHING, 100.0)
         sizes.append(sum(item.size for item, _ in due[:-1]))  # the newest is live
     assert sizes == [sizes[0]] * len(sizes)
@@ -163,7 +163,7 @@ def test_a_hole_before_what_is_kept_is_not_recovered_and_counted() -> None:
 
 def test_within_a_run_of_losses_only_the_rest_of_it_is_news() -> None:
     history = kept(0)
-    history.loss(lost(1, 9), 1.0)
+    history.add_loss(lost(1, 9), 1.0)
     for since, first in ((0, 1), (4, 5), (8, 9)):
         found = history.after(StreamPosition("e0", since))
         assert found is not None
@@ -175,7 +175,7 @@ def test_within_a_run_of_losses_only_the_rest_of_it_is_news() -> None:
 def test_another_epoch_is_not_recovered() -> None:
     history = kept(0, 1, 2)
     history.forget()
-    history.outcome(result(0, "e1"), 3.0)
+    history.add_outcome(result(0, "e1"), 3.0)
     found = history.after(StreamPosition("e0", 1))
     assert found is not None
     assert (found.recovered, found.epoch, found.gone) == (False, "e1", 0)
@@ -229,13 +229,13 @@ class Camera(RuleBasedStateMachine):
     @rule(size=st.sampled_from([1, 1, 100, 600]))
     def one(self, size: int) -> None:
         item = result(self.next_seq, self.name, kind="value", payload="x" * size)
-        self.history.outcome(item, self.now)
+        self.history.add_outcome(item, self.now)
         self.add("result")
 
     @rule(count=st.integers(1, 5), cause=st.sampled_from(["lost", "bus"]))
     def lose(self, count: int, cause: Any) -> None:
         last = self.next_seq + count - 1
-        self.history.loss(lost(self.next_seq, last, cause, self.name), self.now)
+        self.history.add_loss(lost(self.next_seq, last, cause, self.name), self.now)
         self.add(cause, count)
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 4.0, 20.0]))

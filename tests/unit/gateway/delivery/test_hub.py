@@ -19,11 +19,11 @@ from framefan_gateway.delivery.subscription import Opening, StreamPosition, Subs
 
 
 def whole(write: Callable[[bytes], object]) -> Callable[[bytes], int]:
-    def offer(data: bytes) -> int:
+    def try_write(data: bytes) -> int:
         write(data)
         return len(data)
 
-    return offer
+    return try_write
 
 
 def publish(hub: Hub, seq: int, camera: str = "a", **changes: Any) -> None:

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from framefan.ipc.records import Detection
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
-from framefan_gateway.delivery.hub import Hub, NewEpoch, Removed
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.delivery.news import NewEpoch, Removed
 from framefan_gateway.delivery.subscribers import Place
 from framefan_gateway.delivery.subscription import Opening, StreamPosition, Subscription
 
@@ -105,7 +106,7 @@ class Accounts(RuleBasedStateMachine):
             for camera, (epoch, seq) in reader.newest.items()
             if subscription.covers(camera)
         }
-        opening = Opening(since=since, strange=frozenset(self.removed & since.keys()))
+        opening = Opening(since=since, unknown=frozenset(self.removed & since.keys()))
         self.add(Reader(self.hub, subscription, room, opening, works=False, **limits))
 
     @rule(slices=st.sampled_from([1, 3]))
@@ -189,7 +190,7 @@ class Accounts(RuleBasedStateMachine):
     def fill(self, data: st.DataObject) -> None:
         reader = data.draw(st.sampled_from(self.readers))
         reader.room = 0
-        self.hub.line_full(reader.client)
+        self.hub.block(reader.client)
 
     @precondition(lambda self: self.readers)
     @rule(data=st.data())
@@ -222,7 +223,7 @@ class Accounts(RuleBasedStateMachine):
         if not self.hub.waiting:
             assert not self.removed & self.hub._histories.keys()
             for reader in self.readers:
-                assert not self.removed & reader.client.subscribers.stream.lines.keys()
+                assert not self.removed & reader.client.subscribers.stream.cameras.keys()
 
     @invariant()
     def the_sum_is_the_sum_of_the_parts(self) -> None:

@@ -106,7 +106,7 @@ async def test_beyond_the_bound_for_all_the_furthest_behind_goes_first() -> None
             await read(fine)
         await until(lambda: far_side.aborted or near_side.aborted)
         assert (far_side.aborted, near_side.aborted) == ("shed", "")
-        assert far_side.behind_bytes() < 30_000, "it holds its part no more"
+        assert far_side.backlog_bytes() < 30_000, "it holds its part no more"
         await until(lambda: gateway.server.tally.closed_by == {"shed": 1})
         for _ in range(5):  # several looks later
             await pace(0.1)

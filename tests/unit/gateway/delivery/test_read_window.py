@@ -27,9 +27,9 @@ ON_TIME = SimpleNamespace(recent_s=0.0)
 def test_a_newcomer_begins_with_one_write() -> None:
     window = ReadWindow(0.0, ON_TIME)
     assert window.room(0.0) == 1
-    window.wrote(1, 0.0, 0)
+    window.record_write(1, 0.0, 0)
     assert window.room(0.0) == 0
-    assert window.echoed(1, 0.2, 0)
+    assert window.record_echo(1, 0.2, 0)
     assert window.room(0.2) == 1, "nothing was held back, so it need not be more"
 
 
@@ -40,9 +40,9 @@ def test_it_grows_by_timely_echoes_while_something_is_held_back() -> None:
         first = number + 1
         while window.room(start):
             number += 1
-            window.wrote(number, start, 0)
+            window.record_write(number, start, 0)
         for echo in range(first, number + 1):
-            assert window.echoed(echo, start + 0.3, 1)
+            assert window.record_echo(echo, start + 0.3, 1)
     assert window.size == 32, "doubled by each round trip"
 
 
@@ -52,8 +52,8 @@ def test_a_prompt_echo_is_a_reason_to_grow_only_if_it_goes_on() -> None:
     for number in range(2 * CALM_WRITES):
         held = number % STREAK > 0
         for window, holds in ((now_and_then, held), (always, True)):
-            window.wrote(number, 0.1 * number, 0)
-            assert window.echoed(number, 0.1 * number + PROMPT_S / 2, int(holds))
+            window.record_write(number, 0.1 * number, 0)
+            assert window.record_echo(number, 0.1 * number + PROMPT_S / 2, int(holds))
     assert (now_and_then.size, now_and_then.steady) == (1, True)
     assert (always.size, always.steady) == (2 * CALM_WRITES - STREAK + 2, False)
 
@@ -61,15 +61,15 @@ def test_a_prompt_echo_is_a_reason_to_grow_only_if_it_goes_on() -> None:
 def test_a_late_echo_shrinks_it_once_for_all_that_was_on_its_way() -> None:
     window = grown(8)
     for number in range(101, 109):
-        window.wrote(number, 5.0, 0)
+        window.record_write(number, 5.0, 0)
     for number in range(101, 109):
-        assert not window.echoed(number, 4.99 + 2 * window.timely_s, 1)
+        assert not window.record_echo(number, 4.99 + 2 * window.timely_s, 1)
     assert window.size == 4
 
 
 def test_nothing_leaves_while_an_echo_is_overdue() -> None:
     window = grown(8)
-    window.wrote(101, 10.0, 0)
+    window.record_write(101, 10.0, 0)
     assert window.room(9.99 + window.timely_s) == 7
     assert window.room(10.01 + window.timely_s) == 0
 
@@ -78,16 +78,16 @@ def test_what_we_were_late_ourselves_is_no_delay_of_the_clients() -> None:
     late = SimpleNamespace(recent_s=0.3)
     window = ReadWindow(0.0, late)
     for number in range(3):
-        window.wrote(number, float(number), 0)
-        assert window.echoed(number, number + (0.0, 0.39, 0.41)[number], 0) == (number < 2)
+        window.record_write(number, float(number), 0)
+        assert window.record_echo(number, number + (0.0, 0.39, 0.41)[number], 0) == (number < 2)
 
 
 def grown(size: int, delay: float = 0.08) -> ReadWindow:
     window, number = ReadWindow(0.0, ON_TIME), 0
     while window.size < size:
         number += 1
-        window.wrote(number, 0.1 * number, 0)
-        window.echoed(number, 0.1 * number + delay, 1)
+        window.record_write(number, 0.1 * number, 0)
+        window.record_echo(number, 0.1 * number + delay, 1)
     assert window.timely_s == pytest.approx(delay + PATIENCE_S)
     return window
 
@@ -96,8 +96,8 @@ def calm(window: ReadWindow, start: float, writes: int, gap: float) -> float:
     now = start
     for number in range(1000, 1000 + writes):
         now += gap
-        window.wrote(number, now, 0)
-        window.echoed(number, now + 0.001, 0)
+        window.record_write(number, now, 0)
+        window.record_echo(number, now + 0.001, 0)
     return now
 
 
@@ -121,24 +121,24 @@ def test_it_is_steady_after_a_second_and_more_writes_than_a_library_holds() -> N
 def test_an_overdue_echo_ends_that_and_it_begins_anew() -> None:
     window = ReadWindow(0.0, ON_TIME)
     now = calm(window, 0.0, 2 * CALM_WRITES, 0.1)
-    window.wrote(5000, now, 0)
-    assert not window.falls_behind(now + PATIENCE_S)
-    assert window.falls_behind(now + PATIENCE_S + 0.01)
+    window.record_write(5000, now, 0)
+    assert not window.end_steady_if_overdue(now + PATIENCE_S)
+    assert window.end_steady_if_overdue(now + PATIENCE_S + 0.01)
     assert (window.steady, window.size, window.room(now + 1.0)) == (False, 1, 0)
-    assert not window.echoed(5000, now + 1.0, 1)
+    assert not window.record_echo(5000, now + 1.0, 1)
     assert window.room(now + 1.0) == 1
 
 
 def test_who_never_echoes_is_not_judged_until_it_does() -> None:
     window = ReadWindow(0.0, ON_TIME)
-    assert not window.gives_up(99.0), "nothing was written to it"
-    window.wrote(1, 100.0, 0)
-    assert not window.gives_up(99.9 + GIVE_UP_S)
-    assert window.gives_up(100.1 + GIVE_UP_S)
+    assert not window.give_up_if_silent(99.0), "nothing was written to it"
+    window.record_write(1, 100.0, 0)
+    assert not window.give_up_if_silent(99.9 + GIVE_UP_S)
+    assert window.give_up_if_silent(100.1 + GIVE_UP_S)
     assert window.room(200.0) == MOST
     assert window.awaits(1)
-    window.echoed(1, 200.0, 0)
-    assert window.judged
+    window.record_echo(1, 200.0, 0)
+    assert window.limiting
     assert window.room(200.0) == 1
 
 
@@ -154,8 +154,8 @@ def test_a_way_that_becomes_longer_does_not_hold_it_down_for_ever() -> None:
     window, number = grown(8), 200
     for second in range(20, 60):
         number += 1
-        window.wrote(number, second, 0)
-        window.echoed(number, second + 0.5, 1)
+        window.record_write(number, second, 0)
+        window.record_echo(number, second + 0.5, 1)
     assert window.timely_s == pytest.approx(0.5 + PATIENCE_S)
     assert window.size > 1
 
@@ -178,12 +178,12 @@ def test_its_size_is_a_number_from_1_to_most_whatever_comes_when(
     for writes, wait_s, ahead, holds in lives:
         for _ in range(writes):
             number += 1
-            window.wrote(number, now, held)
+            window.record_write(number, now, held)
         now, held = now + wait_s, held + holds
         heard = min(heard + 1 + ahead, number)
         if window.awaits(heard):
-            window.echoed(heard, now, held)
-        window.falls_behind(now)
+            window.record_echo(heard, now, held)
+        window.end_steady_if_overdue(now)
         assert 1 <= window.size <= MOST
         assert 0 <= window.room(now) <= MOST
 
@@ -191,10 +191,10 @@ def test_its_size_is_a_number_from_1_to_most_whatever_comes_when(
 def test_a_number_that_is_not_on_its_way_tells_nothing() -> None:
     window = ReadWindow(0.0, ON_TIME)
     assert not window.awaits(1)
-    window.wrote(3, 0.0, 0)
-    window.wrote(5, 0.0, 0)
+    window.record_write(3, 0.0, 0)
+    window.record_write(5, 0.0, 0)
     assert [number for number in range(9) if window.awaits(number)] == [3, 4, 5, 6, 7, 8]
-    window.echoed(4, 0.01, 0)
+    window.record_echo(4, 0.01, 0)
     assert window.outstanding == 1
 
 
@@ -243,16 +243,16 @@ class Player:
             self.next_result += self.period * (self.chance.uniform(0.8, 1.2) if self.chance else 1)
             self.held += self.fresh
             self.newest, self.fresh = self.now, True
-        self.window.falls_behind(self.now)
+        self.window.end_steady_if_overdue(self.now)
         while self.echoes and self.echoes[0][0] <= self.now:
             self.echo(self.echoes.popleft()[1])
         if self.fresh and not self.confirms and self.window.room(self.now):
             self.written += 1
-            self.window.wrote(self.written, self.now, self.held)
+            self.window.record_write(self.written, self.now, self.held)
             self.line.append((self.now + self.one_way, self.written, self.newest))
             self.fresh = False
         elif self.fresh:
-            self.window.stirred(self.now)
+            self.window.restart_calm(self.now)
         if self.read and self.now >= self.free_at:
             number, made = self.read.popleft()
             self.ages.append((self.now, self.now - made))
@@ -270,7 +270,7 @@ class Player:
         if number == ALONE:
             self.confirms = False
             return
-        timely = window.echoed(number, self.now, self.held + self.fresh)
+        timely = window.record_echo(number, self.now, self.held + self.fresh)
         if not timely and window.size == 1 and not window.outstanding:
             self.confirms = True
             self.line.append((self.now + self.one_way, ALONE, 0.0))

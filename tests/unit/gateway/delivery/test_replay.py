@@ -33,8 +33,8 @@ EVENT = st.one_of(
 )
 
 
-def past(events: list[Any], most_bytes: int = 1 << 24) -> History:
-    history, seq, epoch, time = History(60.0, most_bytes), 0, 0, 0.0
+def past(events: list[Any], max_bytes: int = 1 << 24) -> History:
+    history, seq, epoch, time = History(60.0, max_bytes), 0, 0, 0.0
     for event in events:
         time += 0.013
         if event == "epoch":
@@ -42,13 +42,13 @@ def past(events: list[Any], most_bytes: int = 1 << 24) -> History:
             epoch, seq = epoch + 1, 0
         elif isinstance(event, tuple):
             cause, count = event
-            history.loss(Loss("cam", f"e{epoch}", seq, seq + count - 1, cause), time)
+            history.add_loss(Loss("cam", f"e{epoch}", seq, seq + count - 1, cause), time)
             seq += count
         else:
             seen = [] if event == "nothing" else [Detection(event, 0.9, BOX)]
             kind = {"kind": "error"} if event == "error" else {"payload": seen}
             record = outcome(seq, "cam", epoch=f"e{epoch}", captured_at=time, **kind)
-            history.outcome(Outcome(record), time)
+            history.add_outcome(Outcome(record), time)
             seq += 1
     return history
 
@@ -93,7 +93,7 @@ def test_newcomers_get_the_last_that_they_ask_for(
     passing = [
         kept.item for kept in items
         if isinstance(kept.item, Outcome)
-        and not (subscription.nonempty and kept.item.empty(subscription.picks))
+        and not (subscription.nonempty and kept.item.empty(subscription.detection_filter))
     ]  # fmt: skip
     assert len(due) <= results
     if not subscription.max_fps:
@@ -113,7 +113,7 @@ def test_newcomers_get_the_last_that_they_ask_for(
     results=st.sampled_from([0, 1, 3]),
     epoch=st.sampled_from(["e0", "e1", "e2", "never"]),
     seq=st.integers(0, 30),
-    most_bytes=st.sampled_from([3000, 1 << 24]),
+    max_bytes=st.sampled_from([3000, 1 << 24]),
 )
 def test_who_comes_back_is_told_every_hole(
     events: list[Any],
@@ -121,9 +121,9 @@ def test_who_comes_back_is_told_every_hole(
     results: int,
     epoch: str,
     seq: int,
-    most_bytes: int,
+    max_bytes: int,
 ) -> None:
-    history, since = past(events, most_bytes), StreamPosition(epoch, seq)
+    history, since = past(events, max_bytes), StreamPosition(epoch, seq)
     found = history.after(since)
     if found is None or not found.items:
         return
@@ -142,7 +142,7 @@ def test_who_comes_back_is_told_every_hole(
             there = [
                 kept.item for kept in found.items
                 if isinstance(kept.item, Outcome)
-                and not (subscription.nonempty and kept.item.empty(subscription.picks))
+                and not (subscription.nonempty and kept.item.empty(subscription.detection_filter))
             ]  # fmt: skip
             assert [each.outcome for each in due] == there[len(there) - len(due) :]
             assert recovered == (found.recovered and len(due) == len(there))

@@ -38,7 +38,7 @@ async def test_each_client_is_listed_with_its_account(site: Site) -> None:
         cameras=frozenset({"cam", "yard"}), delivery="every", format="msgpack"
     )
     plain, other = site.connect(), site.connect(subscription, full_since=98.5)
-    site.hub.line_full(other.client)
+    site.hub.block(other.client)
     for seq in (0, 1, 4):
         site.intake.take(parts("result/cam/", outcome(seq)), 0.0, 0.0)
         site.hub.flush(0.0)
@@ -46,8 +46,8 @@ async def test_each_client_is_listed_with_its_account(site: Site) -> None:
     assert first["id"] == str(plain.id)
     assert first["remote"] == "127.0.0.1:4711"
     assert first["user_agent"] == "viewer/1"
-    assert first["subscription"] == DEFAULT.told()
-    assert second["subscription"] == subscription.told()
+    assert first["subscription"] == DEFAULT.to_dict()
+    assert second["subscription"] == subscription.to_dict()
     assert (first["connected_s"], first["lag_s"], second["lag_s"]) == (10, 0, 1.5)
     assert (first["offered"], first["sent"], first["pending"]) == (5, 3, 0)
     assert (first["missed"], first["missed_by"]) == (2, {"bus": 2})

@@ -192,7 +192,7 @@ def test_a_picture_that_is_here_before_its_result_comes_behind_it() -> None:
 
 @pytest.mark.parametrize(("text", "width"), [("0", 0), ("320", 320), ("640", 640), ("1280", 1280)])
 def test_widths(text: str, width: int) -> None:
-    assert options.by_query(f"preview={text}", ["a"])[0].preview == width
+    assert options.parse_query(f"preview={text}", ["a"])[0].preview == width
     assert options.subscribe(Subscription(preview=640), {"preview": width or None}, ["a"])[
         0
     ] == Subscription(preview=width)

@@ -208,12 +208,12 @@ def test_names_as_networks_have_them_are_answered(settings: Any, host: str) -> N
     ("headers", "words"),
     [
         ({"Host": "box.lan"}, ("this Host is not this machine: box.lan", "--host 0.0.0.0")),
-        ({"Host": "a b"}, ("this Host is no name or address", "a b")),
+        ({"Host": "a b"}, ("this Host is not a valid name", "a b")),
         ({"Host": "x" * 5000}, ("this Host is not this machine: xxx", "--host")),
         ({"Origin": "http://a.example"}, ("allow it with --origin http://a.example",)),
         ({"Origin": "file://"}, ("allow it with --origin file://",)),
         ({"Origin": "null"}, ("--origin null and a token",)),
-        ({"Origin": "a.example"}, ("is none: a.example", "leave the header out")),
+        ({"Origin": "a.example"}, ("is not valid: a.example", "leave the header out")),
     ],
 )
 def test_a_refusal_names_its_cause_and_what_helps(
