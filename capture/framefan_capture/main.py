@@ -24,7 +24,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from framefan.base import clock, logs
+from framefan.base import clock, logs, output
 from framefan.errors import (
     EXIT_OK,
     OPENCV_FIX,
@@ -186,21 +186,17 @@ class Capture:
 
 
 def main() -> int:
-    code = Capture(Parent(CAPTURE.name, FromSupervisor)).run()
-    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
-    if any(not thread.daemon for thread in others):
-        _end_at_once(code)
-    return code
+    """An orderly end is for code of the user's, which may have asked for one (atexit).
 
-
-def _end_at_once(code: int) -> None:
-    """Python would wait for such threads: for ever for one of a camera's SDK that the user's code
-    started, and for seconds for a question about the pictures' size.
+    Even that is not waited for while threads run: one of a camera's SDK would run for ever.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
-            stream.flush()
-    os._exit(code)
+    parent = Parent(CAPTURE.name, FromSupervisor)
+    code = Capture(parent).run()
+    is_ours = parent.settings.camera(parent.role).source.spec.kind != "callable"
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if is_ours or any(not thread.daemon for thread in others):
+        output.end_at_once(code)
+    return code
 
 
 if __name__ == "__main__":
