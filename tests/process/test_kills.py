@@ -148,8 +148,8 @@ m.SILENCE_S = 1e9
 """,
     "a dead worker is started again": """
 import framefan_inference.pool.workers as m
-start = m.Crew.start
-m.Crew.start = lambda self, worker: worker.facts.restarts or start(self, worker)
+start = m.Workers.start
+m.Workers.start = lambda self, worker: worker.facts.restarts or start(self, worker)
 """,
 }
 

@@ -78,7 +78,8 @@ def test_without_the_deadline_it_would_hang_for_ever(gate: Gate, tmp_path: Path)
     broken = sabotage(
         tmp_path,
         "framefan_inference.main",
-        "import framefan_inference.pool.worker_handle as m\nm.Worker.hangs = lambda *_: False",
+        "from framefan_inference.pool.worker_handle import WorkerHandle as m\n"
+        "m.hangs = lambda *_: False",
     )
     with pytest.raises(AssertionError, match="hang_in_c"), _run_that_hangs(gate, broken) as run:
         _hang(run, gate, "hang_in_c")
