@@ -19,9 +19,14 @@ define NEED_PYTHON
 endef
 
 BIN := .venv/bin
-# Tests wait more than they compute: several at a time, but for those that assert rates.
-TWO := -n 2 --dist loadfile
-THREE := -n 3 --dist worksteal
+# Hundreds of processes are started here: each reads its modules compiled, or spends a quarter of
+# its start on compiling them again.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests wait more than they compute: several at a time, but for those that assert rates. Those of a
+# file that share a run stay together; measured code computes more.
+FILES := -n 4 --dist loadfile
+CASES := -n 4 --dist worksteal
+MEASURED := -n 2 --dist loadfile
 # Set up beside the tests that do not mind: it is for the last of them.
 OTHER_OPENCV := $(if $(filter true,$(CI)),.venv-opencv4/.installed)
 # pytest's exit code 5, no test in this part, is no failure where ARGS= chose some.
@@ -48,17 +53,17 @@ test: .venv/.installed-test ## set up, then run all tests: ARGS="-k ring"
 	@$(BIN)/python tests/system_packages.py
 	$(BIN)/python -m pytest tests/process tests/browser -m alone $(ARGS) || $(CHOSEN)
 	@$(MAKE) -j 2 test-together $(OTHER_OPENCV)
-	$(BIN)/python -m pytest tests/unit $(THREE) $(ARGS) || $(CHOSEN)
+	$(BIN)/python -m pytest tests/unit $(CASES) $(ARGS) || $(CHOSEN)
 ifeq ($(CI),true)
 	@$(MAKE) test-opencv4
 endif
 
 test-together:
-	$(BIN)/python -m pytest tests/process tests/browser -m "not alone" $(TWO) $(ARGS) || $(CHOSEN)
+	$(BIN)/python -m pytest tests/process tests/browser -m "not alone" $(FILES) $(ARGS) || $(CHOSEN)
 
 test-opencv4: .venv-opencv4/.installed ## a smaller set of the tests on the other OpenCV line
 	@.venv-opencv4/bin/python -c 'import cv2; print("OpenCV", cv2.__version__)'
-	.venv-opencv4/bin/python -m pytest $(THREE) -m smoke
+	.venv-opencv4/bin/python -m pytest $(CASES) -m smoke
 
 check: .venv/.installed-test ## lint, formatting, types, layers
 	$(BIN)/ruff check .
@@ -76,8 +81,8 @@ coverage: .venv/.installed-test ## all tests with line and branch coverage of ev
 	$(BIN)/coverage erase
 	worst=0; \
 	$(COVERED) tests/process tests/browser -m alone $(ARGS) || worst=$$?; \
-	$(COVERED) tests/process tests/browser -m "not alone" $(TWO) $(ARGS) || worst=$$?; \
-	$(COVERED) tests/unit $(TWO) $(ARGS) || worst=$$?; \
+	$(COVERED) tests/process tests/browser -m "not alone" $(MEASURED) $(ARGS) || worst=$$?; \
+	$(COVERED) tests/unit $(MEASURED) $(ARGS) || worst=$$?; \
 	$(BIN)/coverage combine --quiet; $(BIN)/coverage report || worst=$$?; exit $$worst
 
 chaos: .venv/.installed-test ## the whole system under random faults: SECONDS=1800 SEED=7

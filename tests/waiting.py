@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from framefan.base.clock import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 _LOOK_S = 0.01
@@ -48,6 +49,20 @@ def wait_until(condition: Callable[[], T], seconds: float = 10.0, what: str = ""
                 raise AssertionError(f"{name} did not come true within {seconds * scale:.3g} s")
             scale, measured = max(scale, crowding()), True
         pause()
+
+
+@contextlib.contextmanager
+def less_patient(share: float) -> Iterator[None]:
+    """For a test without its guard: what would take its whole patience each time is believed after
+    this share of it, on a busy machine too.
+    """
+    global SCALE, crowding
+    before = SCALE, crowding
+    SCALE, crowding = SCALE * share, lambda: 0.0
+    try:
+        yield
+    finally:
+        SCALE, crowding = before
 
 
 def slack() -> float:

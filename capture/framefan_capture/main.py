@@ -23,7 +23,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from framefan.base import clock, logs
+from framefan.base import clock, logs, output
 from framefan.errors import (
     EXIT_OK,
     OPENCV_FIX,
@@ -184,21 +184,17 @@ class Capture:
 
 
 def main() -> int:
-    code = Capture(Parent(CAPTURE.name, FromSupervisor)).run()
-    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
-    if any(not thread.daemon for thread in others):
-        _end_at_once(code)
-    return code
+    """Exit in order only where the user's code runs: it may have registered an atexit handler.
 
-
-def _end_at_once(code: int) -> None:
-    """Exit without waiting for non-daemon threads, as Python would: a camera SDK's thread in the
-    user's code may never end, and a size check may take seconds.
+    Even then do not wait for its threads: a camera SDK's thread may never end.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # the reader may be gone
-            stream.flush()
-    os._exit(code)
+    parent = Parent(CAPTURE.name, FromSupervisor)
+    code = Capture(parent).run()
+    is_ours = parent.settings.camera(parent.role).source.spec.kind != "callable"
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    if is_ours or any(not thread.daemon for thread in others):
+        output.end_at_once(code)
+    return code
 
 
 if __name__ == "__main__":

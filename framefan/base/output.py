@@ -16,9 +16,10 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,3 +187,15 @@ def _has_room(fd: int, patience_s: float | None) -> bool:
     with contextlib.suppress(InterruptedError):
         return bool(poll.poll(None if patience_s is None else patience_s * 1000))
     return False
+
+
+def end_at_once(code: int = 0) -> NoReturn:
+    """End this process, whose work is done.
+
+    Python would first wait for threads, and then take every loaded module apart: a tenth of what
+    a start costs.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
+            stream.flush()
+    os._exit(code)

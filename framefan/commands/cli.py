@@ -19,6 +19,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
+from framefan.base import output
 from framefan.commands import standard_output
 from framefan.config.options import OnceOptions, Options, parameter, whole
 from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
@@ -361,4 +362,4 @@ def main() -> None:
     _open_missing()
     standard_output.prepare()
     _hide_addresses()
-    sys.exit(execute(sys.argv[1:]))
+    output.end_at_once(execute(sys.argv[1:]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from framefan.base import clock, host, logs
+from framefan.base import clock, host, logs, output
 from framefan.errors import EXIT_FAILED, LinkClosed, LinkError, StartError
 from framefan.ipc import bus, links, messages, records
 from framefan.ipc.gateway_counts import GatewayCounts
@@ -340,3 +340,4 @@ async def _run(parent: Parent, descriptors: int, certificate: ssl.SSLContext | N
 
 if __name__ == "__main__":
     main()
+    output.end_at_once()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from framefan.base import host, logs
+from framefan.base import host, logs, output
 from framefan.errors import LinkClosed
 from framefan.ipc import bus
 from framefan.ipc.messages import FromSupervisor
@@ -29,3 +29,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    output.end_at_once()

@@ -12,8 +12,8 @@ import pytest
 import test_camera_faults as faults
 import test_camera_pictures as pictures
 import test_camera_processes as processes
-import waiting
 from faults import limits, sabotage
+from waiting import less_patient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,30 +58,21 @@ def ends() -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
-@contextlib.contextmanager
-def believing(share: float) -> Iterator[None]:
-    """What would take the test's whole patience each time is believed after this share of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(waiting, "SCALE", waiting.SCALE * share)
-        patch.setattr(waiting, "crowding", lambda: 0.0)
-        yield
-
-
 def test_what_nobody_looks_for_is_not_seen(tmp_path: Path, ends: contextlib.ExitStack) -> None:
     sabotage(tmp_path, CAPTURE, BLIND)
     unseeing = pictures.start(tmp_path, ends, sabotage(tmp_path, POOL, DEAF))
     for test, fails in UNSEEN:
         assert callable(test)
-        with believing(0.2), pytest.raises(AssertionError, match=fails):
+        with less_patient(0.2), pytest.raises(AssertionError, match=fails):
             test(unseeing)
 
 
 def test_without_a_watch_nothing_comes_back(tmp_path: Path, ends: contextlib.ExitStack) -> None:
     env = sabotage(tmp_path, SUPERVISOR, TRUSTFUL) | limits(grace_s=1.0)
     run = processes.start(tmp_path, ends, env)
-    with believing(0.2), pytest.raises(AssertionError, match="decoder-1: live"):
+    with less_patient(0.2), pytest.raises(AssertionError, match="decoder-1: live"):
         processes.test_a_crash_of_the_decoder_is_its_cameras_own(run)
-    with believing(0.3), pytest.raises(AssertionError, match="no_progress"):
+    with less_patient(0.3), pytest.raises(AssertionError, match="no_progress"):
         processes.test_one_that_stands_still_is_killed_and_started_anew(run)
 
 

@@ -128,7 +128,7 @@ def _served(folder: Path, *arguments: str) -> Iterator[Served]:
     thread.start()
     origin = f"http://127.0.0.1:{server.server_port}"
     try:
-        with Run("front=demo?size=640x360", "--origin", origin, *arguments) as run:
+        with Run("front=demo?size=160x120", "-w", "1", "--origin", origin, *arguments) as run:
             yield Served(run, origin, site, folder / "token")
     finally:
         server.shutdown()

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from faults import GATED, TIMES, Caught, limits, sabotage
 from runs import Run, assert_balanced, assert_exactly_once
-from waiting import wait_until
+from waiting import less_patient, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,5 +158,5 @@ m.Workers.start = lambda self, worker: worker.facts.restarts or start(self, work
 def test_this_fails_without(guard: str, gate: Gate, tmp_path: Path) -> None:
     broken = sabotage(tmp_path, "framefan_inference.main", GUARDS[guard])
     run = Run(SOURCE, "-p", GATED, "-w", "2", env=gate.env | BUDGET | broken)
-    with pytest.raises(AssertionError), run:
+    with pytest.raises(AssertionError), run, less_patient(0.5):
         _kill_and_count(run, gate, 4)

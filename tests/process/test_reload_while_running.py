@@ -143,38 +143,49 @@ def test_added_changed_removed_while_the_rest_goes_on(tmp_path: Path) -> None:
         assert pause(outcomes, "kept") < slack(), "the kept camera stood still"
 
 
-@pytest.mark.parametrize(
-    ("text", "code", "words"),
-    [
-        ("suorce = 'x'\n", 2, ("camera.suorce", "did you mean source?")),
-        ("read_timeout_s = -1\n", 2, ("read_timeout_s", "between")),
-        ("[[camera]\n", 2, ("not TOML",)),
-    ],
-)
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edited, Run, Outcomes]]:
+    """A run that stays as it is, whatever its file says."""
+    with edited(tmp_path_factory.mktemp("unchanged"), demo("a")) as all_of_it:
+        yield all_of_it
+
+
+BAD = {
+    "a key that is none": ("suorce = 'x'\n", ("camera.suorce", "did you mean source?")),
+    "a value that cannot be": ("read_timeout_s = -1\n", ("read_timeout_s", "between")),
+    "no TOML": ("[[camera]\n", ("not TOML",)),
+    "nothing": (None, ("is empty",)),
+}
+"""What is added to a file, None if nothing is left of it, and words of the refusal."""
+
+
+@pytest.mark.parametrize(("text", "words"), BAD.values(), ids=BAD)
 def test_a_bad_file_changes_nothing(
-    tmp_path: Path, text: str, code: int, words: tuple[str, ...]
+    unchanged: tuple[Edited, Run, Outcomes], text: str | None, words: tuple[str, ...]
 ) -> None:
-    with edited(tmp_path, demo("a")) as (it, run, outcomes):
-        before = it.wait_live("a").cameras["a"].pid
-        it.write(demo("new"), demo("a", fps=5), text)
-        done = it.reload()
-        assert (done.returncode, done.stdout) == (code, "")
-        for word in words:
-            assert word in done.stderr
-        count = len(seen(outcomes, "a"))
-        wait_until(lambda: len(seen(outcomes, "a")) > count + 5, 5, "results as before")
-        assert it.wait_live("a").cameras["a"].pid == before
-        said = [line for line in run.log().splitlines() if "reload: nothing changed" in line]
-        assert len(said) == 1
+    it, run, outcomes = unchanged
+    before = it.wait_live("a").cameras["a"].pid
+    told = len(_refusals(run))
+    if text is None:
         it.path.write_text("")  # as `: > framefan.toml` does
-        done = it.reload()
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "is empty" in done.stderr
-        assert len(done.stderr.splitlines()) == 3
-        assert it.wait_live("a").cameras["a"].pid == before
-        assert words[0] in said[0]
-        it.write(demo("a"))
-        assert it.reload().stdout == "nothing changed\n"
+    else:
+        it.write(demo("new"), demo("a", fps=5), text)
+    done = it.reload()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 3
+    for word in words:
+        assert word in done.stderr
+    count = len(seen(outcomes, "a"))
+    wait_until(lambda: len(seen(outcomes, "a")) > count + 5, 5, "results as before")
+    assert it.wait_live("a").cameras["a"].pid == before
+    (said,) = _refusals(run)[told:]
+    assert words[0] in said
+    it.write(demo("a"))
+    assert it.reload().stdout == "nothing changed\n"
+
+
+def _refusals(run: Run) -> list[str]:
+    return [line for line in run.log().splitlines() if "reload: nothing changed" in line]
 
 
 def test_a_camera_that_comes_back_goes_on_with_its_numbers(tmp_path: Path) -> None:

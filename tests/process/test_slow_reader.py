@@ -96,7 +96,8 @@ def busy(folder: Path) -> Path:
 async def use_slowly(url: str, seconds: float) -> list[float]:
     """The same with a client library of default settings, which reads ahead of its user."""
     ages = []
-    async with websockets.connect(url) as ws:
+    # Behind what it was sent and will not read, the answer to its close would come in seconds.
+    async with websockets.connect(url, close_timeout=0.1) as ws:
         end = now() + seconds
         while now() < end:
             text = await ws.recv()

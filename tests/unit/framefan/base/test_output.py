@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import pty
+import subprocess
+import sys
 import termios
 import threading
 from collections.abc import Iterator
@@ -205,3 +207,19 @@ def test_what_no_encoding_has_is_written_all_the_same(pipe: tuple[int, int]) -> 
     direct = Direct(told, fd=pipe[1])
     direct.put("caf\udce9")
     assert lines_of(pipe[0], 1) == ["caf\\udce9"]
+
+
+ENDS = """
+import sys, threading
+from framefan.base import output
+threading.Thread(target=threading.Event().wait).start()
+sys.stdout.write("said")
+output.end_at_once(7)
+"""
+
+
+def test_an_end_at_once_waits_for_no_thread_and_says_what_was_said() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (7, "said", "")

@@ -185,7 +185,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
 def test_no_command_shows_an_address_in_the_process_list(command: str) -> None:
     look = (
         "import psutil; from framefan.commands import cli;"
-        "cli.execute = lambda tokens: print(psutil.Process().cmdline(), tokens[0]);"
+        "cli.execute = lambda tokens: print(psutil.Process().cmdline(), tokens[0]) or 0;"
         "cli.main()"
     )
     said = subprocess.check_output(

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from faults import limits
 from runs import framefan
 from waiting import SCALE, is_within
 
@@ -123,9 +124,8 @@ def test_a_run_that_fails_at_once_passes_its_error_on(env, tmp_path) -> None:
 def test_a_predict_that_does_not_return_is_told(env, tmp_path) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text("import time\ndef predict(image):\n    time.sleep(60)\n")
-    done = framefan(
-        "once", "-p", f"{slow}:predict", "--timeout", f"{5 * SCALE:g}", env=env, seconds=60
-    )
+    command = ("once", "-p", f"{slow}:predict", "--timeout", f"{5 * SCALE:g}")
+    done = framefan(*command, env=env | limits(grace_s=1), seconds=60)
     assert done.returncode == 1
     assert "why: frames come, but predict has not returned" in done.stderr
 
