@@ -54,8 +54,9 @@ if TYPE_CHECKING:
 
     from framefan.ipc.links import Link
     from framefan.ipc.processes import Parent
+    from framefan.settings.run import Settings
     from framefan_inference.pool.sequencer import Entry
-    from framefan_inference.tracker import Tracking
+    from framefan_inference.tracking.track_ids import TrackIds
 
 _ROUND_S = 0.25
 """How often deadlines of workers are looked at; they are seconds long."""
@@ -83,7 +84,7 @@ class Pool:
         )
         self.publisher = Publisher(settings, epoch, parent.results_fd)
         self.outcomes = OutcomeReader(settings)
-        self.tracking = _tracking() if settings.track else None
+        self.track_ids = _track_ids(settings) if settings.track else None
         self.failures = Failures()
         self._camera_log = CameraLog()
         self._born_at = clock.now()
@@ -273,8 +274,9 @@ class Pool:
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
             model = self.crew.model_of(entry.grant)
-            if self.tracking:
-                entry.outcome = self.tracking.outcome(entry.grant, model, entry.outcome)
+            if self.track_ids:
+                camera, frame = entry.grant.camera, entry.grant.frame
+                entry.outcome = self.track_ids.outcome(camera, model, frame, entry.outcome)
             self.publisher.outcome(entry, model, now)
             self.failures.settled(entry.grant.camera, entry.outcome, now)
             lost = entry.outcome is None
@@ -285,8 +287,8 @@ class Pool:
         """The camera has left."""
         self.publisher.forget(camera)
         self.failures.forget(camera)
-        if self.tracking:
-            self.tracking.forget(camera)
+        if self.track_ids:
+            self.track_ids.forget(camera)
 
     def blame(self, cameras: Collection[str], now: float) -> None:
         """A worker died with frames of these cameras in hand."""
@@ -338,7 +340,7 @@ class Pool:
         self._parent.link.offer(Progress(self.publisher.n))
 
 
-def _tracking() -> Tracking:
-    from framefan_inference.tracker import Tracking  # numpy, only where it is used
+def _track_ids(settings: Settings) -> TrackIds:
+    from framefan_inference.tracking.track_ids import TrackIds  # numpy, only where it is used
 
-    return Tracking()
+    return TrackIds([camera.name for camera in settings.cameras])
