@@ -92,12 +92,12 @@ def test_tracks_keep_their_ids_over_a_workers_death() -> None:
 
 def test_a_tracker_without_a_memory_would_not(tmp_path: Path) -> None:
     code = """
-import framefan_inference.tracker as m
-begin = m.Tracker._begin
-def forgetful(self, frame):
-    self.tracks = []
-    return begin(self, frame)
-m.Tracker._begin = forgetful
+import framefan_inference.tracking.tracker as m
+go_on = m.Tracker._go_on
+def forgetful(self, picture):
+    go_on(self, picture)
+    self.tracks = m.Tracks()
+m.Tracker._go_on = forgetful
 """
     with pytest.raises(AssertionError, match="their ids are lost"):
         track_over_a_kill("--track", env=sabotage(tmp_path, "framefan_inference.main", code))

@@ -56,6 +56,7 @@ class PacedVideo(OpenCvSource):
             self._interval_s = 1 / fps
         self._position_s = 0.0
         self._seen = 0
+        self.pts = None
 
     def _took(self) -> None:
         """A picture was grabbed."""
@@ -83,8 +84,15 @@ class PacedVideo(OpenCvSource):
         assert self._video is not None
         position = self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
         step, self._position_s = position - self._position_s, position
-        self.pts = position
+        self.pts = position if position or self._seen <= 1 else self._counted_s()
         return step if 1 / _MOST_FPS <= step < 60 else self._interval_s
+
+    def _counted_s(self) -> float:
+        """For pictures that have no time, and that OpenCV tells 0 for.
+
+        These are all of a bare H.264 stream, and the last one of MPEG-1 and MPEG-2.
+        """
+        return max((self._seen - 1) * self._interval_s, (self.pts or 0.0) + self._interval_s)
 
 
 class FileSource(PacedVideo):

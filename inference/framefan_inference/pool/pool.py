@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from framefan.ipc.processes import Parent
     from framefan.settings.run import Settings
     from framefan_inference.leases.sequencer import Entry
-    from framefan_inference.tracker import Tracking
+    from framefan_inference.tracking.track_ids import TrackIds
 
 _ROUND_S = 0.25
 """How often deadlines of workers are looked at; they are seconds long."""
@@ -73,7 +73,7 @@ class Pool:
         self._ledger = ledger = _ledger(settings)
         self._publisher = publisher = Publisher(settings, epoch, parent.results_fd)
         self._outcomes = OutcomeReader(settings)
-        self._tracking = _tracking() if settings.track else None
+        self._track_ids = _track_ids(settings) if settings.track else None
         self._failures = Failures()
         self._rings = rings = Rings()
         self._loop = loop = Loop()
@@ -165,8 +165,8 @@ class Pool:
             self._captures.let_go(name)
             self._publisher.forget(name)
             self._failures.forget(name)
-            if self._tracking:
-                self._tracking.forget(name)
+            if self._track_ids:
+                self._track_ids.forget(name)
         self._publisher.table_due = now
 
     # ---- the supervisor ---------------------------------------------------------------------
@@ -290,8 +290,9 @@ class Pool:
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
             model = self._workers.model_of(entry.grant)
-            if self._tracking:
-                entry.outcome = self._tracking.outcome(entry.grant, model, entry.outcome)
+            if self._track_ids:
+                camera, frame = entry.grant.camera, entry.grant.frame
+                entry.outcome = self._track_ids.outcome(camera, model, frame, entry.outcome)
             self._publisher.outcome(entry, model, now)
             self._failures.settled(entry.grant.camera, entry.outcome, now)
             lost = entry.outcome is None
@@ -338,7 +339,7 @@ def _ledger(settings: Settings) -> Ledger:
     )
 
 
-def _tracking() -> Tracking:
-    from framefan_inference.tracker import Tracking  # numpy, only where it is used
+def _track_ids(settings: Settings) -> TrackIds:
+    from framefan_inference.tracking.track_ids import TrackIds  # numpy, only where it is used
 
-    return Tracking()
+    return TrackIds([camera.name for camera in settings.cameras])

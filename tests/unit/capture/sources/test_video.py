@@ -138,6 +138,32 @@ def test_the_clock_of_a_file_begins_at_nothing_and_anew_when_it_is_opened_again(
         source.open()
 
 
+class WithoutTimes:
+    """OpenCV's video of a bare H.264 stream: it tells 0 for every picture."""
+
+    def __init__(self, video: cv2.VideoCapture) -> None:
+        self.grab, self._video = video.grab, video
+
+    def get(self, what: int) -> float:
+        return 0.0 if what == cv2.CAP_PROP_POS_MSEC else self._video.get(what)
+
+
+def test_a_file_without_times_has_the_clock_of_its_rate(avi: Path):
+    source = opened(avi)
+    source._video = WithoutTimes(source._video)
+    times = [source.pts for frame in range(4) if source.grab(frame)]
+    assert source.skip(3) == 3
+    times.append(source.pts)
+    assert times == pytest.approx([0, 1 / 30, 2 / 30, 3 / 30, 6 / 30])
+
+
+def test_the_last_picture_of_mpeg1_is_not_at_the_beginning(tmp_path: Path):
+    source = opened(make_video(tmp_path / "a.m1v", SCENE, 10, 25, "MPG1"))
+    times = [source.pts for frame in range(11) if source.grab(frame)]
+    assert len(times) == 10
+    assert (np.diff(times) > 0.02).all(), times
+
+
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_a_file_cut_short_gives_what_is_in_it(avi: Path, share: float):
     data = avi.read_bytes()

@@ -1,0 +1,1 @@
+"""Tracking: which detections of one camera are the same thing, result after result."""
