@@ -1,1 +1,1 @@
-"""Cameras on the network: RTSP, and whatever an HTTP address turns out to be."""
+"""Network cameras: RTSP, and the kinds of HTTP sources."""

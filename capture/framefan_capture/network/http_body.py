@@ -1,4 +1,4 @@
-"""The body of an HTTP answer, out of the bytes behind its head: a pure core."""
+"""Decodes the body of an HTTP response from the bytes after its headers. No I/O."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 
 
 class Body:
-    """Told its length, in chunks, or until the connection ends."""
+    """A body with a length, in chunks, or until the connection ends."""
 
     def __init__(self, answer: Answer, is_endless: bool = False) -> None:
-        """`is_endless`: a stream, of which no length is believed."""
+        """`is_endless`: a stream, whose Content-Length is ignored."""
         self._in_chunks = "chunked" in answer.first("transfer-encoding").lower()
         length = answer.first("content-length")
         self.length: int | None = None
-        """In bytes; None where none is told or believed."""
+        """In bytes; None if there is none or it is ignored."""
         if not (is_endless or self._in_chunks) and _NUMBER.fullmatch(length):
             self.length = int(length)
         self._left = self.length or 0
         self._buffer = bytearray()
         self.is_over = self.length == 0
-        """The whole body has come. One that ends with the connection never knows."""
+        """Whether the body is complete; never true if it ends with the connection."""
 
     def feed(self, data: bytes) -> bytes:
-        """What of it these bytes hold. Chunks that cannot be read end it."""
+        """Decode received bytes to body bytes. An invalid chunk ends the body."""
         if self._in_chunks:
             self._buffer += data
             pieces = bytearray()
@@ -45,7 +45,7 @@ class Body:
         return data
 
     def _chunk(self, pieces: bytearray) -> bool:
-        """A part of a chunk, or the line before it; False: more has to come."""
+        """Decode a part of a chunk, or its size line; False: more bytes are needed."""
         if self._left:
             piece = self._buffer[: self._left]
             del self._buffer[: self._left]
@@ -58,7 +58,7 @@ class Body:
             return False
         del self._buffer[: len(line) + 1]
         size = line.partition(b";")[0].strip()
-        if size:  # else it is the end of the chunk before
+        if size:  # an empty line ends the previous chunk
             self._left = int(size, 16) if _SIZE.fullmatch(size) else 0
             self.is_over = not self._left
         return True

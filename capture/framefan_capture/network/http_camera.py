@@ -1,12 +1,13 @@
-"""Cameras over HTTP: what an address gives is decided by its answer, never by the address.
+"""HTTP cameras: the response decides the kind of source, never the URL.
 
-    multipart, or a body that begins like one    JPEG after JPEG, read by ourselves (JpegParts)
-    JPEG that is called a video                  the same
-    an image                                     asked for again and again (Snapshots)
+    multipart, or a body that begins like one    JPEG after JPEG, parsed here (JpegParts)
+    JPEG without a length                        the same
+    an image                                     requested repeatedly (Snapshots)
     a playlist (HLS), or video with an end       by OpenCV, at its own speed (HttpVideo)
     any other video                              by OpenCV, as fast as it comes (NetworkSource)
 
-OpenCV opens addresses itself, so what is for it is asked for twice; once that is known, no more.
+OpenCV opens URLs itself, so the first time the URL is requested twice. Once it is known to be for
+OpenCV, it is requested only once.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ if TYPE_CHECKING:
     from framefan_capture.source import Opened
 
 SNAPSHOT_FPS = 2.0
-"""How often a snapshot is asked for where no max_fps says so."""
+"""How many snapshots per second are requested if max_fps is not set."""
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]+)', re.IGNORECASE)
 _FIRST_BYTES = 8
 _JPEG = b"\xff\xd8\xff"
 _SHORT = 0.05
-"""A recorded video that lacks more than this share, and a second, was interrupted."""
+"""A recorded video was interrupted if it lacks more than this share and more than a second."""
 
 
 class Reply:
-    """An answer whose body is read as it comes."""
+    """A response whose body is read as it arrives."""
 
     def __init__(self, reached: Reached) -> None:
         self.talk, self.answer, self.challenges = reached
@@ -59,13 +60,13 @@ class Reply:
         self._first = b""
 
     def begins(self, until: float) -> bytes:
-        """Its first bytes, which stay to be read. Raises TimeoutError."""
+        """Peek at the first bytes. Raises TimeoutError."""
         while len(self._first) < _FIRST_BYTES and (data := self._more(until)):
             self._first += data
         return self._first
 
     def read(self, until: float) -> bytes:
-        """What comes next; empty at the end. Raises TimeoutError."""
+        """Read the next bytes; empty at the end. Raises TimeoutError."""
         if self._first:
             data, self._first = self._first, b""
             return data
@@ -90,12 +91,12 @@ class Reply:
 
 
 class HttpSource:
-    """Whatever the address turns out to be when it is opened."""
+    """The source for an HTTP URL; its kind is known once it is open."""
 
     is_exact = False
 
     def __init__(self, camera: CameraSettings) -> None:
-        """Raises UsageError for an address that is incomplete or may be meant in two ways."""
+        """Raises UsageError for an incomplete or ambiguous URL."""
         self._camera = camera
         self._url = source_url.checked(camera.source.spec.value)
         self._is_for_opencv = self._is_playlist = False
@@ -120,7 +121,10 @@ class HttpSource:
             self._found = self._by_opencv(until)
 
     def _asked(self, until: float) -> Reply | None:
-        """None where the answer is none of HTTP: OpenCV may know better. Raises SourceError."""
+        """Request the URL; None if the response is not HTTP: OpenCV may still open it.
+
+        Raises SourceError.
+        """
         reached = request.reach_answer(self._url, until)
         if reached is None:
             return None
@@ -130,7 +134,7 @@ class HttpSource:
         return Reply(reached)
 
     def _read_here(self, reply: Reply, until: float) -> Opened | None:
-        """None for what is no JPEG. Raises SourceError."""
+        """The source for a response with JPEGs; None for anything else. Raises SourceError."""
         try:
             is_multipart = reply.kind.startswith("multipart/")
             first = b"" if is_multipart else reply.begins(until)
@@ -181,7 +185,7 @@ class HttpSource:
 
 
 class _Jpegs:
-    """What streams and snapshots share: the bytes of one picture, decoded on demand."""
+    """The base of streams and snapshots: the bytes of one picture, decoded on demand."""
 
     is_recorded = False
     due = 0.0
@@ -194,14 +198,14 @@ class _Jpegs:
         self.skipped = 0
         self.stale = False
         self.pts: float | None = None
-        """HTTP says none."""
+        """HTTP has no timestamps."""
 
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        del view  # OpenCV decodes from memory into arrays of its own only
+        del view  # OpenCV decodes bytes only into an array of its own
         return decoded(self._picture, f"a picture of {self._shown}")
 
     def skip(self, frames: int) -> int:
-        """There is no beginning to count from."""
+        """Nothing to skip: there is no beginning."""
         return frames
 
     def close(self) -> None:
@@ -209,7 +213,7 @@ class _Jpegs:
 
 
 class JpegParts(_Jpegs):
-    """JPEG after JPEG in one answer that does not end."""
+    """JPEG after JPEG in one endless response."""
 
     def __init__(self, camera: CameraSettings, reply: Reply) -> None:
         super().__init__(camera, reply)
@@ -230,7 +234,7 @@ class JpegParts(_Jpegs):
         return True
 
     def _next(self, until: float) -> Part:
-        """Raises SourceError: nothing came in time, nothing will, or nothing that is a picture."""
+        """The next picture. Raises SourceError: a timeout, the end, or no valid picture in time."""
         limit_s = self._camera.read_timeout_s
         while not self._waiting:
             try:
@@ -248,7 +252,7 @@ class JpegParts(_Jpegs):
 
 
 class Snapshots(_Jpegs):
-    """One picture an answer: asked for at a pace, over the same connection where there is one."""
+    """One picture per response, requested at a fixed rate, over the same connection if possible."""
 
     def __init__(self, camera: CameraSettings, url: SourceUrl, reply: Reply) -> None:
         super().__init__(camera, reply)
@@ -257,7 +261,7 @@ class Snapshots(_Jpegs):
         self.due = 0.0
         self._asked = 1
         self._is_fresh = True
-        """The answer has not been read yet."""
+        """Whether the current response has not been read yet."""
 
     def grab(self, frame: int) -> bool:
         del frame  # only the demo scene shows its number
@@ -275,7 +279,7 @@ class Snapshots(_Jpegs):
         return True
 
     def _next(self, until: float) -> Reply:
-        """Raises SourceError."""
+        """Request the next picture. Raises SourceError."""
         self._asked += 1
         before = self._reply
         reply = self._asked_again(until)
@@ -293,7 +297,7 @@ class Snapshots(_Jpegs):
         return Reply(reached)
 
     def _asked_again(self, until: float) -> Reply | None:
-        """Over the connection that there is; None where that does not work, or no more."""
+        """Request over the open connection; None if that is not possible (any more)."""
         talk, challenges = self._reply.talk, self._reply.challenges
         is_closing = "close" in self._reply.answer.first("connection").lower()
         if is_closing or not self._reply.body.is_over:
@@ -306,7 +310,7 @@ class Snapshots(_Jpegs):
         return None
 
     def _whole(self, until: float) -> bytes:
-        """The body; nothing where it is cut off. A JPEG ends where it says. Raises TimeoutError."""
+        """The complete body; empty if it is cut off. Raises TimeoutError."""
         reply = self._reply
         is_jpeg = reply.begins(until).startswith(_JPEG)
         stream, picture = JpegStream(), bytearray()
@@ -321,16 +325,16 @@ class Snapshots(_Jpegs):
 
 
 class HttpVideo(PacedVideo):
-    """Video with a speed of its own: of an HLS playlist, or with an end.
+    """Video that is played at its own speed: of an HLS playlist, or with an end.
 
-    A playlist's segments come at once and then nothing for seconds; played by the times of its
-    pictures, that is smooth.
+    The segments of a playlist come in bursts with seconds in between. Played by the times of its
+    pictures, it is smooth.
     """
 
     retries = 30
 
     def __init__(self, camera: CameraSettings, video: cv2.VideoCapture, frames: int) -> None:
-        """`video` was just opened; `frames`: how many it claims to have, or less than 1."""
+        """`video` was just opened; `frames`: its frame count by the header; below 1: unknown."""
         super().__init__(camera)
         self._shown = str(camera.source)
         self._begin(video)
@@ -347,7 +351,7 @@ class HttpVideo(PacedVideo):
         return False
 
     def _advance(self) -> bool:
-        """Raises SourceError where nothing came within the time limit."""
+        """As in `OpenCvSource`. Raises SourceError if nothing came within the time limit."""
         limit_s = self._camera.read_timeout_s
         try:
             return self._advance_within(limit_s)
@@ -356,6 +360,6 @@ class HttpVideo(PacedVideo):
 
     @property
     def _is_short(self) -> bool:
-        """Whether more is missing than a header may be wrong by: the connection broke."""
+        """Whether the connection broke: more is missing than a wrong header explains."""
         missing_s = self._length_s - self._position_s
         return missing_s > max(1.0, self._length_s * _SHORT)

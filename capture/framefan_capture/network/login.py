@@ -1,4 +1,4 @@
-"""Proofs of who asks, for HTTP and RTSP: Basic, and Digest of RFC 7616. Pure."""
+"""Authorization headers for HTTP and RTSP: Basic, and Digest (RFC 7616). No I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-# The name's beginning and length are fixed: else a long run of letters is tried from each of them.
+# A fixed start and a limited length of the name avoid quadratic time on long runs of letters.
 _FIELD = re.compile(r'(?<!\w)(\w{1,32})=(?:"([^"]*)"|([^\s,]*))')
 
 
@@ -22,7 +22,7 @@ class Account(NamedTuple):
 def authorization(
     challenges: list[str], account: Account, method: str, uri: str, count: int = 1
 ) -> str | None:
-    """The `Authorization` for the first of a 401's `WWW-Authenticate` that can be answered.
+    """The `Authorization` for the first supported challenge of a 401's `WWW-Authenticate`.
 
     `count`: how many requests have answered this challenge, this one included.
     """
@@ -61,7 +61,7 @@ def _digest(asked: dict[str, str], account: Account, method: str, uri: str, coun
 
 
 _CNONCE = "66616e"
-"""It protects from servers that choose their nonce to look passwords up; ours does not."""
+"""A fixed client nonce. A random one protects against precomputed passwords; this one does not."""
 
 
 def _hash(algorithm: str, *parts: str) -> str:

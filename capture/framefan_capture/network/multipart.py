@@ -1,19 +1,18 @@
-"""JPEG pictures out of the bytes that a camera sends over HTTP: a pure core.
+"""Finds JPEG pictures in the bytes that a camera sends over HTTP. No I/O.
 
 Cameras disagree about everything between two pictures: boundaries without dashes, without the first
-one or never announced, parts without a type or a length, and lengths that are wrong. A JPEG itself
-says where it ends. So:
+one or never announced, parts without a type or a length, and wrong lengths. A JPEG itself has an
+end. So:
 
-1. A picture begins with SOI and a further marker (ff d8 ff). What stands before it is passed over.
-2. Its segments say their lengths. The data of a scan goes on to the next marker that is neither
-   stuffing (ff 00) nor a restart (ff d0 to ff d7). EOI (ff d9) ends the picture.
-3. No marker where one has to be, SOI within a picture, or too many bytes: the picture was cut off,
-   and counts as damaged. The search goes on behind its last good marker, and if parts have heads
-   behind the next head: what was cut off may hold a thumbnail.
-4. Each picture uses up the head of its part. A head more was that of a part without a picture, and
-   counts as damaged.
+1. A picture begins with SOI and a further marker (ff d8 ff). Bytes before it are skipped.
+2. Its segments have lengths. The data of a scan ends at the next marker that is neither stuffing
+   (ff 00) nor a restart (ff d0 to ff d7). EOI (ff d9) ends the picture.
+3. A missing marker, SOI within a picture, or too many bytes mean that the picture was cut off; it
+   counts as damaged. The search continues after its last valid marker, or, if parts have headers,
+   after the next header, because the cut-off picture may contain a thumbnail.
+4. Each picture belongs to one part header. A further header without a picture counts as damaged.
 
-The pictures do not depend on how the bytes are split. No more than a picture's `most` bytes, and
+The pictures do not depend on how the bytes are split. At most the `most` bytes of a picture, and
 those of one call, are kept.
 """
 
@@ -23,24 +22,24 @@ import re
 from typing import NamedTuple
 
 MOST_BYTES = 64 << 20
-"""Of one picture."""
+"""The greatest size of one picture."""
 _MOST_BOUNDARY = 70
-"""As RFC 2046 has it."""
+"""The greatest length of a boundary in RFC 2046."""
 _SOI = b"\xff\xd8\xff"
 _IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _FIRST, _RESTARTS, _AGAIN, _EOI, _SOS, _FILL = 0xC0, range(0xD0, 0xD8), 0xD8, 0xD9, 0xDA, 0xFF
-"""What stands behind the ff of a marker; less than the first is none."""
+"""The second byte of a marker; below `_FIRST` it is not a marker."""
 
 
 class Part(NamedTuple):
     picture: bytes
     damaged: int
-    """Pictures that were lost between the one before and this one."""
+    """How many pictures were lost between the previous one and this one."""
 
 
 class JpegStream:
     def __init__(self, boundary: str = "", most: int = MOST_BYTES) -> None:
-        """`boundary` as the camera announces it, with or without dashes."""
+        """`boundary`: as the camera announces it, with or without dashes."""
         mark = boundary.strip("-").lower().encode("latin-1", "replace")[:_MOST_BOUNDARY]
         words = [b"content-length:", b"content-type:", *([b"--" + mark] if mark else [])]
         self._event = re.compile(_SOI + b"|(?i:" + b"|".join(map(re.escape, words)) + b")")
@@ -48,23 +47,23 @@ class JpegStream:
         self._most = most
         self._buffer = bytearray()
         self._at = 0
-        """What stands before it has been looked at."""
+        """Up to here the buffer has been parsed."""
         self._good = 0
-        """Where the search goes on if the picture turns out to be cut off."""
+        """Where the search continues if the picture turns out to be cut off."""
         self._in_picture = self._in_scan = False
-        """A picture begins at the buffer's first byte."""
+        """Whether a picture begins at the buffer's first byte, and whether its scan has begun."""
         self._heads = dict.fromkeys(words, 0)
-        """How often each line of a head has come since the last picture."""
+        """How often each header line has come since the last picture."""
         self._has_heads = self._needs_head = False
         self._damaged = 0
 
     @property
     def damaged(self) -> int:
-        """Pictures that were lost since the last whole one."""
+        """How many pictures were lost since the last complete one."""
         return self._damaged + max(0, max(self._heads.values()) - 1)
 
     def feed(self, data: bytes) -> list[Part]:
-        """The pictures that are whole with these bytes."""
+        """Add bytes; return the pictures that are now complete."""
         self._buffer += data
         parts: list[Part] = []
         while self._follow(parts) if self._in_picture else self._search():
@@ -72,7 +71,7 @@ class JpegStream:
         return parts
 
     def _search(self) -> bool:
-        """Whether a picture has begun. What may yet become a longer match is left for later."""
+        """Search for the begin of a picture; return whether one was found."""
         last = len(self._buffer) - self._longest
         while (found := self._event.search(self._buffer, self._at)) and found.start() <= last:
             self._at = found.end()
@@ -93,7 +92,7 @@ class JpegStream:
         self._in_picture, self._in_scan = True, False
 
     def _follow(self, parts: list[Part]) -> bool:
-        """To the next marker; False: it has not come yet."""
+        """Parse up to the next marker; False: more bytes are needed."""
         buffer = self._buffer
         if self._in_scan:
             found = _IN_SCAN.search(buffer, self._at)
@@ -111,7 +110,7 @@ class JpegStream:
         return self._pass(at, marker)
 
     def _pass(self, at: int, marker: int) -> bool:
-        """Over a marker and its segment."""
+        """Skip a marker and its segment; False: more bytes are needed."""
         if marker == _FILL:
             self._at = at + 1
         elif marker in _RESTARTS:

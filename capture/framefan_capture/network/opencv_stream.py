@@ -1,9 +1,9 @@
 """Network cameras: RTSP and HTTP through cv2.VideoCapture, opened with low delay.
 
-What one may open is fixed by FFmpeg's protocol whitelist: nothing but network protocols, whatever
-the camera answers. OpenCV keeps three things to itself that the pictures alone do not show; each is
-found out beside it: why a camera does not open (probe), that the size of its pictures changed
-(suspicion, size_check), and that a picture is an old one (rhythm).
+FFmpeg's protocol whitelist allows network protocols only, whatever the camera answers. OpenCV does
+not report three things, which are determined separately: why a camera does not open (probe), that
+the size of its pictures changed (resize_detector, size_check), and that a picture is old
+(stale_detector).
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ if TYPE_CHECKING:
     from framefan.settings.run import CameraSettings
     from framefan.settings.source_spec import Kind
 
-# Not fflags;nobuffer: it throws away what was read while probing. Then the first key frame is gone,
-# and with it all of the first group of pictures: a second of H.264.
+# Not fflags;nobuffer: it discards what was read while probing, including the first key frame, and
+# so the whole first group of pictures: a second of H.264.
 _LOW_DELAY = "flags;low_delay|analyzeduration;0"
 WHITELISTS: dict[Kind, str] = {
     "rtsp": "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,srtp",
     "http": "http,https,tcp,tls,crypto,httpproxy",
 }
 _NO_PTS = -(2.0**63)
-"""What CAP_PROP_PTS says of a picture that brought no time of its own (AV_NOPTS_VALUE)."""
+"""CAP_PROP_PTS of a picture without a timestamp (AV_NOPTS_VALUE)."""
 _MIN_OPEN_S = 0.1
 _ENDS = 3
 _AT_ONCE_S = 0.001
 
 
 def ffmpeg_options(kind: Kind, transport: str) -> str:
-    """FFmpeg's options for a camera, as OPENCV_FFMPEG_CAPTURE_OPTIONS holds them."""
+    """FFmpeg's options for a camera, in the format of OPENCV_FFMPEG_CAPTURE_OPTIONS."""
     common = f"{_LOW_DELAY}|protocol_whitelist;{WHITELISTS[kind]}"
     if kind == "http":
-        # One segment ahead and, of the three that most playlists hold, one behind: who begins with
-        # the oldest and reads at the camera's speed loses the next one.
+        # Most playlists have three segments; start with the middle one. A reader that starts with
+        # the oldest one and reads at the camera's speed loses the next one.
         return f"live_start_index;-2|{common}"
-    # TCP: no half-received pictures, and it passes every firewall the camera's page passes.
-    # Over UDP a packet that is missing is waited for 0.1 s, and its picture left out.
+    # TCP: no half-received pictures, and it passes every firewall that the camera's page passes.
+    # Over UDP FFmpeg waits 0.1 s for a missing packet, and then leaves its picture out.
     return f"rtsp_transport;{transport}|probesize;32|{common}"
 
 
 class NetworkSource(OpenCvSource):
-    """An rtsp camera, or video over http that is no JPEG, never ahead of its reader's patience."""
+    """An RTSP camera, or HTTP video that is not JPEG."""
 
     def __init__(self, camera: CameraSettings) -> None:
-        """Raises UsageError for an address that is incomplete or may be meant in two ways."""
+        """Raises UsageError for an incomplete or ambiguous URL."""
         super().__init__(camera)
         spec = camera.source.spec
         self._url = source_url.checked(spec.value)
@@ -71,14 +71,14 @@ class NetworkSource(OpenCvSource):
         self._suspicion = ResizeDetector()
         self._check: SizeCheck | None = None
         self._is_empty = True
-        """No picture has come since it was opened."""
+        """Whether no picture has come since it was opened."""
         self._warm: set[int] = set()
-        """Destinations that were written before: the first time costs page faults."""
+        """Destinations that were written before; the first write costs page faults."""
 
     # ---- opening -------------------------------------------------------------------------------
 
     def open(self, until: float = math.inf) -> None:
-        """Within the time limit, and by `until` at the latest."""
+        """Open within the time limit, and by `until` at the latest. Raises SourceError."""
         limit_s = self._camera.open_timeout_s
         until = min(until, clock.now() + limit_s)
         tcp_connect.check_reachable(self._url, limit_s)
@@ -107,19 +107,19 @@ class NetworkSource(OpenCvSource):
             int(open_s * 1000),
             int(cv2.CAP_PROP_READ_TIMEOUT_MSEC),
             int(self._camera.read_timeout_s * 1000),
-            # Each further decoder thread holds one more picture back: 33 ms at 30 fps.
+            # Each further decoder thread delays by one picture: 33 ms at 30 fps.
             int(cv2.CAP_PROP_N_THREADS),
             1,
         ]
 
     @property
     def frame_count(self) -> int:
-        """How many pictures it claims to have; less than 1 of what has no end."""
+        """The number of pictures by the header; below 1 if the stream has no end."""
         assert self._video is not None
         return int(self._video.get(cv2.CAP_PROP_FRAME_COUNT))
 
     def hand_over(self) -> cv2.VideoCapture:
-        """What was opened, for somebody else to read and release."""
+        """Give up the open VideoCapture; the caller reads and releases it."""
         video, self._video = self._video, None
         assert video is not None
         return video
@@ -140,7 +140,7 @@ class NetworkSource(OpenCvSource):
         return True
 
     def _take(self, started: float) -> None:
-        """Raises SourceError: nothing came in time, nothing will, or nothing that is a picture."""
+        """Grab a picture. Raises SourceError: a timeout, the end, or no valid picture in time."""
         assert self._video is not None
         self.skipped = ends = 0
         limit_s = self._camera.read_timeout_s
@@ -149,12 +149,12 @@ class NetworkSource(OpenCvSource):
             taken = self._video.grab()
             now = clock.now()
             if now - asked >= limit_s * 0.98:
-                # After a silence the decoder gives up what it still holds, so `taken` says nothing.
+                # After a timeout the decoder flushes pictures it still holds; ignore `taken`.
                 raise stream_errors.timeout(self._shown, "sent a picture", limit_s)
             if taken:
                 self._is_empty = False
                 return
-            # What is damaged had to be waited for, as all pictures; an end repeats at once.
+            # A damaged picture takes time like any other; an end returns at once, repeatedly.
             ends = ends + 1 if now - asked < _AT_ONCE_S else 0
             if ends > _ENDS:
                 raise stream_errors.ended(self._shown, self._is_empty)
@@ -163,9 +163,10 @@ class NetworkSource(OpenCvSource):
                 raise stream_errors.corrupt(self._shown, limit_s)
 
     def _position(self) -> float | None:
-        """Bare JPEG over HTTP brings no times; FFmpeg makes them up from 25 frames a second.
+        """The time of the picture in seconds; None if it has none.
 
-        Over RTSP OpenCV counts from the second picture, and tells 0 for the first one too.
+        JPEG over HTTP has no timestamps; FFmpeg invents them for 25 frames per second. Over RTSP
+        OpenCV counts from the second picture, and reports 0 for the first one, too.
         """
         assert self._video is not None
         if self._video.get(cv2.CAP_PROP_PTS) == (_NO_PTS if self._kind == "http" else 0):
@@ -180,7 +181,7 @@ class NetworkSource(OpenCvSource):
             self._suspicion.disturbed()
             raise
         if image is not view:
-            self._suspicion.restart()  # the pictures have a new size, and say so
+            self._suspicion.restart()  # OpenCV itself reports the new size
         elif id(view) in self._warm:
             self._suspicion.decoded(time.thread_time() - before_s)
         else:
@@ -190,7 +191,7 @@ class NetworkSource(OpenCvSource):
     # ---- size ----------------------------------------------------------------------------------
 
     def _follow_size(self) -> None:
-        """Open the stream anew where its pictures have another size than they come out with."""
+        """Reopen the stream if the camera's pictures have another size than OpenCV returns."""
         assert self._video is not None
         now = clock.now()
         if self._check is None:

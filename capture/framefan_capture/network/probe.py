@@ -1,7 +1,7 @@
-"""Why a network camera does not open, though its port does: answered in reason codes.
+"""Finds out why a network camera does not open although its port accepts connections.
 
-OpenCV says only that it failed. So a plain request is sent after it; and the status line that comes
-back decides. No text made here holds a user name or password.
+OpenCV only reports that it failed. So a plain request is sent, and the status line of the response
+determines the reason. No text from here contains a user name or password.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from framefan_capture.network.request import Answer
 
 _LIMIT_S = (0.5, 2.0)
-"""The least and the most that asking may take."""
+"""The least and the greatest time limit of the request."""
 
 
 def explain(url: SourceUrl, timeout_s: float) -> SourceError:
-    """What is wrong with a camera that takes connections, from its answer to a plain request."""
+    """The error of a camera that accepts connections, from its response to a plain request."""
     least_s, most_s = _LIMIT_S
     until = clock.now() + max(least_s, min(timeout_s, most_s))
     try:
@@ -35,7 +35,7 @@ def explain(url: SourceUrl, timeout_s: float) -> SourceError:
 
 
 def verdict(url: SourceUrl, answer: Answer | None) -> SourceError:
-    """What such an answer, or none, means for a camera that cannot be played."""
+    """The error that this response means, or that there is none."""
     name = shown(url)
     if answer is None:
         return SourceError(

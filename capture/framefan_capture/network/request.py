@@ -1,6 +1,6 @@
-"""A plain request to a camera, over HTTP or RTSP: with the login it asks for, along its redirects.
+"""A plain request to a camera, over HTTP or RTSP, with login and redirects.
 
-Everything has one time limit. No text made here holds a user name or password.
+One time limit covers everything. No text from here contains a user name or password.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 class Answer(NamedTuple):
     status: int
     fields: list[tuple[str, str]]
-    """Headers in their order, the names in small letters."""
+    """Headers in their order, with lower-case names."""
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.fields if key == name]
@@ -42,19 +42,19 @@ class Answer(NamedTuple):
 
 
 class Conversation:
-    """One connection to a camera: requests go out, heads of answers come in.
+    """One connection to a camera: sends requests and reads the headers of responses.
 
-    The bytes behind a head are `rest`, and all that comes later from the socket.
+    The body is `rest`, followed by all further bytes from the socket.
     """
 
     def __init__(self, url: SourceUrl, until: float) -> None:
-        """Raises SourceError where there is no connection, OSError where TLS fails."""
+        """Raises SourceError if there is no connection, OSError if TLS fails."""
         self.url = url
         self.sock = _secured(tcp_connect.connect(url, _left(until)), url, until)
         self.rest = b""
 
     def ask(self, proof: str | None, until: float) -> Answer | None:
-        """One request; None for what is no answer. Raises SourceError, or OSError."""
+        """Send one request; return None if the response is invalid. Raises SourceError, OSError."""
         self.sock.settimeout(_left(until))
         self.sock.sendall(_request(self.url, proof))
         head = self._head(until)
@@ -68,7 +68,7 @@ class Conversation:
         return parse_answer(head)
 
     def receive(self, until: float) -> bytes:
-        """What comes next; empty at the end. Raises OSError, TimeoutError where nothing came."""
+        """Read the next bytes; empty at the end. Raises OSError; TimeoutError if nothing came."""
         if self.rest:
             data, self.rest = self.rest, b""
             return data
@@ -82,35 +82,35 @@ class Conversation:
         self.sock.close()
 
     def _head(self, until: float) -> bytes:
-        """All up to the empty line. A camera that sends a byte now and then is a silent one."""
+        """Read up to the empty line; the time limit covers all of it."""
         head = b""
         while (end := _HEAD_ENDS.search(head)) is None and len(head) < _MOST_HEAD:
             data = self.receive(until)
             if not data:
                 return head
-            head = (head + data).lstrip(b"\r\n")  # what may end the answer before
+            head = (head + data).lstrip(b"\r\n")  # may end the previous response
         if end is not None:
             head, self.rest = head[: end.end()], head[end.end() :]
         return head
 
 
 class Reached(NamedTuple):
-    """Where an answer came from in the end."""
+    """The final response after logins and redirects."""
 
     talk: Conversation
-    """Still open."""
+    """Its connection, still open."""
     answer: Answer
     challenges: list[str]
-    """With which the login was asked for."""
+    """The challenges of the login that it needed."""
 
 
 def reach_answer(
     url: SourceUrl, until: float, challenges: Sequence[str] = (), count: int = 1
 ) -> Reached | None:
-    """The answer after logins and redirects; None where something answers that is no camera.
+    """The response after logins and redirects; None if it is not that of a camera.
 
-    `challenges`: with which this address has asked for the login before, so many requests ago.
-    Raises SourceError, also where the time is over.
+    `challenges`: from an earlier request to this URL; `count`: how many requests have used them.
+    Raises SourceError, also on a timeout.
     """
     challenges, is_new = list(challenges), False
     for asked in range(_MOST_REQUESTS):
@@ -152,7 +152,7 @@ def _asked(url: SourceUrl, proof: str | None, until: float) -> tuple[Conversatio
 
 
 def proof(url: SourceUrl, challenges: list[str], count: int = 1) -> str | None:
-    """The `Authorization` that such challenges ask for, of the request with that number."""
+    """The `Authorization` for these challenges, for the request with that number."""
     if url.account is None or not challenges:
         return None
     return login.authorization(challenges, login.Account(*url.account), *_target(url), count)
@@ -163,7 +163,7 @@ def shown(url: SourceUrl) -> str:
 
 
 def _followed(url: SourceUrl, location: str) -> SourceUrl | None:
-    """Where a redirect leads, if to the same kind of source: never from the network to a file."""
+    """The target of a redirect if it is the same kind of source: never a file, for example."""
     try:
         place = source_url.read(urljoin(url.for_ffmpeg, location))
     except ValueError:
@@ -173,7 +173,7 @@ def _followed(url: SourceUrl, location: str) -> SourceUrl | None:
 
 
 def _target(url: SourceUrl) -> tuple[str, str]:
-    """Method and URI of the request: RTSP names the whole address."""
+    """Method and URI of the request; in RTSP the URI is the whole URL."""
     target = url.target.replace(" ", "%20")
     path = target if target.startswith("/") else f"/{target}"
     if url.scheme.startswith("rtsp"):
@@ -182,13 +182,13 @@ def _target(url: SourceUrl) -> tuple[str, str]:
 
 
 def _host(url: SourceUrl) -> str:
-    """Without a zone: it means something on this machine only."""
+    """Host and port, without an IPv6 zone, which is local to this machine."""
     name = url.host.partition("%")[0]
     return f"[{name}]:{url.port}" if ":" in name else f"{name}:{url.port}"
 
 
 def _left(until: float) -> float:
-    """Raises TimeoutError where too little is left for a look-up and a connection."""
+    """The seconds left. Raises TimeoutError if they are too few for a look-up and a connection."""
     left_s = until - clock.now()
     if left_s < _LEAST_S:
         raise TimeoutError
@@ -196,8 +196,8 @@ def _left(until: float) -> float:
 
 
 def _secured(sock: socket.socket, url: SourceUrl, until: float) -> socket.socket:
-    """Over TLS where the scheme says so, and like FFmpeg with any certificate: cameras sign their
-    own.
+    """Start TLS if the scheme needs it. Like FFmpeg, this accepts any certificate: those of cameras
+    are self-signed.
     """
     sock.settimeout(max(0.01, until - clock.now()))
     if not url.is_secured:
@@ -224,7 +224,7 @@ def _request(url: SourceUrl, proof: str | None) -> bytes:
 
 
 def parse_answer(head: bytes) -> Answer | None:
-    """Status line and headers; None for anything else."""
+    """Parse the status line and headers; None if they are invalid."""
     text = head.decode("latin-1")
     found = re.match(r"(?:HTTP|RTSP)/\d\.\d (\d{3})\b", text)
     if found is None:

@@ -1,21 +1,20 @@
-"""When a stream's pictures may have another size than they come out with: a pure core.
+"""Detects that a stream's pictures may have another size than OpenCV returns. No I/O.
 
-FFmpeg's decoder follows a camera that changes its size; OpenCV scales what comes out to the size it
-had at first, and tells nobody. Asking the camera again costs a session of it, so that is done on
-suspicion only:
+When a camera changes its size, FFmpeg's decoder follows; OpenCV silently scales the pictures to the
+first size. Checking the size costs a session of the camera, so it is done only on these signs:
 
-1. Scaling costs the decoder's thread several times the CPU of a plain conversion, and goes on.
-   The usual cost is the median of the first `FIRST` pictures. When the cheapest of the last
-   `LAST` costs more than `FACTOR` times that, the size is suspected. (The cheapest: one picture
-   may be dear because another program had the caches, eight in a row are not.)
-2. A damaged picture, or a gap in the stream, is how cameras change their size: a hint. The camera
-   is asked at most every `HINT_REST_S`, twice as seldom after each answer that it was nothing.
-3. The answer "same size" makes the cost of now the usual one, and silences sign 1 for `REST_S`.
-4. No answer (many cameras serve one session only) after sign 1: reopening is the only way to know,
-   and what is shown may be distorted. So that is done, but once in `REOPEN_REST_S` only. After a
-   hint it is taken for "same size".
+1. Scaling costs the decoder's thread several times the CPU of a plain conversion. The usual cost is
+   the median of the first `FIRST` pictures. If the cheapest of the last `LAST` costs more than
+   `FACTOR` times that, the size may have changed. (The cheapest, because single pictures may be
+   expensive when another program used the caches; eight in a row are not.)
+2. Cameras that change their size often damage a picture or cause a gap in the stream. After such a
+   hint the size is checked at most every `HINT_REST_S`, half as often after each "same size".
+3. The answer "same size" makes the current cost the usual one, and disables sign 1 for `REST_S`.
+4. Without an answer after sign 1 (many cameras serve one session only), only reopening gives the
+   size, and the pictures may be distorted. So the stream is reopened, at most once per
+   `REOPEN_REST_S`. After a hint, no answer counts as "same size".
 
-It misses changes between sizes of which both need the scaler from the start (odd widths).
+It misses changes between two sizes that both need scaling from the start (odd widths).
 """
 
 from __future__ import annotations
@@ -41,39 +40,39 @@ class ResizeDetector:
         self.restart()
 
     def restart(self) -> None:
-        """The stream was opened anew, or said its new size itself."""
+        """Start over: the stream was reopened, or reported its new size itself."""
         self._usual_s: float | None = None
         self._costs: deque[float] = deque(maxlen=FIRST)
         self._silent_until = -math.inf
         self._hinted = False
 
     def decoded(self, cost_s: float) -> None:
-        """A picture came out at the usual size, for so much CPU of this thread."""
+        """Record a picture of the usual size, and its CPU time in this thread."""
         self._costs.append(cost_s)
         if self._usual_s is None and len(self._costs) == FIRST:
             self._usual_s = median(self._costs)
 
     def disturbed(self) -> None:
-        """A picture was damaged, or pictures were missing."""
+        """Record a hint: a picture was damaged, or pictures were missing."""
         self._hinted = True
 
     @property
     def is_dear(self) -> bool:
-        """Sign 1."""
+        """Whether decoding has become expensive (sign 1)."""
         if self._usual_s is None:
             return False
         return min(list(self._costs)[-LAST:]) > FACTOR * self._usual_s
 
     def asks(self, now: float) -> bool:
-        """Whether the camera should be asked for its size now; if so, `answered` comes next."""
+        """Whether to check the camera's size now; call `answered` with the outcome."""
         if self.is_dear and now >= self._silent_until:
             return True
         return self._hinted and now >= self._hints_from
 
     def answered(self, now: float, same: bool | None) -> bool:
-        """Whether to open the stream anew; `same` is None when the camera did not say."""
+        """Record the outcome of a check (None: no answer); return whether to reopen the stream."""
         if same is False:
-            # Not at once again: some cameras give each session a size of its own.
+            # Wait before the next check: some cameras give each session another size.
             self._hint_rest_s = HINT_REST_S
             self._hints_from = now + HINT_REST_S
             return True

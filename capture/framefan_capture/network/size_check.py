@@ -1,7 +1,7 @@
-"""Asking a camera for the size of its pictures by a second connection, beside the running one.
+"""Checks the size of a camera's pictures by a second connection.
 
-A thread of its own, with time limits for each of its steps. Nobody waits for it, but Python when
-the process ends: a daemon thread that comes back from C++ then makes it abort.
+It runs in a thread, with a time limit for each step. The thread is not a daemon, because a daemon
+thread that returns from C++ while Python exits aborts the process.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from framefan.settings.source_url import SourceUrl
 
 LIMIT_S = 2.0
-"""Each for the connection and for the answer."""
+"""The time limit for the connection, and for opening the stream."""
 
 
 def size_of(video: cv2.VideoCapture) -> tuple[int, int]:
-    """Width and height of the pictures it gives, in pixels."""
+    """Width and height of its pictures, in pixels."""
     return int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
 
 class SizeCheck:
-    """Begins at once. FFmpeg's options are those in the environment."""
+    """A check that begins at once, with FFmpeg's options from the environment."""
 
     def __init__(self, url: SourceUrl, parameters: Callable[[float], list[int]]) -> None:
-        """`parameters` are those of a cv2.VideoCapture that has so many seconds to open."""
+        """`parameters(open_s)`: the parameters of a cv2.VideoCapture with this time to open."""
         self.size: tuple[int, int] | None = None
-        """Width and height; None when the camera did not say."""
+        """Width and height; None if the camera did not answer."""
         self._done = threading.Event()
         threading.Thread(target=self._ask, args=(url, parameters(LIMIT_S))).start()
 
@@ -44,7 +44,7 @@ class SizeCheck:
 
     def _ask(self, url: SourceUrl, parameters: list[int]) -> None:
         try:
-            # OpenCV opens one camera at a time: none may wait for a host that is not there.
+            # OpenCV opens one camera at a time, so an unreachable host must not block it.
             tcp_connect.check_reachable(url, LIMIT_S)
             self.size = _opened_size(url.for_ffmpeg, parameters)
         except (SourceError, cv2.error):

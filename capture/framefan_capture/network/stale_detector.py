@@ -1,16 +1,16 @@
-"""Whether a picture of a live stream is of now, or was kept for us: a pure core.
+"""Detects stale pictures of a live stream: pictures that were buffered. No I/O.
 
-A process that was stopped, or a network that stood still, leaves seconds of pictures in the
-buffers of both machines. They come faster than the camera makes them, oldest first:
+If the process or the network did not run for a while, the buffers of both machines hold seconds of
+pictures. They arrive faster than the camera makes them, oldest first:
 
 1. The usual interval between pictures is the median of the last `STEPS` steps.
-2. A step longer than `GAP_S` and three intervals is a gap. The first picture after it may be as old
-   as the gap is long. It is taken for stale where the next is close (an interval below `GAP_S`),
-   unless the one before it came after a gap too: that is a camera which became slow.
-3. All after it are stale until one had to be waited for: half an interval, CPU of decoding not
-   counted. That one the camera has sent just now.
-4. That lasts for twice the gap at most, in which a reader half as fast again as its camera has
-   caught up. (One that is slower than its camera waits for none, ever.)
+2. A step longer than `GAP_S` and three intervals is a gap. The first picture after a gap may be as
+   old as the gap is long. It counts as stale if the interval is below `GAP_S`, unless the previous
+   picture came after a gap, too: then the camera has become slow.
+3. The pictures after it are stale until the reader had to wait for one: half an interval, without
+   the CPU time of decoding. The camera has just sent that one.
+4. This lasts for at most twice the gap; a reader 1.5 times as fast as its camera has caught up by
+   then. (A reader slower than its camera never waits.)
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from statistics import median
 GAP_S = 0.5
 STEPS = 9
 _KNOWN = 5
-"""Steps that an interval is the median of, at least."""
+"""The least number of steps for a median."""
 _GAP_STEPS = 3.0
 
 
 class StaleDetector:
     def __init__(self) -> None:
         self.is_gap = False
-        """The last picture came after a gap."""
+        """Whether the last picture came after a gap."""
         self.is_stale = False
-        """The last picture is an old one."""
+        """Whether the last picture is stale."""
         self._steps: deque[float] = deque(maxlen=STEPS)
         self._came_at = math.nan
         self._until = -math.inf
-        """When the last stale one can come."""
+        """Until when pictures may be stale."""
 
     def came(self, now: float, waited_s: float) -> None:
-        """A picture came at `now`, after the reader had stood waiting for it for so long."""
+        """Record a picture at `now`, for which the reader waited `waited_s`."""
         step, self._came_at = now - self._came_at, now
         if math.isnan(step):
             return

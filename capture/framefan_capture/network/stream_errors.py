@@ -1,4 +1,4 @@
-"""What is said when a network camera's stream fails; `shown` is its address without secrets."""
+"""The errors of network streams; `shown` is the URL without secrets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from framefan.errors import SourceError
 
 
 def ended(shown: str, is_empty: bool) -> SourceError:
-    """The stream is over; `is_empty`: no picture has come."""
+    """The stream has ended; `is_empty`: before the first picture."""
     if is_empty:
         return no_picture(shown)
     return SourceError(
@@ -36,7 +36,7 @@ def corrupt(shown: str, limit_s: float) -> SourceError:
 
 
 def timeout(shown: str, done: str, limit_s: float) -> SourceError:
-    """It has not `done` something for so long: `sent a picture`, say."""
+    """The camera has not `done` something, such as `sent a picture`, for `limit_s`."""
     return SourceError(
         "timeout",
         f"{shown} has not {done} for {limit_s:g} s",

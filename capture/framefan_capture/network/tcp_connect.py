@@ -1,7 +1,7 @@
-"""A TCP connection to a camera, or the reason why there is none, within a time limit.
+"""Connects to a camera over TCP within a time limit, or raises why that fails.
 
-The system looks names up without any limit: so that is done in a thread, which is left behind when
-it takes too long. Who asks for the same name again waits for that one; there are never two.
+The system's name resolution has no time limit, so it runs in a thread, which is abandoned if it
+takes too long. A later request for the same name waits for the same thread.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from framefan.settings.source_url import SourceUrl
 
 _AWAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
-"""Nobody is there to say that nobody listens: the system gave up, instead of our time limit."""
+"""The host does not answer at all: the system gave up before our time limit."""
 
 _MOST_LOOKUPS = 16
 Address = tuple[int, Any]
 """Family and socket address, which holds an IPv6 address's zone."""
 _lookups: dict[tuple[str, int], Future[list[Address]]] = {}
-"""Those under way. A camera may send us from name to name, of which none is answered."""
+"""The running look-ups. They are limited, because a camera may redirect to many dead names."""
 
 
 def check_reachable(url: SourceUrl, timeout_s: float) -> None:
@@ -35,7 +35,7 @@ def check_reachable(url: SourceUrl, timeout_s: float) -> None:
 
 
 def connect(url: SourceUrl, timeout_s: float) -> socket.socket:
-    """Raises SourceError (dns, refused, timeout or unknown)."""
+    """Connect. Raises SourceError (dns, refused, timeout or unknown)."""
     host, port = url.host, url.port
     until = clock.now() + timeout_s
     addresses = _addresses(host, port, timeout_s)
@@ -44,8 +44,8 @@ def connect(url: SourceUrl, timeout_s: float) -> socket.socket:
     except ConnectionRefusedError as error:
         raise SourceError(
             "refused",
-            f"{host} takes no connection on port {port}",
-            "the connection was refused",
+            f"{host} refused the connection on port {port}",
+            "nothing listens there",
             "check the port, and that the camera's service is on",
         ) from error
     except OSError as error:
@@ -66,7 +66,7 @@ def connect(url: SourceUrl, timeout_s: float) -> socket.socket:
 
 
 def _first_that_answers(addresses: list[Address], until: float) -> socket.socket:
-    """Each gets its share of the time, so that a dead one leaves some for the others.
+    """Connect to the first address that answers; each gets a share of the time.
 
     Raises the OSError of the last one.
     """
@@ -81,7 +81,7 @@ def _connected(address: Address, until: float) -> socket.socket:
     family, place = address
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # 0 would mean: do not wait, even for this machine.
+        # 0 would make the socket non-blocking.
         sock.settimeout(max(0.01, until - clock.now()))
         sock.connect(place)
     except OSError:
@@ -91,7 +91,7 @@ def _connected(address: Address, until: float) -> socket.socket:
 
 
 def _addresses(host: str, port: int, timeout_s: float) -> list[Address]:
-    """Raises SourceError("dns")."""
+    """Look the host up. Raises SourceError("dns")."""
     lookup = _lookups.get((host, port)) or _begun(host, port)
     try:
         return lookup.result(timeout_s)
@@ -121,7 +121,7 @@ def _look_up(host: str, port: int, lookup: Future[list[Address]]) -> None:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:
-        _lookups.pop((host, port), None)  # before the answer: who asks after it asks anew
+        _lookups.pop((host, port), None)  # before the result, so that later requests retry
         lookup.set_exception(error)
     else:
         _lookups.pop((host, port), None)

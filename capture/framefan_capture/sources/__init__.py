@@ -1,1 +1,1 @@
-"""What a camera can be on this machine: files, pipes, webcams, images, functions, the demo."""
+"""Sources on this machine: files, pipes, webcams, images, functions, the demo."""

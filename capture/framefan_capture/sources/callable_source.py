@@ -1,18 +1,18 @@
 """`py:file.py:name`: a camera that is a Python function of the user's.
 
-The function is called without arguments. What it gives decides how it goes on:
+The function is called without arguments. What it returns decides how to continue:
 
-    a generator, or anything to iterate over    each of its items is a picture, until its end
-    a picture                                   it is called again for each further one
-    None                                        the end
+    a generator or another iterable    each of its items is a picture, until its end
+    a picture                          the function is called again for the next one
+    None                               the end
 
-A picture is an array [H,W,3] BGR, [H,W,4], [H,W,1] or [H,W] of uint8, uint16 or floats to 1, alone
-or as `(array, seconds)` with the time on the camera's own clock. It is copied before the next one
-is asked for, so the same array may be used again.
+A picture is an array [H,W,3] BGR, [H,W,4], [H,W,1] or [H,W] of uint8, uint16 or floats up to 1,
+alone or as `(array, seconds)` with the time on the camera's own clock. It is copied before the next
+one is requested, so the user may reuse the array.
 
-The user's code runs in this process and may wait in it as long as it likes, like a decoder that
-waits for a camera. Whatever it raises is told with the line of the user's file; then the iterator
-is closed, and after a wait the function is called anew.
+The user's code runs in this process and may block it, like a decoder that waits for a camera. If it
+raises, the error is reported with the line of the user's file, the iterator is closed, and after a
+wait the function is called again.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
     from framefan.settings.run import CameraSettings
 
 _MOST_TEXT = 300
-"""Letters of an error's text: some hold a whole page."""
+"""The greatest length of an error's text; some contain a whole page."""
 _IS = "a picture is an array [H,W,3] of uint8 in BGR, or (array, seconds)"
 _MOST_S = 1e12
-"""Thirty thousand years; time.time_ns() is a million times as much."""
+"""In seconds: thirty thousand years. time.time_ns() is a million times as much."""
 
 
 class CallingSource:
     is_recorded = is_exact = False
 
     def __init__(self, camera: CameraSettings) -> None:
-        """Nothing is loaded yet: the user's file may do anything. Raises UsageError."""
+        """Does not load the user's file yet. Raises UsageError."""
         path, self._name = source_spec.target(camera.source.reveal())
         self._path = Path(path).expanduser()
         self._function: Callable[[], Any] | None = None
@@ -62,7 +62,7 @@ class CallingSource:
         return 0.0
 
     def open(self) -> None:
-        """Load the file, the first time; the function is called by `grab`. Raises StartError."""
+        """Load the file the first time; `grab` calls the function. Raises StartError."""
         if self._function is None:
             self._function = load(self._path, self._name)
 
@@ -78,7 +78,7 @@ class CallingSource:
         return True
 
     def _next(self) -> Any:
-        """What the user's code gives next. Raises what it raises, and StopIteration at its end."""
+        """The next item of the user's code. Raises what it raises, and StopIteration at its end."""
         assert self._function is not None
         if self._items is not None:
             return next(self._items)
@@ -91,7 +91,7 @@ class CallingSource:
         return given
 
     def _picture(self, item: Any) -> tuple[NDArray[Any], float | None]:
-        """Array and seconds. Raises SourceError("source_failed") for what is no picture."""
+        """Array and seconds. Raises SourceError("source_failed") if the item is not a picture."""
         image, pts = item, None
         if isinstance(item, tuple) and len(item) == 2 and _is_number(item[1]):
             image, pts = item[0], self._seconds(item[1])
@@ -100,7 +100,7 @@ class CallingSource:
         return image, pts
 
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        del view  # the picture is there already; the caller copies
+        del view  # the picture is an array already; the caller copies it
         assert self._image is not None
         try:
             return as_bgr(self._image)
@@ -108,7 +108,7 @@ class CallingSource:
             raise self._no_picture(shown(self._image)) from None
 
     def skip(self, frames: int) -> int:
-        """A camera has no beginning to count from."""
+        """Nothing to skip: a camera has no beginning."""
         return frames
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class CallingSource:
             return
         try:
             close()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - nor may this keep us from closing
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - closing must not fail either
             logs.info(f"{self._name} raised while it was closed", why=self._told(error))
 
     # ---- errors --------------------------------------------------------------------------------
@@ -131,13 +131,13 @@ class CallingSource:
         return SourceError("source_failed", text, _IS, "mend it")
 
     def _seconds(self, value: Any) -> float | None:
-        """Raises SourceError("source_failed") for a number that is no time."""
+        """Convert a time. Raises SourceError("source_failed") for an invalid one."""
         if value is None:
             return None
         with contextlib.suppress(OverflowError):  # an int may be larger than any float
             if abs(seconds := float(value)) < _MOST_S:
                 return seconds
-        text = f"{self._path.name}: {self._name} gave a time of which nothing can be made"
+        text = f"{self._path.name}: {self._name} gave an invalid time"
         why = "the second value is seconds on the camera's own clock"
         raise SourceError("source_failed", text, why, "mend it")
 
@@ -146,7 +146,7 @@ class CallingSource:
 
 
 def told(error: BaseException, path: Path) -> str:
-    """`file.py:LINE: Type: message`, in one line and without the credentials of addresses."""
+    """Format an error as `file.py:LINE: Type: message`, in one line and without credentials."""
     line = userfile.line(error, path)
     place = path.name if line is None else f"{path.name}:{line}"
     said = source_spec.mask(" ".join(userfile.text(error).split()))
@@ -156,7 +156,7 @@ def told(error: BaseException, path: Path) -> str:
 
 
 def _is_iterable(given: Any) -> bool:
-    """Whether what the function gave is many pictures; arrays and tuples are one."""
+    """Whether the function returned an iterable of pictures; an array or tuple is one picture."""
     return hasattr(given, "__iter__") and not isinstance(given, (np.ndarray, tuple, str, bytes))
 
 
@@ -168,7 +168,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _what(item: Any) -> str:
-    """The kind of thing it is, never what it holds."""
+    """Describe the type of an item, never its content."""
     if item is None:
         return "None"
     if isinstance(item, tuple):
@@ -180,7 +180,7 @@ def _what(item: Any) -> str:
 
 
 def load(path: Path, name: str) -> Callable[[], Any]:
-    """The function of that name. Raises StartError."""
+    """Load the file and return the function. Raises StartError."""
     if not path.is_file():
         raise StartError(
             f"the file {path} of a py: source does not exist",

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class DemoSource:
-    """The demo scene. Its picture shows the very number that the frame has in the stream."""
+    """The demo scene. Its picture shows the frame's number."""
 
     is_recorded = is_exact = False
 
     def __init__(self, camera: CameraSettings) -> None:
-        """Raises UsageError for an option the scene does not have."""
+        """Raises UsageError for an unknown option."""
         self._options = parse_demo(camera.source.reveal())
         self._pacer = Pacer(fast=camera.fast)
         self._frame = 0

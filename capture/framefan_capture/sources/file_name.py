@@ -1,4 +1,4 @@
-"""File names for OpenCV, which takes UTF-8 only, while a file may be called by any bytes."""
+"""File names for OpenCV, which accepts only UTF-8, while file names may have any bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def name_for_opencv(path: Path) -> Iterator[str]:
-    """A name by which OpenCV can open the file meanwhile. Raises OSError where nobody can."""
+    """Within the context, a name that OpenCV can open. Raises OSError if the file does not open."""
     with contextlib.ExitStack() as ends:
         try:
             name = os.fsencode(path.absolute()).decode()

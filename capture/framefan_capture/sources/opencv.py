@@ -1,4 +1,4 @@
-"""What files, webcams and network cameras share: a cv2.VideoCapture, and how it gives pictures."""
+"""The base of files, webcams and network cameras: a cv2.VideoCapture."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from framefan.settings.run import CameraSettings
 
 OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-"""The environment variable FFmpeg's options travel in: per process, so one camera per process."""
+"""The environment variable with FFmpeg's options. It is per process, and so is the camera."""
 _ALMOST = 0.98
-"""OpenCV's own time limits end a little early."""
+"""OpenCV's own time limits end slightly early."""
 
 
 class OpenCvSource:
-    """All but `open` and `grab`."""
+    """All of a source except `open` and `grab`."""
 
     retries = 3
-    """A damaged picture makes one grab fail and the next one succeed; an end makes all fail."""
+    """How often a failed grab is repeated: damage fails once, the end fails each time."""
     is_recorded = is_exact = False
 
     def __init__(self, camera: CameraSettings) -> None:
@@ -49,7 +49,7 @@ class OpenCvSource:
         return False
 
     def _advance_within(self, limit_s: float) -> bool:
-        """The same, where nothing may come: raises TimeoutError. Each try waits anew."""
+        """As `_advance`; raises TimeoutError if nothing comes within `limit_s`, in each try."""
         assert self._video is not None
         for attempt in range(1 + self.retries):
             asked = clock.now()
@@ -64,7 +64,7 @@ class OpenCvSource:
         assert self._video is not None
         try:
             decoded, image = self._video.retrieve(view)
-        except cv2.error:  # its text may hold the URL with the password
+        except cv2.error:  # its text may contain the URL with the password
             decoded = False
         if not decoded:
             raise SourceError("corrupt", "a picture could not be decoded")
@@ -73,7 +73,7 @@ class OpenCvSource:
         return as_bgr(image)
 
     def skip(self, frames: int) -> int:
-        """A camera has no beginning to count from; files do."""
+        """Nothing to skip: a camera has no beginning. Files override this."""
         return frames
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""When the next picture of a source that plays at its own speed is due: a pure core."""
+"""Due times of a source that plays at its own speed. No I/O."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _CATCH_UP_S = 1.0
 
 
 class Pacer:
-    """Due times of a source that plays at its own speed; a pure function of the times it is told.
+    """Due times of a source that plays at its own speed.
 
-    A reader that is a little late catches up by not waiting. One that is a second late, because
-    nobody wanted frames or the machine slept, goes on from now: no burst of stale pictures.
+    A reader that is slightly late catches up by not waiting. If it is a second late, because no
+    frames were taken or the machine slept, the due times restart from now, without a burst.
     """
 
     def __init__(self, *, fast: bool) -> None:
@@ -23,7 +23,7 @@ class Pacer:
         return self._due
 
     def passed(self, now: float, interval_s: float) -> None:
-        """A frame was taken at `now`; the next one follows it by `interval_s`."""
+        """A frame was taken at `now`; the next one is due `interval_s` later."""
         if self._fast:
             return
         late = now - self._due

@@ -1,4 +1,4 @@
-"""Images: one, or many by a pattern of their names."""
+"""Images: a single one, or those whose names match a pattern."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PATTERN_FPS = 30.0
 _STILL = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff", ".webp")
-"""Endings of images. Other files may hold several: a GIF, or JPEG after JPEG."""
+"""Suffixes of single images. Other files may hold several: a GIF, or JPEG after JPEG."""
 
 
 class PatternSource:
@@ -71,12 +71,12 @@ class PatternSource:
         return True
 
     def retrieve(self, view: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        del view  # sizes differ from image to image; the caller copies
+        del view  # image sizes differ; the caller copies
         path = self._paths[self._next - 1]
         try:
             with name_for_opencv(path) as name:
                 image = cv2.imread(name, AS_IT_IS)
-        except (cv2.error, MemoryError, OSError):  # its header claims more than there can be
+        except (cv2.error, MemoryError, OSError):  # MemoryError: its header claims a huge size
             image = None
         if image is None:
             raise SourceError("corrupt", f"{printable(str(path))} is no image that OpenCV reads")
@@ -92,7 +92,7 @@ class PatternSource:
 
 
 def is_still(path: Path) -> bool:
-    """Whether a file is one image, by its name and by what is in it."""
+    """Whether a file is a single image, by its name and its content."""
     if path.suffix.lower() not in _STILL or not path.is_file():
         return False
     try:

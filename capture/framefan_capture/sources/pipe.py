@@ -1,8 +1,8 @@
 """Named pipes (mkfifo): videos that another program writes while they are played.
 
-The pipe is opened once and stays open as long as the process lives: a program that writes into a
-pipe which nobody reads any more dies of it. Opened without waiting, it is given to FFmpeg as a
-descriptor that does not wait either, so OpenCV's time limits hold.
+The pipe is opened once and stays open as long as the process lives, because a program that writes
+into a pipe without a reader is killed by SIGPIPE. It is opened non-blocking and passed to FFmpeg as
+a descriptor, so OpenCV's time limits apply.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WHITELIST = "pipe"
 
 
 class PipeSource(FileSource):
-    """It ends when all who write have closed it; played again, it waits for the next one."""
+    """A pipe ends when all writers have closed it; reopened, it waits for the next writer."""
 
     def __init__(self, camera: CameraSettings) -> None:
         super().__init__(camera)
@@ -44,7 +44,7 @@ class PipeSource(FileSource):
         return cv2.VideoCapture(f"pipe:{fd}", cv2.CAP_FFMPEG, parameters)
 
     def _wait_for_writer(self, until: float) -> int:
-        """The descriptor, as soon as there is something to read. Raises SourceError."""
+        """Wait until there is something to read; return the descriptor. Raises SourceError."""
         poller = select.poll()
         while True:
             if self._fd is None:
@@ -55,13 +55,13 @@ class PipeSource(FileSource):
                 raise self._nothing_written(self._camera.open_timeout_s)
             if news[0][1] & select.POLLIN:
                 return self._fd
-            # All who wrote have gone. Opened anew, it tells when the next one comes.
+            # All writers have closed it. Reopen it to be notified of the next one.
             poller.unregister(self._fd)
             os.close(self._fd)
             self._fd = None
 
     def _advance(self) -> bool:
-        """Raises SourceError where nobody has written for the time limit."""
+        """As in `OpenCvSource`. Raises SourceError if nothing was written within the time limit."""
         limit_s = self._camera.read_timeout_s
         try:
             return self._advance_within(limit_s)
@@ -77,5 +77,5 @@ class PipeSource(FileSource):
         )
 
     def skip(self, frames: int) -> int:
-        """What was read from a pipe before is gone."""
+        """Nothing to skip: a pipe cannot be read again."""
         return frames

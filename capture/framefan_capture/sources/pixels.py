@@ -1,4 +1,4 @@
-"""Pictures of whatever format as `uint8[H,W,3]` BGR."""
+"""Converts pictures to `uint8[H,W,3]` BGR."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AS_IT_IS = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-"""Turned upright as its camera says (EXIF), grey and 16 bits as they are."""
+"""Rotate by EXIF; keep grey and 16 bits."""
 _FULL_SCALE = {
     np.dtype(np.uint8): 1.0,
     np.dtype(np.uint16): 1 / 257,
@@ -21,17 +21,17 @@ _FULL_SCALE = {
     np.dtype(np.float32): 255.0,
     np.dtype(np.float64): 255.0,
 }
-"""The formats of pictures, and what brings them to 0..255."""
+"""The dtypes of pictures, and the factor to 0..255."""
 
 
 def decoded(data: bytes, what: str) -> NDArray[np.uint8]:
-    """An image file's bytes as `uint8[H,W,3]` BGR, with the very pixels that the file would give.
+    """Decode an image file's bytes to `uint8[H,W,3]` BGR, exactly as reading the file would.
 
-    Raises SourceError: "corrupt", with `what` it is, or "unsupported".
+    Raises SourceError: "corrupt", which names `what`, or "unsupported".
     """
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), AS_IT_IS)
-    except (cv2.error, MemoryError):  # its header claims more than there can be
+    except (cv2.error, MemoryError):  # MemoryError: its header claims a huge size
         image = None
     if image is None:
         raise SourceError("corrupt", f"{what} is no image that OpenCV reads")
@@ -39,7 +39,7 @@ def decoded(data: bytes, what: str) -> NDArray[np.uint8]:
 
 
 def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """A picture as `uint8[H,W,3]` BGR: also grey, with alpha, of 16 bits, or of floats to 1.
+    """Convert a picture to `uint8[H,W,3]` BGR: grey, with alpha, of 16 bits, or of floats up to 1.
 
     Raises SourceError("unsupported") for any other.
     """
@@ -61,5 +61,5 @@ def as_bgr(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def shown(image: NDArray[Any]) -> str:
-    """The format of an array for people: `int64[480,640,3]`."""
+    """The format of an array for messages: `int64[480,640,3]`."""
     return f"{image.dtype}{list(image.shape)}".replace(" ", "")

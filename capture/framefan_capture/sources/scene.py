@@ -1,4 +1,4 @@
-"""The demo scene: a synthetic camera whose truth anyone can compute from the frame number.
+"""The demo scene: a synthetic camera whose ground truth follows from the frame number.
 
 Four shapes of named kinds and distinct colours fly over a textured background, each bouncing in a
 quarter of its own, so that they never meet. A QR code and an ArUco marker stand at the right edge.
@@ -7,12 +7,12 @@ The frame number is written twice along the bottom: as text, and as a strip of 3
 What the numbers below are for:
 
 - The background is drawn once, so a frame costs one copy and four filled outlines.
-- The shapes never rest and never turn back slowly: each runs at a constant speed along both axes
-  (a triangle wave). Background subtraction takes what stands for a second, or comes back to the
-  same pixels too often, for background.
-- The strip is in Gray code: from one frame to the next a single small cell changes, which is too
-  little to be taken for a moving thing. It is black and white only, so that JPEG and H.264, which
-  are coarse in colour, keep it readable.
+- The shapes move at a constant speed along both axes (a triangle wave), without stops. Background
+  subtraction treats anything that stands still for a second, or returns to the same pixels too
+  often, as background.
+- The strip is in Gray code: from one frame to the next a single small cell changes, too small to be
+  detected as a moving thing. It is black and white, so that it survives JPEG and H.264, which are
+  coarse in colour.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _BAR = 24  # the grey level of the bar that the number stands on
 
 
 class Shape(Struct, frozen=True):
-    """One thing in the picture. `box` is x1, y1, x2, y2 in pixels; x2 and y2 are exclusive."""
+    """One object in the picture. `box` is x1, y1, x2, y2 in pixels; x2 and y2 are exclusive."""
 
     kind: str
     box: tuple[int, int, int, int]
@@ -57,7 +57,7 @@ class Shape(Struct, frozen=True):
 
 
 class _Layout(Struct, frozen=True):
-    """Where things stand in a picture of a given size; all in pixels."""
+    """The layout of a picture of a given size; all in pixels."""
 
     margin: int
     qr_module: int
@@ -67,7 +67,7 @@ class _Layout(Struct, frozen=True):
     strip_y: int
     bar_y: int
     column_x: int
-    """Left of it and above the bar the shapes fly; right of it stand QR code and marker."""
+    """The shapes move left of it and above the bar; QR code and marker are right of it."""
     unit: float
     """1 at 1280x720."""
 
@@ -93,7 +93,7 @@ def _layout(width: int, height: int) -> _Layout:
 
 
 class _Flyer:
-    """One moving shape: its outline about its centre, and where the centre is at frame n."""
+    """One moving shape: its outline around its centre, and where the centre is at frame n."""
 
     def __init__(
         self, kind: str, room: tuple[int, int, int, int], radius: int, rng: np.random.Generator
@@ -132,7 +132,7 @@ class _Flyer:
 
 
 def _bounce(travelled: float, extent: float) -> float:
-    """A point running to and fro on 0..extent at constant speed."""
+    """The position of a point that moves back and forth on 0..extent at constant speed."""
     there = travelled % (2 * extent)
     return there if there <= extent else 2 * extent - there
 
@@ -177,7 +177,7 @@ class Scene:
             flyer.draw(n, out)
 
     def truth(self, n: int) -> list[Shape]:
-        """What stands in frame `n`: the moving shapes first, then the QR code and the marker."""
+        """The objects in frame `n`: the moving shapes first, then the QR code and the marker."""
         moving = [Shape(flyer.kind, flyer.box(n), moving=True) for flyer in self._flyers]
         return moving + self._static
 
@@ -213,8 +213,8 @@ class Scene:
             y += side + at.margin
         return shapes
 
-    # The number is written into the background, and only where it differs from what stands there:
-    # for the next frame that is one cell and one or two digits.
+    # The number is drawn into the background, only where it differs from the previous one: usually
+    # one cell and one or two digits.
 
     def _write_strip(self, number: int) -> None:
         at = self._layout
@@ -247,7 +247,7 @@ def _gray(n: int) -> int:
 
 
 def _glyph(letter: str, unit: float) -> NDArray[np.uint8]:
-    """One letter of the text, or the place of none, in the bar's colour."""
+    """One letter of the text on the bar's colour, or an empty place."""
     scale = max(0.3, 0.6 * unit)
     height, width = max(8, round(20 * unit)), max(6, round(12 * unit))
     patch = np.full((height, width, 3), _BAR, np.uint8)
@@ -258,10 +258,9 @@ def _glyph(letter: str, unit: float) -> NDArray[np.uint8]:
 
 
 def read_number(image: NDArray[np.uint8]) -> int | None:
-    """The frame number in a picture of the scene, `uint8[H,W,3]`; None where it is not readable.
+    """Read the frame number from a picture of the scene, `uint8[H,W,3]`; None if unreadable.
 
-    The picture must have the size it was drawn in. A cell that is neither black nor white is not
-    guessed.
+    The picture must have its original size. A cell that is neither black nor white is unreadable.
     """
     height, width = image.shape[:2]
     if width < MIN_SIZE[0] or height < MIN_SIZE[1]:
@@ -282,7 +281,7 @@ def read_number(image: NDArray[np.uint8]) -> int | None:
 
 
 def _texture(width: int, height: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Soft grey blotches over fine grain: details to see, and the colour of no shape."""
+    """Soft grey blotches over fine grain: it has detail, but not the colour of any shape."""
     blotches = rng.integers(85, 150, (max(2, height // 60), max(2, width // 60)), np.uint8)
     soft = cv2.resize(blotches, (width, height), interpolation=cv2.INTER_CUBIC)
     grain = rng.integers(0, 25, ((height + 1) // 2, (width + 1) // 2), np.uint8)
@@ -292,7 +291,7 @@ def _texture(width: int, height: int, rng: np.random.Generator) -> NDArray[np.ui
 
 
 def _aruco() -> NDArray[np.uint8]:
-    """The marker, one pixel a module, with a white frame so that it stands on any background."""
+    """The marker, one pixel per module, with a white frame to separate it from the background."""
     known = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
     marker = cv2.aruco.generateImageMarker(known, ARUCO_ID, _ARUCO_MODULES - 2)
     return np.pad(np.asarray(marker, np.uint8), 1, constant_values=255)

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 FILE_WHITELIST = "file"
 _DEFAULT_FPS = 25.0
 _MOST_FPS = 1000.0
-"""A file that claims more has a header that lies."""
+"""A header with a higher rate is wrong."""
 _DEVICES = "/dev/video"
 _NUMBERED = re.compile(rf"(?:{_DEVICES})?(\d+)")
 _MOST_WEBCAMS = 100
-"""OpenCV takes higher numbers for another library's cameras."""
+"""OpenCV interprets higher numbers as the cameras of another library."""
 _SKIP_S = 0.2
-"""As long as nobody misses the loop."""
+"""How long one `skip` may block the loop."""
 
 
 class PacedVideo(OpenCvSource):
-    """A video at its own speed: all but `open` and `grab`."""
+    """A video that is played at its own speed: all except `open` and `grab`."""
 
     def __init__(self, camera: CameraSettings) -> None:
         super().__init__(camera)
@@ -49,7 +49,7 @@ class PacedVideo(OpenCvSource):
         return self._pacer.due
 
     def _begin(self, video: cv2.VideoCapture) -> None:
-        """It was opened, and is read from its beginning."""
+        """Start to read an open video from its beginning."""
         self._video = video
         fps = video.get(cv2.CAP_PROP_FPS)
         if 0.01 <= fps <= _MOST_FPS:
@@ -59,15 +59,15 @@ class PacedVideo(OpenCvSource):
         self.pts = None
 
     def _took(self) -> None:
-        """A picture was grabbed."""
+        """Count a grabbed picture and set when the next one is due."""
         self._seen += 1
         self._pacer.passed(clock.now(), self._step_s())
 
     def skip(self, frames: int) -> int:
-        """By reading on: CAP_PROP_POS_FRAMES is exact only where all frames are evenly spaced.
+        """Skip by reading: CAP_PROP_POS_FRAMES is exact only if all frames are evenly spaced.
 
-        In an MP4 of uneven spacing it lands 20 frames off, in an MPEG transport stream anywhere
-        before its second keyframe. Reading on costs 3 ms a frame at 1080p.
+        In an unevenly spaced MP4 it is 20 frames off, in an MPEG transport stream anywhere before
+        the second keyframe. Reading costs 3 ms per frame at 1080p.
         """
         until = clock.now() + _SKIP_S
         done = 0
@@ -76,11 +76,11 @@ class PacedVideo(OpenCvSource):
             if clock.now() >= until:
                 break
         self._seen += done
-        self._step_s()  # what is played next follows what was skipped, not the beginning
+        self._step_s()  # so that the next step is measured from the skipped pictures
         return done
 
     def _step_s(self) -> float:
-        """The time from this picture to the next: as from the one before, or as the header says."""
+        """The time to the next picture: that since the previous one, or the header's interval."""
         assert self._video is not None
         position = self._video.get(cv2.CAP_PROP_POS_MSEC) / 1000
         step, self._position_s = position - self._position_s, position
@@ -96,10 +96,10 @@ class PacedVideo(OpenCvSource):
 
 
 class FileSource(PacedVideo):
-    """A video file, at its own speed."""
+    """A video file, played at its own speed."""
 
     retries = 1000
-    """Damage may be long, and to be sure of an end costs 2 to 13 ms once."""
+    """Damage may be long; these tries cost 2 to 13 ms once, at the end."""
 
     def __init__(self, camera: CameraSettings) -> None:
         super().__init__(camera)
@@ -109,7 +109,7 @@ class FileSource(PacedVideo):
         self._check_path()
         try:
             self._video = self._captured()
-        except OSError as error:  # it has gone since it was looked at
+        except OSError as error:  # it was removed after the check
             raise self._no_video(error.strerror or str(error)) from error
         if not self._video.isOpened():
             self.close()
@@ -117,7 +117,7 @@ class FileSource(PacedVideo):
         self._begin(self._video)
 
     def _captured(self) -> cv2.VideoCapture:
-        """Opened or not. Raises OSError or SourceError."""
+        """A VideoCapture, which may not be open. Raises OSError or SourceError."""
         os.environ[OPTIONS] = f"protocol_whitelist;{FILE_WHITELIST}"
         with name_for_opencv(self._path) as name:
             return cv2.VideoCapture(name, cv2.CAP_FFMPEG)
@@ -165,7 +165,7 @@ class FileSource(PacedVideo):
 
 
 class WebcamSource(OpenCvSource):
-    """A camera of this machine, by its number or its device, which may be a link to another."""
+    """A camera of this machine, by its number or its device, which may be a symbolic link."""
 
     def open(self) -> None:
         self._video = self._captured()
@@ -180,7 +180,7 @@ class WebcamSource(OpenCvSource):
         return Path(f"{_DEVICES}{int(text)}" if text.isdecimal() else text)
 
     def _captured(self) -> cv2.VideoCapture | None:
-        """None where there is nothing to open. Links are followed anew: plugs change places."""
+        """None if there is no device. Links are resolved each time: device numbers may change."""
         text = self._camera.source.reveal()
         found = _NUMBERED.fullmatch(text if text.isdecimal() else str(self._device.resolve()))
         if found and int(found[1]) < _MOST_WEBCAMS:

@@ -1,12 +1,12 @@
-// Tells the gateway how many messages this page is done with: what waits there can still be replaced
-// by something newer, what waits in a browser cannot. Messages are done with once they are drawn;
-// while nobody sees the page nothing is drawn, and they are done with as soon as they were taken.
+// Acknowledges the messages that this page has handled. The gateway can still replace results that
+// wait there; it cannot replace those that wait in the browser. A message is handled once it is drawn,
+// or, while the page is hidden and draws nothing, as soon as it is received.
 
 export class Acks {
   constructor() {
     this.begin(null);
-    // A message to itself comes after the drawing that it was sent in, and in a hidden page at once,
-    // where a timer would come once a second.
+    // A message to itself arrives after the drawing in which it was sent, and in a hidden page at once;
+    // a timer would fire once a second there.
     const channel = new MessageChannel();
     this.then = channel.port2;
     channel.port1.addEventListener("message", () => this.send());
@@ -16,7 +16,7 @@ export class Acks {
     });
   }
 
-  // The gateway counts anew on each connection.
+  // The count restarts on each connection.
   begin(socket) {
     this.socket = socket;
     this.taken = 0;
@@ -24,7 +24,7 @@ export class Acks {
     this.due = false;
   }
 
-  // A message of that connection was taken, of whatever type.
+  // A message of any type was received on that connection.
   take(socket) {
     if (socket !== this.socket) return;
     this.taken += 1;

@@ -1,10 +1,8 @@
-// How many columns of tiles there are, and how much each tile tells: as much as still lets a person
-// see all cameras at once.
+// Chooses the number of columns and how much each tile shows, so that all cameras fit the screen.
 //
-// `full` shows the picture, what is seen, latency and flow; `brief` the picture, the state and what is
-// seen; `wall` the picture and the name. The first of them with which all cameras fit the screen is
-// taken, in tiles as large as fit. Where none does, brief tiles scroll. A wall is asked for by a person:
-// its pictures may be smaller.
+// `full` shows the picture, detections, latency and flow; `brief` the picture, state and detections;
+// `wall` the picture and the name. The first with which all cameras fit is used, with tiles as large as
+// possible. If none fits, brief tiles scroll. If the user chose the wall, its pictures may be smaller.
 
 // In pixels: the least width of a tile, what stands above all tiles, a tile's height without its
 // picture, the gap. `over`: where rows have several tiles, the share of the height that may be left to
@@ -27,7 +25,7 @@ function fit({ least, above, beside, gap, over }, count, width, height) {
   return { columns: widest, fits: false };
 }
 
-// `width` and `height`: the pixels that there are below the page's header.
+// `width` and `height`: the space below the page's header, in pixels.
 export function arrangement(count, width, height, walled) {
   if (walled) {
     const { columns } = fit({ ...LEVELS.wall, least: LEAST_ON_WALL }, count, width, height);

@@ -1,11 +1,11 @@
-// Boxes and pictures on a canvas, and where the words of the boxes stand.
+// Draws pictures and boxes on a canvas, and places the labels of the boxes.
 
-const MANY = 20;  // above so many boxes, words would hide the picture
+const MANY = 20;  // with more boxes than this, labels would hide the picture
 const PLATE = 17;
 const SMALL = 360;
 const HIDDEN = 0.25;  // the share of another box that a plate may hide
 
-// What is tracked keeps the colour of its id, anything else that of its label: as in snapshots.
+// A tracked detection has the colour of its track id, any other that of its label; as in snapshots.
 export function colour(found) {
   if (found.track_id !== undefined) return hue(found.track_id * 137);
   let hash = 7;
@@ -20,7 +20,7 @@ export function caption(found) {
   return [found.label, tag(found), found.confidence.toFixed(2)].filter(Boolean).join(" ");
 }
 
-// The canvas takes the picture's size; without a picture, that of the frame, in a width that is shown.
+// The canvas gets the picture's size; without a picture, that of the frame, scaled to the shown width.
 export function paint(canvas, message, bitmap, width) {
   const across = bitmap ? bitmap.width : Math.min(message.width, width || 640);
   const down = bitmap ? bitmap.height : Math.round(across * message.height / message.width);
@@ -65,12 +65,12 @@ function drawBoxes(pen, detections, scale, unit) {
   }
 }
 
-// ---- words beside boxes -------------------------------------------------------------------------
+// ---- labels of boxes ----------------------------------------------------------------------------
 
-// [{found, words, box}]: inside the picture and clear of each other; of other boxes they hide a
-// quarter at most. The largest box chooses first, so that what moves little keeps its place. A box
-// whose words find no room gets shorter ones, or none: hovering tells them.
-// `size`: of the canvas; `tall`: of a plate; `measure(words)`: how wide a plate is.
+// [{found, words, box}]: labels inside the picture that do not overlap and hide at most a quarter of
+// another box. The largest box is placed first, so that labels rarely jump. A label without room is
+// shortened or left out; hovering shows it.
+// `size`: of the canvas; `tall`: height of a label; `measure(words)`: its width.
 export function plates(detections, scale, size, tall, measure) {
   const seen = detections.map((found) => ({ found, box: found.box.map((value) => value * scale) }));
   const many = seen.length > MANY;
@@ -107,7 +107,7 @@ function placeOf(each, wide, { seen, placed, size, tall }) {
   return best;
 }
 
-// Above a box, below it, beside it, and at last inside.
+// Places to try: above the box, below it, beside it, inside it.
 function corners([x1, y1, x2, y2], wide, tall) {
   return [
     [x1, y1 - tall], [x2 - wide, y1 - tall], [x1, y2], [x2 - wide, y2],
@@ -123,7 +123,7 @@ function common(a, b) {
   return across > 0 && down > 0 ? across * down : 0;
 }
 
-// The smallest box under a point of the canvas as it is shown; null where there is none.
+// The smallest box at a point of the displayed canvas, or null.
 export function under(canvas, message, { x, y }) {
   const scale = Math.min(canvas.clientWidth / message.width, canvas.clientHeight / message.height);
   const left = (canvas.clientWidth - message.width * scale) / 2;

@@ -1,4 +1,4 @@
-// The connection to the gateway: what comes over it, what is asked for, and what to do without it.
+// The connection to the gateway: messages, commands, and reconnecting.
 
 import { Acks } from "./ack.js";
 
@@ -16,7 +16,7 @@ const KEY = "framefan-token";
 
 const text = new TextDecoder();
 
-// A token comes in the fragment, which is never sent anywhere, or by the form; it stays in this tab.
+// The token comes from the URL's fragment, which is never sent, or from the form; this tab keeps it.
 export function token() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.has("token")) {
@@ -33,7 +33,7 @@ export function keepToken(value) {
   else sessionStorage.removeItem(KEY);
 }
 
-// GET beside this page, with the token where there is one.
+// GET a path relative to this page, with the token if there is one.
 export function get(path, options = {}) {
   const shown = token();
   const headers = shown ? { Authorization: `Bearer ${shown}` } : {};
@@ -57,7 +57,7 @@ export function parsePicture(data) {
 
 export class Feed {
   // handlers: message(m), picture(m, jpeg), state(name, words, seconds), opened(), refused(why),
-  // door(why); `seconds`: until the next try, where there is one
+  // door(why); `seconds`: until the next try, if there is one
   constructor(handlers) {
     this.handlers = handlers;
     this.wanted = { cameras: null, preview: 0 };
@@ -70,7 +70,7 @@ export class Feed {
     setInterval(() => this.countDown(), 250);
   }
 
-  // What is to come from here on. Nothing is said twice.
+  // Change the subscription. The same one is not sent twice.
   ask(wanted) {
     const before = JSON.stringify(this.wanted);
     this.wanted = { ...this.wanted, ...wanted };
@@ -115,7 +115,7 @@ export class Feed {
     socket.addEventListener("close", (event) => this.lost(event));
   }
 
-  // Without a token the server lets a page connect, and waits for one.
+  // The server lets a page connect without a token, and waits for it in the first message.
   async check(socket) {
     if (!await needsToken()) {
       if (socket.readyState === WebSocket.OPEN) this.handlers.state("live", "live");
@@ -136,7 +136,7 @@ export class Feed {
     }
   }
 
-  // What was asked for cannot be had; all cameras always can.
+  // The subscription was refused; one to all cameras never is.
   refused(why) {
     this.wanted = { ...this.wanted, cameras: null };
     this.handlers.refused(why);

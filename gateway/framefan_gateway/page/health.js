@@ -1,4 +1,4 @@
-// What is behind the results: cameras, workers and clients, as the server counts them.
+// Cameras, workers and clients, from the server's counts.
 
 import { get } from "./feed.js";
 import { row } from "./tile.js";
@@ -40,7 +40,7 @@ export class Health {
       const answer = await get("api/status", { signal: AbortSignal.timeout(PATIENCE_MS) });
       if (answer.ok) this.show(await answer.json());
     } catch {
-      // the connection's own words say so
+      // the connection's state shows that
     } finally {
       this.looking = false;
     }

@@ -1,5 +1,5 @@
-// The page: it gives what the feed brings to the tile of its camera, and asks for no more than is
-// shown. A person's wishes (one camera large, a pause, a token) come in here.
+// The page: passes the feed's messages to the tile of their camera, and subscribes only to what is
+// shown. It handles the user's input: one camera large, pause, token.
 
 import { arrangement } from "./density.js";
 import { Feed, get, keepToken, token } from "./feed.js";
@@ -46,7 +46,7 @@ function addTile(camera) {
   return tile;
 }
 
-// Those in trouble first, then by name. Who is looked at or has the focus stays where it is.
+// Cameras with problems first, then by name. A tile that is hovered over or focused stays in place.
 function arrange() {
   if (large || document.fullscreenElement) return;
   const now = performance.now();
@@ -60,7 +60,7 @@ function arrange() {
   if (focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
-// As many columns as let all be seen, and in each tile what there is room for.
+// Choose the columns so that all tiles are visible, and what each tile has room for.
 function layOut() {
   const room = document.documentElement.clientHeight - document.querySelector("header").offsetHeight;
   const { level, columns } = large
@@ -80,7 +80,7 @@ function removeTile(camera) {
   else layOut();
 }
 
-// ---- what comes ---------------------------------------------------------------------------------
+// ---- messages -----------------------------------------------------------------------------------
 
 function onMessage(message) {
   if (message.type === "result" || message.type === "error") {
@@ -123,7 +123,7 @@ function tell(id, words) {
   if (by(id).textContent !== words) by(id).textContent = words;
 }
 
-// Connected is not live: that is said only while some camera is.
+// Being connected is not being live: show "live" only while a camera is live.
 function showLight() {
   if (!connected) return;
   const now = performance.now();
@@ -137,8 +137,8 @@ function showLight() {
 
 function onOpened() {
   const kept = large;
-  for (const camera of [...tiles.keys()]) removeTile(camera);  // those there still are are told
-  large = kept;  // it is enlarged again when it comes
+  for (const camera of [...tiles.keys()]) removeTile(camera);  // existing cameras are sent again
+  large = kept;  // it is enlarged again when its tile appears
   health.before = null;
   health.look();
 }
@@ -169,7 +169,7 @@ const feed = new Feed({
 });
 const health = new Health({ cameras: onCameras });
 
-// ---- what is asked for --------------------------------------------------------------------------
+// ---- the subscription ---------------------------------------------------------------------------
 
 function wish() {
   const shown = large ? tiles.get(large) : tiles.values().next().value;
@@ -179,7 +179,7 @@ function wish() {
   feed.ask({ cameras, preview: document.hidden || paused ? 0 : width.width });
 }
 
-// `travels`: the browser's own Back or Forward brought us here.
+// `travels`: the browser's Back or Forward caused this.
 function enlarge(camera, travels = false) {
   const before = tiles.get(large);
   before?.large(false);
@@ -194,7 +194,7 @@ function enlarge(camera, travels = false) {
   wish();
 }
 
-// What the address asks for: one camera large, the wall.
+// Apply the URL's fragment: one camera large, or the wall.
 function asked() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   return { camera: fragment.get("camera") || "", walled: fragment.get("view") === "wall" };
@@ -222,7 +222,7 @@ function pause(now) {
   wish();
 }
 
-// ---- a person's wishes --------------------------------------------------------------------------
+// ---- user input ---------------------------------------------------------------------------------
 
 function say(words) {
   by("said").textContent = words;
@@ -253,7 +253,7 @@ async function snapshot(camera) {
   }
 }
 
-// Without a token there is nothing to see but the question for it.
+// Without the token, show only the form that asks for it.
 function lock(is) {
   by("door").hidden = !is;
   document.body.classList.toggle("locked", is);
@@ -292,7 +292,7 @@ window.addEventListener("resize", () => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && large && !document.fullscreenElement) enlarge("");
 });
-// A link cannot show a token.
+// A plain link cannot send a token.
 document.querySelector(".links").addEventListener("click", async (event) => {
   if (!token() || !event.target.matches("a")) return;
   event.preventDefault();
@@ -302,7 +302,7 @@ document.querySelector(".links").addEventListener("click", async (event) => {
   setTimeout(() => URL.revokeObjectURL(shown), 60000);
 });
 
-// ---- what is due by the clock -------------------------------------------------------------------
+// ---- timers -------------------------------------------------------------------------------------
 
 setInterval(() => {
   width.judge(performance.now());
@@ -321,7 +321,7 @@ setInterval(() => {
   showLight();
 }, 500);
 
-token();  // before the fragment is read for anything else
+token();  // takes the token out of the fragment before anything else reads it
 large = asked().camera;
 wall(asked().walled);
 showSnippets(false);

@@ -1,9 +1,9 @@
-// How to read the results from a program, with the address of this very server.
+// Code snippets that read results from a program, with this server's address.
 
 const secure = location.protocol === "https:";
 const url = `${secure ? "wss" : "ws"}://${location.host}/ws`;
 
-// With a token, the places that are to hold it.
+// If there is a token, placeholders for it.
 function snippets(withToken) {
   const header = withToken ? ', additional_headers={"Authorization": "Bearer TOKEN"}' : "";
   const file = withToken ? " --token-file FILE" : "";
@@ -46,7 +46,7 @@ async function copy(button) {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = "Copied";
   } catch {
-    getSelection().selectAllChildren(code);  // a page without TLS may not copy
+    getSelection().selectAllChildren(code);  // without TLS, browsers forbid copying
     button.textContent = "Selected";
   }
   setTimeout(() => { button.textContent = "Copy"; }, 2000);

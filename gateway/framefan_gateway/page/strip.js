@@ -1,17 +1,17 @@
-// The latency ledger of one camera: where the milliseconds of the last minute went.
+// The latency strip of one camera: the stages of the last minute.
 //
-// The scale is a round number of milliseconds that most seconds stay below. It grows as soon as more
-// than a tenth of them are above it, and shrinks when they are clearly below a smaller one. A second
-// above the scale is cut, marked, and told in words.
+// The scale is a round number of milliseconds that most seconds stay below. It grows when more than a
+// tenth of them are above it, and shrinks when they are clearly below a smaller one. A second above the
+// scale is cut and marked, and its value is shown as text.
 
 const SECONDS = 60;
 const STAGES = ["wait", "predict", "deliver"];
 const LEAST_MS = 10;
 const MOST = 0.9;  // the share of seconds that are not cut
-const ROOM = 1.25;  // what has to be free above the bars before the scale shrinks
+const ROOM = 1.25;  // the headroom above the bars that a smaller scale needs
 const MARK = 3;
 
-// The least of 10, 20, 50, 100, 200 ... that `value` is not above.
+// The smallest of 10, 20, 50, 100, 200 ... that is not below `value`.
 export function round(value) {
   let step = LEAST_MS;
   for (const factor of endless([2, 2.5, 2])) {
@@ -50,7 +50,7 @@ export class Strip {
     while (this.seconds.length && this.seconds[0].second <= oldest) this.seconds.shift();
   }
 
-  // Of all results of the minute, in milliseconds; null without any.
+  // Percentiles of the minute's results in milliseconds; null without results.
   percentiles() {
     const totals = this.seconds.flatMap((each) => each.totals).sort((a, b) => a - b);
     if (!totals.length) return null;
@@ -68,7 +68,7 @@ export class Strip {
     this.top = usual > this.top ? round(usual) : Math.min(this.top, round(usual * ROOM));
   }
 
-  // What the bars mean, for who hovers over them or hears them.
+  // The bars as text, for hovering and screen readers.
   words() {
     const means = this.means();
     const cut = means.filter((mean) => mean > this.top).length;
@@ -77,8 +77,8 @@ export class Strip {
       (cut ? ` ${bars}; the highest is ${told(Math.max(...means))}.` : "");
   }
 
-  // One column a second, the mean of each stage stacked; the newest at the right edge. `colours`:
-  // by stage, and of the words.
+  // One column per second with the stacked means of the stages, the newest at the right. `colours`:
+  // by stage, and for text.
   draw(canvas, now, colours) {
     this.prune(now);
     fit(canvas);
@@ -109,7 +109,7 @@ export class Strip {
   }
 }
 
-// As many pixels as are shown.
+// Match the canvas to the displayed pixels.
 function fit(canvas) {
   const width = Math.round(canvas.clientWidth * devicePixelRatio);
   const height = Math.round(canvas.clientHeight * devicePixelRatio);

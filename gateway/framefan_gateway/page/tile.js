@@ -1,5 +1,5 @@
-// One camera: its picture with what was seen on it, its state, and where its milliseconds go.
-// Everything that comes from outside is written as text, never as markup.
+// One camera: its picture with detections, its state, and its latency.
+// All external data is inserted as text, never as markup.
 
 import { caption, colour, paint, under } from "./draw.js";
 import { Strip } from "./strip.js";
@@ -10,9 +10,9 @@ const LABELS_SHOWN = 12;
 const ROWS_SHOWN = 100;
 const WORDS_EVERY_MS = 250;
 const NO_PICTURE_MS = 1500;
-const FAILED_MS = 2000;  // so long an error is shown, also when results come between
-const STICKS_MS = 5000;  // one in trouble keeps its place in front for so long after it
-const SHORT = 40;  // letters of a value that is written large
+const FAILED_MS = 2000;  // how long an error is shown, even if results follow
+const STICKS_MS = 5000;  // how long a camera stays in front after its problem has ended
+const SHORT = 40;  // the greatest length of a value in large type
 const LONG = 240;
 const NO_TROUBLE = ["connecting", "ended"];
 
@@ -34,7 +34,7 @@ export function row(texts, tones = {}) {
 
 const isScalar = (value) => value === null || typeof value !== "object";
 
-// What a predictor returned, as a person reads it: text as it is, a flat object as lines.
+// Format a predictor's value: text as it is, a flat object as lines.
 export function valueText(value) {
   if (typeof value === "string") return value;
   const lines = isScalar(value) || Array.isArray(value) ? [] : Object.entries(value);
@@ -42,14 +42,14 @@ export function valueText(value) {
   return lines.map(([name, each]) => `${name}: ${each}`).join("\n");
 }
 
-// By label, then the tracks by their number, then the surest first.
+// Sort by label, then by track id, then by confidence.
 function inOrder(detections) {
   return [...detections].sort((a, b) =>
     a.label.localeCompare(b.label, "en") || (a.track_id ?? 0) - (b.track_id ?? 0) ||
     b.confidence - a.confidence);
 }
 
-// What the bars of a strip are coloured in: the legend, which is there once for all of them.
+// The colours of the strips, taken from the legend that all of them share.
 function stripColours() {
   const legend = document.getElementById("legend");
   const of = (name) => getComputedStyle(legend.querySelector("." + name), "::before").color;
@@ -68,9 +68,9 @@ export class Tile {
     this.strip = new Strip();
     this.arrivals = [];
     this.missed = 0;
-    this.newest = null;  // the newest message of a result or error
+    this.newest = null;  // the newest result or error
     this.shown = null;  // the message whose picture is shown
-    this.pointer = null;  // where on the picture somebody points
+    this.pointer = null;  // the pointer's position on the picture
     this.tapped = null;
     this.level = "full";
     this.waiting = null;  // the newest picture that is not drawn yet
@@ -79,7 +79,7 @@ export class Tile {
     this.pictured = false;  // whether a picture came since the newest result
     this.wordsAt = -Infinity;
     this.status = null;
-    this.error = null;  // what the newest error said
+    this.error = null;  // the newest error's text
     this.errorAt = -Infinity;
     this.troubleAt = -Infinity;
     this.tryAt = 0;
@@ -109,11 +109,11 @@ export class Tile {
     this.missed += message.missed;
     this.arrivals.push(now);
     this.strip.add(message.latency_ms, now);
-    // A frame grabbed after its status shows that frames come again; a frozen one has them anyway.
+    // A frame captured after the status shows that frames come again; a frozen camera has frames.
     if (this.status && this.status.state !== "frozen" && message.ts > this.status.ts) {
       this.showState(null);
     }
-    // Boxes are drawn without a picture where none comes, not where one comes as slowly as results.
+    // Boxes are drawn without a picture only if no pictures come.
     const isBare = !this.pictured && now - this.pictureAt > NO_PICTURE_MS;
     if (!this.paused && isBare) this.draw(message, null);
     this.pictured = false;
@@ -125,7 +125,7 @@ export class Tile {
     if (!this.paused) this.draw(message, jpeg);
   }
 
-  // Only ever the newest: what comes while one is being decoded takes the place of the next.
+  // Draw only the newest: a picture that arrives during decoding replaces the one that waits.
   async draw(message, jpeg) {
     this.waiting = { message, jpeg };
     if (this.drawing) return;
@@ -147,7 +147,7 @@ export class Tile {
     this.drawing = false;
   }
 
-  // ---- the box that is pointed at ------------------------------------------------------------
+  // ---- the box under the pointer -------------------------------------------------------------
 
   point(event) {
     this.pointer = event && { x: event.offsetX, y: event.offsetY };
@@ -169,8 +169,8 @@ export class Tile {
     return found;
   }
 
-  // Whether a tap asked for the words of a box, which a finger cannot hover over. A second tap on the
-  // same words asks for more.
+  // Whether a tap shows a box's label, since a finger cannot hover. A second tap on it does
+  // what a click does.
   isAskedByTap(event) {
     if (event.pointerType !== "touch") return false;
     this.point(event);
@@ -188,7 +188,7 @@ export class Tile {
     this.wordsAt = now;
     this.showFailing(now);
     while (this.arrivals[0] < now - RATE_WINDOW_MS) this.arrivals.shift();
-    const span = (now - this.arrivals[0]) / 1000;  // to now: it falls when nothing comes any more
+    const span = (now - this.arrivals[0]) / 1000;  // up to now, so the rate falls when results stop
     const fps = span > 0.5 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps` : "";
     const place = this.level === "full" ? `seq ${message.seq}, frame ${message.frame}` : "";
     this.part("numbers").textContent = [fps, place].filter(Boolean).join(" · ");
@@ -252,15 +252,15 @@ export class Tile {
     this.canvas.setAttribute("aria-label", `Picture of camera ${this.camera}: ${words || "nothing seen"}`);
   }
 
-  // What became of its frames, by a second's figures of the server.
+  // The camera's frames by cause, from one second of the server's counts.
   showFlow(text) {
     const own = this.missed ? ` · ${this.missed.toLocaleString("en")} not shown here` : "";
     this.part("flow").textContent = text + own;
   }
 
-  // ---- whether it works ----------------------------------------------------------------------
+  // ---- problems ------------------------------------------------------------------------------
 
-  // Its newest outcome is an error, or one was within the last seconds.
+  // Whether its newest outcome is an error, or one came within the last seconds.
   isFailing(now) {
     return this.newest?.type === "error" || now - this.errorAt < FAILED_MS;
   }
@@ -276,7 +276,7 @@ export class Tile {
     return this.newest !== null && !this.status && !this.isFailing(now);
   }
 
-  // Whether it stands in front.
+  // Whether it is sorted to the front.
   isTroubled(now) {
     const away = this.status && !NO_TROUBLE.includes(this.status.state);
     if (away || this.circuit || this.isFailing(now)) this.troubleAt = now;
@@ -285,7 +285,7 @@ export class Tile {
 
   // ---- state -------------------------------------------------------------------------------
 
-  // What the server's table says of it at the time `ts`: statuses may have been for other eyes.
+  // Apply the server's state table of time `ts`, in case the page did not get the status.
   reconcile(facts, ts) {
     this.showCircuit(facts.circuit === "closed" ? "" : facts.circuit_message);
     const told = this.status;
@@ -314,18 +314,18 @@ export class Tile {
     const text = [STATES[status?.state] || status?.state, why, next, fails].filter(Boolean).join(" · ");
     if (this.part("state").textContent === text) return;
     this.part("state").textContent = text;
-    this.part("state").title = text;  // where there is little room it ends in dots
+    this.part("state").title = text;  // the visible text may be truncated
   }
 
-  // How much is told of it: density.js.
+  // How much the tile shows: see density.js.
   tell(level) {
     if (this.level === level) return;
     this.level = level;
     this.wordsAt = -Infinity;
-    this.part("value").textContent = "";  // measured anew
+    this.part("value").textContent = "";  // has to be measured again
   }
 
-  // Its frames kill workers: empty when they do no more.
+  // The state of its circuit breaker; empty if it is closed.
   showCircuit(message) {
     this.circuit = message;
     this.cover();
@@ -336,7 +336,7 @@ export class Tile {
     this.cover();
   }
 
-  // Something to say for a few seconds, here where it was asked for.
+  // Show a note for a few seconds.
   say(note, milliseconds = 6000) {
     this.note = note;
     this.cover();

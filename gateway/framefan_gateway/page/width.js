@@ -1,8 +1,8 @@
-// How wide the pictures are: as wide as they are shown, less on a line that is too slow for that.
+// The width of the pictures: as wide as they are shown, or less if the connection is too slow.
 //
-// Results that newer ones replaced on their way here say that the line is full. Then pictures get
-// smaller by one step; when all has come for a while, larger by one. A step up that fails at once is
-// tried again twice as late.
+// Conflated results show that the connection is too slow. Then pictures get smaller by one step; after
+// a while without conflated results, larger by one. A step up that fails at once doubles the wait
+// before the next one.
 
 export const WIDTHS = [0, 320, 640, 1280];
 const SHARE = 0.15;
@@ -20,7 +20,7 @@ export class Width {
     this.roseAt = -Infinity;
   }
 
-  // The width at which a picture is shown, in pixels of the screen.
+  // The width at which a picture is shown, in device pixels.
   show(pixels, now) {
     const step = WIDTHS.findIndex((width) => width >= Math.min(pixels, WIDTHS.at(-1)));
     if (WIDTHS[step] === this.most) return;
@@ -35,7 +35,7 @@ export class Width {
     this.conflated += message.missed_by?.conflated || 0;
   }
 
-  // Every few seconds.
+  // Call every few seconds.
   judge(now) {
     const { results, conflated } = this;
     this.results = this.conflated = 0;

@@ -1,4 +1,4 @@
-// The words of framefan/settings/states.py for people; a test compares them.
+// The texts of framefan/settings/states.py; a test compares them.
 
 export const REASONS = {
   refused: "nobody listens at that port",
@@ -24,7 +24,7 @@ export const REASONS = {
   removed: "the configuration does not hold it any more",
 };
 
-// The states of a camera and of a worker that do not say what they are.
+// Texts for the states of cameras and workers whose names do not explain themselves.
 export const STATES = {
   stalled: "no new picture",
   backoff: "down",

@@ -305,5 +305,5 @@ def test_a_time_that_is_none_is_told(written: Any, value: str):
     code = f"import time\ndef it():\n    yield np.zeros((4, 6), np.uint8), {value}"
     error = failure(written(code))
     assert error.reason == "source_failed"
-    assert error.what.startswith("own.py: it gave a time")
+    assert error.what.startswith("own.py: it gave an invalid time")
     assert "seconds on the camera's own clock" in error.why

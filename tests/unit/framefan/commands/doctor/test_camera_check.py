@@ -72,7 +72,7 @@ def test_what_is_no_camera_and_what_says_nothing(kind: Any) -> None:
 
 def test_nobody_at_that_port_and_no_such_webcam() -> None:
     said = failed("rtsp://admin:hunter2@127.0.0.1:1/x")
-    assert "takes no connection on port 1" in said
+    assert "refused the connection on port 1" in said
     assert "hunter2" not in said
     assert "/dev/video97" in failed("97")
 
