@@ -131,7 +131,7 @@ def agreement() -> Row:
         Scene(1280, 720, seed).draw(seed, picture)
         canvas, _ = letterbox.fit(picture, INPUT)
         blob = np.asarray(canvas[None, ..., ::-1].transpose(0, 3, 1, 2) / 255, np.float32)
-        one, other = (model.run(blob) for model in models)
+        one, other = (model.run({"images": blob})[0] for model in models)
         worst = max(worst, float(np.abs(one - other).max()))
     return Row(
         "raw output, cv2.dnn against onnxruntime, largest difference",

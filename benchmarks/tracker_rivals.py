@@ -40,9 +40,8 @@ class Framefan:
         self._size = film.size
 
     def update(self, result: Result) -> list[int | None]:
-        from framefan_inference.leases.schedule import Frame
-
         from framefan.ipc.records import Detection
+        from framefan_inference.leases.schedule import Frame
 
         found = [
             Detection("thing", sure, tuple(box))

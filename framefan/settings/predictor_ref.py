@@ -1,9 +1,6 @@
 """What a predictor REF on the command line means: its forms, and the built-in ones by name.
 
-`onnx:PATH[?conf=0.25&iou=0.45&labels=FILE&size=WIDTHxHEIGHT]` names a detector in an ONNX file: the
-least confidence, the overlap beyond which two boxes of a class are one, a text with a name for each
-class where the file has none, and the input's size where the file leaves it free. `backend=cv2` or
-`backend=onnxruntime` says what runs it; otherwise that is onnxruntime where it is installed.
+`onnx:PATH[?conf=0.25&iou=0.45&...]` names a model in an ONNX file. `OnnxOptions` lists its options.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from framefan.errors import UsageError, did_you_mean
-from framefan.settings import query
+from framefan.settings import onnx_values, query
 from framefan.settings.options import PREDICTOR_FORMS
 
 BUILTIN = {
@@ -56,6 +53,23 @@ class OnnxOptions(Struct, frozen=True):
     size: tuple[int, int] | None = None
     """Width and height of the input."""
     backend: str = ""
+    """What runs the model; empty: onnxruntime where it is installed, else OpenCV."""
+    classes: tuple[str, ...] = ()
+    """Names or numbers of the classes to keep; empty: all."""
+    task: str = ""
+    """What the model does, or whose head it has, where the file does not tell."""
+    input: tuple[str, ...] = ()
+    """The range of the input's pixels, their means and their order, where they are not usual."""
+    max_det: int = 300
+    """The most boxes of a picture."""
+    agnostic: bool = False
+    """Boxes of different classes that overlap are one, too."""
+    rect: bool | None = None
+    """Whether an input with free sides gets a rectangle; None: where the model can."""
+    threads: int = 0
+    """0: the share of this worker."""
+    stretch: bool | None = None
+    """Whether the frame is stretched to the input's size; None: as its head was trained."""
 
 
 def onnx_options(target: str) -> OnnxOptions:
@@ -77,6 +91,7 @@ _READERS: dict[str, tuple[query.Reader, str]] = {
     "labels": (str, "the path of a text file"),
     "size": (query.size(), "WIDTHxHEIGHT"),
     "backend": (_backend, f"one of {' and '.join(_BACKENDS)}"),
+    **onnx_values.READERS,
 }
 
 

@@ -58,6 +58,8 @@ class Predictor:
         self.model = model
         self.target = target
         self.stateful = bool(getattr(target, "stateful", False))
+        self.notices: list[tuple[str, str]] = []
+        """Kind and text of what clients should know once it is set up."""
         self._call, several = _entry(target)
         self.place = userfile.place(self._call)
         """Where the user's predict is, ` (file.py, line 12, in predict)`; empty when unknown."""
@@ -280,7 +282,11 @@ def _onnx(target: str) -> Predictor:
             f"looked in {Path.cwd()}",
             "check the path given to --predictor",
         )
-    return Predictor(Path(options.path).stem, OnnxDetector(options))
+    detector = OnnxDetector(options)
+    predictor = Predictor(Path(options.path).stem, detector)
+    predictor.notices = detector.notices
+    predictor.place = ""  # no file of the user's
+    return predictor
 
 
 def files(reference: str) -> list[str]:

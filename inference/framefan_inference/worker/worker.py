@@ -346,6 +346,8 @@ def _set_up(parent: Parent) -> Predictor:
         text = f"{reference} has no use for --device: its setup has no parameter of that name"
         logs.warning(text)
         parent.link.send(Notice("device_unused", text))
+    for kind, text in predictor.notices:
+        parent.link.send(Notice(kind, text))
     return predictor
 
 

@@ -12,48 +12,63 @@ from framefan.errors import StartError
 from framefan_inference.predictors import threads
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+"""onnxruntime's names of what computes, by the word before the colon of `--device`."""
+INSTALL = "pip install 'framefan[onnx]'"
 
 
 class Backend(Protocol):
     name: str
+    runs_on: str
+    """What computes, for people."""
 
-    def run(self, blob: NDArray[Any]) -> NDArray[Any]:
-        """The output for `[N, 3, H, W]`, of the kind of number that the model takes."""
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The outputs in the order of the file. Raises whatever the library raises."""
 
 
-def load(path: str, device: str, name: str = "") -> Backend:
-    """`device`: cpu, cuda or cuda:N; empty for the backend's own choice. Raises StartError."""
+def load(
+    path: str, device: str, name: str = "", outputs: Sequence[str] = (), count: int = 0
+) -> Backend:
+    """Load the model. Raises StartError.
+
+    `device`: cpu, cuda or cuda:N, tensorrt, openvino; empty for the backend's own choice.
+    `name`: cv2 or onnxruntime; empty for the better of those that are installed.
+    `outputs`: names in the order of the file. `count`: of threads; 0 for this worker's share.
+    """
     has_runtime = importlib.util.find_spec("onnxruntime") is not None
     if name == "onnxruntime" and not has_runtime:
         raise StartError(
             "onnxruntime is not installed",
             "backend=onnxruntime asks for it",
-            "pip install onnxruntime, or leave backend= out",
+            f"{INSTALL}, or leave backend= out",
         )
+    count = count or threads.here()
+    is_opencv = name == "cv2" or not has_runtime
     try:
-        if name == "cv2" or not has_runtime:
-            return OpenCV(path, device)
-        return OnnxRuntime(path, device)
+        if is_opencv:
+            return OpenCV(path, device, outputs, count)
+        return OnnxRuntime(path, device, count)
     except StartError:
         raise
     except Exception as error:  # onnxruntime's errors have no other base in common
+        other = f"; OpenCV runs fewer models than onnxruntime: {INSTALL}" if is_opencv else ""
         raise StartError(
             f"{path} cannot be loaded",
             " ".join(str(error).split())[:300],
-            "check that it is a detector exported to ONNX with an opset that is supported",
+            f"check that it was exported to ONNX with an opset that is supported{other}",
         ) from error
 
 
-def _number(device: str) -> int:
-    """Of a CUDA device. Raises StartError for what names none."""
-    kind, _, number = device.partition(":")
-    if kind != "cuda" or (number and not number.isdecimal()):
-        raise no_device(device, ["cpu", "cuda", "cuda:N"], "a device is one of those")
-    return int(number or 0)
-
-
-def no_device(device: str, there: list[str], why: str) -> StartError:
+def no_device(device: str, there: Sequence[str], why: str) -> StartError:
     return StartError(
         f'the device "{device}" is not there',
         f"{why}; available: {', '.join(there)}",
@@ -61,47 +76,96 @@ def no_device(device: str, there: list[str], why: str) -> StartError:
     )
 
 
+def providers(device: str, available: Sequence[str]) -> list[Any]:
+    """What onnxruntime is asked to compute with, the best first. Raises StartError.
+
+    `available`: what this onnxruntime is built with, by its own names.
+    """
+    kind, _, rest = (device or "cpu").partition(":")
+    there = [word for word, provider in PROVIDERS.items() if provider in available]
+    if kind not in PROVIDERS:
+        raise no_device(device, there, f"a device is one of {', '.join(PROVIDERS)}")
+    if kind not in there:
+        raise no_device(device, there, f"this onnxruntime is built without {PROVIDERS[kind]}")
+    if kind == "openvino":
+        options: dict[str, Any] = {"device_type": rest.upper() or "CPU"}
+    elif kind == "cpu" and not rest:
+        return [PROVIDERS["cpu"]]
+    elif kind != "cpu" and (not rest or rest.isdecimal()):
+        options = {"device_id": int(rest or 0)}
+    else:
+        raise no_device(device, there, "a number of a GPU stands behind cuda: or tensorrt: only")
+    chain = ["tensorrt", "cuda"] if kind == "tensorrt" else [kind]
+    found = [(PROVIDERS[each], options) for each in chain if each in there]
+    return [*found, PROVIDERS["cpu"]]
+
+
 class OnnxRuntime:
     name = "onnxruntime"
 
-    def __init__(self, path: str, device: str) -> None:
+    def __init__(self, path: str, device: str, count: int) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads.here()  # it reads no variable of its own
+        options.intra_op_num_threads = count  # it reads no variable of its own
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(path, options, providers=self._providers(ort, device))
-        self._input = self._session.get_inputs()[0].name
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # burns cores
+        options.log_severity_level = 4  # what it would print, its exceptions say
+        wanted = providers(device, ort.get_available_providers())
+        self._session = ort.InferenceSession(path, options, providers=wanted)
+        first = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
+        used = self._session.get_providers()
+        if first not in used:  # it falls back to the CPU without a word
+            there = [word for word, provider in PROVIDERS.items() if provider in used]
+            raise no_device(device, there, f"onnxruntime could not start its {first}")
+        self.runs_on = f"onnxruntime {ort.__version__}, {first}"
 
-    @staticmethod
-    def _providers(ort: Any, device: str) -> list[Any]:
-        if device in ("", "cpu"):
-            return ["CPUExecutionProvider"]
-        number = _number(device)
-        if "CUDAExecutionProvider" not in ort.get_available_providers():
-            raise no_device(device, ["cpu"], "this onnxruntime is built without CUDA")
-        return [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
-
-    def run(self, blob: NDArray[Any]) -> NDArray[Any]:
-        output: NDArray[Any] = self._session.run(None, {self._input: blob})[0]
-        return output
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [np.asarray(each) for each in self._session.run(None, dict(inputs))]
 
 
 class OpenCV:
     name = "cv2.dnn"
 
-    def __init__(self, path: str, device: str) -> None:
+    def __init__(self, path: str, device: str, outputs: Sequence[str], count: int) -> None:
         self._net = cv2.dnn.readNetFromONNX(path)
+        self.runs_on = f"OpenCV {cv2.__version__}, {device or 'cpu'}"
+        if count:
+            cv2.setNumThreads(count)
+        self._outputs = self._names(path, outputs)
         if device not in ("", "cpu"):
-            number = _number(device)
-            there = [f"cuda:{each}" for each in range(cv2.cuda.getCudaEnabledDeviceCount())]
-            if number >= len(there):
-                raise no_device(device, ["cpu", *there], "this OpenCV sees no more")
-            cv2.cuda.setDevice(number)
-            self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_CUDA)
-            self._net.setPreferableTarget(cv2.dnn.DNN_TARGET_CUDA)
+            self._use(device)
 
-    def run(self, blob: NDArray[Any]) -> NDArray[Any]:
-        self._net.setInput(blob)
-        return np.asarray(self._net.forward())
+    def _names(self, path: str, wanted: Sequence[str]) -> list[str]:
+        """Its own names of the outputs, in the file's order. Raises StartError."""
+        there = list(self._net.getUnconnectedOutLayersNames())
+        if len(there) == 1 or set(there) == set(wanted):
+            return there if len(there) == 1 else list(wanted)
+        found = [next((own for own in there if own.endswith(each)), "") for each in wanted]
+        if all(found) and len(set(found)) == len(found):
+            return found
+        raise StartError(
+            f"{path} has outputs that OpenCV calls by other names",
+            f"the file has {', '.join(wanted)}, and OpenCV {', '.join(there)}",
+            INSTALL,
+        )
+
+    def _use(self, device: str) -> None:
+        kind, _, number = device.partition(":")
+        there = [f"cuda:{each}" for each in range(cv2.cuda.getCudaEnabledDeviceCount())]
+        if kind != "cuda" or (number and not number.isdecimal()):
+            raise no_device(device, ["cpu", *there], "OpenCV computes on cpu, cuda or cuda:N")
+        if int(number or 0) >= len(there):
+            raise no_device(device, ["cpu", *there], "this OpenCV sees no more")
+        cv2.cuda.setDevice(int(number or 0))
+        self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_CUDA)
+        self._net.setPreferableTarget(cv2.dnn.DNN_TARGET_CUDA)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        if len(inputs) == 1:
+            (blob,) = inputs.values()
+            self._net.setInput(blob)
+        else:
+            for name, blob in inputs.items():
+                self._net.setInput(blob, name)
+        return [np.asarray(each) for each in self._net.forward(self._outputs)]

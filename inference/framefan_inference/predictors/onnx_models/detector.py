@@ -1,4 +1,4 @@
-"""A detector in an ONNX file as a predictor: letterbox, run, decode, boxes of the frame."""
+"""A model in an ONNX file as a predictor: fit the frame in, run, decode, boxes of the frame."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from msgspec import structs
 
 from framefan.base import logs
 from framefan.errors import StartError
-from framefan_inference.predictors.onnx_models import backends, file, heads, labels, letterbox
+from framefan_inference.predictors.onnx_models import (
+    backends,
+    choice,
+    decode,
+    evidence,
+    file,
+    letterbox,
+    pixels,
+    several,
+    suppress,
+    validity,
+)
+from framefan_inference.predictors.onnx_models.layouts import Seen
+from framefan_inference.predictors.onnx_models.validity import BadOutput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +34,11 @@ if TYPE_CHECKING:
     from framefan.settings.predictor_ref import OnnxOptions
 
 MOST = 8
-NUMBERS: dict[int, tuple[type[np.generic], float]] = {
-    1: (np.float32, 1 / 255),
-    10: (np.float16, 1 / 255),
-    2: (np.uint8, 1.0),
-}
-"""Kinds of an input's numbers that framefan can give, and what a pixel is multiplied by."""
-_USUAL_SIZE = (640, 640)
+_STRIDE = 32
+_WIDE = (9, 16)
+"""Height and width of what most cameras give."""
+_TOP = 5
+_DROPPED = {"segment": "masks", "pose": "key points", "obb": "angles"}
 
 
 class OnnxDetector:
@@ -34,101 +46,233 @@ class OnnxDetector:
         self._options = options
         self.labels: dict[int, str] = {}
         self.max_batch = 1
+        self.notices: list[tuple[str, str]] = []
+        """Kind and text of what users should know; complete after `setup`."""
 
     def setup(self, device: str) -> None:
-        """Load, and predict once on an empty picture. Raises StartError."""
+        """Load, and predict on a made-up picture. Raises StartError."""
         options = self._options
-        said = file.read(options.path)
-        named = labels.read(options.labels) if options.labels else None
-        self.labels = named.names if named else said.names
-        _check(options.path, said)
-        self._size = _size(options, said)
-        self._numbers, self._scale = NUMBERS[said.kind]
-        self._backend = backends.load(options.path, device, options.backend)
-        if len(said.shape) == 4 and said.shape[0] is None:
-            self.max_batch = MOST
-        blank = np.zeros((self._size[1], self._size[0], 3), np.uint8)
-        output = self._outputs([blank])
-        if named:
-            self._kind = labels.kind_of(output.shape, named, len(said.names))
-        else:
-            self._kind = heads.kind_of(output.shape, len(said.names))
-        heads.check_scores(output[0], self._kind)
-        logs.info(
-            f"model {Path(options.path).name}",
-            runs_on=self._backend.name,
-            input="{}x{}".format(*self._size),
-            classes=len(self.labels) or "unnamed",
+        self._file = file.read(options.path)
+        pixels.check(options.path, self._file)
+        self._size = pixels.size(options, self._file)
+        self._pixels = pixels.pixels(options, self._file.picture, ())
+        self._backend = backends.load(
+            options.path, device, options.backend, self._file.outputs, options.threads
         )
+        self._recognise()
+        self._is_rectangle = self._takes_rectangles()
+        if self._file.picture.shape[0] is None and self._takes_two():
+            self.max_batch = MOST
+        if self._head.task in _DROPPED:
+            self._tell_dropped(_DROPPED[self._head.task])
+        about = self.describe()
+        logs.info(f"model {Path(options.path).name}", **about)
 
-    def predict(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Rows x1, y1, x2, y2, confidence, class `float32[n, 6]`, in pixels of the frame."""
+    def describe(self) -> dict[str, str]:
+        """What the model is and what it is given, for people."""
+        size = "{}x{}".format(*self._size)
+        return {
+            "head": str(self._head),
+            "input": f"{size} {'or less, ' if self._is_rectangle else ''}{self._pixels}",
+            "frame": self._place,
+            "classes": str(len(self.labels) or "unnamed"),
+            "runs_on": self._backend.runs_on,
+        }
+
+    def predict(self, image: NDArray[np.uint8]) -> Any:
+        """Rows x1, y1, x2, y2, confidence, class `float32[n, 6]`, in pixels of the frame.
+
+        A classifier's result is `{"classes": [...]}`, the best first. Raises BadOutput.
+        """
         return self.predict_batch([image])[0]
 
-    def predict_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        canvases, fits = zip(*(letterbox.fit(image, self._size) for image in images), strict=True)
-        outputs = self._outputs(canvases)
+    def predict_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Any]:
+        canvas = self._canvas(images)
+        most = self._size if self._is_rectangle else None
+        fitted = [letterbox.fit(image, canvas, self._place, most) for image in images]
+        outputs = self._run([canvas for canvas, _ in fitted])
+        if self._head.layout == "classes":
+            return [self._best_classes(outputs, index) for index in range(len(images))]
         return [
-            self._rows(output, fit, image.shape)
-            for output, fit, image in zip(outputs, fits, images, strict=True)
+            self._rows(outputs, index, fit, image.shape, canvas)
+            for index, ((_, fit), image) in enumerate(zip(fitted, images, strict=True))
         ]
 
-    def _outputs(self, canvases: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
-        blob = cv2.dnn.blobFromImages(list(canvases), self._scale, swapRB=True)
-        return np.asarray(self._backend.run(np.asarray(blob, self._numbers)), np.float32)
+    # ---- set-up ------------------------------------------------------------------------------
+
+    def _recognise(self) -> None:
+        """Raises StartError."""
+        options, said = self._options, self._file.said
+        outputs = self._try([_made_up(self._size)])
+        seen = Seen(
+            outputs=outputs,
+            names=self._file.outputs,
+            canvas=self._size,
+            inputs=tuple(each.name for each in self._file.inputs),
+            said=said,
+            asked=options.task,
+            has_input=bool(options.input),
+        )
+        self._head, self.labels = choice.head_and_labels(seen, options.labels)
+        self._wanted = choice.wanted(options.classes, self.labels, self._head.classes)
+        usual = self._head.place
+        if options.stretch is not None and usual in ("middle", "corner", "stretched"):
+            usual = "stretched" if options.stretch else "middle"
+        self._place: letterbox.Place = usual
+        self._pixels = pixels.pixels(options, self._file.picture, self._head.input)
+        try:
+            if self._head.layout == "classes":
+                self._best_classes(outputs, 0)
+            else:
+                self._found(outputs, 0, self._size)
+        except BadOutput as error:
+            raise StartError(
+                f"{options.path} gives what no detector gives",
+                str(error),
+                "name its layout with task=, or decode it in a predictor of your own",
+            ) from None
+
+    def _takes_rectangles(self) -> bool:
+        """Whether canvases have the shape of frames. Raises StartError where that was asked for."""
+        asked = self._options.rect
+        free = None in pixels.sides(self._file.picture) and self._options.size is None
+        if asked is False or self._place not in ("middle", "corner"):
+            return False
+        if free and all(side is None for side in pixels.sides(self._file.picture)):
+            return self._try_rectangle(bool(asked))
+        if asked:
+            raise StartError(
+                f"{self._options.path} takes no rectangles",
+                "its input has a fixed size, or size= gives one",
+                "export it with free sides, or leave rect= and size= out",
+            )
+        return False
+
+    def _try_rectangle(self, asked: bool) -> bool:
+        canvas = letterbox.rectangle([_WIDE], self._size, self._stride)
+        try:
+            outputs = self._run([_made_up(canvas)])
+            self._found(outputs, 0, canvas)
+        except Exception as error:  # the backends' errors have no other base in common
+            if asked:
+                raise StartError(
+                    f"{self._options.path} takes no rectangles",
+                    " ".join(str(error).split())[:300],
+                    "leave rect= out",
+                ) from error
+            logs.debug("the model takes no rectangles", why=str(error))
+            return False
+        return True
+
+    def _takes_two(self) -> bool:
+        """Whether a free batch is one: some graphs have a fixed batch inside."""
+        pictures = [_made_up(self._size)] * 2
+        try:
+            for index in range(2):
+                self._found(self._run(pictures), index, self._size)
+        except Exception as error:  # noqa: BLE001 - the backends' errors have no base in common
+            logs.debug("the model takes one picture at once", why=str(error))
+            return False
+        return True
+
+    @property
+    def _stride(self) -> int:
+        return max(self._file.said.stride, _STRIDE)
+
+    def _try(self, canvases: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        """Raises StartError."""
+        try:
+            return self._run(canvases)
+        except Exception as error:
+            raise StartError(
+                f"{self._options.path} cannot be run on a picture",
+                " ".join(str(error).split())[:300],
+                f"try another backend ({backends.INSTALL}), or export it once more",
+            ) from error
+
+    def _tell_dropped(self, what: str) -> None:
+        text = (
+            f"{Path(self._options.path).name} gives boxes and {what}; only the boxes are sent, "
+            f"because results have no field for {what} yet"
+        )
+        logs.warning(text)
+        self.notices.append(("dropped_output", text))
+
+    # ---- a frame -----------------------------------------------------------------------------
+
+    def _canvas(self, images: Sequence[NDArray[np.uint8]]) -> tuple[int, int]:
+        if not self._is_rectangle:
+            return self._size
+        return letterbox.rectangle([image.shape for image in images], self._size, self._stride)
+
+    def _run(self, canvases: Sequence[NDArray[np.uint8]]) -> list[NDArray[Any]]:
+        picture = self._file.picture
+        canvas = canvases[0].shape[1], canvases[0].shape[0]
+        rest = [each for each in self._file.inputs if each is not picture]
+        kinds = [pixels.NUMBERS[each.kind] for each in rest]
+        more = several.sizes([each.name for each in rest], kinds, canvas, len(canvases))
+        outputs = self._backend.run({picture.name: self._pixels.blob(canvases), **more})
+        return [
+            each if each.dtype.kind in "iu" else np.asarray(each, np.float32) for each in outputs
+        ]
+
+    def _found(
+        self, outputs: Sequence[NDArray[Any]], index: int, canvas: tuple[int, int]
+    ) -> decode.Found:
+        """Raises BadOutput."""
+        if self._head.unit == "":
+            self._decide_unit(decode.boxes_as_given(outputs, index, self._head, canvas))
+        found = decode.decode(outputs, index, self._head, canvas, self._options.conf)
+        validity.check(found, self._head, canvas)
+        if self._wanted is not None:
+            found = found.take(np.flatnonzero(np.isin(found.classes, self._wanted)))
+        if self._head.overlaps:
+            found = suppress.suppress(found, self._options.iou, self._options.agnostic)
+        most = self._options.max_det
+        return found.take(np.argsort(-found.scores, kind="stable")[:most])
+
+    def _decide_unit(self, boxes: NDArray[Any]) -> None:
+        """Raises BadOutput for boxes that may be two things."""
+        if not np.any(boxes):
+            return
+        if evidence.are_pixels(boxes):
+            self._head = structs.replace(self._head, unit="pixels")
+            return
+        raise BadOutput("boxes are in shares of 1: say task=rtdetr if this is one")
 
     def _rows(
-        self, output: NDArray[Any], fit: letterbox.Fit, shape: tuple[int, ...]
+        self,
+        outputs: Sequence[NDArray[Any]],
+        index: int,
+        fit: letterbox.Fit,
+        shape: tuple[int, ...],
+        canvas: tuple[int, int],
     ) -> NDArray[np.float32]:
-        rows = heads.decode(output, self._kind, self._options.conf, self._options.iou)
-        rows[:, :4] = fit.back(rows[:, :4], shape[1], shape[0])
-        return rows
+        found = self._found(outputs, index, canvas)
+        boxes = fit.back(suppress.upright(found), shape[1], shape[0])
+        return np.column_stack([boxes, found.scores, found.classes]).astype(np.float32)
+
+    def _best_classes(self, outputs: Sequence[NDArray[Any]], index: int) -> dict[str, Any]:
+        """Raises BadOutput."""
+        scores = decode.probabilities(outputs[0][index], self._head)
+        validity.check_scores(float(scores.min()), float(scores.max()), self._head)
+        order = np.argsort(-scores, kind="stable")
+        if self._wanted is not None:
+            order = order[np.isin(order, self._wanted)]
+        return {
+            "classes": [
+                {
+                    "label": self.labels.get(number, str(number)),
+                    "class_id": number,
+                    "confidence": round(float(scores[number]), 4),
+                }
+                for number in order[:_TOP].tolist()
+            ]
+        }
 
 
-def _check(path: str, said: file.OnnxFile) -> None:
-    """Raises StartError for a model that is no detector of pictures with one output."""
-    own = "run it in a predictor of your own"
-    if said.task not in ("", "detect"):
-        why = f"its file says that its task is {said.task}"
-        raise StartError(f"{path} is no detector", why, f"export a detector, or {own}")
-    for what, names in (("inputs", said.inputs), ("outputs", said.outputs)):
-        if len(names) > 1:
-            raise StartError(
-                f"{path} has {len(names)} {what}: {', '.join(names)}",
-                "framefan gives one picture and reads one output of boxes and scores",
-                f"export it as a detector, or {own}",
-            )
-    if said.kind not in NUMBERS:
-        raise StartError(
-            f"{path} takes an input of another kind of number (ONNX data type {said.kind})",
-            "framefan gives float32, float16 or uint8",
-            f"export it with such an input, or {own}",
-        )
-
-
-def _size(options: OnnxOptions, said: file.OnnxFile) -> tuple[int, int]:
-    """Width and height of the input. Raises StartError for an input that framefan cannot fill."""
-    if len(said.shape) != 4 or said.shape[1] not in (3, None):
-        text = "x".join(str(side or "?") for side in said.shape)
-        raise StartError(
-            f"{options.path} takes an input of shape {text}",
-            "framefan gives 1x3xHEIGHTxWIDTH, RGB from 0 to 1",
-            "export it with such an input, or run it in a predictor of your own",
-        )
-    if said.shape[0] not in (1, None):
-        raise StartError(
-            f"{options.path} takes exactly {said.shape[0]} pictures at once",
-            "as many are seldom there: a model takes one, or any number",
-            "export it with a batch of 1, or with a free one",
-        )
-    height, width = said.shape[2:]
-    if options.size is None:
-        return (width or _USUAL_SIZE[0], height or _USUAL_SIZE[1])
-    fixed = (width or options.size[0], height or options.size[1])
-    if fixed != options.size:
-        raise StartError(
-            "{} takes pictures of {}x{} only".format(options.path, *fixed),
-            "size={}x{} was asked for".format(*options.size),
-            "leave size= out, or export the model with free sides",
-        )
-    return options.size
+def _made_up(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture `uint8[H, W, 3]` of blurred noise, the same each time."""
+    small = (max(2, size[1] // 16), max(2, size[0] // 16), 3)
+    noise = np.random.default_rng(1).integers(0, 256, small, np.uint8)
+    return np.asarray(cv2.resize(noise, size, interpolation=cv2.INTER_LINEAR), np.uint8)

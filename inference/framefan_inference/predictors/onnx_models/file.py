@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself: its input's shape and its metadata, without a runtime.
+"""What an ONNX file says of itself: its inputs, outputs and metadata, without a runtime.
 
 An ONNX file is one Protocol Buffers message (onnx.proto of the ONNX project). Of it only the fields
 below are read, and everything else, the weights above all, is stepped over.
@@ -6,13 +6,14 @@ below are read, and everything else, the weights above all, is stepped over.
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from framefan.errors import StartError
+from framefan_inference.predictors.onnx_models import metadata
+from framefan_inference.predictors.onnx_models.metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,21 +22,28 @@ _GRAPH, _METADATA = 7, 14  # of ModelProto
 _INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of GraphProto
 _TENSOR_NAME = 8  # of TensorProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_LONGEST_NAMES = 1 << 16
 _LARGEST_SIDE = 1 << 16
 
 
-class OnnxFile(Struct, frozen=True):
+class Tensor(Struct, frozen=True):
+    """An input or output as the file declares it."""
+
+    name: str
+    kind: int
+    """Of its numbers, as TensorProto.DataType counts them."""
     shape: tuple[int | None, ...]
-    """Of the first input; None where it is free."""
-    names: dict[int, str]
-    """Of classes, by number; empty where the file has none."""
-    kind: int = 1
-    """Of the first input's numbers, as TensorProto.DataType counts them."""
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    task: str = ""
-    """What Ultralytics' exporter says that the model does: detect, pose, segment, ..."""
+    """None for a side that is free."""
+
+
+class OnnxFile(Struct, frozen=True):
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    said: Metadata
+
+    @property
+    def picture(self) -> Tensor:
+        """The input that takes pictures: the first with four sides, else the first one."""
+        return next((each for each in self.inputs if len(each.shape) == 4), self.inputs[0])
 
 
 def read(path: str) -> OnnxFile:
@@ -43,29 +51,28 @@ def read(path: str) -> OnnxFile:
     data = memoryview(Path(path).read_bytes())
     try:
         graph = _Graph()
-        metadata: dict[str, str] = {}
+        said: dict[str, str] = {}
         for number, value in _fields(data):
             if number == _METADATA:
                 key, text = _strings(value, 1, 2)
-                metadata[key] = text
+                said[key] = text
             elif number == _GRAPH:
                 _read_graph(value, graph)
-        inputs = {name: it for name, it in graph.inputs.items() if name not in graph.weights}
-        kind, shape = next(iter(inputs.values()))
-    except (ValueError, IndexError, StopIteration) as error:
+        inputs = tuple(each for each in graph.inputs if each.name not in graph.weights)
+        if not inputs:
+            raise ValueError("no input")
+    except (ValueError, IndexError) as error:
         raise StartError(
             f"{path} is no ONNX model",
             "it does not have the form of one",
             "check the path, or export the model once more",
         ) from error
-    names, task = _names(metadata.get("names", "")), metadata.get("task", "")
-    return OnnxFile(shape, names, kind, tuple(inputs), tuple(graph.outputs), task)
+    return OnnxFile(inputs, tuple(graph.outputs), metadata.read(said))
 
 
 class _Graph:
     def __init__(self) -> None:
-        self.inputs: dict[str, tuple[int, tuple[int | None, ...]]] = {}
-        """Kind of number and shape, by name."""
+        self.inputs: list[Tensor] = []
         self.outputs: list[str] = []
         self.weights: set[str] = set()
 
@@ -75,18 +82,18 @@ def _read_graph(data: memoryview, graph: _Graph) -> None:
         if number == _INITIALIZER:  # older files list their weights as inputs, too
             graph.weights.add(_strings(value, _TENSOR_NAME)[0])
         elif number == _INPUT:
-            (name,) = _strings(value, 1)
-            graph.inputs[name] = _tensor(value)
+            graph.inputs.append(_tensor(value))
         elif number == _OUTPUT:
             graph.outputs += _strings(value, 1)
 
 
-def _tensor(value_info: memoryview) -> tuple[int, tuple[int | None, ...]]:
-    """ValueInfoProto.type.tensor_type: its elem_type, and its shape."""
+def _tensor(value_info: memoryview) -> Tensor:
+    """ValueInfoProto: its name, and the elem_type and shape of type.tensor_type."""
+    (name,) = _strings(value_info, 1)
     (kind,) = _messages(value_info, 2)
     (tensor,) = _messages(kind, 1)
     numbers = [_varint(value, 0)[0] for value in _messages(tensor, 1)]
-    return (numbers or [0])[0], tuple(_dimensions(tensor))
+    return Tensor(name, (numbers or [0])[0], tuple(_dimensions(tensor)))
 
 
 def _dimensions(tensor: memoryview) -> Iterator[int | None]:
@@ -137,17 +144,3 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise ValueError(shift)
-
-
-def _names(text: str) -> dict[int, str]:
-    """As Ultralytics writes them: `{0: 'person', 1: 'car'}`; a list does as well."""
-    if not text or len(text) > _LONGEST_NAMES:
-        return {}
-    try:
-        names = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return {}
-    if isinstance(names, list | tuple):
-        names = dict(enumerate(names))
-    pairs = names.items() if isinstance(names, dict) else ()
-    return {int(number): str(name) for number, name in pairs if str(number).isdecimal()}

@@ -14,7 +14,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from framefan.errors import StartError
-from framefan_inference.predictors.onnx_models import heads
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _FORM = "it is a text with one name a line, in the order of the model's class numbers"
@@ -67,20 +66,9 @@ def _check_form(path: str, lines: list[str]) -> None:
         )
 
 
-def kind_of(shape: tuple[int, ...], labels: Labels, known: int) -> heads.Kind:
-    """What the output is, if the labels are those of its classes. Raises StartError.
-
-    `known`: how many classes the file of the model names itself, or 0.
-    """
-    for classes in (shape[1] - 4, shape[2] - 5) if len(shape) == 3 else ():
-        if classes > 0 and labels.fits(classes):
-            return heads.kind_of(shape, classes)
-    kind = heads.kind_of(shape, known)
-    there = {"scores": shape[1] - 4, "objectness": shape[2] - 5, "end_to_end": known}[kind]
-    if kind == "end_to_end" and labels.lines >= there:
-        return kind
-    raise StartError(
-        f"the labels {labels.path} have {labels.least} lines, and the model has {there} classes",
+def do_not_fit(labels: Labels, classes: int) -> StartError:
+    return StartError(
+        f"the labels {labels.path} have {labels.least} lines, and the model has {classes} classes",
         f"{_FORM}; a blank line is a class without a name",
-        f"give it {there} lines, or leave labels= out",
+        f"give it {classes} lines, or leave labels= out",
     )

@@ -1,42 +1,98 @@
-"""A frame fitted into a model's input: scaled, never stretched, in the middle of a grey canvas."""
+"""A frame fitted into a model's input, and boxes mapped back into the frame.
+
+A frame is scaled onto a grey canvas without stretching it, in the middle or in the upper left
+corner, or it is stretched to the whole canvas, as the model has seen its pictures in training.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 GREY = 114
 """What detectors of the YOLO family see around their pictures in training."""
+Place = Literal["middle", "corner", "stretched", "cut"]
+"""`cut`: the middle of the frame, scaled so that it fills the canvas; for classifiers."""
 
 
 class Fit(Struct, frozen=True):
-    """Where the frame lies in the canvas."""
+    """Where the frame lies: pixels of the canvas for each of the frame, and offsets."""
 
-    scale: float
+    across: float
+    down: float
     left: int
     top: int
 
     def back(self, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
         """Boxes x1, y1, x2, y2 `[n, 4]` of the canvas in pixels of the frame, inside the frame."""
-        origin = np.array([self.left, self.top, self.left, self.top], np.float32)
-        there = (boxes - origin) / self.scale
-        most = np.array([width, height, width, height], np.float32)
-        return np.asarray(np.clip(there, 0, most), np.float32)
+        origin = np.array([self.left, self.top] * 2, np.float32)
+        scale = np.array([self.across, self.down] * 2, np.float32)
+        most = np.array([width, height] * 2, np.float32)
+        return np.asarray(np.clip((boxes - origin) / scale, 0, most), np.float32)
 
 
-def fit(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], Fit]:
-    """The frame `uint8[H, W, 3]` on a canvas of `size` width, height, and where on it."""
+def fit(
+    image: NDArray[np.uint8],
+    size: tuple[int, int],
+    place: Place = "middle",
+    most: tuple[int, int] | None = None,
+) -> tuple[NDArray[np.uint8], Fit]:
+    """The frame `uint8[H, W, 3]` on a canvas of `size` width, height, and where on it.
+
+    `most`: width and height that it may take of the canvas, if that is less than all.
+    """
     height, width = image.shape[:2]
-    scale = min(size[0] / width, size[1] / height)
+    if place == "stretched":
+        whole = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return whole, Fit(size[0] / width, size[1] / height, 0, 0)
+    if place == "cut":
+        return _cut(image, size)
+    scale = _scale(width, height, most or size)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    if place == "corner":
+        left = top = 0
     canvas = np.full((size[1], size[0], 3), GREY, np.uint8)
     part = canvas[top : top + inner[1], left : left + inner[0]]
     cv2.resize(image, inner, dst=part, interpolation=cv2.INTER_LINEAR)
-    return canvas, Fit(scale, left, top)
+    return canvas, Fit(scale, scale, left, top)
+
+
+def _cut(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], Fit]:
+    height, width = image.shape[:2]
+    scale = max(size[0] / width, size[1] / height)
+    inner = max(size[0], round(width * scale)), max(size[1], round(height * scale))
+    whole = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
+    left, top = (inner[0] - size[0]) // 2, (inner[1] - size[1]) // 2
+    part = np.ascontiguousarray(whole[top : top + size[1], left : left + size[0]])
+    return np.asarray(part, np.uint8), Fit(scale, scale, -left, -top)
+
+
+def rectangle(
+    shapes: Sequence[tuple[int, ...]], size: tuple[int, int], stride: int
+) -> tuple[int, int]:
+    """Width and height of the smallest canvas for frames of `shapes` (height, width, ...).
+
+    Each frame is as large on it as in a canvas of `size`; the sides are multiples of `stride`.
+    """
+    scales = [_scale(shape[1], shape[0], size) for shape in shapes]
+    pairs = list(zip(shapes, scales, strict=True))
+    across = max(round(shape[1] * scale) for shape, scale in pairs)
+    down = max(round(shape[0] * scale) for shape, scale in pairs)
+    return _up(across, stride), _up(down, stride)
+
+
+def _scale(width: int, height: int, size: tuple[int, int]) -> float:
+    return min(size[0] / width, size[1] / height)
+
+
+def _up(side: int, stride: int) -> int:
+    return max(1, -(-side // stride)) * stride

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from framefan.settings.predictor_ref import _OPTIONS, BUILTIN
+from framefan.settings.predictor_ref import _READERS, BUILTIN
 from framefan.settings.run import Limits
 from framefan_capture.sources.scene import Scene
 from framefan_inference.predictors import results
@@ -55,6 +55,6 @@ def test_what_is_not_run_is_python_all_the_same(code: str) -> None:
 def test_it_names_what_there_is() -> None:
     for name in BUILTIN:
         assert f"| `{name}` |" in PAGE
-    for option in _OPTIONS:
+    for option in _READERS:
         assert f"| `{option}` |" in PAGE
     assert f"`limits.batch_wait_ms` ({Limits().batch_wait_ms:g} ms)" in PAGE.replace("\n", " ")
