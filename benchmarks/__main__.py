@@ -27,6 +27,7 @@ NAMES = (
     "changes",
     "shapes",
     "track",
+    "tracker",
     "page",
     "growth",
     "formats",

@@ -2,8 +2,11 @@
 
 ByteTrack and OC-SORT are those of Roboflow's `trackers`, which keeps them up to date; they are told
 the time of each result. norfair is told how many periods have passed. Each keeps what it lost for
-2 s, as framefan does. Nothing else is changed but thresholds of confidence: the detections were
-chosen before, and every one of them is to have an id.
+2 s, as framefan does. Nothing else is changed but thresholds of confidence, since the detections
+were chosen before.
+
+norfair is in no extra: its metadata ask for numpy < 2, and the OpenCV that framefan needs for
+numpy >= 2. It runs with numpy 2 all the same.
 """
 
 from __future__ import annotations
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 
     from benchmarks.tracker_films import Film, Result
 
+MISSING = {
+    "trackers": "ByteTrack and OC-SORT are left out, since trackers is not installed: "
+    "`make bench` does it, or pip install 'trackers>=2.6,<2.7'",
+    "norfair": "norfair is left out, since it is not installed: pip install --no-deps "
+    "norfair==2.3.0 filterpy==1.4.5",
+    "scipy": "the assignment of least total cost is left out, since scipy is not installed",
+}
 KEEP_S = 2.0
 SURE = 0.5
 """ByteTrack begins no track with less, and joins less in a second round."""
@@ -50,6 +60,30 @@ class Framefan:
         frame = Frame(0, 0, 0, 0.0, result.time_s, *self._size, result.time_s)
         self._tracker.update(found, frame)
         return [each.track_id if isinstance(each.track_id, int) else None for each in found]
+
+
+class Assigned(Framefan):
+    """framefan's tracker with the assignment of least total cost."""
+
+    def update(self, result: Result) -> list[int | None]:
+        from framefan_inference.tracking import matching
+
+        ours, matching.best_first = matching.best_first, _least_total
+        try:
+            return super().update(result)
+        finally:
+            matching.best_first = ours
+
+
+def _least_total(cost: Any, rows: Any, columns: Any) -> list[tuple[int, int]]:
+    from scipy.optimize import linear_sum_assignment
+
+    if not len(rows):
+        return []
+    whole = np.full((rows.max() + 1, columns.max() + 1), 1e4)
+    whole[rows, columns] = cost
+    pairs = zip(*(each.tolist() for each in linear_sum_assignment(whole)), strict=True)
+    return [(i, j) for i, j in pairs if whole[i, j] < 1e4]
 
 
 class Roboflow:
@@ -114,6 +148,11 @@ def rivals() -> tuple[dict[str, Callable[[Film], Any]], list[str]]:
     """Those that are installed, by name with version, framefan first; and what is missing."""
     there: dict[str, Callable[[Film], Any]] = {"framefan": Framefan}
     missing = []
+    try:
+        version("scipy")
+        there["framefan, least total cost"] = Assigned
+    except PackageNotFoundError:
+        missing.append("scipy")
     try:
         known = version("trackers")
         there[f"ByteTrack (trackers {known})"] = lambda film: Roboflow("ByteTrackTracker", film)

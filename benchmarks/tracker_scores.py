@@ -12,6 +12,8 @@ import numpy as np
 from benchmarks.tracker_films import FALSE, Film, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 Ids = list[list[int | None]]
@@ -30,6 +32,19 @@ class Score:
     """Times an id was found farther away than any thing can be in that time."""
     with_id: float
     """The share of the boxes that have one, of those that show a thing."""
+
+    @staticmethod
+    def total(scores: Sequence[Score]) -> Score:
+        """Of several films."""
+        things = [each.things for each in scores if each.things is not None]
+        return Score(
+            sum(each.ids for each in scores),
+            sum(things) if things else None,
+            sum(each.switches for each in scores),
+            sum(each.fragments for each in scores),
+            sum(each.leaps for each in scores),
+            sum(each.with_id for each in scores) / len(scores),
+        )
 
     def __str__(self) -> str:
         of = "" if self.things is None else f" for {self.things} things"
