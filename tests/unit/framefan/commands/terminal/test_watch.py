@@ -44,7 +44,7 @@ def test_without_a_run_it_looks_where_one_is_by_default(monkeypatch: pytest.Monk
     class Found:
         url = "https://127.0.0.1:9000/"
 
-    monkeypatch.setattr(watch.status, "fetch", lambda *_: Found)
+    monkeypatch.setattr(watch.run_table, "fetch", lambda *_: Found)
     monkeypatch.setattr(watch.rundir, "running", lambda: ["yard"])
     monkeypatch.setattr(watch.rundir, "meant", lambda *_: "yard")
     assert watch._url_of_run(None, "framefan watch") == "wss://127.0.0.1:9000/ws"
