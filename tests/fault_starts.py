@@ -7,6 +7,7 @@ from fault_clients import Row
 _CONFIGURE, _RELOAD = "unit/framefan/config/test_configure", "unit/framefan/supervisor/test_reload"
 _SOURCES, _URL = "unit/framefan/settings/test_source_spec", "unit/framefan/settings/test_source_url"
 _BAD, _WEB = "process/test_bad_input", "unit/gateway/http/test_web"
+_RECOGNITION = "unit/inference/predictors/test_onnx_recognition"
 _ONNX, _LOG = "unit/inference/predictors/test_onnx_models", "process/test_log_lines"
 _PLAIN, _ONCE = "unit/framefan/commands/test_standard_output", "unit/framefan/commands/test_once"
 
@@ -91,12 +92,13 @@ STARTS: tuple[Row, ...] = (
         ),
     ),
     Row(
-        "an ONNX file with other numbers, a second input or output, another task",
-        "given what it takes, or refused by name",
+        "an ONNX file with other numbers, a second input, outputs that may be several things",
+        "given what it takes, or refused by name; what no detector gives is an error of its frame",
         (
             f"{_ONNX}::test_inputs_of_other_numbers_get_the_same_picture",
             f"{_ONNX}::test_a_model_that_is_no_detector_is_refused_by_name",
-            f"{_ONNX}::test_other_outputs_are_named",
+            f"{_RECOGNITION}::test_what_may_be_something_else_is_refused",
+            f"{_RECOGNITION}::test_what_cannot_be_is_an_error_of_its_frame",
         ),
     ),
     Row(

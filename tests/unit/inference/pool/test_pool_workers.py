@@ -161,6 +161,25 @@ def test_a_predictor_that_cannot_start_ends_the_run(written: Any) -> None:
         assert fatal.fix
 
 
+def test_a_predictor_that_kills_its_process_in_setup_ends_the_run(written: Any) -> None:
+    code = """
+    import os, signal
+
+    class Model:
+        def setup(self):
+            os.kill(os.getpid(), signal.SIGFPE)
+
+        def predict(self, image):
+            return []
+    """
+    with PlayedRun(written(code), restarts=2) as run:
+        fatal = run.until(lambda: run.heard(Fatal))[0]
+        assert fatal.exit_code == EXIT_START
+        assert "ended its process while it was set up" in fatal.what
+        assert "SIGFPE" in fatal.why
+        assert "by itself" in fatal.fix
+
+
 def test_a_predictor_that_fails_later_does_not(tmp_path: Path, written: Any) -> None:
     flag = tmp_path / "flag"
     code = f"""
