@@ -99,6 +99,19 @@ STARTS: tuple[Row, ...] = (
             f"{_ONNX}::test_a_model_that_is_no_detector_is_refused_by_name",
             f"{_RECOGNITION}::test_what_may_be_something_else_is_refused",
             f"{_RECOGNITION}::test_what_cannot_be_is_an_error_of_its_frame",
+            "unit/inference/predictors/test_onnx_inputs::test_which_boxes_are_kept",
+            "unit/inference/predictors/test_onnx_backends"
+            "::test_threads_are_this_workers_share_and_do_not_spin",
+        ),
+    ),
+    Row(
+        "a predictor whose set-up kills its process, as OpenCV does with some models",
+        "what killed it and what to do are told; a run in which none was ever ready ends",
+        (
+            "unit/inference/pool/test_pool_workers"
+            "::test_a_predictor_that_kills_its_process_in_setup_ends_the_run",
+            "unit/framefan/ipc/test_setup_death::test_the_cure_is_one_that_helps",
+            "unit/framefan/ipc/test_setup_death::test_once_says_what_killed_it",
         ),
     ),
     Row(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import onnxruntime
 import pytest
 
@@ -82,6 +84,16 @@ def test_threads_are_this_workers_share_and_do_not_spin(
     assert options.intra_op_num_threads == expected
     assert options.inter_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_opencv_uses_as_many_threads_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(cv2, "setNumThreads", told.append)
+    monkeypatch.setattr(cv2, "getNumThreads", lambda: told[-1] if told else 7)
+    backend = backends.load(SHAPES, "", "cv2", ["found"], count=3)
+    for _ in range(2):
+        backend.run({"images": np.zeros((1, 3, 192, 320), np.float32)})
+    assert told == [3]
 
 
 def test_a_model_that_does_not_load_names_the_other_backend(tmp_path: Path) -> None:
