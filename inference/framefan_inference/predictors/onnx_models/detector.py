@@ -190,10 +190,12 @@ class OnnxDetector:
 
     def _takes_two(self) -> bool:
         """Whether a free batch is one: some graphs have a fixed batch inside."""
-        pictures = [_made_up(self._size)] * 2
         try:
-            for index in range(2):
-                self._found(self._run(pictures), index, self._size)
+            outputs = self._run([_made_up(self._size)] * 2)
+            if self._head.layout == "classes":
+                self._best_classes(outputs, 1)
+            else:
+                self._found(outputs, 1, self._size)
         except Exception as error:  # noqa: BLE001 - the backends' errors have no base in common
             logs.debug("the model takes one picture at once", why=str(error))
             return False
@@ -247,6 +249,7 @@ class OnnxDetector:
         if self._head.unit == "":
             self._decide_unit(decode.boxes_as_given(outputs, index, self._head, canvas))
         found = decode.decode(outputs, index, self._head, canvas, self._options.conf)
+        found = validity.without_unsure(found)
         validity.check(found, self._head, canvas)
         if self._wanted is not None:
             found = found.take(np.flatnonzero(np.isin(found.classes, self._wanted)))
