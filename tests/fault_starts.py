@@ -7,6 +7,7 @@ from fault_clients import Row
 _CONFIGURE, _RELOAD = "unit/framefan/config/test_configure", "unit/framefan/supervisor/test_reload"
 _SOURCES, _URL = "unit/framefan/settings/test_source_spec", "unit/framefan/settings/test_source_url"
 _BAD, _WEB = "process/test_bad_input", "unit/gateway/http/test_web"
+_RECOGNITION = "unit/inference/predictors/test_onnx_recognition"
 _ONNX, _LOG = "unit/inference/predictors/test_onnx_models", "process/test_log_lines"
 _PLAIN, _ONCE = "unit/framefan/commands/test_standard_output", "unit/framefan/commands/test_once"
 
@@ -91,12 +92,26 @@ STARTS: tuple[Row, ...] = (
         ),
     ),
     Row(
-        "an ONNX file with other numbers, a second input or output, another task",
-        "given what it takes, or refused by name",
+        "an ONNX file with other numbers, a second input, outputs that may be several things",
+        "given what it takes, or refused by name; what no detector gives is an error of its frame",
         (
             f"{_ONNX}::test_inputs_of_other_numbers_get_the_same_picture",
             f"{_ONNX}::test_a_model_that_is_no_detector_is_refused_by_name",
-            f"{_ONNX}::test_a_model_that_is_no_detector_is_refused_by_name",
+            f"{_RECOGNITION}::test_what_may_be_something_else_is_refused",
+            f"{_RECOGNITION}::test_what_cannot_be_is_an_error_of_its_frame",
+            "unit/inference/predictors/test_onnx_inputs::test_which_boxes_are_kept",
+            "unit/inference/predictors/test_onnx_backends"
+            "::test_threads_are_this_workers_share_and_do_not_spin",
+        ),
+    ),
+    Row(
+        "a predictor whose set-up kills its process, as OpenCV does with some models",
+        "what killed it and what to do are told; a run in which none was ever ready ends",
+        (
+            "unit/inference/pool/test_pool_workers"
+            "::test_a_predictor_that_kills_its_process_in_setup_ends_the_run",
+            "unit/framefan/ipc/test_setup_death::test_the_cure_is_one_that_helps",
+            "unit/framefan/ipc/test_setup_death::test_once_says_what_killed_it",
         ),
     ),
     Row(

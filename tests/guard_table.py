@@ -250,4 +250,39 @@ _CAMERAS = (
     ),
 )
 
-SWITCHES: tuple[Switch, ...] = (*CLIENTS, *_BUS, *_WORKERS, *_SUPERVISOR, *_CAMERAS)
+_MODELS = (
+    Switch(
+        "output-checks",
+        "framefan_inference.predictors.onnx_models.validity:check",
+        "lambda *_: None",
+        "what no detector can have seen is told as seen",
+        "DID NOT RAISE",
+        (
+            "unit/inference/predictors/test_onnx_recognition"
+            "::test_what_cannot_be_is_an_error_of_its_frame[a score of 30]",
+        ),
+    ),
+    Switch(
+        "suppression",
+        "framefan_inference.predictors.onnx_models.suppress:suppress",
+        "lambda found, *_: found",
+        "one thing is told as several",
+        "==",
+        (
+            "unit/inference/predictors/test_onnx_inputs::test_which_boxes_are_kept[agnostic=1-scores1]",
+        ),
+    ),
+    Switch(
+        "spinning",
+        "framefan_inference.predictors.onnx_models.backends:SPINNING",
+        "'1'",
+        "threads that wait burn a core each",
+        "==",
+        (
+            "unit/inference/predictors/test_onnx_backends"
+            "::test_threads_are_this_workers_share_and_do_not_spin[2-2]",
+        ),
+    ),
+)
+
+SWITCHES: tuple[Switch, ...] = (*CLIENTS, *_BUS, *_WORKERS, *_SUPERVISOR, *_CAMERAS, *_MODELS)

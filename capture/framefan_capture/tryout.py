@@ -21,6 +21,9 @@ from framefan.settings.run import CameraSettings
 from framefan_capture.kinds import make
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from framefan_capture.source import Source
 
 
@@ -49,18 +52,27 @@ def attempt(camera: CameraSettings, source: Source) -> Picture:
     until = began + camera.open_timeout_s + camera.read_timeout_s
     while source.grab(0):
         try:
-            height, width = source.retrieve(None).shape[:2]
+            image = source.retrieve(None)
         except SourceError as error:
             if error.reason != "corrupt" or clock.now() > until:
                 raise
         else:
-            return Picture(width, height, clock.now() - began)
+            after_s = clock.now() - began
+            return Picture(image.shape[1], image.shape[0], after_s, _jpeg(image))
     raise SourceError(
         "unreadable",
         f"{camera.source} has no picture",
         "it ended before the first good one",
         "check that it is what you meant",
     )
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    """Empty where it cannot be made."""
+    import cv2
+
+    is_made, data = cv2.imencode(".jpg", image)
+    return data.tobytes() if is_made else b""
 
 
 if __name__ == "__main__":

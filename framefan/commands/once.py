@@ -19,7 +19,7 @@ from framefan.commands import run_table
 from framefan.config.configure import configure
 from framefan.config.options import OnceOptions, Options, arguments, given
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
-from framefan.ipc import processes
+from framefan.ipc import processes, setup_death
 from framefan.settings.options import OPTIONS, SERVED
 from framefan.settings.run import SOURCES_VARIABLE, TOKEN_VARIABLE
 from framefan.settings.states import FLOWING, LASTING, REMEDIES
@@ -199,6 +199,11 @@ def _reason(name: str) -> tuple[str, str]:
             return _told(camera, facts.state, facts.reason, facts.message)
     was_killed = any(facts.lost_by.get("predict_timeout") for facts in state.cameras.values())
     if not was_killed and not any(it.state in ("ready", "busy") for it in state.workers):
+        for worker in state.workers:
+            if worker.reason:  # of the last one that died
+                return f"the predictor's process ends while it is set up: {worker.reason}", (
+                    setup_death.cure(worker.predictor)
+                )
         return "the predictor is not ready: its set-up takes longer", _LONGER
     return "frames come, but predict has not returned", _LONGER
 

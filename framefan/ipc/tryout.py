@@ -16,6 +16,8 @@ class PredictorTryout(msgspec.Struct, frozen=True):
     camera: str
     width: int
     height: int
+    jpeg: bytes = b""
+    """A picture of the camera, where there is one."""
 
 
 class PredictorFacts(msgspec.Struct, frozen=True, tag=True):
@@ -26,6 +28,8 @@ class PredictorFacts(msgspec.Struct, frozen=True, tag=True):
     threads: int
     address_bytes: int
     uses_device: bool
+    about: dict[str, str] = {}
+    """What a model in an ONNX file is, by what is told of it; empty for all others."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -40,3 +44,4 @@ class Picture(msgspec.Struct, frozen=True, tag=True):
     width: int
     height: int
     after_s: float
+    jpeg: bytes = b""

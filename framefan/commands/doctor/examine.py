@@ -69,11 +69,13 @@ def _findings(given: Sequence[str], options: Options) -> Iterator[Finding]:
         return
     yield from served(settings, _token_file(options))
     _step("taking a picture from each camera")
-    sizes = yield from _cameras(settings.cameras)
+    pictures = yield from _cameras(settings.cameras)
+    sizes = {name: (seen.width, seen.height) for name, seen in pictures.items()}
     first = settings.cameras[0]
     size = picture_size(first, sizes.get(first.name))
     _step("trying the predictor")
-    tried = predictor_check.attempt(settings, *size)
+    jpeg = pictures[first.name].jpeg if first.name in pictures else b""
+    tried = predictor_check.attempt(settings, *size, jpeg)
     yield from _predictor(settings, tried)
     known = None if isinstance(tried, FramefanError) else tried
     yield from limits(settings, sizes, known)
@@ -183,6 +185,8 @@ def _predictor(settings: Settings, tried: PredictorFacts | FramefanError) -> Ite
         return
     text = f"{settings.predictor} loads, and takes {1000 * tried.predict_s:.3g} ms a frame"
     yield Finding(Level.OK, "predictor", text)
+    for subject, about in tried.about.items():
+        yield Finding(Level.OK, subject, about)
     if settings.device and not tried.uses_device:
         text = f"{settings.predictor} has no use for --device {settings.device}"
         yield Finding(Level.WARN, "predictor", text, "give its setup a parameter `device`")
@@ -190,15 +194,15 @@ def _predictor(settings: Settings, tried: PredictorFacts | FramefanError) -> Ite
 
 def _cameras(
     cameras: Sequence[CameraSettings],
-) -> Generator[Finding, None, dict[str, tuple[int, int]]]:
-    """Each opened once; the sizes of those that gave a picture."""
-    sizes = {}
+) -> Generator[Finding, None, dict[str, Picture]]:
+    """Each opened once; the pictures of those that gave one."""
+    pictures = {}
     for camera, seen in zip(cameras, camera_check.take(cameras), strict=True):
         if isinstance(seen, Picture):
-            sizes[camera.name] = (seen.width, seen.height)
+            pictures[camera.name] = seen
         yield _seen(camera.name, seen)
         yield from _doubts(camera)
-    return sizes
+    return pictures
 
 
 def _seen(name: str, seen: Picture | FramefanError) -> Finding:

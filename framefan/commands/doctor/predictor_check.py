@@ -11,6 +11,7 @@ import msgspec
 
 from framefan.commands.doctor.isolated import ask
 from framefan.errors import FramefanError, RunError
+from framefan.ipc import setup_death
 from framefan.ipc.processes import describe_exit
 from framefan.ipc.tryout import Failed, PredictorFacts, PredictorTryout
 
@@ -22,8 +23,10 @@ _CALLS = 2
 _GRACE_S = 5.0
 
 
-def attempt(settings: Settings, width: int, height: int) -> PredictorFacts | FramefanError:
-    """Load it, set it up and have it look at a picture of that size."""
+def attempt(
+    settings: Settings, width: int, height: int, jpeg: bytes = b""
+) -> PredictorFacts | FramefanError:
+    """Load it, set it up and have it look at a picture of that size; `jpeg`: one of a camera."""
     limits = settings.limits
     asked = PredictorTryout(
         settings.predictor,
@@ -33,6 +36,7 @@ def attempt(settings: Settings, width: int, height: int) -> PredictorFacts | Fra
         settings.cameras[0].name,
         width,
         height,
+        jpeg,
     )
     limit_s = limits.worker_start_s + _CALLS * limits.predict_s + _GRACE_S
     answer = ask(["-m", _MODULE], asked, limit_s)
@@ -48,7 +52,7 @@ def attempt(settings: Settings, width: int, height: int) -> PredictorFacts | Fra
         return RunError(
             f'the predictor "{settings.predictor}" ended its process',
             describe_exit(answer.code) + said,
-            "import and call it by itself to see the whole error",
+            setup_death.cure(settings.predictor),
         )
     told = msgspec.json.decode(answer.said, type=PredictorFacts | Failed)
     return (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from framefan.base import clock, logs
 from framefan.errors import LinkClosed, LinkError
+from framefan.ipc import setup_death
 from framefan.ipc.messages import (
     Fatal,
     Notice,
@@ -82,6 +83,8 @@ class Workers:
             n: WorkerHandle(n, settings, prints_fd) for n in range(1, settings.workers + 1)
         }
         self._been_ready = False
+        self._told_death = False
+        """That the predictor's process died while it was set up."""
 
     @property
     def regular(self) -> list[WorkerHandle]:
@@ -140,6 +143,7 @@ class Workers:
         if not worker.kill(reason):  # it may read its frame for as long as it is there
             ledger.schedule.retire(worker.number)
             return
+        was_starting = worker.facts.state == "starting" and not reason and worker.failed is None
         in_hand = () if self._supervisor.stopping else ledger.schedule.in_hand(worker.number)
         excused = bool(in_hand) and ledger.circuits.counts
         ending = worker.bury(reason, excused, asked=self._supervisor.stopping)
@@ -153,6 +157,17 @@ class Workers:
             self._remove(worker, ending)
         elif not self._supervisor.stopping:
             self._publisher.status(worker.status(worker.facts.state, "died", ending))
+            if was_starting and not self._been_ready:
+                self._died_in_setup(worker, ending)
+
+    def _died_in_setup(self, worker: WorkerHandle, ending: str) -> None:
+        """No worker has been ready yet: say why, and end the run when trying again is no use."""
+        error = setup_death.told(worker.settings.predictor, ending)
+        if worker.facts.state == "failed":
+            self._supervisor.send(Fatal(error.exit_code, error.what, error.why, error.fix))
+        elif not self._told_death:
+            self._told_death = True
+            logs.error(error.what, why=error.why, do=error.fix)
 
     # ---- places -----------------------------------------------------------------------------
 

@@ -60,6 +60,8 @@ class Predictor:
         self.stateful = bool(getattr(target, "stateful", False))
         self.notices: list[tuple[str, str]] = []
         """Kind and text of what clients should know once it is set up."""
+        self.about: Callable[[bytes], dict[str, str]] = lambda _jpeg: {}
+        """What a model is, for people, and what it sees in a JPEG."""
         self._call, several = _entry(target)
         self.place = userfile.place(self._call)
         """Where the user's predict is, ` (file.py, line 12, in predict)`; empty when unknown."""
@@ -285,6 +287,7 @@ def _onnx(target: str) -> Predictor:
     detector = OnnxDetector(options)
     predictor = Predictor(Path(options.path).stem, detector)
     predictor.notices = detector.notices
+    predictor.about = detector.about
     predictor.place = ""  # no file of the user's
     return predictor
 

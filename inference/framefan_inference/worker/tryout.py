@@ -55,7 +55,12 @@ def attempt(asked: PredictorTryout) -> PredictorFacts:
     took_s = clock.now() - began
     facts = _status()
     return PredictorFacts(
-        took_s, host.own_bytes(os.getpid()), facts["Threads"], facts["VmSize"] << 10, uses_device
+        took_s,
+        host.own_bytes(os.getpid()),
+        facts["Threads"],
+        facts["VmSize"] << 10,
+        uses_device,
+        predictor.about(asked.jpeg),
     )
 
 

@@ -23,6 +23,8 @@ PROVIDERS = {
     "openvino": "OpenVINOExecutionProvider",
 }
 """onnxruntime's names of what computes, by the word before the colon of `--device`."""
+SPINNING = "0"
+"""Whether threads of onnxruntime burn their core while they wait: "1" or "0"."""
 INSTALL = "pip install 'framefan[onnx]'"
 
 
@@ -109,7 +111,7 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = count  # it reads no variable of its own
         options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # burns cores
+        options.add_session_config_entry("session.intra_op.allow_spinning", SPINNING)
         options.log_severity_level = 4  # what it would print, its exceptions say
         wanted = providers(device, ort.get_available_providers())
         self._session = ort.InferenceSession(path, options, providers=wanted)
@@ -130,8 +132,7 @@ class OpenCV:
     def __init__(self, path: str, device: str, outputs: Sequence[str], count: int) -> None:
         self._net = cv2.dnn.readNetFromONNX(path)
         self.runs_on = f"OpenCV {cv2.__version__}, {device or 'cpu'}"
-        if count:
-            cv2.setNumThreads(count)
+        self._count = count
         self._outputs = self._names(path, outputs)
         if device not in ("", "cpu"):
             self._use(device)
@@ -162,6 +163,8 @@ class OpenCV:
         self._net.setPreferableTarget(cv2.dnn.DNN_TARGET_CUDA)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        if self._count and cv2.getNumThreads() != self._count:  # the whole process has one number
+            cv2.setNumThreads(self._count)
         if len(inputs) == 1:
             (blob,) = inputs.values()
             self._net.setInput(blob)

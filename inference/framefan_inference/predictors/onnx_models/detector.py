@@ -79,6 +79,30 @@ class OnnxDetector:
             "runs_on": self._backend.runs_on,
         }
 
+    def about(self, jpeg: bytes) -> dict[str, str]:
+        """The same as `describe`, and the highest scores in a picture, however low they are."""
+        scores = self._top(jpeg) if jpeg else ""
+        return {f"model {key}": text for key, text in self.describe().items()} | (
+            {"model sees": scores} if scores else {}
+        )
+
+    def _top(self, jpeg: bytes) -> str:
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            return ""
+        picture = np.asarray(image, np.uint8)
+        canvas = self._canvas([picture])
+        most = self._size if self._is_rectangle else None
+        outputs = self._run([letterbox.fit(picture, canvas, self._place, most)[0]])
+        if self._head.layout == "classes":
+            best = self._best_classes(outputs, 0)["classes"]
+            return ", ".join(f"{each['label']} {each['confidence']:.2f}" for each in best)
+        found = decode.decode(outputs, 0, self._head, canvas, 0.0)
+        order = np.argsort(-found.scores, kind="stable")[:_TOP]
+        pairs = zip(found.classes[order].astype(int), found.scores[order].tolist(), strict=True)
+        told = ", ".join(f"{self.labels.get(int(n), str(n))} {score:.2f}" for n, score in pairs)
+        return f"{told or 'nothing'} in a picture of the first camera; conf={self._options.conf:g}"
+
     def predict(self, image: NDArray[np.uint8]) -> Any:
         """Rows x1, y1, x2, y2, confidence, class `float32[n, 6]`, in pixels of the frame.
 
@@ -166,10 +190,12 @@ class OnnxDetector:
 
     def _takes_two(self) -> bool:
         """Whether a free batch is one: some graphs have a fixed batch inside."""
-        pictures = [_made_up(self._size)] * 2
         try:
-            for index in range(2):
-                self._found(self._run(pictures), index, self._size)
+            outputs = self._run([_made_up(self._size)] * 2)
+            if self._head.layout == "classes":
+                self._best_classes(outputs, 1)
+            else:
+                self._found(outputs, 1, self._size)
         except Exception as error:  # noqa: BLE001 - the backends' errors have no base in common
             logs.debug("the model takes one picture at once", why=str(error))
             return False
@@ -223,6 +249,7 @@ class OnnxDetector:
         if self._head.unit == "":
             self._decide_unit(decode.boxes_as_given(outputs, index, self._head, canvas))
         found = decode.decode(outputs, index, self._head, canvas, self._options.conf)
+        found = validity.without_unsure(found)
         validity.check(found, self._head, canvas)
         if self._wanted is not None:
             found = found.take(np.flatnonzero(np.isin(found.classes, self._wanted)))

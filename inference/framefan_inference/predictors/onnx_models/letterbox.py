@@ -70,7 +70,8 @@ def _cut(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.ui
     height, width = image.shape[:2]
     scale = max(size[0] / width, size[1] / height)
     inner = max(size[0], round(width * scale)), max(size[1], round(height * scale))
-    whole = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR  # as classifiers were trained
+    whole = cv2.resize(image, inner, interpolation=smooth)
     left, top = (inner[0] - size[0]) // 2, (inner[1] - size[1]) // 2
     part = np.ascontiguousarray(whole[top : top + size[1], left : left + size[0]])
     return np.asarray(part, np.uint8), Fit(scale, scale, -left, -top)

@@ -53,9 +53,10 @@ def _turned(
 
 
 def upright(found: Found) -> NDArray[np.float32]:
-    """Boxes x1, y1, x2, y2 `[n, 4]` around the turned ones."""
+    """Boxes x1, y1, x2, y2 `[n, 4]`: around turned ones, and none with a side below 0."""
     if found.angles is None:
-        return found.boxes
+        least = found.boxes[:, :2]  # rounding may leave a side a little below 0
+        return np.concatenate([least, np.maximum(found.boxes[:, 2:], least)], axis=1)
     middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     half = (found.boxes[:, 2:] - found.boxes[:, :2]) / 2
     along, over = np.abs(np.cos(found.angles)), np.abs(np.sin(found.angles))

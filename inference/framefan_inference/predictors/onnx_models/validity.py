@@ -19,11 +19,23 @@ if TYPE_CHECKING:
 _FAR = 4
 """So many inputs away from the picture lies nothing that was seen in it."""
 _SMALL_INPUT = 640
+_SURE = 0.25
+"""The usual least confidence."""
 _MEND = "the model's output is not of the layout"
 
 
 class BadOutput(Exception):
     """The message names the value that cannot be."""
+
+
+def without_unsure(found: Found) -> Found:
+    """Without boxes that cannot be and that the model is not sure of.
+
+    Models that compute sides as differences (YOLO26) give some among their lowest scores.
+    """
+    sizes = found.boxes[:, 2:] - found.boxes[:, :2]
+    is_bad = ~np.isfinite(found.boxes).all(axis=1) | (sizes < 0).any(axis=1)
+    return found.take(~is_bad | (found.scores >= _SURE)) if is_bad.any() else found
 
 
 def check(found: Found, head: Head, canvas: tuple[int, int]) -> None:

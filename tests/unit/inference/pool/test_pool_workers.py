@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx_bytes
 import pytest
 from faults import GATED, Gate
 from peers import payload
@@ -159,6 +161,40 @@ def test_a_predictor_that_cannot_start_ends_the_run(written: Any) -> None:
         assert fatal.exit_code == EXIT_START
         assert 'has no "Model"' in fatal.what
         assert fatal.fix
+
+
+def test_what_a_model_gives_and_nobody_gets_is_told_by_a_notice(tmp_path: Path) -> None:
+    output = np.zeros((1, 56, 84), np.float32)
+    output[0, :5, 0] = 30, 30, 10, 10, 0.9
+    said = {"names": "{0: 'person'}", "task": "pose"}
+    (tmp_path / "pose.onnx").write_bytes(onnx_bytes.answering({"out": output}, said))
+    with PlayedRun(f"onnx:{tmp_path}/pose.onnx") as run:
+        capture = run.capture()
+        run.wait_ready()
+        capture.ready()
+        assert run.outcome(0).kind == "detections"
+        (notice,) = [each for each in run.statuses if each.state == "notice"]
+        assert notice.reason == "dropped_output"
+        assert "key points" in notice.message
+
+
+def test_a_predictor_that_kills_its_process_in_setup_ends_the_run(written: Any) -> None:
+    code = """
+    import os, signal
+
+    class Model:
+        def setup(self):
+            os.kill(os.getpid(), signal.SIGFPE)
+
+        def predict(self, image):
+            return []
+    """
+    with PlayedRun(written(code), restarts=2) as run:
+        fatal = run.until(lambda: run.heard(Fatal))[0]
+        assert fatal.exit_code == EXIT_START
+        assert "ended its process while it was set up" in fatal.what
+        assert "SIGFPE" in fatal.why
+        assert "by itself" in fatal.fix
 
 
 def test_a_predictor_that_fails_later_does_not(tmp_path: Path, written: Any) -> None:

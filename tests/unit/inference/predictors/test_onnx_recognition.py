@@ -266,6 +266,19 @@ def test_what_cannot_be_is_an_error_of_its_frame(
     assert len(made.predict(IMAGE, FRAME)) == 1
 
 
+def test_boxes_that_cannot_be_and_that_nobody_is_sure_of_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = rows(6, 120, 140, 200, 180, 0.9, 1)
+    made = predictor(tmp_path, {"out": usual}, {"names": TWO}, "conf=0.01")
+    usual[0, 1] = 200, 140, 120, 180, 0.1, 1
+    usual[0, 2] = 50, 140, 49.5, 180, 0.8, 1
+    monkeypatch.setattr(made.target._backend, "run", lambda _: [usual])
+    found = made.predict(IMAGE, FRAME)
+    assert found[:, 4].tolist() == pytest.approx([0.9, 0.8])
+    assert found[1, 0] == found[1, 2] == 50
+
+
 def test_a_unit_that_the_first_picture_does_not_tell_is_told_by_a_later_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,29 @@ def test_what_goes_wrong_is_said_and_what_to_do(text: str, words: str, fix: str)
     assert fix in failed.fix
 
 
+SHAPES = Path(__file__).parents[5] / "examples" / "shapes" / "shapes.onnx"
+
+
+def test_a_model_is_described_with_what_it_sees() -> None:
+    import cv2
+    import numpy as np
+
+    from framefan_capture.sources.scene import Scene
+
+    image = np.empty((720, 1280, 3), np.uint8)
+    Scene(1280, 720, 8).draw(8, image)
+    jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+    made: Settings = configure((), Options(predictor=f"onnx:{SHAPES}"), {})[0]
+    tried = predictor_check.attempt(made, 160, 120, jpeg)
+    assert isinstance(tried, PredictorFacts)
+    assert tried.about["model head"] == "detect, layout scores, 6 classes"
+    assert tried.about["model input"] == "320x192 float32 NCHW, RGB 0 to 1"
+    assert tried.about["model classes"] == "6"
+    assert "onnxruntime" in tried.about["model runs_on"]
+    assert tried.about["model sees"].startswith(("circle ", "square ", "star ", "qr ", "aruco "))
+    assert attempt("def predict(image): return 1").about == {}  # type: ignore[union-attr]
+
+
 def test_one_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictor_check, "_GRACE_S", 1.0)
     hangs = "import threading\nthreading.Event().wait()\n"
