@@ -16,6 +16,7 @@ from system_packages import GROUPS
 
 IN_CI = os.environ.get("CI") == "true"
 HERE = Path(__file__).parent
+UNIT = HERE / "unit"
 if not IN_CI:  # there Hypothesis has a profile of its own, which does the same
     # A busy machine is no reason to fail: examples have no deadline, tests do.
     hypothesis.settings.register_profile("here", deadline=None)
@@ -24,8 +25,9 @@ OPENCV = {
     f"test_{name}"
     for name in (
         *("network", "network_cameras", "network_pictures", "network_servers", "probe", "source"),
-        *("size_changes", "video", "whitelists", "scene", "stillness", "shrink", "camera"),
+        *("size_changes", "video", "whitelists", "scene", "freeze_detector", "shrink", "camera"),
         *("codes", "health", "motion", "onnx_models", "previews", "worker", "predictor_calls"),
+        "onnx_decoding",
     )
 }
 """Files of unit tests whose subject calls OpenCV, whose lines differ."""
@@ -56,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Guards are switched off for chosen cases; what calls OpenCV is part of the smaller set."""
     items[:] = guards.chosen(items)
     for item in items:
-        if item.path.parent.parent.name == "unit" and item.path.stem in OPENCV:
+        if UNIT in item.path.parents and item.path.stem in OPENCV:
             item.add_marker(pytest.mark.smoke)
 
 
