@@ -153,6 +153,11 @@ class Cursor:
         return any(isinstance(item, Past) for item in self._first)
 
     @property
+    def has_queued(self) -> bool:
+        """Whether something is due to this client alone, before what the stream has."""
+        return bool(self._first)
+
+    @property
     def own_bytes(self) -> int:
         """Roughly how many bytes are held for this client alone."""
         return sum(size(item) for item in self._first)
@@ -241,7 +246,7 @@ class Cursor:
         """Take what is due and count it as sent: about `max_bytes`, at most `max_messages`.
 
         Empty if nothing is due, or if this call only inspected results for a replay: then
-        `replaying` is true.
+        `has_queued` is true.
         """
         bodies, results = self._take_first(now, max_bytes, max_messages)
         conflated = 0

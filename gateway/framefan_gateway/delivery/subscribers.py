@@ -233,7 +233,8 @@ class Subscribers:
                 data = frames(bodies)
                 writer.write(data)
                 written += len(data)
-            if client.place is Place.CATCHING_UP and (cursor.replaying or written >= WRITE_BYTES):
+            unfinished = cursor.replaying or (cursor.has_queued and not bodies)
+            if client.place is Place.CATCHING_UP and (unfinished or written >= WRITE_BYTES):
                 self._catching_up.discard(client)
                 self._work[client] = None
                 return

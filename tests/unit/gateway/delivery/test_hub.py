@@ -13,7 +13,8 @@ from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.every import LEAST_MESSAGES
 from framefan_gateway.delivery.frames import frames
-from framefan_gateway.delivery.hub import Hub, NewEpoch
+from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.delivery.news import NewEpoch, Removed
 from framefan_gateway.delivery.subscribers import WRITE_BYTES, Place, Writer
 from framefan_gateway.delivery.subscription import Opening, StreamPosition, Subscription
 
@@ -378,3 +379,18 @@ def test_much_news_at_once_is_no_lag_of_a_client_with_a_free_line() -> None:
     hub.flush(0.0)
     assert not client.evicted
     assert [m["seq"] for m in client.results if m["camera"] == "b"] == list(range(100))
+
+
+def test_what_is_queued_behind_an_empty_replay_waits_for_no_news(hub: Hub) -> None:
+    """Nothing else may come for minutes, so the next flush would be late."""
+    hub.tell(wire.status(status("stalled", "a")))
+    for camera in ("a", "c"):
+        lose(hub, 0, 4, camera)
+    reader = Reader(hub, Subscription(), ack=1, works=False)
+    assert [message["camera"] for message in reader.received] == ["a"], "it takes one at a time"
+    hub.tell(Removed("b", wire.status(status("ended", "b", reason="removed"))))
+    hub.flush(0.0)
+    reader.drain(1000)
+    while hub.has_work:
+        hub.work(0.0)
+    assert [message["camera"] for message in reader.received] == ["a", "b"]
