@@ -1,6 +1,4 @@
-"""Cameras that are added and removed while clients are connected: all kinds of them, and none is
-remembered longer than needed.
-"""
+"""Cameras that are added and removed while clients of all kinds are connected."""
 
 from __future__ import annotations
 
@@ -40,8 +38,7 @@ class Run:
         self.hub.observe = self.tally.stages.observe
         self.hub.release = self.tally.stages.release
         self.facts: dict[str, CameraFacts] = {}
-        self.n = 0
-        self.epoch = "k3f9"
+        self.n, self.epoch = 0, "k3f9"
         self.table(*cameras)
 
     def take(self, topic: str, record: Any) -> None:
