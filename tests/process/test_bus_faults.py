@@ -233,7 +233,7 @@ def test_without_the_high_water_mark_it_would_cost_memory() -> None:
 
 
 def test_nothing_in_framefan_unpickles() -> None:
-    folder = Path(bus.__file__).parent.parent
+    folder = Path(bus.__file__).parents[2]
     sources = [
         path
         for part in ("framefan", "capture", "inference", "gateway")

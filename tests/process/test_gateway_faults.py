@@ -179,7 +179,7 @@ def test_an_error_while_one_client_is_served_ends_that_client_alone(tmp_path: Pa
 import framefan_gateway.connection.flow as m
 pong = m.Paced.pong
 def fail(self, number):
-    if self._port.contract.max_fps == 5.0:
+    if self._port.subscription.max_fps == 5.0:
         raise ArithmeticError("of this client")
     pong(self, number)
 m.Paced.pong = fail

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +26,8 @@ class ClientFacts(Struct, kw_only=True):
 
     id: str
     remote: str
-    subscription: dict[str, Any]
+    subscription: dict[str, Any] = field(name="contract")
+    """Clients of the API read it under its first name."""
     offered: int
     sent: int
     missed: int
