@@ -46,8 +46,8 @@ async def test_each_client_is_listed_with_its_account(site: Site) -> None:
     assert first["id"] == str(plain.id)
     assert first["remote"] == "127.0.0.1:4711"
     assert first["user_agent"] == "viewer/1"
-    assert first["subscription"] == DEFAULT.to_dict()
-    assert second["subscription"] == subscription.to_dict()
+    assert first["contract"] == DEFAULT.to_dict()
+    assert second["contract"] == subscription.to_dict()
     assert (first["connected_s"], first["lag_s"], second["lag_s"]) == (10, 0, 1.5)
     assert (first["offered"], first["sent"], first["pending"]) == (5, 3, 0)
     assert (first["missed"], first["missed_by"]) == (2, {"bus": 2})
