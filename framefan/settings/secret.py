@@ -108,7 +108,7 @@ class Redaction:
         self._words = sorted(words)
 
     def clean(self, text: str) -> str:
-        """Mask all secrets. All are searched in the original text, so overlapping ones are found."""
+        """Mask all secrets. Overlapping ones are found too: all searches use the original text."""
         spans = source_spec.login_spans(text)
         for word in self._words:
             at = text.find(word)

@@ -1,6 +1,6 @@
-"""`framefan doctor`: what would keep a run from working, one line each, with what cures it.
+"""`framefan doctor`: reports each problem that would prevent a run, with its remedy, on one line.
 
-Whatever may crash, print or hang (OpenCV, a predictor, a camera) is tried in a process of its own.
+Code that may crash, print or hang (OpenCV, a predictor, a camera) is tested in a separate process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`framefan doctor` on the limits of the machine: each beside what the run will need."""
+"""The checks of machine limits in `framefan doctor`: each is compared with the run's needs."""
 
 from __future__ import annotations
 
