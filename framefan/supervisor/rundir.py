@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOCK = "lock"
 DEFAULT = "default"
 _OF_ONCE = re.compile(r"once-\d+")
-"""Name prefix of the runs that `framefan once` starts."""
+"""The names of runs that `framefan once` starts."""
 _SHOWN = 5
 _PATIENCE_S = 0.3
 """`framefan status` holds a lock briefly to probe it; a start that collides with it retries."""
