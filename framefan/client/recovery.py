@@ -41,7 +41,7 @@ class Recovery:
         return position.fitting(self._positions.of(cameras), SINCE_BYTES)
 
     def opened(self, asked: dict[str, Position], cameras: Collection[str] | None) -> None:
-        """A reconnection succeeded: `resumed` is now expected for each position it sent."""
+        """The client has reconnected: `resumed` is now expected for each position in `asked`."""
         known = self._positions.of(cameras)
         self._untold = set(asked)
         if not self._resume:

@@ -29,7 +29,7 @@ class PredictorFacts(msgspec.Struct, frozen=True, tag=True):
     address_bytes: int
     uses_device: bool
     about: dict[str, str] = {}
-    """What a model in an ONNX file is, by what is told of it; empty for all others."""
+    """The properties of a model in an ONNX file; empty for other predictors."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

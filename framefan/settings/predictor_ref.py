@@ -63,7 +63,7 @@ class OnnxOptions(Struct, frozen=True):
     max_det: int = 300
     """The maximum number of boxes per frame."""
     agnostic: bool = False
-    """Whether overlapping boxes of different classes are merged too."""
+    """Whether only one of overlapping boxes is kept even if their classes differ."""
     rect: bool | None = None
     """Whether an input with free sides gets a rectangle; None: where the model can."""
     threads: int = 0

@@ -44,7 +44,7 @@ _LONGEST_START = 10
 _WORKS = 0.02
 """A child that uses at least this share of a CPU core is working, not waiting for the network."""
 _EXIT_S = 0.1
-"""How long to block for the exit of a child that closed its link, to get its own exit code."""
+"""How long to block until a child that closed its link exits, to learn its own exit code."""
 _EXIT_MOST_S = 1.0
 """How long such a child may take to exit in all; after _EXIT_S nothing blocks on it."""
 

@@ -86,4 +86,4 @@ def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: I
 
 
 def _stay(_url: str) -> None:
-    """Whoever was told of the address knows it already."""
+    """Do nothing after a restart in a new folder: the caller already has the address."""

@@ -213,7 +213,7 @@ def _seen(name: str, seen: Picture | FramefanError) -> Finding:
 
 
 def _doubts(camera: CameraSettings) -> Iterator[Finding]:
-    """Settings that are allowed, and hardly what somebody means."""
+    """Settings that are valid but probably a mistake."""
     doubts = [
         (
             0 < camera.max_fps < 1 / camera.stalled_s,
