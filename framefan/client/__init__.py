@@ -77,8 +77,9 @@ class _Connect:
         """`url`: ws://, wss://, http://, https:// or HOST:PORT. `cameras` and `labels`: one name
         or several; None: all. `delivery`: "latest", the newest result of each camera, or "every",
         all results in order. `max_fps`: results per second for each camera. `min_confidence`: from
-        0 to 1. `nonempty`: only results with detections. `history`: how many of each camera's last
-        results are sent first; None: one. `token`: the run's token, sent as a header.
+        0 to 1. `nonempty`: leave out results without detections and empty values. `history`: how
+        many of each camera's last results are sent first; None: one. `token`: the run's token, sent
+        as a header.
 
         `ack`: how many messages the gateway may send ahead of the loop, from 1 to 1000; "auto": as
         many as keep the loop busy; None: as many as the network accepts. If the gateway is too old
