@@ -1,1 +1,1 @@
-"""What every process stands on: clocks, errors, the log, the operating system."""
+"""Basics that every process uses: clocks, the log, the operating system."""

@@ -1,9 +1,9 @@
-"""When something that was lost is tried again: exponential with full jitter. Pure.
+"""Exponential backoff with full jitter: how long to wait before the next try. No I/O.
 
-The ceiling doubles with each failure from `first_s` to `cap_s`; the wait is drawn evenly from
-nothing to the ceiling, so that cameras behind one switch, or the clients of one gateway, do not
-come back as one burst. What lasted has earned a fresh start; what ends right after each beginning
-has not.
+The ceiling doubles with each failure, from `first_s` to `cap_s`. The wait is random, uniform from
+zero to the ceiling, so that the cameras behind one switch, or the clients of one gateway, do not
+reconnect all at once. A connection that lasted `healthy_s` resets the ceiling; a shorter one does
+not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_DOUBLINGS = 64
-"""Beyond any cap, and still a float."""
+"""Enough to reach any cap, and few enough for a float."""
 
 
 class Backoff:
@@ -26,8 +26,8 @@ class Backoff:
         healthy_s: float,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """What lasted `healthy_s` seconds makes up for all failures before it; `jitter` answers
-        evenly from 0 to 1.
+        """Lasting `healthy_s` seconds clears all earlier failures. `jitter` returns a uniform
+        random number from 0 to 1.
         """
         self._healthy_s = healthy_s
         self._first_s = first_s
@@ -37,12 +37,12 @@ class Backoff:
 
     @property
     def ceiling_s(self) -> float:
-        """The longest wait that the next failure can bring."""
+        """The longest possible wait after the next failure."""
         doublings = min(self._failures, _MOST_DOUBLINGS)
         return float(min(self._cap_s, self._first_s * 2.0**doublings))
 
     def failed(self, lasted_s: float = 0.0) -> float:
-        """Seconds to wait after a failure of something that had lasted `lasted_s` seconds."""
+        """Seconds to wait after a failure; `lasted_s`: how long it had worked before."""
         if lasted_s >= self._healthy_s:
             self._failures = 0
         wait = self._jitter() * self.ceiling_s

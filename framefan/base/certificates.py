@@ -1,7 +1,8 @@
-"""Whether a certificate and its key will do: for TLS at all, and by the calendar.
+"""Checks a certificate and its key: whether TLS can use them, and when the certificate expires.
 
-The standard library reads no dates out of a file, but a client that trusts this very certificate
-and checks it does. So one shakes hands with a server that has it, in memory.
+The standard library cannot read dates from a certificate file, but a TLS client reads them from its
+server's certificate. So a client that trusts this certificate does a handshake, in memory, with a
+server that uses it.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from framefan.base import clock
 from framefan.errors import StartError
 
 _ROUNDS = 10
-"""More than a handshake has messages."""
+"""More rounds than a handshake has messages."""
 _DAY_S = 86400.0
 
 
 def server_context(cert: str, key: str) -> ssl.SSLContext:
-    """Raises StartError for a pair that will not do."""
+    """A server context with this pair. Raises StartError for an unusable pair."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # Without a password OpenSSL would ask the terminal for that of an encrypted key, and wait.
+        # With no password given, OpenSSL would prompt on the terminal for an encrypted key's.
         made.load_cert_chain(cert, key or None, password="")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise StartError(
@@ -34,11 +35,11 @@ def server_context(cert: str, key: str) -> ssl.SSLContext:
 
 
 def days_left(cert: str, key: str) -> float:
-    """Until it expires. Raises StartError where it cannot be used today."""
+    """Days until the certificate expires. Raises StartError if it is not valid today."""
     served = server_context(cert, key)
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
-    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be an authority's
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be a CA certificate
     try:
         trusting.load_verify_locations(cert)
         until = _handshake(served, trusting)
@@ -50,7 +51,7 @@ def days_left(cert: str, key: str) -> float:
 
 
 def _handshake(served: ssl.SSLContext, trusting: ssl.SSLContext) -> float:
-    """The end of its validity, as a wall time. Raises SSLCertVerificationError."""
+    """When the certificate expires, as wall time. Raises SSLCertVerificationError."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting.wrap_bio(back, there)
     server = served.wrap_bio(there, back, server_side=True)

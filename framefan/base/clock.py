@@ -1,7 +1,7 @@
-"""The clocks: deadlines and ages read `now()`, people read `wall()`.
+"""The clocks: `now()` is for deadlines and ages, `wall()` for times that people read.
 
-`now()` is CLOCK_MONOTONIC, the same for every process of the machine, so stamps of one process
-can be compared in another. The wall clock may jump; nothing but a message field may depend on it.
+`now()` is CLOCK_MONOTONIC, which all processes of a machine share, so one process can compare
+another's timestamps with its own. The wall clock may jump: use it for message fields and logs only.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 now = time.monotonic
-"""Seconds since an arbitrary start, never going back, shared by all processes of the machine."""
+"""Seconds since an arbitrary start. It never goes back and is the same in all processes."""
 
 wall = time.time
-"""Seconds since 1970 as this machine believes; for `ts` fields and logs only."""
+"""Seconds since 1970 by this machine's clock; for `ts` fields and logs only."""
 
 cpu = time.process_time
-"""Seconds that this process has computed."""
+"""CPU time of this process, in seconds."""

@@ -1,4 +1,4 @@
-"""The seam to the operating system: what differs between Linux and macOS stands here alone."""
+"""Access to the operating system: only this module handles Linux and macOS differently."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def anonymous_file(name: str, size: int, grows: bool = False) -> int:
-    """A descriptor of `size` bytes of memory that has no name another process could find or leak.
+    """A descriptor of `size` bytes of memory, without a name that a process could find or leak.
 
-    The pages are reserved now: a full machine answers ENOSPC or ENOMEM here and not SIGBUS at the
-    first touch. On Linux it is a memfd sealed against resizing, but for growing where it `grows`;
-    elsewhere an unlinked file.
+    On Linux it is a memfd that is sealed against resizing; with `grows` it may grow. Its pages are
+    reserved now, so that a lack of memory shows here as ENOSPC or ENOMEM and not as SIGBUS at the
+    first access. On other systems it is an unlinked file.
 
     Raises OSError.
     """
@@ -45,14 +45,14 @@ def anonymous_file(name: str, size: int, grows: bool = False) -> int:
 
 
 def read_only(fd: int) -> int:
-    """A second descriptor of the same memory through which nobody can write it."""
+    """A second, read-only descriptor of the same memory (on macOS only a duplicate)."""
     if not LINUX:
         return os.dup(fd)
     return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def available_bytes() -> int:
-    """Memory that can be taken without swapping: the machine's, or the cgroup's if that is less."""
+    """Memory available without swapping: the machine's, or the cgroup's if that is less."""
     try:
         text = Path("/proc/meminfo").read_text()
         machine = int(text.split("MemAvailable:")[1].split()[0]) * 1024
@@ -67,15 +67,16 @@ def available_bytes() -> int:
 
 
 def _memory_used(group: Path) -> int:
-    """Pages of files that were read count as used, but give way when memory is asked for."""
+    """Memory that the cgroup uses, without cached file pages, which the kernel can reclaim."""
     used = int(_first(group, "memory.current", "memory.usage_in_bytes"))
     stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     return used - int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
 
 
 def cgroups(controller: str, root: Path = _CGROUPS, own: Path = _OWN_CGROUPS) -> list[Path]:
-    """The folders of the groups that this process is in, from its own up to the root: each may
-    have a limit. Of version 2 of cgroups, or of `controller` in version 1.
+    """The folders of this process's cgroups, from its own up to the root; each may have a limit.
+
+    They are those of cgroups version 2, or those of `controller` in version 1.
     """
     found: list[Path] = []
     try:
@@ -88,14 +89,14 @@ def cgroups(controller: str, root: Path = _CGROUPS, own: Path = _OWN_CGROUPS) ->
             continue
         top = root / controller if names else root
         below = top / path.lstrip("/")
-        # In a container the path may be the host's, and the folder of ours is the root.
+        # In a container the path may be the host's; our own folder then is the root.
         chain = [below, *below.parents] if below.is_dir() else [top]
         found += [each for each in chain if each == top or top in each.parents]
     return found
 
 
 def _first(group: Path, *names: str) -> str:
-    """The content of the first of these files that is there. Raises OSError where none is."""
+    """The content of the first of these files that exists. Raises OSError if none does."""
     for name in names[:-1]:
         if (group / name).exists():
             return (group / name).read_text()
@@ -103,7 +104,7 @@ def _first(group: Path, *names: str) -> str:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """What a process has in RAM, shared memory included; None if there is no such process."""
+    """The RAM of a process, including shared memory; None if there is no such process."""
     if not LINUX:
         import psutil
 
@@ -119,7 +120,7 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def own_bytes(pid: int) -> int:
-    """What a process alone has in RAM: without shared memory and files. 0 if there is no such."""
+    """The RAM of a process without shared memory and files; 0 if there is no such process."""
     if not LINUX:
         return resident_bytes(pid) or 0
     try:
@@ -130,7 +131,7 @@ def own_bytes(pid: int) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """The processor time that a process has had, in seconds. 0 if there is no such."""
+    """The CPU time of a process in seconds; 0 if there is no such process."""
     if not LINUX:
         import psutil
 
@@ -147,10 +148,10 @@ def cpu_s(pid: int) -> float:
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process by SIGKILL when its parent ends, however it ends.
+    """Have this process killed with SIGKILL when its parent ends for any reason.
 
-    The kernel sends it when the *thread* that spawned us ends, so parents spawn from their main
-    thread. A parent that died before this call is noticed by comparing its pid.
+    The kernel sends the signal when the *thread* that started us ends, so parents start children
+    from their main thread. To notice a parent that died before this call, its pid is compared.
     """
     if LINUX:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -169,11 +170,11 @@ def _kill_when_orphaned(parent: int) -> None:
 
 
 SPARE_DESCRIPTORS = 128
-"""What a gateway keeps for itself; the rest is for clients."""
+"""Descriptors that a gateway reserves for itself; all others are for clients."""
 
 
 def raise_descriptor_limit() -> int:
-    """Lift the soft limit of open descriptors to the hard one; returns what holds now."""
+    """Raise the soft limit of open descriptors to the hard limit. Returns the limit in force."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         with contextlib.suppress(ValueError, OSError):  # macOS has a limit below its "unlimited"
@@ -183,25 +184,25 @@ def raise_descriptor_limit() -> int:
 
 
 def descriptor_limit() -> int:
-    """How many descriptors a process here may open once it has raised its soft limit."""
+    """How many descriptors a process may open after it has raised its soft limit."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def soft_limit(name: str) -> int | None:
-    """What `ulimit` says of RLIMIT_`name` now; None: unlimited, or no such limit here."""
+    """The soft limit RLIMIT_`name`; None: unlimited, or this system has no such limit."""
     number = getattr(resource, f"RLIMIT_{name}", None)
     soft = resource.RLIM_INFINITY if number is None else resource.getrlimit(number)[0]
     return None if soft == resource.RLIM_INFINITY else soft
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The number of CPU cores that this process may use."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return found or 1
 
 
 def thread_room() -> int | None:
-    """How many processes and threads this user may still start; None: as many as it likes."""
+    """How many more processes and threads this user may start; None: no limit."""
     if not LINUX:
         return None
     rooms = []

@@ -1,9 +1,9 @@
-"""Log lines of all processes: one format, to standard error, with every known secret taken out.
+"""The log of all processes: one format, on stderr, without any known secret.
 
-Writing one never waits: see output.py.
+Writing a line does not block, or in a command only briefly: see output.py.
 
-The standard library's logging does it: structlog, which we would otherwise take, costs each of
-our processes 110 ms of start, and a restart is counted in those.
+It uses the standard library's logging. structlog would add 110 ms to the start and every restart of
+each process.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from framefan.settings.run import Settings
 
 _PATIENCE_S = 10.0
-"""How long a command waits for whoever reads what it says; it has nothing else to do."""
+"""How long a command waits for a slow reader of its output; it has nothing else to do."""
 _LAST_S = 0.5
-"""How long the last lines of a run may take to be written."""
+"""How long writing the last lines of a run may take."""
 
 _redaction = Redaction()
 _MARKS = ("event", "camera", "state")
@@ -53,12 +53,12 @@ class _Formatter(logging.Formatter):
                 "level": record.levelname.lower(),
             }
             whole = head | {"process": self._process, "message": message} | facts
-            # Before it is escaped: a secret in another spelling would not be known.
+            # Mask before escaping: an escaped secret would not be recognised.
             told = {
                 key: clean(each) if isinstance(each, str) else each for key, each in whole.items()
             }
             return clean(json.dumps(told, default=lambda each: clean(str(each))))
-        if "event" in facts:  # for machines: the message says these already
+        if "event" in facts:  # facts for programs, which the message already contains
             facts = {key: value for key, value in facts.items() if key not in _MARKS}
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         tail = "".join(f"  {key}={value}" for key, value in facts.items())
@@ -83,7 +83,7 @@ _formatter = _Formatter("", as_json=False)
 
 
 def _dropped(lines: int) -> str:
-    """The line that tells of lines which nobody took."""
+    """The line that reports how many lines were dropped."""
     message = f"{lines} lines of the log were dropped: nobody took them"
     return _formatter.format(_log.makeRecord(_log.name, logging.WARNING, "", 0, message, (), None))
 
@@ -92,14 +92,14 @@ _sink: Sink = Direct(_dropped, _PATIENCE_S)
 
 
 def never_wait() -> None:
-    """This is a child, and its standard error a pipe that the supervisor reads."""
+    """Never block on stderr. For a child, whose stderr is a pipe that the supervisor reads."""
     global _sink  # noqa: PLW0603
     _sink = Direct(_dropped)
 
 
 @contextlib.contextmanager
 def queued() -> Iterator[None]:
-    """Meanwhile a thread writes what this process and its children print."""
+    """Within this context a thread writes the output of this process and its children."""
     global _sink  # noqa: PLW0603
     queue = _sink = Queued(_dropped)
     try:
@@ -110,13 +110,13 @@ def queued() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print text that is no line of the log, and clean already."""
+    """Print text that is not a log line and contains no secrets."""
     _sink.put(text)
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Set up this process's log; `process` is the name its lines begin with."""
-    # The log is the process's own, and so are its secrets.
+    """Set up this process's log; `process` is its name in each line."""
+    # A process has one log and one set of secrets.
     global _redaction, _formatter  # noqa: PLW0603
     sources = (camera.source for camera in settings.cameras)
     _redaction = Redaction(settings.token, settings.publish_keys.secret, *sources)
@@ -130,7 +130,7 @@ def configure(settings: Settings, process: str) -> None:
 
 
 def clean(text: str) -> str:
-    """Text for people, without any secret that this process knows."""
+    """The text without any secret that this process knows."""
     return _redaction.clean(text)
 
 
@@ -154,7 +154,7 @@ def error(message: str, /, **facts: Any) -> None:
 
 
 def exception(message: str, /, **facts: Any) -> None:
-    """With the error at hand, and with its traceback at debug level: the rest is for developers."""
+    """Log the current exception, with its traceback at debug level only, for developers."""
     error = sys.exception()
     facts = {"why": f"{type(error).__name__}: {error}", "at": _place(error)} | facts
     _log.error(message, exc_info=_log.isEnabledFor(logging.DEBUG), extra={"facts": facts})

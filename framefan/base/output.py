@@ -1,14 +1,14 @@
-"""What a process prints, on its way to standard error. Nobody waits for who does not read it.
+"""Output of a process to stderr that a slow or stuck reader cannot block.
 
-A terminal that is stopped, a pipe that is full, a disk that hangs: each would stop whoever writes
-to it. There are two ways around that:
+A stopped terminal, a full pipe or a hung disk would block a process that writes to it. Two classes
+avoid that:
 
-    Direct    for a child: its standard error is a pipe that the supervisor reads at once, so a line
-              leaves now or, where the pipe is full, never
-    Queued    for the supervisor, which writes for all: lines wait in a queue with a bound, and a
-              thread that does nothing else writes them
+    Direct    for a child, whose stderr is a pipe that the supervisor reads at once: a line is
+              written now, or dropped if the pipe is full
+    Queued    for the supervisor, which writes for all processes: lines wait in a bounded queue, and
+              a dedicated thread writes them
 
-What is dropped is counted in lines, and told as soon as writing works again, in its place.
+Dropped lines are counted. Once writing works again, their number is printed where they are missing.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ STDERR = 2
 MOST_LINES = 2000
 MOST_BYTES = 1 << 20
 _CHUNK = 4096
-"""So much a pipe that polls as writable takes at once."""
+"""A pipe that polls as writable accepts this many bytes without blocking."""
 
 
 class Sink(Protocol):
-    """Where lines go."""
+    """A destination for lines."""
 
     def put(self, text: str) -> None:
-        """Print it, one line or several. Never waits for long, and never raises."""
+        """Print one line or several. Never blocks for long, and never raises."""
 
 
 class Backlog:
-    """Texts that wait to be written, in order, and how many lines were dropped where. Pure."""
+    """The texts still to be written, in order, and how many lines were dropped before each."""
 
     def __init__(self, most_lines: int = MOST_LINES, most_bytes: int = MOST_BYTES) -> None:
         self._most_lines = most_lines
         self._most_bytes = most_bytes
         self._waiting: deque[tuple[int, bytes]] = deque()
-        """Each with the number of lines that were dropped right before it."""
+        """Each text with the number of lines dropped directly before it."""
         self._lines = self._bytes = 0
         self._dropped = 0
-        """Lines dropped behind all that waits."""
+        """Lines dropped after the last waiting text."""
 
     @property
     def has_text(self) -> bool:
@@ -56,7 +56,7 @@ class Backlog:
 
     @property
     def has_news(self) -> bool:
-        """Whether `take` has anything: a text, or a number to tell."""
+        """Whether `take` has a text, or a number of dropped lines to report."""
         return bool(self._waiting) or self._dropped > 0
 
     def put(self, data: bytes) -> None:
@@ -70,7 +70,7 @@ class Backlog:
         self._bytes += len(data)
 
     def take(self) -> tuple[int, bytes]:
-        """How many lines were dropped before the oldest text, and that; it may be empty."""
+        """How many lines were dropped before the oldest text, and the text, which may be empty."""
         if not self._waiting:
             dropped, self._dropped = self._dropped, 0
             return dropped, b""
@@ -80,7 +80,7 @@ class Backlog:
         return dropped, data
 
     def failed(self, dropped: int, data: bytes) -> None:
-        """What `take` gave could not be written: it counts among what comes next."""
+        """Count a text from `take` that could not be written as dropped before the next text."""
         lost = dropped + data.count(b"\n")
         if self._waiting:
             before, oldest = self._waiting[0]
@@ -90,13 +90,13 @@ class Backlog:
 
 
 class Direct:
-    """Writes at once what can be written at once."""
+    """Writes at once, or drops."""
 
     def __init__(
         self, told: Callable[[int], str], patience_s: float = 0.0, fd: int = STDERR
     ) -> None:
-        """`told` makes the text about so many dropped lines; `patience_s`: how long to wait for
-        room.
+        """`told` makes the text that reports a number of dropped lines; `patience_s` is how long
+        to wait until the descriptor is writable.
         """
         self._told = told
         self._patience_s = patience_s
@@ -114,13 +114,13 @@ class Direct:
                 if not _has_room(self._fd, self._patience_s):
                     return False
                 os.write(self._fd, data[start : start + _CHUNK])
-            except OSError:  # its reader is gone, the disk is full
+            except OSError:  # the reader is gone, or the disk is full
                 return False
         return True
 
 
 class Queued:
-    """Lines wait here, and a thread writes them. Call `close` at the end."""
+    """Queues lines, which a thread writes. Call `close` at the end."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Queued:
         self._backlog = Backlog(most_lines, most_bytes)
         self._changed = threading.Condition()
         self._closed = False
-        # A daemon: it may stay in a write for ever, and the process must end all the same.
+        # A daemon thread: a write may block forever, and the process must still be able to exit.
         self._thread = threading.Thread(target=self._run, name="output", daemon=True)
         self._thread.start()
 
@@ -144,7 +144,7 @@ class Queued:
             self._changed.notify_all()
 
     def close(self, patience_s: float) -> None:
-        """Have all that waits written, for so long at most; the rest is lost."""
+        """Wait up to `patience_s` until everything is written; what remains is lost."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -161,7 +161,7 @@ class Queued:
             if not self._write(told + data):
                 with self._changed:
                     self._backlog.failed(dropped, data)
-                    # Trying again at once would burn a core: the next text is the next try.
+                    # An immediate retry would use a whole core: try again with the next text.
                     self._changed.wait_for(lambda: self._backlog.has_text or self._closed)
                     if not self._backlog.has_text:
                         return
@@ -170,7 +170,7 @@ class Queued:
         while data:
             try:
                 data = data[os.write(self._fd, data) :]
-            except BlockingIOError:  # somebody shares it with us and made it so
+            except BlockingIOError:  # another process that shares it made it non-blocking
                 _has_room(self._fd, None)
             except OSError:
                 return False
@@ -190,12 +190,12 @@ def _has_room(fd: int, patience_s: float | None) -> bool:
 
 
 def end_at_once(code: int = 0) -> NoReturn:
-    """End this process, whose work is done.
+    """Exit at once, without Python's clean-up.
 
-    Python would first wait for threads, and then take every loaded module apart: a tenth of what
-    a start costs.
+    Python would first wait for threads and then tear down every loaded module, which takes a tenth
+    as long as a start.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
+        with contextlib.suppress(OSError, ValueError):  # the reader may be gone
             stream.flush()
     os._exit(code)

@@ -1,7 +1,7 @@
-"""Python files of the user's: how one is loaded, and what is said of what it raises.
+"""The user's Python files: loading them, and reporting the errors that they raise.
 
-Predictors and `py:` sources are such files. They run in a process of ours, so everything they raise
-is told with the line of theirs that it comes from, and none of ours.
+Predictors and `py:` sources are such files. They run in a framefan process, so an error is reported
+with the line of the user's code that it comes from, not with a line of framefan.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _LIBRARY = sysconfig.get_path("stdlib")
 
 
 def reach(folder: str) -> None:
-    """Have modules in this folder found, behind Python's own and all that is installed.
+    """Append this folder to the search path, after the standard library and installed packages.
 
-    Its `secrets.py` or `cv2.py` would break whoever imports the real one.
+    Otherwise a `secrets.py` or `cv2.py` in the folder would shadow the real module.
     """
     if folder not in sys.path:
         sys.path.append(folder)
 
 
 def load(path: Path) -> ModuleType:
-    """The file as a module. Raises whatever the file raises; OSError where there is none.
+    """Load the file as a module. Raises what the file raises, or OSError if it does not exist.
 
-    It may be loaded again, as a camera that fails is tried again: nothing of before is left over.
+    A file may be loaded again, for example when a failed camera is retried. Each load starts fresh.
     """
     if path.stem in sys.stdlib_module_names or hasattr(sys.modules.get(path.stem), "__path__"):
         raise ImportError(f"{path.name} has the name of a module that Python uses: rename it")
@@ -44,17 +44,17 @@ def load(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     reach(str(path.parent))  # so that it can import its neighbours
-    sys.modules[path.stem] = module  # dataclasses look their module up there
+    sys.modules[path.stem] = module  # dataclasses look up their module there
     try:
         spec.loader.exec_module(module)
-    except BaseException:  # whatever the user's file raises: half a module is of no use
+    except BaseException:  # whatever the user's file raises: do not keep a partial module
         sys.modules.pop(path.stem, None)
         raise
     return module
 
 
 def text(error: BaseException) -> str:
-    """What the error says of itself; the user's own class may fail at that too."""
+    """The error's message; the `__str__` of a user's class may itself raise."""
     try:
         return str(error)
     except Exception as problem:  # noqa: BLE001 - whatever their __str__ raises
@@ -62,14 +62,14 @@ def text(error: BaseException) -> str:
 
 
 def told(error: BaseException) -> str:
-    """What the error says and where in the user's code it was raised."""
+    """The error's message, and where in the user's code it was raised."""
     return text(error) + where(error)
 
 
 def where(error: BaseException) -> str:
-    """` (file.py, line 12, in predict)`: the innermost line of the user's.
+    """` (file.py, line 12, in predict)`: the innermost line of the user's code.
 
-    A library's line is named only where none of the user's led to it: theirs is what they can mend.
+    A library's line is named only if no user code led to it: users can fix only their own code.
     """
     frames = [
         frame
@@ -82,14 +82,14 @@ def where(error: BaseException) -> str:
 
 
 def _is_installed(filename: str) -> bool:
-    """Python's own code, or a package's; `<frozen ...>` and `<string>` are no file to open."""
+    """Whether this is code of Python or a package. `<frozen ...>` and `<string>` are no files."""
     return filename.startswith(("<", _LIBRARY)) or bool(
         {"site-packages", "dist-packages"} & set(Path(filename).parts)
     )
 
 
 def place(call: object) -> str:
-    """` (file.py, line 12, in predict)`: where a function or method begins; empty when unknown."""
+    """` (file.py, line 12, in predict)`: where a function or method begins; empty if unknown."""
     while isinstance(call, functools.partial):
         call = call.func
     for each in (call, vars(type(call)).get("__call__")):
@@ -102,7 +102,7 @@ def place(call: object) -> str:
 
 
 def line(error: BaseException, path: Path) -> int | None:
-    """The innermost line of that very file, whatever libraries it called; None: none of it."""
+    """The innermost line of that file in the traceback; None: it has none."""
     name = str(path.absolute())
     if isinstance(error, SyntaxError) and error.filename == name:
         return error.lineno

@@ -1,4 +1,4 @@
-"""The live results of a run, from Python: typed, in order, and again after every interruption.
+"""Python client for the live results of a run: typed, in order, and resumed after interruptions.
 
     from framefan.client import connect_sync
 
@@ -6,7 +6,7 @@
         for result in feed:
             print(result.camera, result.seq, result.detections)
 
-and where there are coroutines:
+and with asyncio:
 
     from framefan.client import connect
 
@@ -14,12 +14,12 @@ and where there are coroutines:
         async for result in feed:
             ...
 
-A message is acknowledged when the loop asks for the next one. So the gateway knows how quick the
-loop is, and what comes meanwhile waits there, where it can still be replaced by something newer.
+The client acknowledges a message when the loop asks for the next one. So the gateway knows how fast
+the loop is. Newer results wait in the gateway, where a still newer one can replace them.
 
-After an interruption it comes back by itself, with waits that grow, says how far it had come in
-each camera, and goes on from there: nothing comes twice, and nothing that the gateway still has is
-left out. `recovered` tells whether that was all, `missed` how much was not sent, and why.
+After an interruption the client reconnects with growing waits, sends its position in each camera,
+and resumes there. No result comes twice, and none that the gateway still has is left out.
+`recovered` says whether all results were recovered; `missed` counts the unsent results by cause.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ __all__ = [
 
 
 class _Connect:
-    """What is asked for, by the one way to wait or the other."""
+    """The parameters of `connect` and `connect_sync`."""
 
     def __init__(
         self,
@@ -75,26 +75,27 @@ class _Connect:
         backoff_cap_s: float = 30.0,
     ) -> None:
         """`url`: ws://, wss://, http://, https:// or HOST:PORT. `cameras` and `labels`: one name
-        or several; None: all. `delivery`: "latest", the newest of each camera, or "every", all of
-        them in order. `max_fps`: results a second of each camera. `min_confidence`: from 0 to 1.
-        `nonempty`: only results in which something was seen. `history`: so many of each camera's
-        last results come first; None: one. `token`: the run's, sent as a header.
+        or several; None: all. `delivery`: "latest", the newest result of each camera, or "every",
+        all results in order. `max_fps`: results per second for each camera. `min_confidence`: from
+        0 to 1. `nonempty`: leave out results without detections and empty values. `history`: how
+        many of each camera's last results are sent first; None: one. `token`: the run's token, sent
+        as a header.
 
-        `ack`: messages that the gateway may send ahead of the loop, from 1 to 1000; "auto": as many
-        as keep the loop busy; None: as many as the network takes. A gateway that is too old to know
-        of it is asked again without, once.
+        `ack`: how many messages the gateway may send ahead of the loop, from 1 to 1000; "auto": as
+        many as keep the loop busy; None: as many as the network accepts. If the gateway is too old
+        for `ack`, the client reconnects once without it.
 
-        `format`: MessagePack decodes here in a quarter less time than JSON. Protocol Buffers take
-        half the bytes and ten times as long to decode; they need `framefan[protobuf]`, here and at
-        the gateway.
+        `format`: MessagePack takes a quarter less time to decode than JSON. Protocol Buffers take
+        half the bytes and ten times as long to decode; they need `framefan[protobuf]`, in the
+        client and in the gateway.
 
-        `resume`: go on after each interruption where it came, instead of with the newest.
-        `connect_s`: seconds until the first connection must stand; 0: one attempt; None: however
-        long it takes. Once connected it comes back for ever, after waits drawn from nothing to
-        `backoff_first_s`, doubling up to `backoff_cap_s`, in seconds.
+        `resume`: after an interruption, continue where it occurred instead of with the newest
+        result. `connect_s`: the seconds within which the first connection must succeed; 0: one
+        attempt; None: no limit. Once connected, the client reconnects without limit. Each wait is
+        random, from zero to a ceiling that doubles from `backoff_first_s` to `backoff_cap_s`.
 
-        Raises UsageError for an unusable address or format; entering it raises `Refused` when
-        trying again would not help, and `Unreachable` after `connect_s`.
+        Raises UsageError for an unusable address or format. Entering the context raises `Refused`
+        when trying again would not help, and `Unreachable` after `connect_s`.
         """
         _check_format(format)
         contract = {
@@ -115,7 +116,7 @@ class _Connect:
 
 
 def _checked(ack: int | Literal["auto"] | None) -> int | Literal["auto"] | None:
-    """Raises UsageError for what no gateway takes."""
+    """Raises UsageError for a value that no gateway accepts."""
     if ack is None or ack == "auto" or (type(ack) is int and 1 <= ack <= 1000):
         return ack
     raise UsageError(
@@ -124,7 +125,7 @@ def _checked(ack: int | Literal["auto"] | None) -> int | Literal["auto"] | None:
 
 
 def _check_format(wanted: Format) -> None:
-    """Raises UsageError for a format that this machine cannot read."""
+    """Raises UsageError for a format that this installation cannot decode."""
     if wanted == "protobuf" and not protobuf.is_usable():
         raise UsageError(
             "format=protobuf needs the package protobuf", "it is not installed", protobuf.INSTALL
@@ -134,8 +135,9 @@ def _check_format(wanted: Format) -> None:
 class connect(_Connect):  # noqa: N801 - called like a function, as its namesake in websockets
     """A live feed: `async with connect(...) as feed`, or simply `async for result in connect(...)`.
 
-    A loop that blocks its thread for longer than a minute, and awaits nothing, cannot answer the
-    gateway's pings. It is disconnected, and resumed when it goes on; `connect_sync` is not.
+    A loop that blocks its thread for more than a minute without an await cannot answer the
+    gateway's pings. It is disconnected, and resumes when it continues. `connect_sync` has no such
+    limit.
     """
 
     _feed: Feed | None = None
@@ -168,10 +170,10 @@ class connect(_Connect):  # noqa: N801 - called like a function, as its namesake
 
 
 class connect_sync(_Connect):  # noqa: N801 - as above
-    """A live feed without coroutines: `with connect_sync(...) as feed`, or simply
-    `for result in connect_sync(...)`. It takes and raises what `connect` does.
+    """A live feed without asyncio: `with connect_sync(...) as feed`, or simply
+    `for result in connect_sync(...)`. It has the parameters and errors of `connect`.
 
-    A thread keeps the connection alive however long the loop takes for one result.
+    A thread keeps the connection alive, however long the loop takes for one result.
     """
 
     _feed: SyncFeed | None = None

@@ -1,4 +1,4 @@
-"""Addresses of a gateway's WebSocket: what people write, and what a client asks for in them."""
+"""Addresses of a gateway's WebSocket: parsing a user's text, and adding the query of a client."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 DEFAULT = "ws://127.0.0.1:8765/ws"
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _IN_QUERY = {"cameras": "camera", "labels": "label"}
-"""Where a query has another name for it than the protocol's records."""
+"""Names that differ between the query and the protocol's records."""
 _QUERY_TOKENS = {"token", "access_token"}
 
 
 def websocket(text: str, tls: bool = False) -> str:
-    """The WebSocket's address of `ws://`, `wss://`, `http://`, `https://` or `HOST[:PORT]`.
+    """The WebSocket address for `ws://`, `wss://`, `http://`, `https://` or `HOST[:PORT]`.
 
-    Raises UsageError for anything else, and with `tls` for an address that is without.
+    Raises UsageError for anything else, and with `tls` for an address without TLS.
     """
     scheme, separator, _ = text.partition("://")
     if not separator:
@@ -55,7 +55,7 @@ def _unusable(text: str, why: str) -> UsageError:
 
 
 def asking(url: str, contract: Mapping[str, Any], since: Mapping[str, Position]) -> str:
-    """That address with what is asked for; None, False and empty lists cannot be said in one."""
+    """The address with the subscription as its query, which cannot express None, False or []."""
     wanted = {
         _IN_QUERY.get(name, name): _in_query(value)
         for name, value in contract.items()

@@ -1,4 +1,4 @@
-"""A client's connections: one attempt at a time, each when it is due; and what comes over them."""
+"""A client's connections: attempts to connect, one at a time, and the messages that arrive."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from framefan.ipc.protocol import Delivery, Format
 
 _MESSAGE_BYTES = 4 << 20
-"""The largest result (256 KiB) in the longest way to write it, and room."""
+"""More than the largest result (256 KiB) in its longest encoding."""
 _QUEUE = 1
-"""Messages that websockets holds for us before it stops reading: what waits in the gateway can
-still be replaced by something newer."""
+"""Messages that websockets buffers before it stops reading. It is small, because results that wait
+in the gateway can still be replaced by newer ones."""
 _QUEUE_WITH_ACK = 1000
-"""The same where the gateway sends no more than it has acknowledgements for, 1,000 at most: there
-reading never stops, and so pings are answered however long a message takes its handler."""
+"""The same with acknowledgements, which limit the gateway to 1,000 messages ahead. Reading then
+never stops, so pings are answered however long a handler takes for one message."""
 _PING_S = 20.0
 _PONG_S = 40.0
-"""Together the minute after which a gateway gives up who says nothing. A handler that stops the
-event loop for less than `_PONG_S` cannot be taken for a gateway that does not answer."""
+"""Together one minute, after which a gateway also closes a silent client. A handler that blocks the
+event loop for less than `_PONG_S` cannot make the gateway look unresponsive."""
 _OPEN_S = 10.0
 _HEALTHY_S = 10.0
-"""A connection that lasted so long has earned a fresh start."""
+"""A connection that lasted this long resets the backoff."""
 _FAREWELL_S = 2.0
 
 _log = logging.getLogger("framefan.client")
@@ -55,7 +55,7 @@ Buffers."""
 
 
 class Changes(TypedDict, total=False):
-    """What `subscribe` can change of what is asked for."""
+    """The parameters that `subscribe` can change."""
 
     cameras: Iterable[str] | str | None
     delivery: Delivery
@@ -67,7 +67,7 @@ class Changes(TypedDict, total=False):
 
 
 def changes(named: Mapping[str, Any]) -> dict[str, Any]:
-    """As a command says them. Raises TypeError for one that there is not."""
+    """The changes as a command encodes them. Raises TypeError for an unknown parameter."""
     unknown = ", ".join(named.keys() - Changes.__annotations__.keys())
     if unknown:
         raise TypeError(f"subscribe has no {unknown}")
@@ -76,7 +76,7 @@ def changes(named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ConnectOptions(Struct):
-    """What `connect` was called with; `contract` changes with each `subscribe`."""
+    """The parameters of `connect`; `contract` is the subscription, which `subscribe` changes."""
 
     url: str
     contract: dict[str, Any]
@@ -92,17 +92,17 @@ class ConnectOptions(Struct):
 
 
 def names(asked: Iterable[str] | str | None) -> list[str] | None:
-    """One name is as good as a list of it."""
+    """A list of names; a single name becomes a list."""
     if asked is None:
         return None
     return [asked] if isinstance(asked, str) else list(asked)
 
 
 class Line:
-    """One connection, and how far its messages are acknowledged.
+    """One connection, and how many of its messages are acknowledged.
 
-    Whoever asks for the next message has finished all before it, or holds them: that is when they
-    are acknowledged, each of them, whatever its type.
+    A reader that asks for the next message has processed or stored all earlier ones. So they are
+    acknowledged at that moment, each of them, whatever its type.
     """
 
     def __init__(self, connection: ClientConnection, contract: Mapping[str, Any]) -> None:
@@ -113,18 +113,18 @@ class Line:
         self._acknowledged = 0
 
     async def next(self) -> str | bytes:
-        """The next message. Raises ConnectionClosed; nothing is lost by cancelling it."""
+        """The next message. Raises ConnectionClosed. Cancelling it loses no message."""
         self._acknowledge()
         data = await self._connection.recv()
         self._received += 1
         return data
 
     def _acknowledge(self) -> None:
-        """Say how many were received, without waiting for anything.
+        """Send the number of received messages, without waiting.
 
-        `send` of websockets would wait while the line takes nothing. What is written past it does
-        not pile up: there is one acknowledgement for each message, and a gateway that gets none
-        sends no more messages. On a connection that has ended `recv` says so.
+        The `send` of websockets would wait while the network accepts no data, so we bypass it. The
+        unsent data stays small: there is one acknowledgement per message, and a gateway that gets
+        none stops sending. If the connection has ended, `recv` reports it.
         """
         protocol = self._connection.protocol
         if not self._acks or self._acknowledged == self._received or protocol.state is not OPEN:
@@ -140,18 +140,18 @@ class Line:
         self._connection.send_data()
 
     async def send(self, command: Mapping[str, Any]) -> None:
-        """On a connection that has ended nothing happens: whoever reads next is told."""
+        """Send a command. If the connection has ended, do nothing: the next read reports it."""
         protobufs = self.format == "protobuf"
         data = protobuf.encode_command(command) if protobufs else _text(command)
         with contextlib.suppress(ConnectionClosed):
             await self._connection.send(data)
 
     async def leave(self) -> None:
-        """Close it in good order, and within two seconds."""
+        """Close the connection with a closing handshake, within two seconds."""
         line = self._connection
         farewell = asyncio.ensure_future(line.close())
         try:
-            # Else reading may have paused before it came to the gateway's close frame.
+            # Otherwise reading may pause before it reaches the gateway's close frame.
             with contextlib.suppress(ConnectionClosed, ConcurrencyError):
                 while True:
                     await line.recv()
@@ -163,7 +163,7 @@ class Line:
 
 
 class Connector:
-    """When the next attempt is due, and what became of the last."""
+    """Makes the attempts to connect: when the next is due, and why the last failed."""
 
     def __init__(self, asked: ConnectOptions) -> None:
         self._asked = asked
@@ -172,19 +172,19 @@ class Connector:
         self._deadline = None if asked.connect_s is None else self._due + asked.connect_s
         self._opened_at: float | None = None
         self.ever = False
-        """Whether a connection ever stood."""
+        """Whether a connection has ever been open."""
         self.trouble = ""
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Try no more; an attempt that waits to be due returns at once."""
+        """Make no more attempts; an attempt that is still waiting returns at once."""
         self._stopped.set()
 
     async def attempt(self, since: Mapping[str, Position]) -> Line | None:
-        """Wait until it is due, and try once; None when there is to be another, or none any more.
+        """Wait until the next attempt is due, and try once. None if it failed, or after `stop`.
 
-        Raises Refused when another attempt would fail the same way, Unreachable when the time for
-        the first connection is over.
+        Raises Refused when another attempt would fail in the same way, and Unreachable when the
+        time for the first connection is over.
         """
         if (wait := self._due - clock.now()) > 0:
             with contextlib.suppress(TimeoutError):
@@ -211,7 +211,7 @@ class Connector:
         return line
 
     def failed(self, error: Exception) -> None:
-        """A connection ended, or none came about. Raises Unreachable after the last attempt."""
+        """A connection ended, or an attempt failed. Raises Unreachable after the last attempt."""
         now, why = clock.now(), retry_rules.shortly(error)
         lasted_s = 0.0 if self._opened_at is None else now - self._opened_at
         self._opened_at = None
@@ -220,7 +220,7 @@ class Connector:
         if not self.ever and self._deadline is not None and now + wait > self._deadline:
             fix = "start it: framefan run; or name another address"
             raise Unreachable(f"no connection to {url}", why, fix) from error
-        level = logging.INFO if self.trouble else logging.WARNING  # an outage is told once
+        level = logging.INFO if self.trouble else logging.WARNING  # warn once per outage
         _log.log(level, "no connection to %s (%s); next try in %.1f s", url, why, wait)
         self.trouble = why
         self._due = now + wait
@@ -245,13 +245,13 @@ async def _open(asked: ConnectOptions, since: Mapping[str, Position]) -> Line:
             close_timeout=_FAREWELL_S,
             **options,
         )
-    except UnicodeError as error:  # of a name that no host can have
+    except UnicodeError as error:  # raised for an invalid host name
         raise Refused(f"{asked.url} names no host", str(error), "check the address") from error
     return Line(connection, asked.contract)
 
 
 async def _ask_for_nothing(line: Line, contract: Mapping[str, Any]) -> None:
-    """An address cannot say that it is of no camera, or of no label; a command can."""
+    """Subscribe to no camera or no label by a command: an address cannot express that."""
     empty = {name: value for name, value in contract.items() if value == []}
     if empty:
         await line.send({"subscribe": empty})
@@ -266,8 +266,8 @@ class _Typed(Struct):
 
 
 def decode(data: str | bytes, fmt: Format) -> Message | None:
-    """The message; None for one of a kind that is not known here, or a picture, which repeats a
-    result. Raises Refused for no message.
+    """The message; None for one of an unknown type, or for a preview, which repeats a result.
+    Raises Refused for data that is no message.
     """
     if isinstance(data, bytes) and data.startswith(_PICTURE):
         return None

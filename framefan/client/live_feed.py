@@ -1,11 +1,11 @@
-"""The live results of a run, for coroutines: what `framefan.client.connect` gives.
+"""The asyncio feed of a run's live results, which `framefan.client.connect` returns.
 
-A feed has no task and no queue of its own. Whoever waits for something, a message or the answer to
-a command, does one step at a time under one lock: one attempt to connect, or one message. What a
-command reads past while it waits for its answer is held for the iterator, in order.
+A feed has no task and no queue of its own. A caller that waits for a message or for the reply to a
+command does one step at a time under one lock: one attempt to connect, or one message. Messages
+that a command reads before its reply are kept for the iterator, in order.
 
-Each step first acknowledges the messages before it (`connector.Line`), so the gateway knows how
-far the loop is, and sends no more than that loop keeps up with.
+Each step first acknowledges the messages before it (`connector.Line`). So the gateway knows how far
+the loop is, and sends no faster than the loop reads.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 REPLY_S = 10.0
 _HELD_BYTES = 16 << 20
-"""What a command may read past before it gives up: more than a gateway has on the way."""
+"""How many messages a command may read before its reply: more than a gateway has in transit."""
 
 
 class Feed:
-    """What `connect` gives: an async iterator of `Result` and `Failure`, the two outcomes.
+    """The feed that `connect` returns: an async iterator of `Result` and `Failure`.
 
-    Iterating raises `Refused` when the gateway says no, and would again: a wrong token, a camera
-    that does not exist. What passes by itself is waited for.
+    Iterating raises `Refused` for errors that a retry cannot fix, such as a wrong token or a camera
+    that does not exist. After a temporary error the feed reconnects.
     """
 
     def __init__(self, asked: ConnectOptions) -> None:
@@ -58,25 +58,27 @@ class Feed:
         self._over: ClientError | None = None
         self._closed = False
 
-    # ---- what it tells ----------------------------------------------------------------------
+    # ---- state ------------------------------------------------------------------------------
 
     @property
     def missed(self) -> dict[str, dict[str, int]]:
         """How many results were not sent, by camera and cause (`framefan.ipc.protocol.CAUSES`).
 
-        The sum of what the messages said, over all connections: exact, as far as told.
+        It is the sum of the counts in all messages, over all connections.
         """
         missed = self._positions.missed.copy()  # another thread may be counting
         return {camera: causes.copy() for camera, causes in missed.items()}
 
     @property
     def recovered(self) -> bool | None:
-        """Whether the last reconnection left nothing out; None before, or while not told yet."""
+        """Whether the last reconnection recovered every result; None if there was none or it is
+        not known yet.
+        """
         return self._recovery.recovered
 
     @property
     def url(self) -> str:
-        """Where it connects to, without what is asked for."""
+        """The address that it connects to, without the query."""
         return self._asked.url
 
     @property
@@ -85,14 +87,14 @@ class Feed:
 
     @property
     def trouble(self) -> str:
-        """Why it is not connected, in one line; empty while it is."""
+        """Why it is not connected, in one line; empty while connected."""
         if self._line is not None:
             return ""
         return self._dialling.trouble or (self._over.what if self._over else "connecting")
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What is asked for now; restored after each reconnection."""
+        """The current subscription, which each reconnection restores."""
         return dict(self._asked.contract)
 
     # ---- reading ----------------------------------------------------------------------------
@@ -101,14 +103,14 @@ class Feed:
         return self
 
     async def __anext__(self) -> Result | Failure:
-        """The next outcome; StopAsyncIteration after `close`. Nothing is lost by cancelling it."""
+        """The next outcome; StopAsyncIteration after `close`. Cancelling it loses no message."""
         while True:
             message = await self.next_message()
             if isinstance(message, Result | Failure):
                 return message
 
     def messages(self) -> AsyncIterator[Message]:
-        """Everything, typed: also `Status`, `Gap`, `Resumed` and `Reply`."""
+        """All messages, also `Status`, `Gap`, `Resumed` and `Reply`."""
         return _Messages(self)
 
     async def next_message(self) -> Message:
@@ -120,7 +122,7 @@ class Feed:
         return message
 
     def next_held(self) -> Message | None:
-        """The next of `messages`, if it was read already."""
+        """The next of `messages` if it has already been read, else None."""
         if not self._held:
             return None
         message, size = self._held.popleft()
@@ -128,7 +130,7 @@ class Feed:
         return message
 
     async def _step(self, enough: Callable[[], bool]) -> None:
-        """Connect once or read one message, unless there is `enough` when the turn has come."""
+        """Connect once or read one message, unless `enough` is true once the lock is held."""
         async with self._reading:
             if enough() or self._closed:
                 return
@@ -174,16 +176,16 @@ class Feed:
 
     @property
     def _knows_no_ack(self) -> bool:
-        """The gateway is older than acknowledgements, and said so."""
+        """Whether the gateway reported that it does not support acknowledgements."""
         return self._asked.contract["ack"] is not None and retry_rules.is_of_ack(self._told)
 
     def _lost(self, error: ConnectionClosed) -> None:
-        """Raises Refused when there is no coming back."""
+        """Handle the end of a connection. Raises Refused when reconnecting would not help."""
         self._line = None
         if self._closed:
             return
         if self._knows_no_ack:
-            self._asked.contract["ack"] = None  # and at once again, without
+            self._asked.contract["ack"] = None  # reconnect at once, without ack
             return
         refused = retry_rules.of_closing(self._asked.url, error, self._told)
         if refused is None:
@@ -193,12 +195,12 @@ class Feed:
             raise refused from error
 
     async def open(self) -> None:
-        """Until the first connection stands; `connect` does this."""
+        """Wait for the first connection; `connect` does this."""
         while self._line is None:
             await self._step(lambda: self._line is not None)
 
     async def close(self) -> None:
-        """Say goodbye to the gateway; `connect` does this. What was read may still be iterated."""
+        """Close the connection; `connect` does this. Messages already read stay iterable."""
         self._closed = True
         self._dialling.stop()
         line, self._line = self._line, None
@@ -210,28 +212,28 @@ class Feed:
     async def subscribe(
         self, *, timeout_s: float = REPLY_S, **changes: Unpack[Changes]
     ) -> dict[str, Any]:
-        """Ask for something else: `cameras`, `delivery`, `max_fps`, `labels`, `min_confidence`,
-        `nonempty` or `history`. What is not named stays; None: all of them, or no limit.
+        """Change the subscription: `cameras`, `delivery`, `max_fps`, `labels`, `min_confidence`,
+        `nonempty` or `history`. Parameters not given keep their value; None: all, or no limit.
 
-        Answers the whole contract from here on. Raises CommandFailed when the gateway does not
-        accept it, and TimeoutError when no answer has come within `timeout_s` seconds.
+        Returns the complete new subscription. Raises CommandFailed when the gateway does not accept
+        it, and TimeoutError when no reply has come within `timeout_s` seconds.
         """
         await self._ask("subscribe", connector.changes(changes), timeout_s)
         return self.contract
 
     async def unsubscribe(self, *cameras: str, timeout_s: float = REPLY_S) -> dict[str, Any]:
-        """Hear no more of these cameras, or of any; answers and raises as `subscribe`."""
+        """Stop receiving these cameras, or all; returns and raises like `subscribe`."""
         await self._ask("unsubscribe", {"cameras": list(cameras)} if cameras else {}, timeout_s)
         return self.contract
 
     async def ping(self, *, timeout_s: float = REPLY_S) -> float:
-        """Seconds there and back, behind whatever is on its way here. Raises as `subscribe`."""
+        """Round-trip time in seconds, including messages in transit. Raises like `subscribe`."""
         start = clock.now()
         await self._ask("ping", {}, timeout_s)
         return clock.now() - start
 
     async def _ask(self, command: str, fields: Mapping[str, Any], timeout_s: float) -> Reply:
-        """Send it, once on each connection, until it is answered."""
+        """Send the command, once on each connection, until the reply arrives."""
         number = next(self._numbers)
         said = {"id": number, command: fields}
         self._waiting[number] = None
@@ -248,7 +250,7 @@ class Feed:
         sent_on: Line | None = None
 
         def enough() -> bool:
-            """It is there, or is to be asked for anew."""
+            """Whether the reply is there, or the command must be sent again."""
             return self._waiting[number] is not None or self._line not in (None, sent_on)
 
         while (reply := self._waiting[number]) is None:

@@ -1,9 +1,9 @@
-"""How far a client has come in the numbering of each camera. Pure.
+"""A client's position in each camera: the epoch and seq of the last message. No I/O.
 
-A result is new if its seq is higher than the last one of its epoch, or if its epoch was never
-there before. So whatever a gateway repeats, after a reconnection for example, is told apart by two
-fields, and nothing is yielded twice. An epoch that a camera has left does not come back. There is
-nothing to come back for of a camera that was removed from the run: it is forgotten.
+A result is new if its seq is higher than the last one of its epoch, or if its epoch is new. So
+epoch and seq identify results that a gateway repeats, for example after a reconnection, and no
+result is yielded twice. An epoch that a camera has left does not return. A camera that was removed
+from the run is forgotten.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from framefan.ipc.protocol import Message
 
 _EPOCHS = 16
-"""Left ones that are remembered, per camera: a pool that restarts more often within one
-reconnection is not one to be read."""
+"""How many past epochs are remembered per camera: more than a pool has restarts within one
+reconnection."""
 
 
 class Position(NamedTuple):
@@ -31,16 +31,16 @@ class Position(NamedTuple):
 
 
 class Positions:
-    """Of every camera that was heard of, with what was missed on the way."""
+    """The position in every known camera, and the counts of missed results."""
 
     def __init__(self) -> None:
         self._last: dict[str, Position] = {}
         self._left: dict[str, deque[str]] = {}
         self.missed: dict[str, dict[str, int]] = {}
-        """By camera and cause, as the gateway told it."""
+        """By camera and cause, as the gateway reported it."""
 
     def take(self, message: Message, cameras: Collection[str] | None = None) -> bool:
-        """Take note of it; False when it was told before, or is of none of `cameras`."""
+        """Record a message. False for a repeated one, or for one of none of `cameras`."""
         if isinstance(message, Status) and message.reason == "removed":
             self._forget(message.camera)
         if not isinstance(message, Result | Failure | Gap):
@@ -77,7 +77,7 @@ class Positions:
             missed[cause] = missed.get(cause, 0) + count
 
     def of(self, cameras: Collection[str] | None) -> dict[str, Position]:
-        """Of those cameras (None: all) of which anything has come."""
+        """The positions in these cameras (None: all), as far as a message has arrived."""
         return {
             camera: position
             for camera, position in self._last.items()
@@ -86,7 +86,7 @@ class Positions:
 
 
 def fitting(positions: dict[str, Position], most_bytes: int) -> dict[str, Position]:
-    """As many of them as an address of so many bytes can tell."""
+    """As many of the positions as fit into `most_bytes` of an address."""
     found: dict[str, Position] = {}
     room = most_bytes
     for camera, position in positions.items():
@@ -98,5 +98,5 @@ def fitting(positions: dict[str, Position], most_bytes: int) -> dict[str, Positi
 
 
 def told(camera: str, position: Position) -> str:
-    """As it stands in the address: CAMERA:EPOCH:SEQ."""
+    """A position as the address contains it: CAMERA:EPOCH:SEQ."""
     return f"{camera}:{position.epoch}:{position.seq}"

@@ -1,9 +1,9 @@
-"""From where a client that was interrupted goes on, and whether it got all it came back for. Pure.
+"""Where a client resumes after an interruption, and whether it recovered every result. No I/O.
 
-1. It comes back with its position in each camera it still asks for, if it is to resume at all and
-   as far as they fit in an address. What does not fit is not recovered.
-2. For each of them the gateway says `resumed`, of one that is not there any more too. Until all
-   have been told, nobody knows.
+1. With `resume`, the client reconnects with its position in each camera of its subscription, as far
+   as they fit into an address. Cameras that do not fit are not recovered.
+2. The gateway sends `resumed` for each position, also for a camera that no longer exists. Until all
+   have arrived, the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from framefan.ipc.protocol import Resumed
 
 SINCE_BYTES = 5000
-"""Of an address: a gateway's HTTP reads lines of 8 KiB."""
+"""The longest address: a gateway's HTTP parser reads lines of up to 8 KiB."""
 
 
 class Recovery:
@@ -31,17 +31,17 @@ class Recovery:
 
     @property
     def recovered(self) -> bool | None:
-        """Of the last reconnection; None before the first, and while it is not told yet."""
+        """Whether the last reconnection recovered every result; None if not known yet."""
         return None if self._untold else self._whole
 
     def asks(self, cameras: Collection[str] | None) -> dict[str, Position]:
-        """What the next connection is to say as `since`."""
+        """The positions that the next connection sends as `since`."""
         if not self._resume:
             return {}
         return position.fitting(self._positions.of(cameras), SINCE_BYTES)
 
     def opened(self, asked: dict[str, Position], cameras: Collection[str] | None) -> None:
-        """A connection stands, but for the first: what it asked for may come now."""
+        """The client has reconnected: `resumed` is now expected for each position in `asked`."""
         known = self._positions.of(cameras)
         self._untold = set(asked)
         if not self._resume:

@@ -1,7 +1,7 @@
-"""Why a client has no connection, and whether coming back would help.
+"""Why a client has no connection, and whether it should reconnect.
 
-The table of docs/protocol.md: whatever passes by itself (a restart, a full gateway, the network) is
-tried again; what would end the same way each time is an error for the person.
+The rules are the table of docs/protocol.md. The client retries after temporary errors (a restart, a
+full gateway, the network). An error that would recur each time is reported to the user.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class _Body(msgspec.Struct):
 
 
 def is_of_ack(told: CommandError | None) -> bool:
-    """Whether that is how a gateway older than `ack` answers who asks for it."""
+    """Whether this is the reply of a gateway that is too old for `ack`."""
     return told is not None and told.code == _UNKNOWN_OPTION and '"ack"' in told.message
 
 
 def of_closing(url: str, error: ConnectionClosed, told: CommandError | None) -> Refused | None:
-    """Why a connection that ended is not to be tried again; None when it is.
+    """Why not to reconnect after a connection ended; None: reconnect.
 
-    `told`: the error without an id that the gateway sent before, if it did.
+    `told`: the error without an id that the gateway sent before the end, if any.
     """
     code = next((c.code for c in (error.rcvd, error.sent) if c and c.code in _FINAL_CODES), 0)
     if not code or (told and told.temporary):
@@ -67,7 +67,7 @@ def of_closing(url: str, error: ConnectionClosed, told: CommandError | None) -> 
 
 
 def of_opening(url: str, error: Exception) -> Refused | None:
-    """Why a connection that did not come about is not to be tried again; None when it is."""
+    """Why not to retry after a failed attempt to connect; None: retry."""
     if isinstance(error, InvalidStatus):
         return _of_status(url, error.response)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -82,7 +82,7 @@ def of_opening(url: str, error: Exception) -> Refused | None:
 
 
 def _is_cut(error: Exception) -> bool:
-    """The connection ended before an answer to the handshake."""
+    """Whether the connection ended before the reply to the handshake."""
     return isinstance(error, ConnectionClosed) or (
         isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError)
     )
@@ -97,7 +97,7 @@ def _of_status(url: str, response: Response) -> Refused | None:
 
 
 def said(response: Response) -> str:
-    """The reason that the gateway gave with an HTTP status, if it did."""
+    """The reason that the gateway gave with an HTTP status, if any."""
     try:
         return msgspec.json.decode(response.body, type=_Body).error[:500]
     except msgspec.DecodeError:
@@ -105,7 +105,7 @@ def said(response: Response) -> str:
 
 
 def shortly(error: Exception) -> str:
-    """One line for a log: why there is no connection."""
+    """Why there is no connection, as one line for a log."""
     if isinstance(error, InvalidStatus):
         return f"{error.response.status_code} {said(error.response)}".strip()
     if isinstance(error, ConnectionClosed):

@@ -1,9 +1,9 @@
-"""The live results of a run, for programs without coroutines: what `connect_sync` gives.
+"""The feed of a run's live results for programs without asyncio, which `connect_sync` returns.
 
-It is the feed of `connect`, whose event loop runs in a thread of its own. That thread answers the
-gateway's pings while the program is busy with a message, for minutes if need be; and a program
-that has an event loop, a notebook for example, may block on this one all the same. What the thread
-has read lies in `_ready` until it is taken, so nothing is lost by Ctrl-C in the middle of a wait.
+It is the feed of `connect`, with its event loop in a separate thread. That thread answers the
+gateway's pings while the program processes a message, even for minutes. A program with its own
+event loop, such as a notebook, can use this feed too. Messages that the thread has read stay in
+`_ready` until they are taken, so Ctrl-C during a wait loses none.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Stopped(Exception):
 
 
 class LoopThread:
-    """An event loop in a thread of its own, which ends with the program at the latest."""
+    """An event loop in a separate thread, which ends with the program at the latest."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -49,7 +49,7 @@ class LoopThread:
             runner.run(self._stop.wait())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns or raises; it is cancelled where Ctrl-C ends the wait for it."""
+        """Return or raise what `work` does. Ctrl-C during the wait cancels `work`."""
         with self._lock:  # or the loop might end between the look and the call
             if self._stopping:
                 work.close()
@@ -64,7 +64,7 @@ class LoopThread:
             raise
 
     def stop(self) -> None:
-        """Whoever still waits for something is told that it will not come."""
+        """Stop the thread. Callers that still wait get an error."""
         with self._lock:
             if not self._stopping:
                 self._stopping = True
@@ -73,11 +73,11 @@ class LoopThread:
 
 
 class SyncFeed:
-    """What `connect_sync` gives: an iterator of `Result` and `Failure`, the two outcomes.
+    """The feed that `connect_sync` returns: an iterator of `Result` and `Failure`.
 
-    Iterating raises `Refused` when the gateway says no, and would again: a wrong token, a camera
-    that does not exist. What passes by itself is waited for. Other threads may use it as well, to
-    send commands, to close it, or to take the next message themselves.
+    Iterating raises `Refused` for errors that a retry cannot fix, such as a wrong token or a camera
+    that does not exist. After a temporary error the feed reconnects. Other threads may use the feed
+    as well: to send commands, to close it, or to take the next message.
     """
 
     def __init__(self, feed: Feed) -> None:
@@ -85,7 +85,7 @@ class SyncFeed:
         self._thread = LoopThread()
         self._ready: deque[Message] = deque()
 
-    # ---- what it tells ----------------------------------------------------------------------
+    # ---- state ------------------------------------------------------------------------------
 
     @property
     def missed(self) -> dict[str, dict[str, int]]:
@@ -94,12 +94,14 @@ class SyncFeed:
 
     @property
     def recovered(self) -> bool | None:
-        """Whether the last reconnection left nothing out; None before, or while not told yet."""
+        """Whether the last reconnection recovered every result; None if there was none or it is
+        not known yet.
+        """
         return self._feed.recovered
 
     @property
     def url(self) -> str:
-        """Where it connects to, without what is asked for."""
+        """The address that it connects to, without the query."""
         return self._feed.url
 
     @property
@@ -108,12 +110,12 @@ class SyncFeed:
 
     @property
     def trouble(self) -> str:
-        """Why it is not connected, in one line; empty while it is."""
+        """Why it is not connected, in one line; empty while connected."""
         return self._feed.trouble
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What is asked for now; restored after each reconnection."""
+        """The current subscription, which each reconnection restores."""
         return self._feed.contract
 
     # ---- reading ----------------------------------------------------------------------------
@@ -129,7 +131,7 @@ class SyncFeed:
                 return message
 
     def messages(self) -> Iterator[Message]:
-        """Everything, typed: also `Status`, `Gap`, `Resumed` and `Reply`."""
+        """All messages, also `Status`, `Gap`, `Resumed` and `Reply`."""
         return _Messages(self)
 
     def next_message(self, *, timeout_s: float | None = None) -> Message:
@@ -143,7 +145,7 @@ class SyncFeed:
                 self._read(timeout_s)
 
     def _read(self, timeout_s: float | None) -> None:
-        """One more into `_ready`."""
+        """Read one more message into `_ready`."""
         try:
             self._thread.run(self._next(timeout_s))
         except StopAsyncIteration:
@@ -162,13 +164,11 @@ class SyncFeed:
     # ---- connecting -------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Until the first connection stands; `connect_sync` does this."""
+        """Wait for the first connection; `connect_sync` does this."""
         self._thread.run(self._feed.open())
 
     def close(self) -> None:
-        """Say goodbye to the gateway; `connect_sync` does this. What was read may still be
-        iterated.
-        """
+        """Close the connection; `connect_sync` does this. Messages already read stay iterable."""
         try:
             self._thread.run(self._feed.close())
         except _Stopped:
@@ -181,20 +181,20 @@ class SyncFeed:
     def subscribe(
         self, *, timeout_s: float = REPLY_S, **changes: Unpack[Changes]
     ) -> dict[str, Any]:
-        """Ask for something else: `cameras`, `delivery`, `max_fps`, `labels`, `min_confidence`,
-        `nonempty` or `history`. What is not named stays; None: all of them, or no limit.
+        """Change the subscription: `cameras`, `delivery`, `max_fps`, `labels`, `min_confidence`,
+        `nonempty` or `history`. Parameters not given keep their value; None: all, or no limit.
 
-        Answers the whole contract from here on. Raises CommandFailed when the gateway does not
-        accept it, and TimeoutError when no answer has come within `timeout_s` seconds.
+        Returns the complete new subscription. Raises CommandFailed when the gateway does not accept
+        it, and TimeoutError when no reply has come within `timeout_s` seconds.
         """
         return self._command(self._feed.subscribe(timeout_s=timeout_s, **changes))
 
     def unsubscribe(self, *cameras: str, timeout_s: float = REPLY_S) -> dict[str, Any]:
-        """Hear no more of these cameras, or of any; answers and raises as `subscribe`."""
+        """Stop receiving these cameras, or all; returns and raises like `subscribe`."""
         return self._command(self._feed.unsubscribe(*cameras, timeout_s=timeout_s))
 
     def ping(self, *, timeout_s: float = REPLY_S) -> float:
-        """Seconds there and back, behind whatever is on its way here. Raises as `subscribe`."""
+        """Round-trip time in seconds, including messages in transit. Raises like `subscribe`."""
         return self._command(self._feed.ping(timeout_s=timeout_s))
 
     def _command(self, work: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,6 @@
-"""The command line: parses, calls, and turns every error into at most three lines.
+"""The command line: parses it, runs the command, and shows any error in at most three lines.
 
-What a command needs is imported inside it, so that `--help` answers at once.
+Each command imports its modules inside its function, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _stay(_url: str) -> None:
 
 
 def _browse(url: str) -> None:
-    """Open the page; in a thread, because some browsers return only when they are closed."""
+    """Open the page in a thread, because some browsers return only when they are closed."""
     import threading
     import webbrowser
 
@@ -252,12 +252,12 @@ def _browse(url: str) -> None:
 
 
 def execute(tokens: Sequence[str]) -> int:
-    """Run one command line; returns the exit code and leaves errors as lines on stderr."""
+    """Run one command line. Returns the exit code; errors are printed on stderr."""
     try:
         code = app(
             list(tokens), exit_on_error=False, print_error=False, result_action="return_value"
         )
-        sys.stdout.flush()  # here, where a full disk can still be told
+        sys.stdout.flush()  # here, where a full disk can still be reported
     except CycloptsError as error:
         return _fail(_misused(error, list(tokens)), tokens)
     except FramefanError as error:
@@ -293,7 +293,7 @@ def _misused(error: CycloptsError, tokens: list[str]) -> UsageError:
 
 
 def _no_option(word: str, command: str, tokens: list[str]) -> UsageError | None:
-    """Where the word was no misspelt option, but something else that starts with a dash."""
+    """The error for a word that starts with a dash but is no misspelt option."""
     from framefan.settings import source_spec
 
     if word == "-":
@@ -315,7 +315,7 @@ def _no_option(word: str, command: str, tokens: list[str]) -> UsageError | None:
 
 
 def _sentence(error: CycloptsError) -> str:
-    """Cyclopts' message in our form: one line, no full stop, starting small."""
+    """Cyclopts' message in our format: one line, lower-case start, no full stop."""
     text = " ".join(str(error).split()).rstrip(".")
     return text[:1].lower() + text[1:]
 
@@ -335,7 +335,7 @@ def _debugs(tokens: Sequence[str]) -> bool:
 
 
 def _hide_addresses() -> None:
-    """An argv with a password in it is for all to read: it is gone before anything else is done."""
+    """Hide argv first of all: it may contain a password, and every user can read it."""
     if any("://" in each for each in sys.argv):
         import setproctitle
 
@@ -343,9 +343,9 @@ def _hide_addresses() -> None:
 
 
 def _open_missing() -> None:
-    """Who starts us with a closed standard stream gives us none to print to, and no reason to die.
+    """Open standard streams that were closed at our start, so that printing does not fail.
 
-    Left closed, its number would go to the next file or socket that is opened.
+    Otherwise the next opened file or socket would get the number of the closed stream.
     """
     for fd in range(3):
         try:

@@ -1,7 +1,7 @@
-"""`framefan once`: a run of its own for one source, until its first result has reached a client.
+"""`framefan once`: starts a separate run for one source and stops after its first result.
 
-The run is the real thing, a `framefan run` at a free port, and the result is read from its
-WebSocket: what is printed is what a client gets.
+It starts a normal `framefan run` on a free port and reads the result from the run's WebSocket. So
+it prints what a client gets.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GRACE_S = 15.0
 _LINES = 20
 _COLUMNS = 96
 _LASTS_S = 3.0
-"""So long a camera may fail for a reason that hardly goes away; it is tried again meanwhile."""
+"""How long a camera is retried after an error that is probably permanent."""
 _FACTS = ("state", "reason", "message")
 _LONGER = "try --timeout with more seconds, or `framefan doctor` with the same arguments"
 _UNUSED = {each.variable for each in OPTIONS.values() if each.group == SERVED} | {
@@ -77,7 +77,7 @@ def first_result(
 
 
 def readable(message: dict[str, Any]) -> str:
-    """The same JSON for people: lines are filled, and each detection has one of its own."""
+    """The same JSON for people: filled lines, and one line for each detection."""
     lines = [""]
     for key, value in message.items():
         text = f"{json.dumps(key)}: {_several_lines(value) or json.dumps(value)}, "
@@ -95,7 +95,7 @@ def _several_lines(value: Any) -> str:
 
 
 class _Trouble:
-    """The failure that the camera was last told to be in, and how long that has gone on."""
+    """The camera's last reported failure, and how long it has lasted."""
 
     def __init__(self) -> None:
         self.reason: tuple[str, str] | None = None
@@ -104,11 +104,11 @@ class _Trouble:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether to wait longer is of no use."""
+        """Whether waiting longer is useless."""
         return self._since is not None and clock.now() - self._since > _LASTS_S
 
     def hear(self, status: dict[str, Any]) -> None:
-        """Take in a status message; `connecting` is but the next try of the same camera."""
+        """Record a status message; `connecting` is only the camera's next attempt."""
         if status.get("subject") != "camera" or status.get("state") == "connecting":
             return
         if status.get("reason") not in REMEDIES:
@@ -130,9 +130,9 @@ def _told(camera: str, state: str, reason: str, message: str) -> tuple[str, str]
 def _receive(
     run: subprocess.Popen[bytes], name: str, deadline: float, trouble: _Trouble
 ) -> dict[str, Any] | None:
-    """The first result or error message; None when the run or the time ended before it came.
+    """The first result or error message; None if the run or the time ended before.
 
-    Nor is it waited for when the camera is in a trouble that lasts.
+    A lasting failure of the camera also ends the wait.
     """
     from websockets.exceptions import WebSocketException
     from websockets.sync.client import connect
@@ -163,7 +163,7 @@ def _first(
 
 
 def _websocket(run: subprocess.Popen[bytes], name: str, deadline: float) -> str:
-    """The run's address, which it tells on its bus as soon as its pool is up."""
+    """The run's address, which the run publishes on its bus once the pool has started."""
     while run.poll() is None and clock.now() < deadline:
         try:
             url = run_table.fetch(name, _LOOK_S).url
@@ -189,7 +189,7 @@ def _end(run: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(name: str) -> tuple[str, str]:
-    """Why there is no result, as the run's own table has it, and what to do."""
+    """Why there is no result, from the run's state table, and what to do."""
     try:
         state = run_table.fetch(name, _LOOK_S)
     except RunError:
@@ -209,7 +209,7 @@ def _reason(name: str) -> tuple[str, str]:
 
 
 def _explain(run: subprocess.Popen[bytes], log: IO[str], when: str, why: str, do: str) -> int:
-    """Pass on what the run said and, when it failed by itself, what it exited with."""
+    """Pass on the run's log and, if the run failed by itself, its exit code."""
     log.seek(0)
     said = log.read().splitlines(keepends=True)[-_LINES:]
     sys.stderr.write("".join(said))

@@ -1,4 +1,4 @@
-"""A run's state table, taken from its bus."""
+"""Reads a run's state table from its bus."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-r"""Standard output and error as a command meets them: any encoding, and a disk that may be full.
+r"""Replaces stdout and stderr so that any encoding and a full disk are handled.
 
-Set once at the border of the process, so that no place that prints has to think of it:
+It is done once, at the start of the process, so that code that prints need not handle these cases:
 
-1. A letter that the encoding lacks is written as `\uXXXX`, which people can read and which JSON
-   reads as that letter.
-2. Standard output that cannot be written is an error with three lines. A pipe that nobody reads on
-   stays the BrokenPipeError that it is.
-3. Standard error that cannot be written is given up in silence: there is nobody to tell.
+1. A character that the encoding lacks is written as `\uXXXX`, which is also valid in JSON.
+2. A failed write to stdout is an error of three lines. A pipe without a reader still raises
+   BrokenPipeError.
+3. A failed write to stderr is ignored, because there is no way left to report it.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ _ESCAPE = "framefan.escape"
 
 
 class OutputLost(RunError):
-    """Standard output takes no more."""
+    """Standard output cannot be written."""
 
 
 def prepare() -> None:
-    """From now on, for this process."""
+    """Replace the streams of this process."""
     codecs.register_error(_ESCAPE, _escaped)
     sys.stdout = _stream(_Output(1, "wb", closefd=False), sys.stdout)
     sys.stderr = _stream(_Error(2, "wb", closefd=False), sys.stderr)
 
 
 def give_up(fd: int) -> None:
-    """What is still buffered goes nowhere, and its loss is told once."""
+    """Discard buffered output, so that its loss is reported only once."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, fd)
     os.close(null)
@@ -53,7 +52,7 @@ def _stream(raw: io.RawIOBase, like: TextIO) -> TextIO:
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """In units of 16 bits, which is what JSON has; a lone surrogate is one."""
+    """Escape in units of 16 bits, as JSON does; a lone surrogate is one unit."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")

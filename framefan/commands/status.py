@@ -1,4 +1,4 @@
-"""`framefan status`: one look at a run's state table, as tables of text or as JSON."""
+"""`framefan status`: prints a run's state table once, as text tables or as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show(name: str | None, as_json: bool) -> int:
-    """Print it. Raises RunError when no such run answers, UsageError for an impossible name."""
+    """Print the table. Raises RunError if no such run answers, UsageError for an invalid name."""
     state = run_table.fetch(rundir.meant(name, "framefan status"))
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(state)).decode() + "\n")
@@ -41,12 +41,12 @@ def _print(state: StateRecord) -> None:
 
 
 def width() -> int | None:
-    """Of the terminal; a pipe and a file have none."""
+    """The width of the terminal; None for a pipe or a file."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def tables(state: StateRecord, width: int | None) -> list[str]:
-    """Cameras, workers and gateways, each with what troubles them below."""
+    """Tables of cameras, workers and gateways, each followed by its problems."""
     return [
         "Cameras", *_cameras(state, width), *troubles(state), "",
         "Workers", *_workers(state, width), *_worker_troubles(state), "",

@@ -1,4 +1,4 @@
-"""From what a person said of each camera to its settings: names, source_spec, files looked for."""
+"""Makes the settings of each camera: fills in names, parses sources and checks that files exist."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ COMMANDS = (
 
 
 def made_of(tables: list[dict[str, Any]], fail_fast: bool = False) -> tuple[CameraSettings, ...]:
-    """Keys of the tables are fields of CameraSettings.
+    """The settings of all cameras; the keys of the tables are fields of CameraSettings.
 
-    Raises UsageError, and StartError where no camera has a source that is there; `fail_fast`: where
-    one has not. The others' captures find out and tell it as the state of that camera.
+    Raises UsageError. Raises StartError if every camera's source is missing, or with `fail_fast` if
+    one is. Otherwise the capture of a missing source reports it as the camera's state.
     """
     tables = [dict(table) for table in tables]
     _fill_names(tables)
@@ -66,7 +66,7 @@ def named(text: str) -> dict[str, Any]:
 
 
 def _fill_names(tables: list[dict[str, Any]]) -> None:
-    """demo, demo2, ... and cam1, cam2, ... for those without a name; never one that was given."""
+    """Name unnamed cameras demo, demo2, ... or cam1, cam2, ..., without repeating a given name."""
     demos = itertools.chain(["demo"], (f"demo{number}" for number in itertools.count(2)))
     others = (f"cam{number}" for number in itertools.count(1))
     given = {str(table["name"]) for table in tables if "name" in table}
@@ -106,7 +106,7 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
 
 
 def _record(name: str, table: dict[str, Any]) -> CameraSettings:
-    """Field by field, so that the one with the wrong value is named, and no other is shown."""
+    """Convert field by field, so that an error names the wrong field and shows no other value."""
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key == "source":
@@ -137,7 +137,7 @@ def _source(name: str, value: Any) -> SourceText:
 
 
 def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
-    """With the path as it can be opened. Raises StartError for what looks like an option."""
+    """The camera with an expanded path. Raises StartError for a path that looks like an option."""
     if spec.kind not in ("file", "pattern", "callable"):
         return camera
     value = spec.value
@@ -150,7 +150,7 @@ def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
 
 
 def _missing(camera: CameraSettings) -> StartError | None:
-    """Why there is nothing to be opened, as far as a look at its path tells."""
+    """Why the source cannot be opened, as far as its path shows; None: no problem."""
     spec = camera.source.spec
     try:
         if spec.kind == "pattern":
@@ -197,7 +197,7 @@ def _check_fields(camera: CameraSettings, spec: SourceSpec, given: Container[str
 
 
 def _patience(camera: CameraSettings) -> float:
-    """How long a capture may stand still: longer than OpenCV, which waits up to two timeouts."""
+    """How long a capture may make no progress: more than OpenCV's wait of up to two timeouts."""
     return max(15.0, 2 * max(camera.open_timeout_s, camera.read_timeout_s) + 5.0)
 
 
@@ -214,7 +214,7 @@ def _check_pattern(pattern: Path, shown: str) -> None:
 
 
 def _check_file(path: str) -> None:
-    """Raises StartError. A named pipe is not opened: who writes into it would see it closed."""
+    """Raises StartError. A named pipe is not opened: its writer would see it closed."""
     shown = source_spec.printable(path)
     if Path(path).is_dir():
         raise StartError(

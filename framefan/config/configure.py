@@ -1,10 +1,10 @@
-"""From flags, FRAMEFAN_* variables and a TOML file to one Settings record, checked.
+"""Turns flags, FRAMEFAN_* variables and a TOML file into one checked Settings record.
 
-What each place says, and which is the strongest, is read in places.py; all that follow get the
-frozen record.
+places.py reads the three places and decides which takes precedence. All later code gets the frozen
+record.
 
-Exit codes live in the error types: what is malformed is a UsageError, what is well-formed but not
-there (a file, a certificate) a StartError.
+Exit codes belong to the error types: malformed input is a UsageError; a file or certificate that
+is well-formed but missing is a StartError.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def configure(
 
 
 def said(sources: Sequence[str], options: Options) -> dict[str, Any]:
-    """What the command line says, by the keys of OPTIONS."""
+    """The values of the command line, by the keys of OPTIONS."""
     return given(options) | ({"sources": list(sources)} if sources else {})
 
 
 class Invocation(msgspec.Struct, frozen=True):
-    """How the run was started: `framefan reload` does it again, with what the file says by then."""
+    """How the run was started: `framefan reload` repeats it with the file's new content."""
 
     given: tuple[str, ...]
     options: Options
@@ -59,15 +59,15 @@ class Invocation(msgspec.Struct, frozen=True):
 
     @property
     def token_file(self) -> str:
-        """Where the token comes from, if it is a file. Raises UsageError or StartError."""
+        """The path of the token file, if one is used. Raises UsageError or StartError."""
         merged, _ = merge(said(self.given, self.options), self.environment)
         return str(merged.values.get("token_file", ""))
 
     def read_again(self) -> tuple[Settings, list[str]]:
-        """The settings, and what a person should know. Raises UsageError or StartError.
+        """The settings, and notes for the user. Raises UsageError or StartError.
 
-        A start without cameras means the demo. A reload does not: the file of a run with cameras is
-        then half written, or another one.
+        A start without cameras runs the demo. A reload without cameras is an error: the file is
+        probably incomplete, or the wrong one.
         """
         if not self.config:
             raise UsageError(
@@ -130,7 +130,7 @@ def _said(choices: Choices, key: str) -> Any:
 
 
 def check_predictor(text: str) -> None:
-    """What can be seen of it from outside. Raises UsageError or StartError."""
+    """Check the reference without loading the predictor. Raises UsageError or StartError."""
     reference = predictor_ref.parse(text)
     if reference.kind == "onnx":
         model = predictor_ref.onnx_options(reference.target)
@@ -150,7 +150,7 @@ def _check_host(host: str, token: Secret) -> None:
 
 
 def _token(values: dict[str, Any]) -> str:
-    """The file's, or else the environment's."""
+    """The token from the token file, or else from the environment."""
     path = values.get("token_file", "")
     if not path and "token" not in values:
         return ""
@@ -170,8 +170,8 @@ def _token(values: dict[str, Any]) -> str:
 
 
 def _origin(text: str, token: Secret) -> str:
-    """An origin as browsers send it. Raises UsageError for what no browser would."""
-    if text in ("null", "file://"):  # of pages that were opened from a file
+    """An origin as browsers send it. Raises UsageError for text that no browser would send."""
+    if text in ("null", "file://"):  # the origin of pages opened from a file
         if not token:
             raise UsageError(
                 f"--origin {text} without a token",
@@ -190,7 +190,7 @@ def _origin(text: str, token: Secret) -> str:
 
 
 def _readable(what: str, path: str) -> None:
-    """Raises StartError for a file that was named and cannot be read."""
+    """Raises StartError for a path that cannot be read; an empty path is fine."""
     if not path:
         return
     try:
@@ -203,7 +203,7 @@ def _readable(what: str, path: str) -> None:
 
 
 def _tables(choices: Choices) -> list[dict[str, Any]]:
-    """What is said of each camera, with what is said of all of them filled in."""
+    """The values for each camera, completed with the values for all cameras."""
     values = choices.values
     common = {key: values[key] for key in ALL_CAMERAS if key in values}
     if choices.cameras:

@@ -1,4 +1,4 @@
-"""The flags: each is made of its option's declaration, and `None` means "not given here"."""
+"""The flags, each derived from its option's declaration; `None` means that it was not given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def whole(_type: Any, tokens: Sequence[Token]) -> int:
 
 
 def parameter(option: Option) -> Parameter:
-    """What cyclopts needs to know of an option."""
+    """The cyclopts parameter for an option."""
     default = option.shown_default or _shown(option.default)
     return Parameter(
         name=(option.flag, option.short) if option.short else None,
@@ -40,7 +40,7 @@ def parameter(option: Option) -> Parameter:
 
 
 def _shown(default: Any) -> str:
-    """Empty for what is off, or not there, unless it is said otherwise."""
+    """The default as the help shows it; empty if it is off or empty."""
     if isinstance(default, str):
         return default
     return number(default) if default else ""
@@ -81,7 +81,7 @@ else:
 
 
 def given(options: Options) -> dict[str, Any]:
-    """What the flags say, by the keys of OPTIONS."""
+    """The values of the given flags, by the keys of OPTIONS."""
     return {key: value for key, value in vars(options).items() if value is not None}
 
 

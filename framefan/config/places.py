@@ -1,7 +1,7 @@
-"""What flags, FRAMEFAN_* variables and a TOML file say, before anything of it becomes settings.
+"""Reads option values from flags, FRAMEFAN_* variables and a TOML file, and merges them.
 
-The nearer to the person, the stronger: flag > environment > file. What a stronger place says is not
-even looked at in a weaker one. This is the only place that reads the environment or the file.
+Precedence: flag > environment > file. A key that is set in a stronger place is not checked in a
+weaker one. Only this module reads options from the environment and the file.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _ENV_OTHERS = "test_"
 
 
 class Choices(msgspec.Struct):
-    """What one place or all of them together say; keys are those of OPTIONS."""
+    """The values of one place, or of all places merged; the keys are those of OPTIONS."""
 
     values: dict[str, Any] = msgspec.field(default_factory=dict)
     limits: dict[str, Any] = msgspec.field(default_factory=dict)
     cameras: list[dict[str, Any]] = msgspec.field(default_factory=list)
     is_empty: bool = False
-    """Of a file: it holds no key at all."""
+    """Whether this is a file without any key."""
 
 
 def merge(flags: dict[str, Any], environment: Mapping[str, str]) -> tuple[Choices, Choices]:
-    """All places together, and what the file alone says. Raises UsageError or StartError."""
+    """The values of all places merged, and those of the file. Raises UsageError or StartError."""
     merged = from_environment(environment, flags)
     merged.values |= flags
     path = merged.values.pop("config", None)
@@ -57,8 +57,8 @@ def merge(flags: dict[str, Any], environment: Mapping[str, str]) -> tuple[Choice
 def from_environment(environment: Mapping[str, str], stronger: Iterable[str] = ()) -> Choices:
     """FRAMEFAN_WORKERS=4, FRAMEFAN_SOURCES="a.mp4 b.mp4", FRAMEFAN_LIMITS_GRACE_S=3.
 
-    Keys that are `stronger` are left out, like empty variables and those that Kubernetes makes of a
-    Service. Raises UsageError.
+    Keys in `stronger` are left out, and so are empty variables and the variables that Kubernetes
+    sets for a Service. Raises UsageError.
     """
     choices = Choices()
     foreign = service_links.found(environment)
@@ -87,7 +87,7 @@ def _take(choices: Choices, variable: str, key: str, text: str) -> None:
 
 
 def _words(variable: str, text: str) -> list[str]:
-    """Split as in a shell. Raises UsageError, which repeats nothing of the text."""
+    """Split as in a shell. Raises UsageError, which does not quote the text."""
     try:
         return shlex.split(text)
     except ValueError as error:
@@ -102,9 +102,9 @@ def _words(variable: str, text: str) -> list[str]:
 
 
 def from_file(path: str, stronger: Choices | None = None) -> Choices:
-    """The same keys in TOML, `-` as good as `_`, and the tables [limits] and [[camera]].
+    """The same keys in TOML, with `-` or `_`, and the tables [limits] and [[camera]].
 
-    A key that is said in a `stronger` place is left out. Raises UsageError or StartError.
+    A key that is set in a `stronger` place is left out. Raises UsageError or StartError.
     """
     over = stronger or Choices()
     content = _underscored(path, toml_file.read(path))
@@ -163,7 +163,7 @@ def _underscored(path: str, table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(key: str, known: Iterable[str], what: str, prefix: str = "") -> None:
-    """Raises UsageError for a key that is none of those; `prefix` stands before each of them."""
+    """Raises UsageError for a key that is not in `known`; `prefix` precedes each known key."""
     known = sorted(known)
     if key not in known:
         raise UsageError(

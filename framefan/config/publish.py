@@ -1,4 +1,4 @@
-"""The second endpoint of results: what `--publish` may name, and the keys of its readers."""
+"""The endpoint of `--publish`: parsing it, and reading the keys of its readers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Endpoint(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether others than this machine's programs may reach it."""
+        """Whether other machines may reach it."""
         return not self.path and not net.is_loopback(self.host)
 
 
@@ -48,7 +48,7 @@ class Endpoint(NamedTuple):
 
 
 def checked(endpoint: str, keys: str, run_dir: Path) -> Keys:
-    """The keys; both options are checked. Raises UsageError, or StartError for missing keys."""
+    """Check both options; return the keys. Raises UsageError, or StartError for missing keys."""
     if not endpoint:
         if keys:
             raise UsageError(
@@ -82,7 +82,7 @@ def _is_same(folder: Path, other: Path) -> bool:
 
 
 def parse(text: str) -> Endpoint:
-    """Raises UsageError for what is neither `ipc://PATH` nor `tcp://HOST:PORT`."""
+    """Raises UsageError for text that is neither `ipc://PATH` nor `tcp://HOST:PORT`."""
     if found := _IPC.fullmatch(text):
         path = Path(found[1]).absolute()
         if len(os.fsencode(path)) > _PATH_BYTES or "\0" in text:
@@ -140,7 +140,7 @@ def making(*pairs: tuple[str, str]) -> str:
 
 
 def _key(path: Path, which: str, missing: str) -> str:
-    """`missing`: what to do where there is no such file. New keys never take an old one's place."""
+    """`missing`: what to do if the file does not exist. New keys never replace old ones."""
     import zmq
 
     try:

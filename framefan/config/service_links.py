@@ -1,14 +1,14 @@
-"""Variables that Kubernetes and Docker make of a service called `framefan`, or `framefan-...`.
+"""Variables that Kubernetes and Docker set for a service called `framefan`, or `framefan-...`.
 
-Kubernetes gives each container those of every Service in its namespace, Docker's `--link` those of
-the other container:
+Kubernetes sets them in each container for every Service in its namespace. Docker's `--link` sets
+them for the other container:
 
     FRAMEFAN_SERVICE_HOST=10.0.0.1          FRAMEFAN_PORT=tcp://10.0.0.1:8765
     FRAMEFAN_SERVICE_PORT=8765              FRAMEFAN_PORT_8765_TCP=tcp://10.0.0.1:8765
     FRAMEFAN_SERVICE_PORT_HTTP=8765         FRAMEFAN_PORT_8765_TCP_PROTO=tcp   (_PORT, _ADDR)
 
-They begin like ours and were meant for nobody. A whole set of them is left out. A single one may as
-well be a mistake, so it is an error that says where such variables come from.
+They start with our prefix but are no options. A complete set of them is ignored. A single one may
+be a mistake, so it is an error, which says where such variables come from.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def found(environment: Mapping[str, str]) -> set[str]:
 
 
 def _belongs(rest: str, text: str, by_docker: bool) -> bool:
-    """A port that is a plain number was said by a person."""
+    """Whether a variable belongs to such a set; a user wrote a port that is a plain number."""
     if rest == "PORT":
         return bool(_ADDRESS.fullmatch(text))
     if by_docker and (rest.startswith("ENV_") or (rest == "NAME" and text.startswith("/"))):
@@ -55,7 +55,7 @@ def _belongs(rest: str, text: str, by_docker: bool) -> bool:
 
 
 def check(variable: str, text: str, is_known: bool) -> None:
-    """Raises UsageError for one that looks like a part of a set, where the set is not whole."""
+    """Raises UsageError for a variable that looks like part of a set if the set is incomplete."""
     alone = variable == "FRAMEFAN_PORT" and _ADDRESS.fullmatch(text)
     if alone or (not is_known and _LIKE_ONE.fullmatch(variable)):
         raise UsageError(

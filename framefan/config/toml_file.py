@@ -1,7 +1,7 @@
 """A TOML file as editors save it: with or without a byte order mark, with any line ends.
 
-What is no UTF-8 is refused by the name of what it is, because the parser's own words ("invalid
-character at line 1") do not say what to do.
+For a file that is not UTF-8, the error names the encoding, because the parser's own message
+("invalid character at line 1") does not help the user.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WIDE = (  # the longer mark first: it begins with the shorter one
 
 
 def read(path: str) -> dict[str, Any]:
-    """Its content. Raises StartError for a file that is not there, UsageError for no TOML."""
+    """The file's content. Raises StartError for a missing file, UsageError for invalid TOML."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -38,7 +38,7 @@ def read(path: str) -> dict[str, Any]:
 
 
 def _text(path: str, data: bytes) -> str:
-    """With line ends as TOML has them. Raises UsageError."""
+    """The decoded text, with TOML's line ends. Raises UsageError."""
     if not data.strip(b"\0") and data:
         raise UsageError(
             f"{path} is not TOML",
@@ -64,7 +64,7 @@ def _text(path: str, data: bytes) -> str:
 
 
 def _wide(data: bytes) -> str:
-    """The encoding's name, by its mark or, for ASCII without one, by its zero bytes."""
+    """The encoding's name, found by its byte order mark, or by zero bytes in ASCII without one."""
     for name, *marks in _WIDE:
         if data.startswith(tuple(marks)):
             return name

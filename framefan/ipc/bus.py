@@ -1,4 +1,4 @@
-"""The bus: ZeroMQ topics and sockets, with the options that keep them bounded and honest.
+"""The bus: ZeroMQ topics and sockets, with options that bound their queues and expose losses.
 
 | topic            | record        | sent                               | a slow reader loses   |
 |------------------|---------------|------------------------------------|-----------------------|
@@ -6,11 +6,12 @@
 | `status/CAMERA/` | StatusRecord  | when a camera changes state        | HWM; gaps in `n`, and |
 | `status/`        | StatusRecord  | when a worker changes state        | in `seq`, tell it     |
 | `state/`         | StateRecord   | every second and on subscription   | nothing: see the next |
-| `preview/CAMERA/PICTURE/` | PreviewRecord | behind its result, while subscribed | some, untold |
+| `preview/CAMERA/PICTURE/` | PreviewRecord | after its result, while subscribed | some, silently |
 
-Pictures leave by sockets of their own, and at the results endpoint only for those who ask for them
-there. ZeroMQ bounds what waits for a reader by the number of messages, so each of those sockets has
-pictures up to one size, and as many may wait as fit its share of `picture_bytes`.
+Pictures have sockets of their own; the results endpoint carries them only for readers that
+subscribe there. ZeroMQ limits a reader's queue by the number of messages, not of bytes. So each
+picture socket has a maximum picture size, and its queue is as long as its share of `picture_bytes`
+allows.
 
 Topics end in `/` because ZeroMQ matches prefixes: `result/cam1` would also receive cam10.
 """
@@ -29,11 +30,11 @@ STATUS = "status/"
 STATE = "state/"
 PREVIEW = "preview/"
 MESSAGE_BYTES = 4 << 20
-"""A larger message is not ours: ZeroMQ drops the connection that sends one."""
+"""No message of ours is larger; ZeroMQ drops a connection that sends a larger one."""
 HEAD_BYTES = 4096
-"""More than a picture's record has beside the JPEG."""
+"""More than the size of a picture's record without the JPEG."""
 _PICTURES_AHEAD = 8
-"""Of each size, so many may wait in a reader of ours."""
+"""How many pictures of each size may wait in a reader of ours."""
 
 
 class PictureQueue(NamedTuple):
@@ -54,7 +55,7 @@ def picture_sizes(limits: Limits) -> tuple[int, ...]:
 
 
 def most_jpeg_bytes(limits: Limits) -> int:
-    """A picture has to be made smaller than this, or the bus does not carry it."""
+    """The size limit of a JPEG; the bus does not carry larger ones."""
     return min(picture_sizes(limits)[-1], MESSAGE_BYTES) - HEAD_BYTES
 
 
@@ -65,7 +66,7 @@ def context() -> zmq.Context[zmq.Socket[bytes]]:
 
 def _socket(kind: int, hwm: int) -> zmq.Socket[bytes]:
     sock = context().socket(kind)
-    sock.setsockopt(zmq.LINGER, 0)  # the default waits for ever at exit
+    sock.setsockopt(zmq.LINGER, 0)  # the default may wait forever at exit
     sock.setsockopt(zmq.SNDHWM, hwm)
     sock.setsockopt(zmq.RCVHWM, hwm)
     sock.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
@@ -75,7 +76,7 @@ def _socket(kind: int, hwm: int) -> zmq.Socket[bytes]:
 def publisher(limits: Limits, extra: int = 0) -> zmq.Socket[bytes]:
     """An XPUB that reports every subscription, repeated ones too, and never blocks.
 
-    `extra`: so many messages more than `bus_hwm` may wait for each reader.
+    `extra`: how many messages beyond `bus_hwm` may wait for each reader.
     """
     return _publisher(limits.bus_hwm + extra)
 
@@ -95,7 +96,7 @@ def _publisher(hwm: int) -> zmq.Socket[bytes]:
 
 
 def picture_subscriber(settings: Settings) -> zmq.Socket[bytes]:
-    """A SUB connected to all sockets for pictures, to no topic yet."""
+    """A SUB connected to all picture sockets, without subscriptions."""
     sock = _socket(zmq.SUB, _PICTURES_AHEAD)
     sock.setsockopt(zmq.SNDHWM, 0)  # subscriptions beyond it would be dropped without a word
     for endpoint in settings.picture_endpoints:

@@ -1,22 +1,22 @@
-"""What gateways tell each other: a little memory that all gateways of a run share.
+"""Shared memory in which the gateways of a run exchange their counts.
 
-The supervisor makes it, every gateway inherits it. A gateway writes its own row and reads those of
-the others, without a lock: each cell is one aligned word with one writer, and what is read may be
-a moment old. From it a gateway knows
+The supervisor creates it and every gateway inherits it. A gateway writes its own row and reads the
+rows of the others without a lock: each cell is one aligned word with one writer, and a value that
+is slightly old does no harm. From the rows a gateway knows
 
-- whether it has clearly more connections than the mean of all, and leaves newcomers to the others
-  for a moment. (The pool's table is a second old: in a burst that is too late.)
-- how many clients there are in the whole run, and, where `clients_per_address` is set, how many
-  connections an address may have at other gateways. Addresses are counted by four keyed hashes
-  in tables of 16,384: the least of the four is never too low, and hardly ever too high.
+- whether it has clearly more connections than the mean. It then leaves new connections to the other
+  gateways for a moment. (The pool's table is a second old, which is too late in a burst.)
+- how many clients the whole run has and, if `clients_per_address` is set, how many connections an
+  address has at other gateways. Addresses are counted by four keyed hashes in tables of 16,384:
+  the smallest of the four counts is never too low, and rarely too high.
 
-A row counts while its gateway lives: it stamps the time into it, and the supervisor empties the row
-of one that has died.
+A row counts while its gateway lives: the gateway writes the current time into it, and the
+supervisor clears the row of a gateway that has died.
 
-Behind the rows each gateway has two places for a text of its own, as much as a megabyte: what it
-has counted, for whoever asks one gateway about all. It writes the place that is not valid, then
-the number of the text, whose last bit says which place is. So a gateway may be killed at any
-moment: its last whole text stays, and the next gateway of that number goes on from it.
+After the rows, each gateway has two places for a text of up to a megabyte: its counts, so that any
+gateway can report the counts of all. A gateway writes the place that is not valid, then the number
+of the text, whose last bit selects the valid place. So a gateway may be killed at any moment: its
+last complete text stays, and the next gateway with its number continues from that text.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ MOST_GATEWAYS = int(OPTIONS["gateways"].most)
 BEAT_S = 0.25
 _TRIES = 5
 STALE_S = 1.0
-"""A gateway whose stamp is older stands still: newcomers are not left to it."""
+"""A gateway whose time stamp is older does not respond: no connections are left to it."""
 _HEAD = 8
 _ROW = 8
 _GATEWAYS, _KEY, _ADDRESSES = 0, 1, 3
 _CONNECTIONS, _CLIENTS, _STAMP, _TEXT = 0, 1, 2, 3
 _CLEARED = 3
-"""Cells at the start of a row that die with the gateway."""
+"""Cells at the start of a row that are cleared when the gateway dies."""
 _HASHES, _BUCKETS = 4, 1 << 14
 _KEY_BYTES = 16
 _WORD, _COUNT = 8, 4
@@ -59,7 +59,7 @@ class Row(NamedTuple):
 
 
 def is_crowded(own: int, others: list[Row]) -> bool:
-    """Whether a gateway with so many connections has clearly more than the mean of all."""
+    """Whether a gateway with `own` connections has clearly more than the mean of all."""
     mean = (own + sum(row.connections for row in others)) / (len(others) + 1)
     return own > 1.05 * mean + 4
 
@@ -105,7 +105,7 @@ class GatewayCounts:
         self._words[_GATEWAYS] = number
 
     def clear(self, gateway: int) -> None:
-        """It has died: none of its connections counts. Its text stays."""
+        """Clear the row of a gateway that has died. Its text stays."""
         at = self._at(gateway)
         self._words[at : at + _CLEARED] = memoryview(bytes(_CLEARED * _WORD)).cast("Q")
         if self._tables is not None:
@@ -121,11 +121,11 @@ class GatewayCounts:
         self._words[at + _CLIENTS] = clients
 
     def beat(self, now: float) -> None:
-        """It lives; `now` is of clock.now, the same in all processes of a machine."""
+        """Record that this gateway is alive; `now` is from clock.now, which all processes share."""
         self._words[self._at(self._own) + _STAMP] = int(now * 1000)
 
     def others(self, now: float | None = None) -> list[Row]:
-        """Of the other gateways that live."""
+        """The rows of the other live gateways."""
         since = ((clock.now() if now is None else now) - STALE_S) * 1000
         words, own = self._words, self._own
         return [
@@ -135,7 +135,7 @@ class GatewayCounts:
         ]
 
     def clients_elsewhere(self) -> int:
-        """Clients of the other gateways, of those that stand still as well: they keep theirs."""
+        """Clients of the other gateways, including unresponsive ones, which keep their clients."""
         words, own = self._words, self._own
         return sum(
             words[self._at(number) + _CLIENTS]
@@ -150,7 +150,7 @@ class GatewayCounts:
     # ---- texts ------------------------------------------------------------------------------
 
     def publish(self, text: bytes) -> bool:
-        """Make it this gateway's text; False where there is no room, then the last one stays."""
+        """Set this gateway's text. False if there is no room; then the previous text stays."""
         if self._fd < 0:
             self._alone = text
             return True
@@ -166,7 +166,7 @@ class GatewayCounts:
         return False
 
     def published(self, gateway: int) -> bytes:
-        """Its last whole text, of this process or an earlier one; empty where there is none."""
+        """The gateway's last complete text, maybe from an earlier process; empty if none."""
         if self._fd < 0:
             return self._alone if gateway == self._own else b""
         for _ in range(_TRIES):  # it may write two more while we read one
@@ -185,14 +185,14 @@ class GatewayCounts:
     # ---- addresses --------------------------------------------------------------------------
 
     def count_address(self, address: str, change: int) -> None:
-        """A connection of it came (1) or went (-1) here."""
+        """Count a new (1) or closed (-1) connection of the address at this gateway."""
         if self._tables is not None:
             first = (self._own - 1) * _TABLE
             for bucket in self._buckets(address):
                 self._tables[first + bucket] += change
 
     def elsewhere(self, address: str) -> int:
-        """How many connections of it the other gateways have, at most."""
+        """How many connections of the address the other gateways have, at most."""
         if self._tables is None:
             return 0
         buckets = self._buckets(address)

@@ -1,12 +1,12 @@
-"""Links: the Unix sockets between framefan's processes, with descriptors passed beside messages.
+"""Links: Unix sockets between framefan's processes, which also pass file descriptors.
 
-Frames of a stream: four bytes of little-endian length, then one MessagePack record of messages.py.
-A descriptor travels with the first byte of the message it belongs to; the kernel never merges
-bytes across it, so descriptors arrive in the order of the messages that carry them.
+A message is a length of four little-endian bytes, then one MessagePack record of messages.py.
+A descriptor travels with the first byte of the message it belongs to. The kernel never merges
+bytes across a descriptor, so descriptors arrive in the order of the messages that carry them.
 
-Sending never waits. What our protocols keep in flight on a link is bounded and far below the
-socket's buffer, so a full buffer means that the peer has stopped reading: the link then counts as
-closed, and the owner of the peer decides what becomes of it.
+Sending does not wait for buffer space. Our protocols keep a bounded amount in flight on a link,
+far below the size of the socket's buffer. So a full buffer means that the peer has stopped
+reading: the link counts as closed, and the owner of the peer decides what to do with the peer.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from framefan.errors import LinkClosed, LinkGarbled
 LENGTH = struct.Struct("<I")
 MESSAGE_BYTES = 1 << 20
 _READ_BYTES = 1 << 13
-"""Our messages are small; a larger buffer is only allocated and thrown away for each."""
+"""Our messages are small, and each read allocates a buffer of this size."""
 _FDS_PER_READ = 16
 _FINISH_S = 1.0
-"""How long the rest of a message may take."""
+"""How long sending the remainder of a partly sent message may take."""
 _MOST_READS = 64
-"""So many in a row: a peer that never ends must not keep us."""
+"""The most reads in one `drain`, so that a peer that sends without pause cannot block us."""
 _ANCILLARY = socket.CMSG_SPACE(_FDS_PER_READ * array.array("i").itemsize)
-# Plain ints: an IntFlag is combined in Python code, several microseconds a message.
+# Plain ints: combining IntFlags runs Python code and costs several microseconds a message.
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _BLOCK = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _NO_BLOCK = _BLOCK | _DONTWAIT
@@ -52,13 +52,13 @@ class Link(Generic[M]):
         self._bytes = bytearray()
         self._fds: deque[int] = deque()
         self._ended: LinkClosed | None = None
-        """Why nothing comes any more, known while there was something left to hand out."""
+        """Why the link ended, when `drain` saw the end after it had read messages."""
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def send(self, message: msgspec.Struct, fd: int | None = None) -> None:
-        """Send one message, with a descriptor if given (it stays the caller's to close).
+        """Send one message, with a descriptor if given; the caller must close the descriptor.
 
         Raises LinkClosed when the peer is gone or has stopped reading.
         """
@@ -66,7 +66,7 @@ class Link(Generic[M]):
             raise LinkClosed("a peer stopped reading its link")
 
     def offer(self, message: msgspec.Struct) -> bool:
-        """Like send, for messages that a later one replaces: False when the buffer is full."""
+        """Like `send`, for messages that a later one replaces. False when the buffer is full."""
         return self._write(message, None)
 
     def _write(self, message: msgspec.Struct, fd: int | None) -> bool:
@@ -82,7 +82,7 @@ class Link(Generic[M]):
         except OSError as error:
             raise LinkClosed("a peer closed its link", str(error)) from error
         if sent < len(data):
-            # Half a message cannot be taken back: finishing it is the only way to stay in step.
+            # Part of the message is sent; only sending the remainder keeps the stream valid.
             self._finish(data[sent:])
         return True
 
@@ -91,16 +91,16 @@ class Link(Generic[M]):
         try:
             self._sock.sendall(rest)
         except OSError as error:
-            with contextlib.suppress(OSError):  # nothing may follow half a message
+            with contextlib.suppress(OSError):  # nothing may follow a partial message
                 self._sock.shutdown(socket.SHUT_WR)
             raise LinkClosed("a peer stopped reading in the middle of a message") from error
         finally:
             self._sock.settimeout(None)
 
     def drain(self) -> list[M]:
-        """Every whole message that has arrived, to the last that a dead peer sent.
+        """Every complete message that has arrived, also from a peer that has died.
 
-        Raises LinkClosed when all of that has been handed out, and LinkGarbled as `receive` does.
+        Raises LinkClosed once all of them have been returned, and LinkGarbled as `receive` does.
         """
         if self._ended is not None:
             raise self._ended
@@ -118,9 +118,9 @@ class Link(Generic[M]):
         return messages
 
     def receive(self, block: bool = False) -> list[M]:
-        """Every whole message that has arrived; with `block`, waits for at least some bytes.
+        """Every complete message of one read; with `block`, waits for at least some bytes.
 
-        Raises LinkClosed at the end of the stream and LinkGarbled on what no peer of ours sends.
+        Raises LinkClosed at the end of the stream, and LinkGarbled on invalid data.
         """
         try:
             data, ancillary, _, _ = self._sock.recvmsg(
@@ -139,7 +139,7 @@ class Link(Generic[M]):
             raise LinkClosed("a peer closed its link")
         if not self._bytes and len(data) >= LENGTH.size:
             (size,) = LENGTH.unpack_from(data)
-            if len(data) == LENGTH.size + size:  # nearly always: one message, whole
+            if len(data) == LENGTH.size + size:  # nearly always: exactly one complete message
                 return [self._decode(memoryview(data)[LENGTH.size :])]
         self._bytes += data
         return self._split()
@@ -147,7 +147,7 @@ class Link(Generic[M]):
     def _decode(self, body: memoryview | bytearray) -> M:
         try:
             return self._decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # the latter is not of theirs
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:  # msgspec raises both
             raise LinkGarbled("a link carried a message nobody sends", str(error)) from error
 
     def _split(self) -> list[M]:
@@ -166,7 +166,7 @@ class Link(Generic[M]):
         return messages
 
     def take_fd(self) -> int:
-        """The descriptor that came with the message at hand; call once per message that has one."""
+        """The descriptor of the current message; call it once per message that carries one."""
         if not self._fds:
             raise LinkGarbled("a message came without its descriptor")
         return self._fds.popleft()
@@ -178,7 +178,7 @@ class Link(Generic[M]):
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """A connected pair: one end stays, the other is inherited by a child."""
+    """A connected pair: we keep one end, a child inherits the other."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
 

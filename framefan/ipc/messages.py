@@ -1,7 +1,7 @@
-"""Every message between two framefan processes, by the link it travels on.
+"""Every message between two framefan processes, grouped by the link that carries it.
 
-They are internal, encoded as arrays, and change whenever we like: all processes of a run are of
-one version. What is on the bus for anyone to read stands in records.py.
+These messages are internal and encoded as arrays. They may change in any release, since all
+processes of a run have the same version. The public records of the bus are in records.py.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ class _Link(Struct, array_like=True, tag=True):
 
 
 class Start(_Link):
-    """Supervisor or pool -> child, first message: all it needs to know, kept out of argv."""
+    """Supervisor or pool -> child, the first message: its settings, which are kept out of argv."""
 
     settings: Settings
     role: str = ""
-    """The camera's name, the worker's or the gateway's number."""
+    """The name of the camera, or the number of the worker or gateway."""
     inherited_fd: int = -1
     """A listening socket the child inherits, or -1."""
     results_fd: int = -1
-    """Another one, where results are published, or -1."""
+    """The listening socket of the publish endpoint, or -1."""
     counts_fd: int = -1
-    """The memory in which gateways count their clients (gateway_counts.py), or -1."""
+    """The shared memory in which gateways count their clients (gateway_counts.py), or -1."""
     prints_fd: int = -1
-    """A pipe for what its own children print, or -1."""
+    """A pipe for the output of its own children, or -1."""
     after_crash: bool = False
-    """The process before it died of a fault in native code, such as a decoder's."""
+    """The previous process died of a fault in native code, for example in a decoder."""
 
 
 class Stop(_Link):
-    """Finish what is in hand, then exit 0."""
+    """Finish the current work, then exit 0."""
 
 
 class Progress(_Link):
@@ -50,7 +50,7 @@ class Progress(_Link):
 
 
 class Fatal(_Link):
-    """Child -> supervisor: this run cannot go on; shown to the person, then everything stops."""
+    """Child -> supervisor: the child cannot continue. While a run starts this may end the run."""
 
     exit_code: int
     what: str
@@ -67,15 +67,15 @@ class ChildFacts(Struct, frozen=True):
     state: str
     restarts: int
     reason: str = ""
-    """Why it waits for its next start: decoder_died, no_progress, unplayable (it said that it can
-    never work) or unknown; empty while it runs."""
+    """Why it waits for its next start: decoder_died, no_progress, unplayable (it reported that it
+    can never work) or unknown. Empty while it runs."""
     next_start_s: float | None = None
     message: str = ""
-    """What an unplayable one said, for people, without secrets."""
+    """The error that an unplayable child reported, as text without secrets."""
 
 
 class Children(_Link):
-    """Supervisor -> pool, after each change, and to the table with it."""
+    """Supervisor -> pool after each change; the pool adds it to the state table."""
 
     supervisor_pid: int
     url: str
@@ -83,14 +83,14 @@ class Children(_Link):
 
 
 class Table(_Link):
-    """Pool -> supervisor, about once a second and when the last file has ended."""
+    """Pool -> supervisor, about once a second and when the last source has ended."""
 
     state: StateRecord
     all_ended: bool
 
 
 class Cameras(_Link):
-    """Supervisor -> pool: the cameras there are from now on, all of them, addresses masked."""
+    """Supervisor -> pool: the complete new list of cameras, addresses masked."""
 
     cameras: list[CameraSettings]
 
@@ -99,11 +99,11 @@ class Cameras(_Link):
 
 
 class Reload(_Link):
-    """Read the configuration again, and make the running cameras what it says."""
+    """Read the configuration again and apply it to the running cameras."""
 
 
 class Reloaded(_Link):
-    """Names of cameras; `notes` are sentences about what changed and needs a new start."""
+    """Names of cameras. `notes` are sentences about changes that take effect only on restart."""
 
     added: list[str]
     changed: list[str]
@@ -111,13 +111,13 @@ class Reloaded(_Link):
     kept: list[str]
     notes: list[str]
     applied: dict[str, tuple[str, str]] = {}
-    """What was and what is now, of workers, gateways and predictor, where the file changed it."""
+    """The old and new value of workers, gateways and predictor, where the file changed them."""
     failed: list[str] = []
-    """Sentences about what of these could not be done."""
+    """Sentences about those of these changes that failed."""
 
 
 class NotDone(_Link):
-    """Nothing was changed; the lines of an error, and the code to exit with."""
+    """Nothing was changed: the lines of the error, and the exit code."""
 
     exit_code: int
     what: str
@@ -126,31 +126,31 @@ class NotDone(_Link):
 
 
 class Scale(_Link):
-    """Have so many workers."""
+    """Change the number of workers."""
 
     workers: int
 
 
 class ScaleGateways(_Link):
-    """Have so many gateways."""
+    """Change the number of gateways."""
 
     gateways: int
 
 
 class Swap(_Link):
-    """Have this predictor, if it works."""
+    """Switch to this predictor if it works."""
 
     predictor: str
 
 
 class Changing(_Link):
-    """What a scale or swap is at: words for the person who waits."""
+    """The current step of a scale or swap, as text for the waiting user."""
 
     step: str
 
 
 class Changed(_Link):
-    """A scale or swap is done; `was` and `now` are numbers, or predictors."""
+    """A scale or swap is complete. `was` and `now` are numbers, or predictors."""
 
     what: str
     """workers, gateways or predictor."""
@@ -172,13 +172,13 @@ class HelloCapture(_Link):
     camera: str
     pid: int
     frame: int
-    """The number its next frame would have."""
+    """The number that its next frame would get."""
     began: int = 0
-    """As its first Welcome had it: a new pool does not know."""
+    """`began` of its first Welcome, repeated because a restarted pool does not know it."""
 
 
 class RingMade(_Link):
-    """With the ring's descriptor. Slots of earlier rings of this camera are no longer capture's."""
+    """Carries the ring's descriptor. Capture no longer owns slots of this camera's older rings."""
 
     ring: int
     slots: int
@@ -186,9 +186,9 @@ class RingMade(_Link):
 
 
 class Ready(_Link):
-    """A whole frame stands in a slot, which now is the pool's until Free.
+    """A slot contains a complete frame; the pool owns the slot until it sends Free.
 
-    The counters are totals since HelloCapture, this frame included.
+    The counters are totals since HelloCapture, including this frame.
     """
 
     ring: int
@@ -202,13 +202,13 @@ class Ready(_Link):
     bad: int
     no_slot: int
     max_fps: int = 0
-    """Left out because the camera's own `max_fps` wants fewer."""
+    """Number of frames dropped to respect the camera's `max_fps`."""
     pts: float | None = None
-    """Seconds on the source's own clock, where it has one."""
+    """Seconds on the source's own clock, if it has one."""
 
 
 class SourceStatus(_Link):
-    """The camera changed its state (or its counters, when no frame came for a while)."""
+    """The camera changed its state, or its counters changed while no frame arrived."""
 
     state: str
     reason: str = ""
@@ -222,7 +222,7 @@ class SourceStatus(_Link):
     no_slot: int = 0
     max_fps: int = 0
     frame: int = 0
-    """The number of its next frame: those before are counted."""
+    """The number of its next frame; the counters include all frames before it."""
 
 
 class HelloGateway(_Link):
@@ -242,23 +242,23 @@ ToPool = HelloCapture | RingMade | Ready | SourceStatus | HelloGateway | Gateway
 class Welcome(_Link):
     epoch: str
     frame: int
-    """The number of the next frame: never one that was used before."""
+    """The number of the next frame, never used before."""
     slots: int
     ended: bool = False
-    """The camera had come to its end before this process was started."""
+    """The camera's source had already ended before this process started."""
     began: int = 0
-    """The number of the first frame that the camera had with the settings it has now."""
+    """The number of the camera's first frame with its current settings."""
 
 
 class Free(_Link):
-    """These slots are capture's again."""
+    """Capture owns these slots again."""
 
     ring: int
     slots: list[int]
 
 
 class Slots(_Link):
-    """The number of slots changed (workers were added): make a new ring."""
+    """The number of slots changed because workers were added: make a new ring."""
 
     slots: int
 
@@ -270,7 +270,7 @@ ToCapture = Welcome | Free | Slots
 
 
 class Attach(_Link):
-    """With the ring's descriptor, before the first lease on it."""
+    """Carries the ring's descriptor; sent before the first lease on the ring."""
 
     camera: str
     ring: int
@@ -279,7 +279,7 @@ class Attach(_Link):
 
 
 class Detach(_Link):
-    """No lease on this ring will follow: let the mapping go."""
+    """No lease on this ring will follow: unmap it."""
 
     camera: str
     ring: int
@@ -289,7 +289,7 @@ class Lease(_Link):
     """The worker may read this slot until it sends Returned."""
 
     lease: int
-    """Unique within the pool's life: a return or outcome with another one is stale."""
+    """Unique within the pool's lifetime. A return or outcome with an unknown number is stale."""
     camera: str
     ring: int
     slot: int
@@ -301,11 +301,11 @@ class Lease(_Link):
     height: int
     pts: float | None = None
     pictures: tuple[str, ...] = ()
-    """To be made of the frame, before it is returned."""
+    """Previews that the worker makes of the frame before it returns the lease."""
 
 
 class Leases(_Link):
-    """Several at once: one call of the predictor, one deadline; each is returned by itself."""
+    """A batch: one predictor call and one deadline. Each lease is returned separately."""
 
     leases: list[Lease]
 
@@ -317,14 +317,14 @@ class Try(_Link):
 
 
 class Tried(_Link):
-    """The frame is not read any more. `error` is the kind of error it was; empty: a result."""
+    """The worker no longer reads the frame. `error` is the kind of error, empty on success."""
 
     error: str = ""
     message: str = ""
 
 
 class WorkerStep(_Link):
-    """What a worker that is not ready yet does now, in words."""
+    """The current step of a worker that is not ready yet, as text."""
 
     step: str
 
@@ -333,13 +333,13 @@ class WorkerReady(_Link):
     model: str
     stateful: bool
     most: int = 1
-    """Frames that one call of the predictor takes."""
+    """The most frames that one predictor call accepts."""
     files: list[str] = []
-    """The predictor's file and those beside it that it has loaded."""
+    """The predictor's file, and the files next to it that it has loaded."""
 
 
 class WorkerFailed(_Link):
-    """The predictor could not be set up; `exit_code` is what the run ends with at first start."""
+    """Setup of the predictor failed. At the first start the run exits with `exit_code`."""
 
     exit_code: int
     what: str
@@ -352,7 +352,7 @@ class Returned(_Link):
 
 
 class Notice(_Link):
-    """Something a person should hear once: goes to the log and to clients as a status."""
+    """Something to report once, in the log and to clients as a status."""
 
     kind: str
     message: str
@@ -366,7 +366,7 @@ FromWorker = WorkerReady | WorkerFailed | WorkerStep | Tried | Returned | Notice
 
 
 class WorkerOutcome(Struct, array_like=True, frozen=True):
-    """What became of one lease. `payload` is passed on without being looked into."""
+    """The outcome of one lease. `payload` is passed on without being decoded."""
 
     lease: int
     kind: Literal["detections", "value", "error"]
@@ -376,7 +376,7 @@ class WorkerOutcome(Struct, array_like=True, frozen=True):
 
 
 class WorkerPreview(Struct, array_like=True, frozen=True):
-    """The head of a picture; its JPEG is the second part of the message."""
+    """The header of a preview; its JPEG is the second part of the ZeroMQ message."""
 
     lease: int
     camera: str

@@ -1,12 +1,12 @@
-"""The process tree as a table, and how one child of it is started, told and ended.
+"""The stages of the process tree, and how a child process is started, configured and ended.
 
     supervisor -> capture (one per camera), pool, gateway
     pool       -> worker 1..N
 
-Stages are strings here: the supervisor imports none of them. A child is started by exec, never by
-fork alone, finds one end of a socket pair at descriptor CONTROL_FD's number in its environment and
-reads its Start message from it. Neither argv nor the environment holds settings: they may hold
-passwords.
+A stage is named by a string here, so that the supervisor imports no stage. A child is started by
+exec, never by fork alone. It inherits one end of a socket pair, finds the descriptor's number in
+the environment variable CONTROL_FD, and reads its Start message from that socket. Settings never
+travel in argv or the environment, because settings may contain passwords.
 """
 
 from __future__ import annotations
@@ -36,42 +36,42 @@ if TYPE_CHECKING:
 CONTROL_FD = "FRAMEFAN_CONTROL_FD"
 PARENT_PID = "FRAMEFAN_PARENT_PID"
 PYTHON = (sys.executable, "-P")
-"""Python in which no file of the folder that a person is in takes the place of a module."""
+"""With -P, a file in the current directory cannot shadow a module."""
 CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGBUS, signal.SIGILL}
-"""Signals by which a process dies of a fault of its own in native code."""
+"""Signals that end a process after a fault in native code."""
 KILL_S = 0.2
-"""How long a process that was killed is waited for at once."""
+"""How long `Child.kill` waits by default for the killed process to exit."""
 DUMP_SIGNAL = signal.SIGUSR2
-"""Sent to a child that hangs: every thread's stack goes to stderr, from C, so that it works even
-where C code holds the interpreter's lock."""
+"""Makes a hung child write the stack of every thread to stderr. The handler is C code, so it works
+even while other C code holds the GIL."""
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """A row of the table: what runs, and what it is told."""
+    """One kind of process: the module it runs and the secrets it receives."""
 
     name: str
     module: str
     sees_sources: bool = False
-    """Only capture is handed the camera's address; the others get it masked."""
+    """Only capture receives the camera's address; other stages receive it masked."""
     sees_token: bool = False
     sees_keys: bool = False
-    """Of what is published; only who binds it needs them."""
+    """Whether it receives the publish keys, which only the binding process needs."""
     runs_theirs: bool = False
-    """Code of the user's or of a decoder runs in it, which may print without an end."""
+    """Whether it runs user code or a decoder, whose output may be unlimited."""
     children: str = ""
-    """What its own children are called: what they print comes apart from what it says itself."""
+    """Name of its own children, whose output is read separately from its own; empty for none."""
     flags: tuple[str, ...] = ()
-    """Of the interpreter."""
+    """Flags for the Python interpreter."""
 
 
 _AT_ONCE = "-u"
-"""What it prints comes at once, though it goes into a pipe."""
+"""Unbuffered output, although stdout is a pipe."""
 CAPTURE = Stage(
     "capture",
     "framefan_capture.main",
     sees_sources=True,
     runs_theirs=True,
-    # A decoder that crashes leaves at least the line that called it.
+    # When a decoder crashes, faulthandler at least names the line that called it.
     flags=(_AT_ONCE, "-X", "faulthandler"),
 )
 POOL = Stage("pool", "framefan_inference.main", sees_keys=True, children="workers")
@@ -81,8 +81,10 @@ STAGES = (CAPTURE, POOL, WORKER, GATEWAY)
 
 
 def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
-    """What this child may know: a capture its own camera only, the others no address; the token
-    and the keys only who asks for them.
+    """The settings that this child may see.
+
+    A capture sees its own camera only; other stages see masked addresses. Only stages with
+    `sees_token` or `sees_keys` see the token or the publish keys.
     """
     cameras = settings.cameras
     if stage.sees_sources:
@@ -98,13 +100,13 @@ def settings_for(stage: Stage, role: str, settings: Settings) -> Settings:
 
 
 def secrets_of(stage: Stage, role: str, settings: Settings) -> list[Secret]:
-    """What this child may know and nobody is to read."""
+    """The secrets that this child knows, which must not appear in its output."""
     known = settings_for(stage, role, settings)
     return [known.token, known.publish_keys.secret, *(each.source for each in known.cameras)]
 
 
 def environment() -> dict[str, str]:
-    """Ours, less what is no child's business: code of the user's runs in some of them."""
+    """Our environment without the variables for secrets: some children run user code."""
     private = (TOKEN_VARIABLE, SOURCES_VARIABLE)
     quiet = {"OPENCV_LOG_LEVEL": "OFF", "OPENCV_FFMPEG_LOGLEVEL": "-8"}  # they print URLs whole
     return {key: text for key, text in os.environ.items() if key not in private} | quiet
@@ -126,18 +128,19 @@ class Child:
         prints_fd: int = -1,
         after_crash: bool = False,
     ) -> None:
-        """Start it. Call from the main thread: the kernel ties its life to the calling thread.
+        """Start the child. Call from the main thread: the child dies when the calling thread ends.
 
-        `output`: a descriptor for all it prints; `prints_fd`: for all that its children print;
-        `after_crash`: the child before it `has_crashed`.
+        `output` is the descriptor for the child's output, `prints_fd` the one for the output of
+        the child's own children. `after_crash` says that the previous child `has_crashed`.
         """
         ours, theirs = links.pair()
         handed = (inherited_fd, results_fd, counts_fd, prints_fd)
         keep = [theirs.fileno(), *(fd for fd in handed if fd >= 0)]
         self.stage = stage
         self.role = role
-        # A child is born with these held back, until it has its handlers set; SIGHUP stays so:
-        # when a terminal closes, the supervisor alone hears it and stops all in order.
+        # The child starts with these signals blocked and unblocks them once its handlers are set.
+        # SIGHUP stays blocked: when a terminal closes, only the supervisor receives it, and it
+        # stops all children in order.
         held = signal.pthread_sigmask(
             signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, DUMP_SIGNAL}
         )
@@ -160,14 +163,15 @@ class Child:
         self.pid = self.process.pid
         self.link: links.Link[Any] = links.Link(ours, receives)
         own = settings_for(stage, role, settings)
-        with contextlib.suppress(LinkClosed):  # it died at once: reading the link says so too
+        with contextlib.suppress(LinkClosed):  # died already: the next read of the link reports it
             self.link.send(Start(own, role, *handed, after_crash))
 
     def kill(self, patience_s: float = KILL_S) -> bool:
-        """SIGKILL, wait, close. True: nothing of it reads or writes any more.
+        """Send SIGKILL, wait, close the link. True once the process is gone and reads or writes no
+        more.
 
-        False: the kernel has not let go of it within `patience_s`, since it has much memory or a
-        disk does not answer. Nothing helps but to ask again later.
+        False when the process has not exited within `patience_s`, because it has much memory to
+        free or waits for a disk. The caller must try again later.
         """
         if self.process.poll() is None:
             self.process.kill()
@@ -184,12 +188,12 @@ class Child:
 
     @property
     def has_crashed(self) -> bool:
-        """Whether it died of a fault of its own in native code: nobody stops a process so."""
+        """Whether a signal of CRASHES ended it: a fault in native code, never a requested stop."""
         return -(self.process.returncode or 0) in CRASHES
 
     @property
     def ending(self) -> str:
-        """How it ended, in words: `exit code 1` or `killed by SIGABRT`."""
+        """How it ended, as text: `exit code 1` or `killed by SIGABRT`."""
         return describe_exit(self.process.returncode)
 
 
@@ -205,31 +209,31 @@ def describe_exit(code: int | None) -> str:
 
 
 def name_this(title: str) -> None:
-    """Show this process as `framefan TITLE`; an argv with a password in it is gone thereby."""
+    """Show this process as `framefan TITLE`. This also hides an argv that contains a password."""
     import setproctitle
 
     setproctitle.setproctitle(f"framefan {title}")
 
 
 def settle() -> None:
-    """What lives now lives to the end: the collector need not walk through it again and again.
+    """Exclude all objects that exist now from garbage collection; they live until the process ends.
 
-    Call it when a process is set up. Without it every full collection of a process that has loaded
-    OpenCV or websockets takes milliseconds, in the middle of some frame.
+    Call it once a process is set up. Otherwise every full collection in a process that has loaded
+    OpenCV or websockets takes milliseconds and delays a frame.
     """
     gc.collect()
     gc.freeze()
 
 
 class Parent:
-    """The other side: what a child's main() begins with.
+    """The child's end of the control link; a child's main() creates it first.
 
-    `stop_asked` turns true on SIGTERM; loops look at it beside the Stop message, which means the
-    same. SIGINT reaches every process of a terminal at once and is left to the supervisor.
+    SIGTERM sets `stop_asked`. Loops check it as well as the Stop message, which means the same. A
+    terminal sends SIGINT to all of its processes; a child ignores it, the supervisor handles it.
     """
 
     def __init__(self, stage: str, receives: Any) -> None:
-        """Tie our life to the parent's, then read Start. Ends the process when there is none."""
+        """Arrange to die with the parent, then read Start. Exits when the link closes before it."""
         host.die_with_parent(int(os.environ.pop(PARENT_PID)))
         self.stop_asked = False
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -260,7 +264,7 @@ class Parent:
 
     @staticmethod
     def write_stacks_when_asked() -> None:
-        """From here on DUMP_SIGNAL, also one that came before, has us write our stacks."""
+        """From now on DUMP_SIGNAL writes our stacks, also for a signal that is already pending."""
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL})
 

@@ -1,8 +1,8 @@
-"""The messages of protocol.py as Protocol Buffers: their fields, and the .proto that says so.
+"""The messages of protocol.py as Protocol Buffers: their fields, and the text of the .proto file.
 
-The fields come from the records; their numbers stand in `NUMBERS`, once and for ever: a number is
-what a client has compiled in. A field that is added gets the next one, and one that is given up
-keeps its own.
+The fields come from the records. Their numbers are in `NUMBERS` and never change, because clients
+are compiled with them. A new field gets the next number, and the number of a removed field is not
+reused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Any value of JSON as the bytes of a google.protobuf.Value.
+"""Encodes any JSON value as the bytes of a google.protobuf.Value.
 
-The runtime would make an object of each number within, at some 1 µs: a result may hold 30,000, and
-the gateway's other clients wait meanwhile. The field numbers stand in google/protobuf/struct.proto.
+The protobuf runtime would create an object for each number, which takes about 1 µs. A result may
+contain 30,000 numbers, and the gateway's other clients would wait meanwhile. The field numbers are
+those of google/protobuf/struct.proto.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ _NUMBER_ITEM = _ITEM + b"\x09" + _NUMBER
 
 
 _DEEPEST = 32
-"""A runtime reads 100 messages within each other, and an object takes three of them."""
+"""A runtime accepts 100 nested messages, and each nested object takes three of them."""
 
 
 class TooDeep(ValueError):
-    """Objects and lists stand too deep within each other for a runtime to read."""
+    """Objects and lists are nested too deeply for a runtime to read."""
 
 
 def of_value(value: Any, depth: int = 0) -> bytes:

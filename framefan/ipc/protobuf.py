@@ -1,7 +1,8 @@
-"""Messages and commands as Protocol Buffers, by the package `protobuf`: see proto_schema.py.
+"""Encodes messages and commands as Protocol Buffers with the package `protobuf`.
 
-That package is an extra, and loaded when the first client asks for it. Its classes are made here,
-from the records, so that there is no generated code that could be older than they are.
+That package is an extra, which is loaded when the first client asks for the format. The message
+classes are made here at run time from the records (proto_schema.py), so there is no generated code
+that could be outdated.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from framefan.ipc.records import PredictError
 
 INSTALL = "pip install 'framefan[protobuf]'"
 _EXACT = float(1 << 53)
-"""Up to here a double is each whole number."""
+"""Up to here a double represents every whole number exactly."""
 _WRITTEN: Mapping[str, Callable[[Any], bytes]] = {
     STRUCT: proto_value.of_object,
     VALUE: proto_value.of_value,
@@ -39,7 +40,7 @@ class _Runtime(NamedTuple):
 
 
 def is_usable() -> bool:
-    """Whether the package is there. The first time takes some 0.1 s."""
+    """Whether the package is installed. The first call takes about 0.1 s."""
     try:
         _runtime()
     except ImportError:
@@ -129,8 +130,8 @@ def _is_message(kind: str) -> bool:
 def encode(message: msgspec.Struct) -> bytes:
     """A record of framefan.ipc.protocol as a `Message`. Raises ImportError without the package.
 
-    A result that JSON can write and this cannot is told as an error: an id beyond 64 bits with a
-    sign (`number`), or a value that is too deep (`too_deep`).
+    A result that JSON can express and Protocol Buffers cannot becomes an error: an id beyond signed
+    64 bits (`number`), or a value nested too deeply (`too_deep`).
     """
     try:
         return _encode(message)
@@ -165,7 +166,7 @@ def _free(kind: str) -> Mapping[str, Callable[[Any], bytes]]:
 
 
 def decode(data: bytes) -> Message | None:
-    """The record; None for a kind that is not known here.
+    """The record; None for an unknown kind.
 
     Raises Garbled for what is no `Message`, msgspec.ValidationError where it lacks something.
     """
@@ -267,7 +268,7 @@ def _struct(value: Any) -> dict[str, Any]:
 
 
 def _number(value: float) -> int | float:
-    """Every number is a double there; whole ones are whole again here."""
+    """The encoding has only doubles; whole numbers become int again."""
     return int(value) if value.is_integer() and abs(value) <= _EXACT else value
 
 

@@ -1,7 +1,7 @@
-"""What travels over the WebSocket: the records that a client reads, and what it may ask for.
+"""The WebSocket messages that a gateway sends to its clients.
 
-The gateway writes these and `framefan.client` reads them; docs/protocol.md says what they mean, and
-the schema that a gateway serves is made from them. Fields are only ever added.
+The gateway writes them, `framefan.client` reads them, and docs/protocol.md explains them. The JSON
+Schema that a gateway serves is generated from them. They change only by new fields.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ Delivery = Literal["latest", "every"]
 Format = Literal["json", "msgpack", "protobuf"]
 
 CAUSES = ("conflated", "lost", "bus", "filtered", "max_fps", "history")
-"""Why a client was not sent a result: a newer one took its place while the line was full; the pool
-had none for that seq; it never reached the gateway; the client asked for others only; it asked for
-fewer; it was not kept for the client's return."""
+"""Why a client did not get a result, in this order: a newer result replaced it while the
+connection was full; the pool had no result for that seq; it never reached the gateway; the client
+filtered it out; the client's `max_fps` excluded it; it was no longer kept when the client
+reconnected."""
 
 
 class Latency(Struct, frozen=True):
-    """Milliseconds: grab to predict, in predict, predict's end to encoding here, and the whole."""
+    """Milliseconds: capture to predict, in predict, end of predict to encoding in the gateway, and
+    the total.
+    """
 
     wait: float
     predict: float
@@ -33,7 +36,7 @@ class Latency(Struct, frozen=True):
 
 
 class _Head(Struct, kw_only=True, omit_defaults=False):
-    """What a result and an error have in common, in the order it is written."""
+    """The common fields of results and errors, in the order in which they are written."""
 
     v: int = VERSION
     camera: str
@@ -42,7 +45,7 @@ class _Head(Struct, kw_only=True, omit_defaults=False):
     frame: int
     ts: float
     pts: float | UnsetType = UNSET
-    """Seconds on the source's own clock, where it has one."""
+    """Seconds on the source's own clock, if it has one."""
     width: int
     height: int
     model: str
@@ -53,14 +56,14 @@ class _Head(Struct, kw_only=True, omit_defaults=False):
 
 
 class Result(_Head, tag_field="type", tag="result", kw_only=True):
-    """A predict that returned: detections, or any other value as `result`."""
+    """What predict returned: `detections`, or any other value as `result`."""
 
     detections: list[Detection] | UnsetType = UNSET
     result: Any = UNSET
 
 
 class Failure(_Head, tag_field="type", tag="error", kw_only=True):
-    """A predict that raised, or returned what cannot be sent."""
+    """Predict raised an exception, or returned a value that cannot be sent."""
 
     error: PredictError
 
@@ -81,7 +84,7 @@ class Status(Struct, tag_field="type", tag="status", kw_only=True):
 
 
 class Gap(Struct, tag_field="type", tag="gap", kw_only=True):
-    """To `every` clients: these seqs will never come. Counts as telling them `missed`."""
+    """To clients with `every`: these seqs will never come. They are counted in `missed`."""
 
     v: int = VERSION
     camera: str
@@ -93,18 +96,18 @@ class Gap(Struct, tag_field="type", tag="gap", kw_only=True):
 
 
 class Resumed(Struct, tag_field="type", tag="resumed", kw_only=True):
-    """To a client that came back with `since`: whether what follows leaves nothing out.
+    """To a client that reconnected with `since`: whether every result after that position follows.
 
-    Told once for each camera of `since`, before its results. What was not kept is told, as far as
-    it can be counted, by `missed` of the next message of that camera.
+    Sent once for each camera in `since`, before its results. The results that were no longer kept
+    are counted, where possible, in `missed` of the camera's next message.
     """
 
     v: int = VERSION
     camera: str
     epoch: str
-    """The current one; not the client's, if the pool was restarted meanwhile."""
+    """The current epoch; it differs from the client's if the pool was restarted meanwhile."""
     seq: int
-    """The client's: what follows comes after it."""
+    """The seq that the client sent; results after it follow."""
     recovered: bool
 
 
@@ -122,13 +125,13 @@ class Reply(Struct, tag_field="type", tag="reply", kw_only=True, omit_defaults=T
     error: CommandError | UnsetType = UNSET
     subscribe: dict[str, Any] | UnsetType = UNSET
     unsubscribe: dict[str, Any] | UnsetType = UNSET
-    """Of both: the contract from here on, whole."""
+    """For both commands: the complete subscription that now applies."""
     auth: dict[str, Any] | UnsetType = UNSET
     ping: dict[str, Any] | UnsetType = UNSET
 
 
 Message = Result | Failure | Status | Gap | Resumed | Reply
-"""All that a client may receive. A type that it does not know, it ignores."""
+"""Every message that a client may receive. A client ignores types that it does not know."""
 
 
 def schema() -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The bus's records: what anyone may subscribe to, documented in docs/bus.md.
+"""The records on the bus, to which anyone may subscribe; docs/bus.md documents them.
 
-They are public: maps with a version, changed only by adding fields.
+They are public: maps with a version, which change only by new fields.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 BUS_VERSION = 1
 PICTURES = ("320", "640", "1280", "full", "boxes")
-"""What a preview may be: of that width, of the frame's own size, and that with boxes drawn."""
+"""The kinds of preview: of that width, of the frame's own size, and full size with boxes drawn."""
 CIRCUIT = "circuit"
-"""The reason of a status of the subject `predictor` that is about a camera's circuit."""
+"""The `reason` of a `predictor` status that is about a camera's circuit breaker."""
 
 
 class Detection(Struct, omit_defaults=True):
@@ -34,14 +34,14 @@ class PredictError(Struct):
 class OutcomeRecord(Struct, kw_only=True):
     """Topic `result/CAMERA/`: each seq of a camera exactly once, in order.
 
-    `payload` by `kind`: detections: a list of Detection; value: any JSON value;
-    error: a PredictError; lost: the cause as a string.
+    `kind` determines the type of `payload`. detections: a list of Detection; value: any JSON
+    value; error: a PredictError; lost: the cause as a string.
     """
 
     v: int = BUS_VERSION
     epoch: str
     n: int
-    """Counts the pool's records on all topics but previews: a gap is a loss, exactly."""
+    """Counts the pool's records on all topics except previews: a gap means lost records."""
     kind: Literal["detections", "value", "error", "lost"]
     camera: str
     seq: int
@@ -60,10 +60,10 @@ class OutcomeRecord(Struct, kw_only=True):
 
 
 class PreviewRecord(Struct, kw_only=True):
-    """Topic `preview/CAMERA/PICTURE/`: a JPEG of the frame of a result, which it follows.
+    """Topic `preview/CAMERA/PICTURE/`: a JPEG of a result's frame, published after that result.
 
-    Made only while somebody subscribes to exactly that topic. It has no `n`: whoever is slow may
-    lose some, and nothing tells.
+    Previews are made only while somebody subscribes to exactly that topic. They have no `n`: a
+    slow subscriber may lose some without notice.
     """
 
     v: int = BUS_VERSION
@@ -80,7 +80,7 @@ class StatusRecord(Struct, kw_only=True):
 
     v: int = BUS_VERSION
     epoch: str = ""
-    """Set, like `n` and `ts`, when it is published."""
+    """Set when the record is published, as are `n` and `ts`."""
     n: int = 0
     ts: float = 0.0
     subject: Literal["camera", "worker", "predictor", "gateway", "pool"]
@@ -96,7 +96,7 @@ class GatewayFacts(Struct, kw_only=True):
     id: int
     pid: int = 0
     state: str = "ready"
-    """ready, silent (it stands still), or that of its process: starting, backoff, failed."""
+    """ready, silent (it does not respond), or its process's state: starting, backoff, failed."""
     restarts: int = 0
     clients: int = 0
     offered: int = 0
@@ -109,7 +109,7 @@ class GatewayFacts(Struct, kw_only=True):
     stale: int = 0
     bus_gaps: int = 0
     lag_s: float = 0.0
-    """How late its loop was at worst in the last 15 to 30 seconds."""
+    """The largest delay of its event loop in the last 15 to 30 seconds."""
 
 
 class WorkerFacts(Struct, kw_only=True):
@@ -161,16 +161,16 @@ class CameraFacts(Struct, kw_only=True):
     slots: int = 0
     slots_out: int = 0
     circuit: str = "closed"
-    """open: its frames killed workers and are left out; half_open: one of them is tried."""
+    """open: its frames killed workers and are skipped; half_open: one of them is tried."""
     circuit_message: str = ""
     previews: dict[str, int] = field(default_factory=dict)
-    """How many of each picture were made."""
+    """How many previews of each kind were made."""
     preview_cpu_s: float = 0.0
-    """What they cost the workers, of CPU time."""
+    """CPU time that workers spent on previews."""
     errors_in_row: int = 0
-    """Frames on which predict failed, since the last result."""
+    """How many frames in a row predict failed on, since the last result."""
     last_error: str = ""
-    """What the newest of them says; empty when that was a result."""
+    """The message of the latest of these errors; empty after a result."""
 
 
 class Pid(Struct):
@@ -196,12 +196,12 @@ class StateRecord(Struct, kw_only=True):
     workers: list[WorkerFacts]
     cameras: dict[str, CameraFacts]
     foreign: int = 0
-    """Messages on the bus that were not ours: dropped, never decoded further."""
+    """Number of messages on the bus that were not framefan's; they are dropped."""
     stale: int = 0
-    """Outcomes and returns of leases that were settled before: counted and dropped."""
+    """Number of outcomes and returns of leases that were already settled; they are dropped."""
     publish_endpoint: str = ""
-    """Where `--publish` has these records as well; empty without it."""
+    """The endpoint of `--publish`, which carries these records too; empty without `--publish`."""
     picture_endpoints: list[str] = field(default_factory=list)
-    """Where pictures are, and nothing else: a reader connects to all of them."""
+    """Endpoints that carry previews and nothing else; a reader connects to all of them."""
     last: bool = False
-    """This pool publishes nothing after it: the run ends in good order."""
+    """The pool publishes nothing after this record: the run is stopping normally."""

@@ -1,4 +1,4 @@
-"""What people are told of a predictor whose process dies before it is ready."""
+"""The error for a predictor whose process dies before it is ready."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALONE = "import and call it by itself to see the whole error"
 
 
 def told(reference: str, ending: str) -> StartError:
-    """`ending`: how its process ended, in words."""
+    """The error; `ending`: how the process ended, as text."""
     return StartError(
         f'the predictor "{reference}" ended its process while it was set up',
         ending,
@@ -21,7 +21,7 @@ def told(reference: str, ending: str) -> StartError:
 
 
 def cure(reference: str) -> str:
-    """What to do about it."""
+    """What the user can do about it."""
     try:
         parsed = predictor_ref.parse(reference)
         backend = predictor_ref.onnx_options(parsed.target).backend if parsed.kind == "onnx" else ""

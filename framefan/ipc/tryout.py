@@ -1,4 +1,4 @@
-"""What `framefan doctor` asks of a camera or a predictor in a process of its own, and the answers.
+"""The messages between `framefan doctor` and the process in which it tests a camera or predictor.
 
 The question comes on standard input, the answer leaves on standard output: one JSON object each.
 """
@@ -21,7 +21,7 @@ class PredictorTryout(msgspec.Struct, frozen=True):
 
 
 class PredictorFacts(msgspec.Struct, frozen=True, tag=True):
-    """It works; the rest is what one worker takes."""
+    """The predictor works; most fields are the resources that one worker needs."""
 
     predict_s: float
     own_bytes: int
@@ -29,7 +29,7 @@ class PredictorFacts(msgspec.Struct, frozen=True, tag=True):
     address_bytes: int
     uses_device: bool
     about: dict[str, str] = {}
-    """What a model in an ONNX file is, by what is told of it; empty for all others."""
+    """The properties of a model in an ONNX file; empty for other predictors."""
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -1,4 +1,4 @@
-"""What `demo?size=1280x720&fps=30` asks of the demo scene: its options, read from the text."""
+"""The options of the demo scene, parsed from text like `demo?size=1280x720&fps=30`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _READERS = {
 
 
 class DemoOptions(Struct, frozen=True):
-    """What `demo?key=value&...` says."""
+    """The options in `demo?key=value&...`."""
 
     width: int = 1280
     height: int = 720
@@ -30,7 +30,7 @@ class DemoOptions(Struct, frozen=True):
 def parse_demo(source: str) -> DemoOptions:
     """The options of `demo` or `demo?size=1280x720&fps=30&seed=1&frames=0`.
 
-    Raises UsageError that names the key it could not take.
+    Raises UsageError, which names the invalid key.
     """
     _, values = query.read(source, "the demo scene", _READERS, "demo?size=1280x720&fps=30&seed=1")
     width, height = values.pop("size", (DemoOptions().width, DemoOptions().height))

@@ -1,4 +1,4 @@
-"""What the options of an `onnx:` reference may be, those that tell what a model is like."""
+"""The allowed values of the options of an `onnx:` reference that describe a model."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Every option that has a flag, each declared once, and what a declaration says.
+"""Declares every option that has a flag, each once, and the type `Option` for declarations.
 
-An option is a field with an `Option` beside its type. Flags, help, FRAMEFAN_* variables, keys of
-the TOML file, checks of values, notes of `framefan reload`, and docs/cli.md and
+An option is a field whose type is annotated with an `Option`. Flags, help, FRAMEFAN_* variables,
+keys of the TOML file, checks of values, notes of `framefan reload`, and docs/cli.md and
 docs/configuration.md are all derived from these fields. Options without a flag (limits, and most
 keys of a camera) are declared in the same way in run.py.
 
-This module must not import msgspec, because `framefan --help` has no time for it: the classes here
-are plain at run time, and run.py makes records of them.
+This module must not import msgspec, because the import would slow down `framefan --help`. The
+classes here are plain at run time, and run.py turns them into records.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
 
     class Struct:
-        """Takes the arguments of msgspec's, and ignores them."""
+        """Accepts the class arguments of msgspec.Struct and ignores them."""
 
         def __init_subclass__(cls, **_: object) -> None: ...
 
@@ -44,32 +44,32 @@ _UNITS = {
 
 
 class Option(NamedTuple):
-    """What a field's declaration says of it, beside its name, type and default."""
+    """The declaration of an option, in addition to the field's name, type and default."""
 
     help: str
     group: str = ""
-    """One of GROUPS; empty: it has no flag."""
+    """One of GROUPS; empty if it has no flag."""
     least: float = 0
     most: float = math.inf
-    """Bounds of a number, both allowed; it is always finite."""
+    """Inclusive bounds of a number, which must also be finite."""
     short: str = ""
     """A second, short flag."""
     metavar: str = ""
-    """What stands for the value in the help."""
+    """Placeholder for the value in the help."""
     can_negate: bool = False
     """Whether there is a `--no-...` flag."""
     hidden_as: str = ""
-    """What `reload` calls it instead of showing its values; empty: they may be shown."""
+    """The name that `reload` shows instead of the values; empty if the values may be shown."""
     is_live: bool = False
     """Whether `framefan reload` applies it at once; else it takes effect at the next start."""
     in_once: bool = False
-    """Whether `framefan once` takes it too."""
+    """Whether `framefan once` accepts it too."""
     field: str = ""
-    """The field of Settings that is made from it; filled in where it has the same name."""
+    """The Settings field that it sets; `options_of` fills it in if the names are equal."""
     shown_default: str = ""
-    """For people, where the default itself does not say it."""
+    """The default as the help shows it, where the real default is not informative."""
     key: str = ""
-    """This and the following: filled in by `options_of`."""
+    """`options_of` fills in this field and the next two."""
     kind: Any = None
     default: Any = None
 
@@ -83,19 +83,19 @@ class Option(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """It is the end of the field's name."""
+        """The unit, derived from the end of the field's name; empty if it has none."""
         return next((unit for end, unit in _UNITS.items() if self.field.endswith(end)), "")
 
     @property
     def range(self) -> str:
-        """What a number may be, in words; empty for all else."""
+        """The allowed numbers, as text; empty for options that are not numbers."""
         if self.kind not in (int, float):
             return ""
         least, most = number(self.least), number(self.most)
         return f"{least} or more" if self.most == math.inf else f"{least} to {most}"
 
     def check(self, value: Any, what: str = "") -> None:
-        """Raises UsageError, which names `what`, for a number that is out of range."""
+        """Raises UsageError, which names `what`, for a number out of range."""
         if not self.range or (self.least <= value <= self.most and value < math.inf):
             return
         why = f"it is finite and {self.range}"
@@ -107,12 +107,12 @@ class Option(NamedTuple):
 
 
 def number(value: float) -> str:
-    """A number for people: all digits of a size, no zeros behind the point."""
+    """A number as text: all digits of a size, no trailing zeros."""
     return f"{value:.10g}"
 
 
 def options_of(record: type) -> dict[str, Option]:
-    """The options among the fields of a record or of a class below, by their keys."""
+    """The options among the fields of a record or of one of the classes below, by key."""
     defaults: Mapping[str, Any] = vars(record)
     if names := getattr(record, "__struct_fields__", None):
         defaults = dict(zip(names, record.__struct_defaults__, strict=True))  # type: ignore[attr-defined]
@@ -180,7 +180,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 
 
 class CameraOptions(Struct, frozen=True, kw_only=True):
-    """Fields of CameraSettings: for all cameras, or for one in its own table of the file."""
+    """Fields of CameraSettings, set for all cameras or for one camera in its `[[camera]]` table."""
 
     mode: Annotated[
         Mode, Option("live: the newest frame. every: each frame (pausable sources only).", RUNS)
@@ -192,7 +192,7 @@ class CameraOptions(Struct, frozen=True, kw_only=True):
 
 
 class StartOptions:
-    """What is given in one form and kept in another, or is of use at the start alone."""
+    """Options that Settings keeps in another form, or that matter only at the start."""
 
     sources: Annotated[
         Words,
@@ -258,4 +258,4 @@ OPTIONS = dict(
         key=lambda each: GROUPS.index(each[1].group),
     )
 )
-"""All that have a flag, in the order of the help."""
+"""All options with a flag, in the order of the help."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"%0?(\d*)d")
 _MARK = "\ue000"
-"""Stands for a number while the rest of a name is translated; of no meaning in a pattern."""
+"""Placeholder for `%d` while a name is translated; it has no meaning in a pattern."""
 
 
 def is_pattern(text: str) -> bool:
@@ -34,7 +34,7 @@ def matching(pattern: Path) -> list[Path]:
 
 
 def folder(pattern: Path) -> Path:
-    """What is searched: all before the first part with a `*` or a number."""
+    """The folder to search: the path before the first part with a `*` or a number."""
     parts = pattern.parts
     first = next((at for at, part in enumerate(parts) if is_pattern(part)), len(parts))
     return Path(*parts[:first])
@@ -51,7 +51,7 @@ def _found(pattern: Path, flags: int) -> Iterator[tuple[tuple[int, ...], Path]]:
 def _below(
     base: Path, parts: tuple[str, ...], flags: int
 ) -> Iterator[tuple[tuple[int, ...], Path]]:
-    """What the parts name in that folder, each with the numbers in its name."""
+    """The paths in that folder that match the parts, each with the numbers in its name."""
     if not parts:
         yield (), base
         return

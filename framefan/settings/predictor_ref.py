@@ -1,4 +1,4 @@
-"""What a predictor REF on the command line means: its forms, and the built-in ones by name.
+"""Parses the predictor REF of the command line, and lists the built-in predictors.
 
 `onnx:PATH[?conf=0.25&iou=0.45&...]` names a model in an ONNX file. `OnnxOptions` lists its options.
 """
@@ -46,24 +46,24 @@ class Reference(Struct, frozen=True):
 class OnnxOptions(Struct, frozen=True):
     path: str
     conf: float = 0.25
-    """Less sure detections are left out."""
+    """Detections with less confidence are left out."""
     iou: float = 0.45
-    """Of two boxes of a class that overlap by more, one stays."""
+    """If two boxes of one class overlap by more, only one is kept."""
     labels: str = ""
     size: tuple[int, int] | None = None
     """Width and height of the input."""
     backend: str = ""
-    """What runs the model; empty: onnxruntime where it is installed, else OpenCV."""
+    """The engine that runs the model; empty: onnxruntime if installed, else OpenCV."""
     classes: tuple[str, ...] = ()
     """Names or numbers of the classes to keep; empty: all."""
     task: str = ""
-    """What the model does, or whose head it has, where the file does not tell."""
+    """The model's task or the layout of its output, if the file does not say."""
     input: tuple[str, ...] = ()
-    """The range of the input's pixels, their means and their order, where they are not usual."""
+    """The range, means and order of the input's pixels, if they are unusual."""
     max_det: int = 300
-    """The most boxes of a picture."""
+    """The maximum number of boxes per frame."""
     agnostic: bool = False
-    """Boxes of different classes that overlap are one, too."""
+    """Whether only one of overlapping boxes is kept even if their classes differ."""
     rect: bool | None = None
     """Whether an input with free sides gets a rectangle; None: where the model can."""
     threads: int = 0

@@ -1,4 +1,4 @@
-"""`TEXT?key=value&key=value`: how what stands behind a `?` is read, checked and refused."""
+"""Reads and checks the options after the `?` in `TEXT?key=value&key=value`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 
 
 def split(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """What stands before the first `?`, and the pairs behind it."""
+    """The text before the first `?`, and the pairs after it."""
     path, _, query = text.partition("?")
     return path, pairs(query)
 
@@ -28,7 +28,7 @@ def split(text: str) -> tuple[str, list[tuple[str, str]]]:
 def pairs(query: str, errors: str = "replace", most: int | None = None) -> list[tuple[str, str]]:
     """Keys and values, unescaped. Raises ValueError for more than `most`.
 
-    `errors`: what becomes of bytes that are no UTF-8, as in bytes.decode.
+    `errors`: how to handle bytes that are not UTF-8, as in bytes.decode.
     """
     return parse_qsl(query, keep_blank_values=True, errors=errors, max_num_fields=most)
 
@@ -36,9 +36,9 @@ def pairs(query: str, errors: str = "replace", most: int | None = None) -> list[
 def read(
     text: str, what: str, readers: Mapping[str, tuple[Reader, str]], example: str
 ) -> tuple[str, dict[str, Any]]:
-    """What stands before the `?`, and the options behind it.
+    """The text before the `?`, and the options after it.
 
-    `readers`: for each key, how it is read and what it may be, in words. Raises UsageError.
+    `readers`: for each key, its reader and its allowed values as text. Raises UsageError.
     """
     path, given = split(text)
     values = {}

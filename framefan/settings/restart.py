@@ -1,4 +1,4 @@
-"""When a process that died may start again: a pure policy, used for every child and worker."""
+"""The restart policy of every child and worker: when a dead process may start again. No I/O."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class RestartPolicy:
-    """`died(now)` answers how long to wait, in seconds, before the next start.
+    """`died(now)` returns how many seconds to wait before the next start.
 
-    Waits double from `restart_first_s` to `restart_cap_s` with each death inside the window of
-    `restarts_within_s`, with up to a quarter of jitter taken off so that children which died
-    together do not start together. After `restarts` deaths inside the window it is `failed`: the
-    answer then is a whole window, after which one more try is made; also when its last words were
-    that it is `hopeless`. A death that is `excused` is not its own fault: it starts at once.
+    The wait doubles from `restart_first_s` to `restart_cap_s` with each death inside the window of
+    `restarts_within_s`. Jitter shortens it by up to a quarter, so that children that died together
+    do not start together. After `restarts` deaths inside the window the process is `failed`, and
+    the wait is a whole window. The wait is also a whole window when the process reported that it is
+    `hopeless`. An `excused` death is not the process's own fault, and the next start is at once.
     """
 
     def __init__(self, limits: Limits, jitter: Callable[[], float] = random.random) -> None:
@@ -44,10 +44,10 @@ class RestartPolicy:
         return wait * (1 - self._jitter() / 4)
 
     def pardon(self) -> None:
-        """Forget the deaths so far; how often it was restarted stays known."""
+        """Forget the deaths so far, but keep the number of restarts."""
         self._deaths.clear()
 
     @property
     def failed(self) -> bool:
-        """Too many deaths in the window: said to people as the state `failed`."""
+        """Whether there were too many deaths in the window; users see the state `failed`."""
         return len(self._deaths) >= self._limits.restarts

@@ -1,7 +1,7 @@
-"""Settings: frozen records, decoded once, handed to children over an inherited socket.
+"""Settings: frozen records that children receive over an inherited socket.
 
-A field with an `Option` beside its type is a key of the configuration file; options.py says what
-that declares, and has the fields that are flags as well.
+A field whose type is annotated with an `Option` is a key of the configuration file. options.py
+defines `Option`, and declares the fields that are also flags.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["CameraSettings", "Keys", "Limits", "Mode", "Settings"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 TOKEN_VARIABLE = "FRAMEFAN_TOKEN"  # noqa: S105 - its name, not its value
-"""The environment may hold the token; no child inherits it."""
+"""Environment variable that may contain the token; no child inherits it."""
 SOURCES_VARIABLE = OPTIONS["sources"].variable
-"""Nor this one: addresses of cameras, with their passwords."""
+"""Environment variable with camera addresses and their passwords; no child inherits it either."""
 _DAY_S = 86400
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ else:
 
 
 class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One camera: the fields of CameraOptions, and these. All are keys of `[[camera]]`."""
+    """One camera: the fields of CameraOptions and these. All are keys of `[[camera]]`."""
 
     name: Annotated[
         str, Option("1 to 32 of a-z, 0-9, _ and -; else demo, cam1, cam2, ... are used.")
@@ -96,7 +96,7 @@ class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Numbers most people never change; each can be set in the `[limits]` table of the file."""
+    """Numbers that most users never change; each is a key of the file's `[limits]` table."""
 
     spare_slots: Annotated[
         int, Option("Slots in memory for each camera, beside one for each worker.")
@@ -151,7 +151,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     result_bytes: Annotated[
         int, Option("Largest result of predict; a larger one is the error too_large.")
     ] = 256 * 1024
-    # ZeroMQ takes 0 for no limit at all.
+    # At least 1, because 0 means no limit to ZeroMQ.
     bus_hwm: Annotated[int, Option("Messages that the bus keeps for a slow reader.", least=1)] = 256
     picture_bytes: Annotated[
         int,
@@ -213,7 +213,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Keys(Struct, frozen=True):
-    """Who may read what is published: the server's secret key, and its readers' public ones."""
+    """The keys of the publish endpoint: the server's secret key and the readers' public keys."""
 
     folder: str = ""
     secret: Secret = Secret("")
@@ -227,7 +227,7 @@ class Keys(Struct, frozen=True):
 
 
 class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One run of framefan, complete: the fields of RunOptions, and these."""
+    """All settings of one run: the fields of RunOptions and these."""
 
     run_dir: str = ""
     cameras: tuple[CameraSettings, ...] = ()
@@ -241,12 +241,14 @@ class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return next(camera for camera in self.cameras if camera.name == name)
 
     def path(self, name: str) -> str:
-        """The path of a socket or lock in this run's own folder."""
+        """The path of a socket or lock in this run's folder."""
         return f"{self.run_dir}/{name}"
 
     @property
     def slots(self) -> int:
-        """Slots per camera: one for each worker, one waiting, one being written, one on its way."""
+        """Slots per camera: one for each worker, and `spare_slots` for frames that are waiting,
+        being written or in transit.
+        """
         return self.workers + self.limits.spare_slots
 
     @property
@@ -255,7 +257,7 @@ class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def picture_endpoints(self) -> tuple[str, ...]:
-        """For small, middling and large pictures: a reader connects to all of them."""
+        """Endpoints for small, medium and large pictures; a reader connects to all of them."""
         return tuple(f"ipc://{self.run_dir}/picture{number}" for number in (1, 2, 3))
 
     @property
@@ -264,13 +266,13 @@ class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def run_root() -> Path:
-    """The folder that holds one folder per run; private to this user."""
+    """The folder that contains one folder per run; private to this user."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     return Path(runtime or f"/tmp/framefan-{os.getuid()}") / "framefan"  # noqa: S108 - 0700, checked
 
 
 def run_dir(name: str) -> Path:
-    """Raises UsageError for a name that would not do as a folder, or a path too long for ipc."""
+    """The folder of one run. Raises UsageError for an invalid name, or a path too long for ipc."""
     if not NAME.fullmatch(name):
         raise UsageError(
             f'"{name}" cannot name a run',

@@ -1,8 +1,8 @@
-"""Secrets as a type: what is shown by mistake shows nothing.
+"""A type for secrets, so that a secret that is printed by mistake shows only masked text.
 
-A Secret travels between processes like any record. `str`, `repr` and f-strings of it, also inside
-the repr of a record that holds it, give the masked text; only `reveal` gives the real one, so each
-place that uses a secret can be found by that word.
+A Secret travels between processes like any record. `str`, `repr` and f-strings give the masked
+text, also in the repr of a record that contains it. Only `reveal` gives the real text, so a search
+for `reveal` finds every use of a secret.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from framefan.settings.source_spec import SourceSpec
 
 _SHORTEST = 3
-"""Shorter passwords are hidden in addresses only: anywhere else they would be part of any word."""
+"""Shorter passwords are hidden in addresses only: in other text they occur inside many words."""
 _INSIDE_WORDS = 4
-"""Shorter secrets are hidden only where they are a word by themselves: `cam` not in `camera`."""
+"""Shorter secrets are hidden only where they are a whole word: `cam` is not hidden in `camera`."""
 _SHORTEST_VALUE = 8
-"""The same for values in a query, most of which (`channel=1`) are no secrets."""
+"""Like _SHORTEST, for values in a query, most of which (`channel=1`) are not secrets."""
 
 
 class Secret(Struct, frozen=True):
@@ -42,21 +42,21 @@ class Secret(Struct, frozen=True):
         return f"{type(self).__name__}({str(self)!r})"
 
     def words(self) -> list[str]:
-        """What must not be seen of it, in each of its spellings."""
+        """The texts that must be hidden: the secret in each of its spellings."""
         return [self.value] if len(self.value) >= _SHORTEST else []
 
 
 class SourceText(Secret, frozen=True):
-    """A camera's source: shown without user name, password and query."""
+    """A camera's source, shown without user name, password and query."""
 
     kind: source_spec.Kind | None = None
-    """What it was found to be; None: what its spelling says."""
+    """The kind of source that was found; None: the kind that its spelling implies."""
     path: bytes | None = None
-    """Of a file whose name is no plain ASCII: its bytes, which need not be text."""
+    """The path's bytes if the path is not plain ASCII; they may be invalid as text."""
 
     @staticmethod
     def found(spec: SourceSpec) -> SourceText:
-        """Of a source that was looked for, so that nobody takes it for something else later."""
+        """Made from a source that was looked up, so that its kind cannot change later."""
         value = f"py:{spec.value}" if spec.kind == "callable" else spec.value
         kind = None if _says(value) == spec else spec.kind
         if value.isascii() or spec.kind not in _PATHS:
@@ -65,7 +65,7 @@ class SourceText(Secret, frozen=True):
 
     @property
     def spec(self) -> SourceSpec:
-        """Raises UsageError for what framefan does not open."""
+        """Raises UsageError for a source that framefan cannot open."""
         if self.kind in (None, "callable"):
             return source_spec.parse(self.reveal())
         return source_spec.SourceSpec(self.kind, self.reveal())
@@ -84,7 +84,7 @@ class SourceText(Secret, frozen=True):
 
 
 def _says(value: str) -> SourceSpec | None:
-    """What its spelling says."""
+    """The source that the spelling implies, or None if it is invalid."""
     try:
         return source_spec.parse(value)
     except UsageError:
@@ -95,20 +95,20 @@ _PATHS = ("file", "pattern", "callable")
 
 
 def _values(address: str) -> list[str]:
-    """Of the query, as they are written and as they are meant; an `@` may be one's part."""
+    """The values of the query, both as written and decoded; a value may contain `@`."""
     written = [pair.partition("=")[2] for pair in address.partition("?")[2].split("&")]
     return [*written, *(value for _, value in query.split(address)[1])]
 
 
 class Redaction:
-    """Takes known secrets, and the credentials of any address, out of text for people."""
+    """Removes known secrets, and the credentials in any address, from text for people."""
 
     def __init__(self, *secrets: Secret) -> None:
         words = {word for secret in secrets for word in secret.words()}
         self._words = sorted(words)
 
     def clean(self, text: str) -> str:
-        """All is found in the text as it came: none hides a part of another from being seen."""
+        """Mask all secrets. Overlapping ones are found too: all searches use the original text."""
         spans = source_spec.login_spans(text)
         for word in self._words:
             at = text.find(word)
@@ -120,5 +120,5 @@ class Redaction:
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
-    """Whether no letter or digit stands right before or behind."""
+    """Whether no letter or digit directly precedes or follows."""
     return not text[max(start - 1, 0) : start].isalnum() and not text[end : end + 1].isalnum()

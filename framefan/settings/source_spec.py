@@ -1,4 +1,4 @@
-"""What a SOURCE on the command line means, and how it is shown without its secrets."""
+"""Parses a SOURCE of the command line, and shows it without its secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CALLABLE = re.compile(r"py:", re.IGNORECASE)
 _TARGET = re.compile(r"(.+\.py):([^:]+)", re.DOTALL)
 _DEVICE = re.compile(r"/dev/(?:video\d+$|v4l/by-)", re.ASCII)
 _HANDED_OVER = re.compile(r"/dev/std(?:in|out|err)|/(?:dev|proc/self)/fd/\d+", re.ASCII)
-"""What only the process that was started with it can open."""
+"""Inputs that only the process that was started with them can open."""
 _NEXT_ADDRESS = re.compile(r"(?<![^\s\"'<>(\[=,;])(?:rtsps?|https?)://", re.IGNORECASE)
 _QUOTE = re.compile(r'(?<!\\)"')
 _STARTS_AS_ONE = re.compile(r"\W*(rtsp|http)", re.IGNORECASE)
@@ -36,17 +36,17 @@ class SourceSpec(Struct, frozen=True):
 
     @property
     def can_wait(self) -> bool:
-        """Whether the source can stand still while nobody reads it, as `--mode every` needs."""
+        """Whether the source can pause while nobody reads it, as `--mode every` needs."""
         return self.kind in ("demo", "file", "pattern", "callable")
 
     @property
     def is_live(self) -> bool:
-        """Whether it is a camera: tried for ever, and drained while nobody wants its frames."""
+        """Whether it is a camera: retried without limit, and read even if no frame is needed."""
         return self.kind in ("webcam", "rtsp", "http", "callable")
 
 
 def resolve(text: str) -> SourceSpec:
-    """What a SOURCE means here and now: a file of that very name goes before any other reading.
+    """The meaning of a SOURCE on this machine: a file of that exact name takes precedence.
 
     Raises UsageError as `parse` does.
     """
@@ -61,12 +61,12 @@ def resolve(text: str) -> SourceSpec:
 
 
 def is_file(text: str) -> bool:
-    """Whether there is a file of that very name, of any kind but a folder."""
+    """Whether there is a file of that exact name, of any kind except a folder."""
     return bool(_mode(text))
 
 
 def printable(path: str) -> str:
-    """A file's name for people, with bytes that are no text escaped."""
+    """A file's name for people, with undecodable bytes escaped."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
@@ -85,7 +85,7 @@ def _mode(path: str) -> int:
 
 
 def parse(text: str) -> SourceSpec:
-    """What a SOURCE means by its spelling. Raises UsageError for what framefan does not open."""
+    """The meaning of a SOURCE by its spelling. Raises UsageError for an unsupported source."""
     text = text.strip()
     if text == "demo" or text.startswith("demo?"):
         return SourceSpec("demo", text)
@@ -126,7 +126,7 @@ def _of_scheme(written: str, text: str) -> SourceSpec:
 
 
 def _check_slashes(scheme: str, text: str) -> None:
-    """Raises UsageError, which repeats nothing: without `://` no one can tell what is secret."""
+    """Raises UsageError, which quotes nothing: without `://` the secret part is unknown."""
     if text[len(scheme) :].startswith("://"):
         return
     raise UsageError(
@@ -170,7 +170,7 @@ def target(text: str) -> tuple[str, str]:
 
 
 def fitted(width: int, height: int, largest: tuple[int, int] | None) -> tuple[int, int]:
-    """What a picture is scaled to: within `largest`, in the same shape, never larger."""
+    """The size to scale a picture to: within `largest`, same aspect ratio, never enlarged."""
     if largest is None:
         return width, height
     scale = min(largest[0] / width, largest[1] / height)

@@ -1,9 +1,9 @@
-"""Addresses of network cameras, read in one way: what is checked, shown, probed and opened.
+"""Parses addresses of network cameras in one way for checking, showing, probing and opening them.
 
-People type passwords as they are, with `#`, `/`, `?`, `@` and spaces in them. So there are two ways
-to read an address: as RFC 3986 has it, where the first of `/?#` ends the host, and as it was meant,
-where the last `@` ends the login. If only one of them makes sense, that one counts; if both do, the
-address is refused. OpenCV gets it with its login escaped, so that no library reads it otherwise.
+Users type passwords unescaped, with `#`, `/`, `?`, `@` and spaces. So an address can be read in two
+ways: by RFC 3986, where the first of `/?#` ends the host, or as the user meant it, where the last
+`@` ends the login. If only one way gives a valid address, it is used; if both do, the address is
+refused. OpenCV gets the address with its login escaped, so that all libraries read it alike.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class SourceUrl(Struct, frozen=True):
 
     @property
     def is_secured(self) -> bool:
-        """Whether it is spoken over TLS."""
+        """Whether the connection uses TLS."""
         return self.scheme in ("rtsps", "https")
 
     def place(self, host: str) -> str:
@@ -78,7 +78,7 @@ class SourceUrl(Struct, frozen=True):
 
 
 def read(text: str) -> SourceUrl | None:
-    """None for what is no complete address, or may be meant in two ways."""
+    """The parsed address; None if it is incomplete or ambiguous."""
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in PORTS or _NO_TEXT.search(text):
@@ -94,7 +94,7 @@ def read(text: str) -> SourceUrl | None:
 
 
 def checked(text: str) -> SourceUrl:
-    """Raises UsageError for what is no complete address, or may be meant in two ways."""
+    """The parsed address. Raises UsageError if it is incomplete or ambiguous."""
     url = read(text)
     if url is not None:
         return url
@@ -127,7 +127,7 @@ def shown(text: str) -> str:
 
 
 def secrets_in(text: str) -> set[str]:
-    """What must not be seen of an address, in each reading and each spelling of its login."""
+    """The texts of an address that must be hidden, in each reading and spelling of its login."""
     _, separator, rest = text.partition("://")
     if not separator:
         return set()
@@ -148,14 +148,14 @@ def _parted(rest: str) -> tuple[str, str]:
 
 
 def _strict(scheme: str, rest: str) -> SourceUrl | None:
-    """As RFC 3986 reads it."""
+    """The address as RFC 3986 reads it."""
     authority, target = _parted(rest)
     login, _, place = authority.rpartition("@")
     return _made(scheme, login, place, target)
 
 
 def _meant(scheme: str, rest: str) -> SourceUrl | None:
-    """As people mean it who type their password as it is."""
+    """The address as meant by a user who typed an unescaped password."""
     login, _, after = rest.rpartition("@")
     return _made(scheme, login, *_parted(after))
 

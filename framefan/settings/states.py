@@ -6,8 +6,8 @@
          |        stalled                 any of the others, by a failure
          +--- any, when its process is restarted
 
-What capture sees it says itself; that nothing comes any more (stalled), that its process is gone
-(connecting, backoff, failed) and that the size of frames changed is seen by the pool.
+Capture reports the states that it observes. The pool detects that no frames arrive (stalled), that
+the capture process is gone (connecting, backoff, failed), and that the frame size changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 FLOWING = ("live", "frozen")
-"""States in which frames come."""
+"""States in which frames arrive."""
 
 
 class State(NamedTuple):
@@ -94,7 +94,7 @@ REMEDIES = {
     "crash_loop": "see the lines above; `framefan doctor` with the same source looks further",
     "unplayable": "check that it is what you meant; `framefan doctor` looks further",
 }
-"""What a person can do, for each reason of backoff and failed."""
+"""What the user can do, for each reason of backoff and failed."""
 
 LASTING = (
     "refused",
@@ -106,4 +106,4 @@ LASTING = (
     "too_large",
     "source_failed",
 )
-"""Reasons that hardly go away by themselves within seconds."""
+"""Reasons that rarely disappear by themselves within seconds."""

@@ -1,12 +1,12 @@
-"""What a child prints, on its way to our log: its own lines, native libraries, people's own code.
+"""Passes the output of a child to our log: its log lines, and output of libraries and user code.
 
-Each line is cleaned of the secrets that the child may know, and passed on. What one child may say
-is bounded, so that none can fill the log or keep the supervisor busy:
+Each line is passed on without the secrets that the child may know. The output of a child is
+limited, so that no child can fill the log or keep the supervisor busy:
 
-- A line ends at LINE_BYTES. The end of a line that was cut is left out as far as it may hold the
-  beginning of a secret: only whole ones are recognised.
-- Beyond so many a second lines are dropped, counted, and told by one line of ours.
-- After such a flood the pipe is left alone for a moment. That slows down nobody but the writer.
+- A line is cut at LINE_BYTES. Only complete secrets are recognised, so the end of a cut line is
+  left out if it may be the beginning of a secret.
+- Lines above a rate limit are dropped and counted; one line of ours reports the number.
+- After such a flood the pipe is not read for a moment. This slows down only the writer.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from framefan.settings.secret import Secret
 
 LINES = 100
-"""A second, of a child that runs other people's code."""
+"""Lines per second from a child that runs user code."""
 OWN_LINES = 1000
-"""A second, of one that runs ours alone."""
+"""Lines per second from a child that runs only framefan's code."""
 LINE_BYTES = 8192
 _WINDOW_S = 1.0
 _PAUSE_S = 0.02
@@ -36,10 +36,10 @@ _CUT = " [...]"
 
 
 class LineFilter:
-    """Bytes in, lines for people out; pure, the time is passed in."""
+    """Turns bytes into lines for people. No I/O; callers pass the time."""
 
     def __init__(self, *secrets: Secret, most: int = LINES) -> None:
-        """`most`: so many lines a second."""
+        """`most`: the limit of lines per second."""
         self._most = most
         self._redaction = Redaction(*secrets)
         longest = max((len(word) for secret in secrets for word in secret.words()), default=0)
@@ -66,7 +66,7 @@ class LineFilter:
         return lines
 
     def end(self, now: float) -> list[str]:
-        """The last line, when nobody ended it."""
+        """The last line, if it has no line end."""
         return self.feed(b"\n", now) if self._rest else []
 
     @property
@@ -74,7 +74,7 @@ class LineFilter:
         return not self._left
 
     def dropped_until(self) -> float:
-        """When the number of dropped lines is worth telling; inf: there are none."""
+        """When the number of dropped lines is to be reported; inf: there are none."""
         return self._window_until if self.dropped else float("inf")
 
     def take_dropped(self) -> int:
@@ -94,7 +94,7 @@ class LineFilter:
         return self._shortened(raw[:LINE_BYTES].decode(errors="replace"))
 
     def _shortened(self, text: str) -> str:
-        """Without what may be the beginning of a secret, or of an address with one in it."""
+        """The text without an end that may begin a secret or an address with a secret."""
         clean = self._redaction.clean(text)
         clean = clean[: len(clean) - self._margin]
         # Passwords may hold spaces and `@`: no one can tell where the last address ends.
@@ -114,7 +114,7 @@ class ChildOutput:
     ) -> None:
         """`theirs` is the writing end: give it to the child, then call `close_theirs`.
 
-        `most`: so many lines a second are passed on.
+        `most`: how many lines per second are passed on.
         """
         self._title = title
         self._selector = selector
@@ -131,7 +131,7 @@ class ChildOutput:
         return self._ours
 
     def close_theirs(self) -> None:
-        """The child has it, or was never born."""
+        """Close our copy of `theirs`: the child has inherited it, or did not start."""
         os.close(self.theirs)
 
     def next_event(self) -> float:
@@ -146,7 +146,7 @@ class ChildOutput:
             self._tell_dropped()
 
     def finish(self) -> None:
-        """Its process is dead: all it has said is in the pipe. Somebody else may still write."""
+        """Read the remaining output of a dead process. Another process may still hold the pipe."""
         left = _PIPE_BYTES
         while left > 0 and (data := self._read()):
             left -= len(data)
@@ -182,7 +182,7 @@ class ChildOutput:
                 self._resume_at = now + _PAUSE_S
 
     def _read(self) -> bytes | None:
-        """What is there; empty at the end, None when there is nothing just now."""
+        """The available bytes; empty at the end of the stream, None if there are none now."""
         try:
             return os.read(self._ours, _PIPE_BYTES)
         except BlockingIOError:

@@ -1,8 +1,8 @@
-"""RUN_DIR/control: where a command of a person reaches a run that is alive.
+"""RUN_DIR/control: the socket over which commands reach a live run.
 
-One request per connection, one answer, then it is closed. Whoever connects may be anything, so all
-is bounded and nothing waits: CLIENTS at a time, SILENCE_S until the request, no second message. An
-answer is the first thing written to its socket, so it fits into the kernel's buffer.
+A connection carries one request and one answer, and is then closed. A peer is not trusted, so
+everything is bounded and nothing blocks: at most CLIENTS connections, SILENCE_S until the request,
+no second message. Only short steps precede an answer, so the kernel's buffer has room for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CONTROL = "control"
 CLIENTS = 8
 SILENCE_S = 5.0
 _ACCEPTS = 16
-"""So many in one turn of the loop: it has other things to do."""
+"""The most connections accepted in one turn of the loop, so that it is not kept too long."""
 _NO_DESCRIPTORS_S = 1.0
 BUSY = NotDone(
     EXIT_FAILED,
@@ -50,7 +50,7 @@ BUSY = NotDone(
 
 
 class Asker(Protocol):
-    """Whoever asked for a change: a person's command, or a reload."""
+    """The origin of a request: a command, or a reload."""
 
     request: ToControl | None
 
@@ -75,7 +75,7 @@ class Client:
             self.close()
 
     def tell(self, message: Changing) -> None:
-        """What is being done meanwhile; one that reads none of it misses steps, not the end."""
+        """Send the current step. A client that does not read misses steps, not the answer."""
         if self.link.fileno() >= 0:
             with contextlib.suppress(LinkClosed):
                 self.link.offer(message)
@@ -86,7 +86,7 @@ class Client:
 
 
 class Control:
-    """The supervisor's side, served by its selector. `on_request` gets whoever asked."""
+    """The supervisor's side, driven by its selector. `on_request` gets each asking client."""
 
     def __init__(
         self, path: str, selector: selectors.BaseSelector, on_request: Callable[[Client], None]
@@ -105,7 +105,7 @@ class Control:
         return min([self._accept_at, *(client.deadline for client in self._clients)])
 
     def tick(self, now: float) -> None:
-        """Send away who says nothing; accept again after a shortage."""
+        """Close silent connections; accept again after a shortage of descriptors."""
         for client in list(self._clients):
             if now >= client.deadline:
                 client.close()
@@ -113,7 +113,7 @@ class Control:
             self._listen()
 
     def close(self, last: NotDone) -> None:
-        """Answer all who are there; whoever comes later finds nobody."""
+        """Send `last` to all connected clients and stop listening."""
         for client in list(self._clients):
             client.answer(last)
         if self._accept_at == float("inf"):

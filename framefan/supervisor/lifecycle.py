@@ -1,11 +1,13 @@
-"""The watch over one child: when it is overdue, when it may start again. Pure: time comes in.
+"""The lifecycle of one child: when it is overdue, and when it may start again.
+
+This module does no I/O; callers pass the time.
 
     starting -> running -> (death) backoff -> starting ...
-                           (too many deaths) failed -> starting after a whole window
+                           (too many deaths) failed -> starting after `restarts_within_s`
     any -> stopping -> (renewed) backoff, due at once
 
-A child shows *progress* by messages from the loop that does its work. One that is alive but
-silent for `no_progress_s` is overdue, also when it never spoke at all.
+A child reports *progress* with messages from the loop that does its work. A live child that
+reports none for `no_progress_s` is overdue, even if it has never reported any.
 """
 
 from __future__ import annotations
@@ -33,8 +35,11 @@ class State(enum.Enum):
 
 
 class RepeatedDeaths:
-    """Which of a child's deaths are worth a line: the first, then sums, at most one in 5 minutes,
-    then in 10, 20 and so on up to an hour. After such a time without a death it begins anew.
+    """Limits how often a child's deaths are logged.
+
+    The first death is logged, then at most one in 5 minutes, in 10, 20 and so on up to an hour;
+    each line includes the number of deaths that were not logged. After a whole such interval
+    without a death, the next death counts as the first.
     """
 
     def __init__(self) -> None:
@@ -43,7 +48,7 @@ class RepeatedDeaths:
         self._untold = 0
 
     def told(self, now: float) -> int | None:
-        """For a death now: how many were not told before it; None: neither is this one."""
+        """How many deaths were left out of the log before this one; None: leave this one out."""
         if now - self._died_at >= self._rest_s:
             self._told_at, self._rest_s = -math.inf, FIRST_SUM_S
         is_first = math.isinf(self._told_at)
@@ -57,7 +62,7 @@ class RepeatedDeaths:
 
 
 class ChildLifecycle:
-    """What the supervisor knows of the child that fills one post of the process tree."""
+    """The state of one child in the process tree, as the supervisor knows it."""
 
     def __init__(self, stage: str, role: str, no_progress_s: float, limits: Limits) -> None:
         self.stage = stage
@@ -66,7 +71,7 @@ class ChildLifecycle:
         self.pid = 0
         self.state = State.BACKOFF
         self.due_at = 0.0
-        """When the child is to be started, in backoff or failed."""
+        """When a child in backoff or failed is to be started."""
         self._reason = ""
         self._verdict = ""
         self._heard_at = 0.0
@@ -86,7 +91,7 @@ class ChildLifecycle:
         self._heard_at = now
 
     def progressed(self, now: float) -> bool:
-        """Note progress; True the first time, when starting turns into running."""
+        """Record progress. True for the first progress, which turns starting into running."""
         self._heard_at = now
         first = self.state is State.STARTING
         if first:
@@ -94,15 +99,18 @@ class ChildLifecycle:
         return first
 
     def spare(self, now: float) -> None:
-        """It said nothing, and has a good reason."""
+        """Treat the child as not overdue: its silence has a good reason."""
         self._heard_at = now
 
     def forgive(self, seconds: float) -> None:
-        """We ourselves did not run for so long: that silence was not the child's."""
+        """Do not count the time in which the supervisor itself did not run."""
         self._heard_at += seconds
 
     def died(self, now: float, reason: str = "", verdict: str = "") -> float:
-        """Seconds until the next start; `verdict`: why, as it said, another one is of no use."""
+        """Record a death; the answer is the seconds until the next start.
+
+        `verdict`: why the child reported that it can never work, or empty.
+        """
         wait = self._policy.died(now, hopeless=bool(verdict))
         self.state = State.FAILED if verdict or self._policy.failed else State.BACKOFF
         self.due_at = now + wait
@@ -112,14 +120,14 @@ class ChildLifecycle:
         return wait
 
     def pardon(self) -> None:
-        """Its deaths so far do not count against it: it gets on, in spite of them."""
+        """Forget its deaths so far: it makes progress in spite of them."""
         self._policy.pardon()
 
     def stop(self) -> None:
         self.state = State.STOPPING
 
     def renew(self, now: float, no_progress_s: float) -> None:
-        """What it was is over: it is due now, and no death of before counts against it."""
+        """Make it due now, as a new child: earlier deaths no longer count."""
         self.no_progress_s = no_progress_s
         self.state = State.BACKOFF
         self.due_at = now
@@ -134,7 +142,7 @@ class ChildLifecycle:
         return self.alive and now - self._heard_at > self.no_progress_s
 
     def next_event(self) -> float:
-        """The time at which this post next needs a look."""
+        """When this child next needs attention."""
         if self.alive:
             return self._heard_at + self.no_progress_s
         return self.due_at if self.state is not State.STOPPING else float("inf")

@@ -1,8 +1,8 @@
 """The listening sockets: bound by the supervisor before anything starts, inherited by children.
 
-So `--port 0` works, a taken port is an error at once, and a child that restarts refuses nobody:
-whoever connects meanwhile waits in the backlog. SO_REUSEPORT is never set: with it a second run
-would bind the same port without an error and take a part of the clients.
+So `--port 0` works, a port in use is an error at once, and no client is refused while a child
+restarts: new connections wait in the backlog. SO_REUSEPORT is never set: with it a second run would
+bind the same port without an error and get some of the clients.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def holder(port: int) -> str:
 
 
 def _told(pid: int) -> str:
-    """A run by its name and the pid that ends it, not by the process that happens to listen."""
+    """A process; for one of a run, the run's name and the pid that stops the run."""
     import psutil
 
     from framefan.settings.run import run_root
@@ -99,7 +99,7 @@ def _told(pid: int) -> str:
 
 
 def unix(path: str) -> socket.socket:
-    """A listening Unix stream socket at `path`, where nothing stands."""
+    """A listening Unix stream socket at `path`, which must not exist."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
     sock.listen(BACKLOG)

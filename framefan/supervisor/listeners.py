@@ -1,5 +1,6 @@
-"""What a run holds open for its children, from before the first to after the last: its listening
-sockets, and the memory in which its gateways count their clients.
+"""The listening sockets of a run, and the shared memory in which its gateways count clients.
+
+Both are opened before the first child starts and closed after the last has ended.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Listeners:
     """Use as a context. `settings` are those given, with what is a fact only now filled in."""
 
     def __init__(self, settings: Settings, run_dir: str) -> None:
-        """Raises StartError where something is taken."""
+        """Raises StartError if an address is already in use."""
         with ExitStack() as opened:
             self.web = opened.enter_context(listen_sockets.tcp(settings.host, settings.port))
             self.results = (

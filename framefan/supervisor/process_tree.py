@@ -1,11 +1,11 @@
-"""The process tree at work: one post for each place in it, and the child that fills it just now.
+"""The process tree: a ManagedChild for each place in it, which holds the current child process.
 
-    a capture's post:  stays
-                       leaves for good    (its camera was removed)   stop, kill, then no post
-                       leaves to return   (its camera was changed)   stop, kill, then a new child
+    fate of a capture:  STAYS
+                        GOES      (its camera was removed)   stop, kill, remove the place
+                        RETURNS   (its camera was changed)   stop, kill, start a new child
 
-A camera that comes back while its old capture is still leaving takes over that post: there are
-never two captures of one name.
+A camera that is added again while its old capture is still leaving takes over that place. So there
+are never two captures of one name.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from framefan.supervisor.reload import Plan
 
 LEAVE_S = 3.0
-"""What a capture that has to go gets to end by itself, or the run's grace if that is shorter."""
+"""How long a child that must leave may take before it is killed; the run's `grace_s` if shorter."""
 _COMING_UP_S = 3.0
-"""For so long at most a capture that is coming up keeps others waiting for their turn: one whose
-camera does not answer has long loaded what it needs."""
+"""How long a starting capture may delay the start of other captures. After that it has loaded its
+modules and at most waits for its camera."""
 _LONGEST_START = 10
-"""So many times as long as a child may be silent, it may take to come up while it works."""
+"""A child that uses the CPU may take this many times its `no_progress_s` to start."""
 _WORKS = 0.02
-"""The share of a processor from which on a child works; who waits for a network has less."""
+"""A child that uses at least this share of a CPU core is working, not waiting for the network."""
 _EXIT_S = 0.1
-"""What a child that closed its link gets to finish exiting, so that its exit code is its own."""
+"""How long to block until a child that closed its link exits, to learn its own exit code."""
 _EXIT_MOST_S = 1.0
-"""The same without anybody waiting for it."""
+"""How long such a child may take to exit in all; after _EXIT_S nothing blocks on it."""
 
 
 class Fate(enum.Enum):
@@ -67,7 +67,7 @@ class ManagedChild:
         counts_fd: int = -1,
         buried: Callable[[], None] = lambda: None,
     ) -> None:
-        """`buried` is called when nothing of its child is left."""
+        """`buried` is called when the child process is gone."""
         self.stage = stage
         self.watch = watch
         self.inherited_fd = inherited_fd
@@ -76,35 +76,35 @@ class ManagedChild:
         self._buried = buried
         self.child: Child | None = None
         self.voices: list[ChildOutput] = []
-        """What it prints, and what its own children do."""
+        """The output of its child, and of the child's own children."""
         self.fate = Fate.STAYS
         self.late = False
-        """Added or changed while the run was on: its errors are its own, and end nothing."""
+        """It was added or changed during the run, so its errors do not end the run."""
         self.verdict = ""
-        """Why its child can never work, as it has said."""
+        """Why its child can never work, as the child reported."""
         self.told = ""
-        """The last verdict that people were told."""
+        """The last verdict that was logged."""
         self.ending = ""
         """How its last child ended; empty while none has."""
         self.has_crashed = False
-        """It ended by a fault in native code."""
+        """Its last child ended by a fault in native code."""
         self._passes_over = False
-        """After a crash its next child passes over the picture that caused it, so it gets on."""
+        """After a crash its next child skips the picture that caused it, and so makes progress."""
         self._deaths = RepeatedDeaths()
         self.is_up = False
-        """Its child is through with loading what it needs: its loop has come round."""
+        """Its child has loaded everything: its main loop has reported progress."""
         self.started_at = 0.0
         self._cpu_s = 0.0
-        """The processor time that its child had had when it was last looked at."""
+        """The CPU time of its child at the last check."""
         self.is_dying = self._is_killed = False
-        """Its child has ended or was killed, and is still there."""
+        """Its child is exiting or was killed, but the process still exists."""
         self._ends_since = 0.0
         self.cause = ""
         """Why it was killed, while it is dying."""
         self._kill_at = float("inf")
 
     def start(self, settings: Settings, selector: selectors.BaseSelector, now: float) -> None:
-        """Raises OSError where there is no memory, process or descriptor left for it."""
+        """Raises OSError when no memory, process or descriptor is left."""
         voices = self.voices
         self._passes_over = self.stage is processes.CAPTURE and (
             settings.camera(self.watch.role).source.spec.kind == "pattern"
@@ -134,13 +134,13 @@ class ManagedChild:
         self.watch.started(now, self.child.pid)
 
     def is_coming_up(self, now: float) -> bool:
-        """Whether its child may need the processor for loading what it needs."""
+        """Whether its child may still use the CPU to load its modules."""
         young = now < self.started_at + _COMING_UP_S
         return self.child is not None and not self.is_up and young
 
     def spare(self, now: float) -> bool:
-        """Whether a silent child is one that is still loading and gets its time too seldom: on a
-        machine that is busy nobody is killed for that.
+        """Whether a silent child is still loading and uses the CPU. On a busy machine loading takes
+        long; such a child is not killed.
         """
         longest = self.started_at + _LONGEST_START * self.watch.no_progress_s
         if self.is_up or self.child is None or now > longest:
@@ -152,7 +152,7 @@ class ManagedChild:
         return True
 
     def _listen(self, settings: Settings, selector: selectors.BaseSelector) -> None:
-        """Raises OSError where no descriptors are left."""
+        """Raises OSError when no descriptors are left."""
         stage, secrets = self.stage, secrets_of(self.stage, self.watch.role, settings)
         most = LINES if stage.runs_theirs else OWN_LINES
         self.voices.append(ChildOutput(self.watch.title, selector, *secrets, most=most))
@@ -160,16 +160,16 @@ class ManagedChild:
             self.voices.append(ChildOutput(stage.children, selector, *secrets))
 
     def _finish(self) -> None:
-        """Pass on its last words."""
+        """Pass on its last output."""
         for voice in self.voices:
             voice.finish()
         self.voices.clear()
 
     def kill(self, at_once: bool = False) -> bool:
-        """Kill its child if need be; whether it is gone. If not, ask again in the next turn.
+        """Kill its child unless it has exited. False while the process exists: call again later.
 
-        One that has closed its link without being asked for is ending by itself: how is worth
-        knowing, and on a busy machine that takes a moment.
+        A child that closed its link unasked is about to exit. Its exit code is worth a short wait,
+        because on a busy machine the exit takes a moment.
         """
         child, now = self.child, clock.now()
         assert child is not None
@@ -187,7 +187,7 @@ class ManagedChild:
         return gone
 
     def bury(self) -> str:
-        """It is gone: pass on its last words; how it ended."""
+        """Clean up after a child that is gone. Returns how it ended."""
         child, self.child = self.child, None
         assert child is not None
         self._finish()
@@ -197,7 +197,7 @@ class ManagedChild:
         return self.ending
 
     def died(self, now: float, reason: str, ending: str) -> None:
-        """Its child has ended: have the next one due, and log it, unless it has said why itself."""
+        """Schedule the next child, and log the death unless the child reported its cause."""
         if self.has_crashed and self.is_up and self._passes_over:
             self.watch.pardon()
         wait = self.watch.died(now, reason, self.verdict)
@@ -209,7 +209,7 @@ class ManagedChild:
             logs.error(text, **({"more_deaths": untold} if untold else {}))
 
     def stop(self) -> None:
-        """Ask its child to end; deaths are no news from here on."""
+        """Ask its child to stop; its death is no longer logged."""
         self.watch.stop()
         if self.child:
             with contextlib.suppress(LinkClosed):
@@ -227,7 +227,9 @@ class ManagedChild:
         self.told = ""
 
     def _go(self) -> None:
-        """As `stop`, but the run goes on: at Stop a gateway waits for the last word of the pool."""
+        """Like `stop`, but the run continues. A gateway gets no Stop message, because at Stop it
+        waits for the pool's last record.
+        """
         if self.stage is not processes.GATEWAY:
             self.stop()
             return
@@ -242,20 +244,20 @@ class ManagedChild:
         return self.fate is not Fate.STAYS and self.child is None
 
     def renew(self, no_progress_s: float, now: float) -> None:
-        """Its old child is gone: the next one is due, for the camera as it is now."""
+        """Make the next child due after the old one is gone."""
         self.fate = Fate.STAYS
         self.has_crashed = False
         self.watch.renew(now, no_progress_s)
 
     def next_event(self) -> float:
-        """The time at which this post next needs a look."""
+        """When this child next needs attention."""
         leaving = self._kill_at if self.fate is not Fate.STAYS else float("inf")
         said = (voice.next_event() for voice in self.voices)
         return min(self.watch.next_event(), leaving, *said)
 
 
 class ProcessTree:
-    """All posts, in the order they are started: pool, captures, gateways."""
+    """All managed children, in starting order: pool, captures, gateways."""
 
     def __init__(self, doors: Listeners) -> None:
         settings = doors.settings
@@ -286,8 +288,8 @@ class ProcessTree:
         )
 
     def due(self, now: float) -> list[ManagedChild]:
-        """Who is to be started now. Captures come by turns: many at once would keep each other,
-        and everybody else, from getting up.
+        """The children to start now. Only a few captures start at a time: many at once would slow
+        down each other and all other processes.
         """
         turns = 2 * host.cores() - len(self._coming_up(now))
         found = []
@@ -305,7 +307,7 @@ class ProcessTree:
         return [post for post in self.captures.values() if post.is_coming_up(now)]
 
     def next_event(self, now: float) -> float:
-        """The time at which a post next needs a look."""
+        """When any child next needs attention."""
         coming = self._coming_up(now)
         if len(coming) < 2 * host.cores():
             return min(post.next_event() for post in self)
@@ -314,7 +316,7 @@ class ProcessTree:
         return min(turn, *(post.next_event() for post in self if id(post) not in waiting))
 
     def goes_on_without(self, post: ManagedChild) -> bool:
-        """Whether this is a capture, and another one may still play its source."""
+        """Whether this is a capture, and another capture may still work."""
         others = self.captures.values()
         return post in others and not all(other.verdict for other in others)
 
@@ -322,7 +324,7 @@ class ProcessTree:
         return [post for post in self if post.child]
 
     def follow(self, plan: Plan, settings: Settings, now: float) -> None:
-        """Send away what was removed or changed, and make posts for what was added."""
+        """Stop the captures of removed and changed cameras, and add captures for new cameras."""
         kill_at = now + min(LEAVE_S, self._limits.grace_s)
         for name in plan.removed:
             self.captures[name].leave(Fate.GOES, kill_at)
@@ -337,7 +339,7 @@ class ProcessTree:
         self.settle(settings, now)
 
     def scale_gateways(self, count: int, now: float) -> None:
-        """Have gateways 1 to `count`: the others leave, their clients find one that stays."""
+        """Run gateways 1 to `count`. The others stop; their clients reconnect to one that stays."""
         self._counts.gateways = count
         for number in _numbers(count):
             post = self.gateways.get(number)
@@ -351,7 +353,9 @@ class ProcessTree:
                 post.leave(Fate.GOES, now + min(LEAVE_S, self._limits.grace_s))
 
     def settle(self, settings: Settings, now: float) -> bool:
-        """Let go of posts whose child has left, or make them due again; whether there were any."""
+        """Remove each place whose child has left, or make its next child due. Returns whether any
+        child had left.
+        """
         left = [name for name, post in self.captures.items() if post.has_left()]
         for name in left:
             if self.captures[name].fate is Fate.GOES:

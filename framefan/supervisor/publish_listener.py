@@ -1,9 +1,9 @@
 """The listening socket of `--publish`, and its endpoint as readers write it.
 
-The supervisor binds it, like the web's (listen_sockets.py), and the pool inherits it: a taken
-endpoint is an error at once, port 0 is chosen once, and while the pool restarts readers wait in the
-backlog. The file of a Unix socket is useless once nobody listens; one that a killed run left is
-replaced.
+The supervisor binds it, like the web's (listen_sockets.py), and the pool inherits it. So an
+endpoint in use is an error at once, port 0 is resolved once, and readers wait in the backlog while
+the pool restarts. The file of a Unix socket without a listener is useless; one that a killed run
+left is replaced.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PublishListener:
         self.close()
 
     def close(self) -> None:
-        """Leave no file, unless it is somebody else's by now."""
+        """Close, and remove the socket file unless it now belongs to another process."""
         self._sock.close()
         if self._file:
             path, device, inode = self._file
@@ -81,7 +81,7 @@ def _tcp(asked_for: publish.Endpoint, text: str) -> socket.socket:
 
 
 def _address(host: str) -> str:
-    """ZeroMQ lets an interface's name stand for its address."""
+    """The address of `host`, which in ZeroMQ may also be an interface's name."""
     if any(name == host for _, name in socket.if_nameindex()):
         import psutil
 
@@ -117,9 +117,10 @@ def _unix(path: Path, text: str) -> socket.socket:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path, text: str) -> Iterator[None]:
-    """Of two runs that find the same socket left over, one must not remove the other's new one.
+    """Only one run at a time replaces leftover sockets in this folder. Otherwise a run could remove
+    the new socket of another run.
 
-    Raises StartError while another one is at it, and OSError where the folder cannot be read.
+    Raises StartError while another run does so, and OSError if the folder cannot be read.
     """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -132,7 +133,7 @@ def _alone_in(folder: Path, text: str) -> Iterator[None]:
 
 
 def _is_left_over(path: Path, text: str) -> bool:
-    """Whether a socket's file stands there that nobody listens on. Raises StartError."""
+    """Whether `path` is a socket without a listener. Raises StartError."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a run says when it is ready, and when it never got that far."""
+"""The message of a run that is ready, and the error of one that never became ready."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _READY = ("ready", "busy")
 
 
 def is_ready(tree: ProcessTree, state: StateRecord | None) -> bool:
-    """All gateways and a worker are there, so whoever connects now gets results."""
+    """Whether all gateways and a worker are ready, so that a new client gets results."""
     served = all(post.watch.state is State.RUNNING for post in tree.gateways.values())
     return served and state is not None and any(each.state in _READY for each in state.workers)
 
 
 def never_ready(tree: ProcessTree, state: StateRecord | None) -> StartError:
-    """Why nobody ever got a result of this run."""
+    """Why this run never became ready."""
     lacks: list[ManagedChild] = [tree.pool] if state is None else []
     lacks += [post for post in tree.gateways.values() if post.watch.state is not State.RUNNING]
     whys = [f"{post.watch.title}: {post.ending or 'it was still starting'}" for post in lacks]

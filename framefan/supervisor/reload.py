@@ -1,12 +1,12 @@
-"""`framefan reload`: the configuration read again, and the running cameras made what it says.
+"""`framefan reload`: read the configuration again and apply it to the running cameras.
 
-1. The run reads its configuration anew with the very arguments and environment it was started with.
-   A thread does that: the file may lie on a disk that does not answer, and the loop goes on.
-2. What is wrong with it, anywhere, changes nothing.
-3. Cameras are told apart by their names. One that is equal in every field is not touched.
-4. A changed number of workers or gateways and a changed predictor are done next, one after the
-   other, as `framefan scale` and `swap` do it. What of it fails leaves the rest as it was made.
-5. Whatever else has changed is only named: it takes effect at the next start.
+1. The run reads its configuration again, with the arguments and environment of its start. A thread
+   reads it, so that a disk that does not answer cannot block the supervisor's loop.
+2. If the configuration has any error, nothing changes.
+3. Cameras are identified by name. A camera whose fields are all unchanged is not touched.
+4. A new number of workers or gateways and a new predictor are applied next, one after the other,
+   as `framefan scale` and `swap` do it. If one of them fails, the other changes stay applied.
+5. All other changes are only reported: they take effect at the next start.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from framefan.supervisor.control import Asker
 
 READ_S = 10.0
-"""What reading the configuration may take."""
+"""How long reading the configuration may take."""
 _QUIET_S = 0.3
 _WRITING_S = 3.0
-"""A file that was written within the last _QUIET_S may be half written: it is read when it is left
-alone, or after so long.
+"""A file that changed within the last _QUIET_S may be incomplete. It is read once it has not
+changed for that long, at the latest after _WRITING_S.
 """
 _LOOK_S = 0.02
 _ANSWER_S = READ_S + 5.0
@@ -57,7 +57,7 @@ _STEPS: dict[str, Callable[[Any], Scale | ScaleGateways | Swap]] = {
     "gateways": ScaleGateways,
     "predictor": Swap,
 }
-"""Options that are applied to a run beside its cameras, and how it is asked to."""
+"""Options that a reload applies besides the cameras, and the request that applies each."""
 UNDER_WAY = NotDone(
     EXIT_FAILED,
     "another reload is under way",
@@ -68,7 +68,7 @@ STOPPING = NotDone(EXIT_FAILED, "the run is stopping", "it was asked to", "start
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Names of cameras, by what becomes of each."""
+    """Names of cameras, grouped by what the reload does with them."""
 
     added: list[str]
     changed: list[str]
@@ -77,14 +77,14 @@ class Plan(msgspec.Struct, frozen=True):
     notes: list[str] = []
 
     def line(self) -> str:
-        """For the log."""
+        """The line for the log."""
         parts = [("added", self.added), ("changed", self.changed), ("removed", self.removed)]
         said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
         return f"reload: {said or 'no camera changed'}"
 
 
 def plan(old: Settings, new: Settings) -> Plan:
-    """What it takes to make the cameras of `old` those of `new`."""
+    """The changes that turn the cameras of `old` into those of `new`."""
     before = {camera.name: camera for camera in old.cameras}
     after = {camera.name: camera for camera in new.cameras}
     both = [name for name in after if name in before]
@@ -101,7 +101,7 @@ def plan(old: Settings, new: Settings) -> Plan:
 def _renamed(
     made: Plan, before: dict[str, CameraSettings], after: dict[str, CameraSettings]
 ) -> list[str]:
-    """A new name for the same source is another camera: clients know cameras by their names."""
+    """Notes about renamed cameras. A new name means a new camera: clients know cameras by name."""
     return [
         f"{new} has the source that {old} had: under another name it is another camera"
         for old in made.removed
@@ -111,7 +111,7 @@ def _renamed(
 
 
 def _later(old: Settings, new: Settings) -> list[str]:
-    """Notes about options that have changed, and are not applied to a run."""
+    """Notes about changed options that a reload does not apply."""
     later = [each for each in OPTIONS.values() if hasattr(old, each.field) and not each.is_live]
     notes = [_note(each, each.key, old, new) for each in later]
     notes += [_note(each, f"limits.{each.key}", old.limits, new.limits) for each in LIMITS.values()]
@@ -133,9 +133,10 @@ def _shown(value: Any) -> str:
 
 
 class Reloads:
-    """The supervisor's side: one at a time, read in a thread, done in the loop.
+    """The supervisor's side of a reload. A thread reads the file; the loop applies the changes.
 
-    `act` changes the cameras, `change` takes what else is asked of the run.
+    Only one reload runs at a time. `act` changes the cameras; `change` receives the requests that
+    scale or swap.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Reloads:
             self._reading.start()
 
     def next_event(self) -> float:
-        """While somebody waits, the thread is looked at often: it has no other way to call."""
+        """Poll the reading thread often while a client waits: the thread cannot wake the loop."""
         waits = self._client is not None and self._steps is None
         return clock.now() + _LOOK_S if waits else float("inf")
 
@@ -200,7 +201,7 @@ class Reloads:
             self._answer(steps.done)
 
     def _stepped(self, field: str, value: Any) -> None:
-        """That field is now what the file says."""
+        """Record that `field` now has the file's value; empty: the step failed."""
         if field:
             self._now = msgspec.structs.replace(self._now, **{field: value})
         self._go_on()
@@ -217,7 +218,7 @@ class Reloads:
 
 
 class _Steps:
-    """What is to be scaled or swapped after the cameras were changed, and what became of it."""
+    """The scale and swap steps that follow the change of the cameras, and their outcomes."""
 
     def __init__(self, client: Asker, old: Settings, new: Settings, done: Reloaded) -> None:
         self.client = client
@@ -233,7 +234,7 @@ class _Steps:
 
 
 class _Step:
-    """Asks like a person's command."""
+    """One scale or swap, requested as a command would request it."""
 
     def __init__(
         self, steps: _Steps, field: str, value: Any, on_end: Callable[[str, Any], None]
@@ -269,7 +270,7 @@ def _too_slow(invocation: Invocation) -> RunError:
 
 
 class _Reading(threading.Thread):
-    """Reads the configuration once; a daemon, as nothing can end it when a disk hangs."""
+    """Reads the configuration once. A daemon thread, because a hung disk may block it forever."""
 
     def __init__(self, invocation: Invocation, deadline: float) -> None:
         super().__init__(name="reload", daemon=True)
@@ -285,7 +286,7 @@ class _Reading(threading.Thread):
             settings, self.notes = self._invocation.read_again()
         except FramefanError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 - the border of the thread: a person gets a line
+        except Exception as error:  # noqa: BLE001 - the thread's last handler: users get one line
             self.error = RunError(f"internal error: {type(error).__name__}: {error}")
         else:
             self.settings = settings
@@ -293,7 +294,7 @@ class _Reading(threading.Thread):
 
 def _await_writer(path: str) -> None:
     until = clock.now() + _WRITING_S
-    with contextlib.suppress(OSError):  # not there: whoever reads it says so
+    with contextlib.suppress(OSError):  # the file is missing: reading it reports that
         while clock.now() < until and abs(clock.wall() - Path(path).stat().st_mtime) < _QUIET_S:
             threading.Event().wait(_LOOK_S)
 
@@ -302,7 +303,7 @@ def _await_writer(path: str) -> None:
 
 
 def show(name: str | None, as_json: bool) -> int:
-    """Have the run of that name reload, and print what it did. Raises FramefanError."""
+    """Ask the run of that name to reload, and print what it did. Raises FramefanError."""
     run = rundir.meant(name, "framefan reload")
     done = control.ask(run, Reload(), _ANSWER_S, None if as_json else control.show_step)
     assert isinstance(done, Reloaded)

@@ -1,7 +1,8 @@
-"""What a run did, per camera, from the tables the pool sent: pure, summed over all lives.
+"""The totals of a run per camera, computed from the pool's state tables. No I/O.
 
-A life ends with the pool's, or with the camera's place in the table: a reload may take it out and
-bring it back, with counters that go on or begin anew.
+Totals are summed over all lives of a camera. A life ends when the pool ends, or when the camera
+leaves the table: a reload may remove a camera and add it again, with counters that continue or
+start from zero.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Span(Struct):
-    """Over how long a camera delivered: what mean rates are taken from."""
+    """The time over which a camera delivered, for mean rates."""
 
     first_at: float
     first: int
@@ -28,11 +29,11 @@ class _Span(Struct):
 class _Life(Struct):
     epoch: str
     facts: CameraFacts
-    """The newest of it: counters are totals."""
+    """One life of a camera: its newest facts, whose counters are totals."""
 
 
 class Summary:
-    """`add` each table; `lines` says what the run came to."""
+    """Collects tables with `add`; `lines` returns the totals of the run."""
 
     def __init__(self) -> None:
         self._lives: dict[str, list[_Life]] = {}
@@ -79,7 +80,7 @@ class Summary:
 
 
 def _others(lives: list[CameraFacts]) -> str:
-    """What most runs have none of; with it, all that were captured are accounted for."""
+    """The rarer outcomes; with them all captured frames are accounted for."""
     bad = sum(facts.bad for facts in lives)
     left = sum(facts.waiting + facts.running for facts in lives)
     return (f", {bad} bad" if bad else "") + (f", {left} not worked off" if left else "")

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 LOCK = "lock"
 DEFAULT = "default"
 _OF_ONCE = re.compile(r"once-\d+")
-"""Runs that `framefan once` makes for itself."""
+"""The names of runs that `framefan once` starts."""
 _SHOWN = 5
 _PATIENCE_S = 0.3
-"""`framefan status` probes locks for a moment: a start that meets such a probe tries again."""
+"""`framefan status` holds a lock briefly to probe it; a start that collides with it retries."""
 
 
 class FolderGone(RunError):
-    """The folder of a run that is on was removed."""
+    """The folder of a live run was removed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -76,7 +76,7 @@ class RunDir:
         self.close()
 
     def is_ours(self) -> bool:
-        """Whether the folder is still there and the lock in it ours."""
+        """Whether the folder still exists and its lock is ours."""
         return _is(self._fd, self.path / LOCK)
 
     def _empty(self) -> None:
@@ -89,8 +89,8 @@ class RunDir:
                 entry.unlink()
 
     def close(self) -> None:
-        """Leave nothing: sockets, lock, folder. Where somebody has removed it, another run of the
-        name may have made its own there.
+        """Remove sockets, lock and folder, unless the folder is no longer ours: after somebody
+        removed it, another run of the same name may have created its own.
         """
         with contextlib.suppress(OSError):
             if self.is_ours():
@@ -154,7 +154,7 @@ def holder(path: Path) -> int | None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the folder and those above it that are framefan's own; trust none that is not ours."""
+    """Create the folder and framefan's folders above it; refuse any that we do not own."""
     root = run_root()
     ours = [root, path]
     if not os.environ.get("XDG_RUNTIME_DIR"):
@@ -197,7 +197,7 @@ def _no_use(path: Path, error: OSError) -> StartError:
 
 
 def is_running(path: Path) -> bool:
-    """Whether somebody holds the lock of the run in `path`."""
+    """Whether a process holds the lock of the run in `path`."""
     try:
         fd = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -209,7 +209,7 @@ def is_running(path: Path) -> bool:
 
 
 def running() -> list[str]:
-    """The names of the runs of this user that are alive and were started as such."""
+    """The names of this user's live runs, without those of `framefan once`."""
     try:
         folders = sorted(run_root().iterdir())
     except OSError:
@@ -219,10 +219,10 @@ def running() -> list[str]:
 
 
 def meant(name: str | None, command: str) -> str:
-    """The run of that name; without one `default`, or else the only one there is.
+    """The run of that name; without a name `default`, or else the only live run.
 
-    `command` is the command line that a person can complete. Raises RunError where that run is not
-    there, or it is not clear which is meant.
+    `command` is a command line for the user to complete. Raises RunError if that run does not
+    exist, or if several runs are possible.
     """
     chosen = name or DEFAULT
     if is_running(run_dir(chosen)):
@@ -234,7 +234,7 @@ def meant(name: str | None, command: str) -> str:
 
 
 def not_running(name: str, command: str = "framefan status") -> RunError:
-    """What to say of a run that nobody holds the lock of."""
+    """The error for a run whose lock nobody holds."""
     others = running()
     if others:
         return RunError(

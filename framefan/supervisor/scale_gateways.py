@@ -1,8 +1,8 @@
-"""`framefan scale --gateways N`: another number of gateways while the run goes on.
+"""`framefan scale --gateways N`: change the number of gateways during a run.
 
-The supervisor starts the new ones beside those there are, and the person gets an answer when all of
-them serve. One that does not come up takes all new ones along. Where there are to be fewer, those
-with the highest numbers say 1001 to their clients and end; the clients find another at once.
+The supervisor starts additional gateways and answers the command once all of them serve. If one
+does not start, all new gateways are removed. To reduce the number, the gateways with the highest
+numbers close their clients with 1001 and exit; the clients reconnect to another gateway at once.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""`framefan scale` and `framefan swap REF`: other workers, or gateways, while the run goes on.
+"""`framefan scale` and `framefan swap REF`: change workers, gateways or predictor during a run.
 
-The command checks what it can see itself, and says which step the run is at while it waits. The
-run's pool does the work (framefan_inference/pool/changes.py). The supervisor passes on what is
-said, one change at a time, and remembers its end, so that a pool started later has what was agreed.
-Gateways it starts and stops itself: scale_gateways.py.
+The command checks what it can check itself, and shows the run's current step while it waits. The
+run's pool makes the change (framefan_inference/pool/changes.py). The supervisor relays the
+messages, one change at a time. It records the outcome, so that a pool started later has the same
+workers and predictor. The supervisor itself starts and stops gateways: scale_gateways.py.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _POOL_DIED = NotDone(
 
 
 class ChangeRelay:
-    """The supervisor's side. `tell_pool` answers whether there is a pool that could be told."""
+    """The supervisor's side. `tell_pool` returns whether the request reached a pool."""
 
     def __init__(self, tell_pool: Callable[[Scale | Swap], bool]) -> None:
         self._tell_pool = tell_pool
@@ -77,7 +77,7 @@ class ChangeRelay:
 
 
 def followed(settings: Settings, done: Changed) -> Settings:
-    """What the next pool is started with."""
+    """The settings with which the next pool is started."""
     if done.what == "workers":
         return msgspec.structs.replace(settings, workers=int(done.now))
     return msgspec.structs.replace(settings, predictor=done.now)
@@ -87,7 +87,7 @@ def followed(settings: Settings, done: Changed) -> Settings:
 
 
 def scale(name: str | None, workers: int | None, gateways: int | None, as_json: bool) -> int:
-    """Have the run of that name use so many workers, or gateways. Raises FramefanError."""
+    """Change the number of workers or gateways of the run. Raises FramefanError."""
     if (workers is None) == (gateways is None):
         raise UsageError(
             "scale needs one number",
@@ -104,14 +104,14 @@ def scale(name: str | None, workers: int | None, gateways: int | None, as_json: 
 
 
 def swap(name: str | None, reference: str, as_json: bool) -> int:
-    """Have the run of that name use another predictor. Raises FramefanError."""
+    """Change the predictor of the run. Raises FramefanError."""
     check_predictor(reference)
     run = rundir.meant(name, f"framefan swap {shlex.quote(reference)}")
     return _show(run, Swap(absolute(reference)), as_json)
 
 
 def absolute(reference: str) -> str:
-    """The run may have been started in another folder than the command."""
+    """The reference with an absolute path: the run may have another current directory."""
     parsed = predictor_ref.parse(reference)
     if parsed.kind == "file":
         return f"{Path(parsed.target).absolute()}:{parsed.attribute}"
@@ -134,7 +134,7 @@ def _show(name: str, request: Scale | ScaleGateways | Swap, as_json: bool) -> in
 
 
 def lines(done: Changed) -> list[str]:
-    """What was done, for people."""
+    """What was changed, as lines for people."""
     said = f"{done.what:<9}  {done.was} -> {done.now}"
     if done.what != "predictor" and done.was == done.now:
         said = "nothing changed"

@@ -1,4 +1,4 @@
-"""Signals as bytes on a socket: handlers do nothing, the loop that selects on it acts."""
+"""Signals as bytes on a socket: handlers do nothing; the loop that reads the socket acts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Signals:
         return self._read.fileno()
 
     def stops(self, now: float) -> int:
-        """How many times a person has just asked us to stop."""
+        """How many requests to stop have arrived since the last call."""
         try:
             numbers = self._read.recv(4096)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""How a run starts: what it holds for itself alone, and what a person should know before."""
+"""The start of a run: it takes its folder, ports and endpoint, and warns about odd settings."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 _LEAST_TOKEN = 16
-"""Characters; `secrets.token_urlsafe()` makes 43."""
+"""In characters; `secrets.token_urlsafe()` makes 43."""
 
 
 def remarks(settings: Settings, invocation: Invocation) -> Iterator[tuple[str, str]]:
-    """What is no error and hardly meant, and what to do about it."""
+    """Settings that are valid but probably a mistake, each with a remedy."""
     token = settings.token.reveal()
     if not token:
         return
@@ -63,12 +63,11 @@ def _tell(settings: Settings, invocation: Invocation) -> None:
 def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: Invocation) -> int:
     """Run framefan from start to stop; returns the exit code. Raises FramefanError.
 
-    The run's folder, port and endpoint are facts only once the lock is held and they are bound.
-    `on_ready` is called once with the page's address. `invocation` is what `framefan reload` reads
-    again.
+    The run's folder, port and endpoint are final only once the lock is held and they are bound.
+    `on_ready` is called once with the page's address. `framefan reload` reads `invocation` again.
 
-    If somebody removes the folder under the run, all of it starts anew in a new one, at the same
-    port: its processes find each other there.
+    If the folder of the live run is removed, the whole run restarts in a new folder, at the same
+    port, because its processes find each other in the folder.
     """
     processes.name_this("supervisor")
     logs.configure(settings, "supervisor")
@@ -87,4 +86,4 @@ def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: I
 
 
 def _stay(_url: str) -> None:
-    """Whoever was told of the address knows it already."""
+    """Do nothing after a restart in a new folder: the caller already has the address."""

@@ -1,17 +1,19 @@
 """The supervisor: starts the stages, watches their progress, restarts them, stops them.
 
-One loop. It waits on the control links of its children, on what captures print, on the control
-socket of commands, and on a wake-up socket into which the interpreter writes each signal's number;
-handlers do nothing else. A reload reads its file in a thread (reload.py), which decides nothing.
+It is a single loop. The loop waits on the children's control links, on the children's output, on
+the control socket for commands, and on a wake-up socket. The interpreter writes the number of each
+signal to the wake-up socket; signal handlers do nothing else. A thread reads the configuration file
+for a reload (reload.py), but all decisions are made in the loop.
 
-- Death is an EOF on a child's link or a SIGCHLD. It is followed by SIGKILL, which a dead process
-  does not feel, and by waitpid: after that nothing of the child reads or writes any more.
-- Life is progress, told by the loop that does the work. A child that is silent too long is
-  killed. It is judged only after everything that lies in its link has been read, and time in
-  which the supervisor itself stood still (SIGSTOP, a suspended machine) counts for nobody.
-- Cameras may come, change and go while the run is on (reload.py); the rest of the tree stays.
-- The end comes in two strokes: all are told, all are waited for until the deadline, the rest is
-  killed and named. A second signal is the deadline.
+- A child's death shows as EOF on its link or as SIGCHLD. The supervisor then sends SIGKILL, which
+  is harmless if the process is dead, and calls waitpid. After that the child reads and writes
+  nothing more.
+- A live child sends progress from the loop that does its work. A child that sends none for too
+  long is killed, but only after its link has been read to the end. Time in which the supervisor
+  itself did not run (SIGSTOP, a suspended machine) does not count.
+- Cameras may be added, changed and removed during the run (reload.py); other children keep running.
+- The supervisor stops in two steps: it asks all children to stop and waits for them until the
+  deadline, then it kills and logs those that still run. A second signal ends the waiting.
 """
 
 from __future__ import annotations
@@ -59,9 +61,9 @@ if TYPE_CHECKING:
     from framefan.supervisor.signals import Signals
 
 _TURN_S = 0.5
-"""The loop looks around at least this often."""
+"""The longest time between two turns of the loop."""
 _STOOD_STILL_S = 1.0
-"""A turn that took this much longer than it asked for: we were stopped, not the children."""
+"""If a turn waits this much longer than it asked for, the supervisor itself was stopped."""
 
 
 class Supervisor:
@@ -76,7 +78,7 @@ class Supervisor:
         reloads: Callable[[Callable[[Plan, Settings], None], Callable[[Asker], None]], Reloads],
     ) -> None:
         settings = self.settings = doors.settings
-        """As they are now: a reload changes them."""
+        """The current settings; a reload replaces them."""
         self._place = place
         self._signals = signals
         self._on_ready = on_ready
@@ -98,7 +100,7 @@ class Supervisor:
         self._summary = Summary()
 
     def run(self) -> int:
-        """Start everything and see it through to its end. Raises FramefanError."""
+        """Start all children and run until the end. Raises FramefanError."""
         try:
             return self._run()
         finally:
@@ -170,7 +172,7 @@ class Supervisor:
         for post in self._tree:
             if post.is_dying or not post.watch.overdue(now):
                 continue
-            self._read(post)  # what it said may lie unread
+            self._read(post)  # its progress may still be unread
             if post.child and post.watch.overdue(now) and not post.spare(now):
                 logs.error(f"{post.watch.title}: no progress for {post.watch.no_progress_s:g} s")
                 self._lost(post, "no_progress")
@@ -209,7 +211,7 @@ class Supervisor:
                     messages.Children(os.getpid(), self._url, children)
                 )
 
-    # ---- what a person asks for --------------------------------------------------------------
+    # ---- requests of commands ----------------------------------------------------------------
 
     def _asked(self, client: Asker) -> None:
         if isinstance(client.request, messages.Scale | messages.Swap):
@@ -225,20 +227,20 @@ class Supervisor:
             return pool is not None and pool.link.offer(request)
         return False
 
-    # ---- cameras that come, change and go ----------------------------------------------------
+    # ---- cameras added, changed and removed --------------------------------------------------
 
     def _follow(self, plan: Plan, new: Settings) -> None:
-        """Make the cameras what a configuration that was found good says."""
-        both = (*self.settings.cameras, *new.cameras)  # those that leave may still say something
+        """Apply the cameras of a configuration that passed all checks."""
+        both = (*self.settings.cameras, *new.cameras)  # cameras that leave may still be logged
         logs.configure(msgspec.structs.replace(self.settings, cameras=both), "supervisor")
         self.settings = msgspec.structs.replace(self.settings, cameras=new.cameras)
         self._untold = self._untold_cameras = True
-        self._tell_pool()  # before a capture goes, so that it knows why
+        self._tell_pool()  # before a capture stops, so that the pool knows why it stops
         self._tree.follow(plan, self.settings, clock.now())
         self._untold = True
 
     def _tend(self, now: float) -> None:
-        """Children that have to go, and what all of them print."""
+        """Kill children that have not left in time, and handle the output of all children."""
         for post in self._tree:
             if post.outstays(now) and not post.is_dying:
                 logs.warning(f"{post.watch.title}: did not stop, killed")
@@ -247,12 +249,13 @@ class Supervisor:
                 voice.tick(now)
         self._untold |= self._tree.settle(self.settings, now)
 
-    # ---- what children say -------------------------------------------------------------------
+    # ---- messages of children ----------------------------------------------------------------
 
     def _read(self, post: ManagedChild) -> None:
-        """Everything that lies in the child's link; its death when that is its end.
+        """Handle every message in the child's link, and the child's death if the link has ended.
 
-        In the run's end a closed link only says "nearly done": the exit itself comes as SIGCHLD.
+        While the run stops, a closed link only means that the child is about to exit; SIGCHLD
+        reports the exit.
         """
         if post.child is None:
             return
@@ -296,16 +299,16 @@ class Supervisor:
                 self._fatal(post, message)
 
     def _knows_all(self, state: StateRecord) -> bool:
-        """Whether the table was written by a pool that had heard of the latest cameras."""
+        """Whether the pool knew of the latest cameras when it wrote this table."""
         names = {camera.name for camera in self.settings.cameras}
         return not self._untold_cameras and names <= state.cameras.keys()
 
     def _fatal(self, post: ManagedChild, message: messages.Fatal) -> None:
-        """A child cannot go on. That ends a run that is starting, so that a person sees it.
+        """A child cannot continue. This ends a run that is starting, so that the user notices.
 
-        Once things have worked it is a death like others: no camera may end another's run. Nor may
-        one that a reload brought, or one beside others, unless the run is to fail fast: it has
-        failed, and is tried again when that is due.
+        It does not end the run if the child has been restarted, if its camera has been live, if a
+        reload or a scale added it, or if another camera may still work and `fail_fast` is off. The
+        child then has failed like any other and is started again when due.
         """
         said = logs.clean(": ".join(text for text in (message.what, message.why) if text))
         been_live = self._been_live(post)
@@ -330,7 +333,7 @@ class Supervisor:
         return camera is not None and camera.been_live
 
     def _look_ready(self) -> None:
-        """Once."""
+        """Announce once that the run is ready."""
         if not self._ready and is_ready(self._tree, self._state):
             self._ready = True
             announce(self.settings, self._url)
@@ -339,8 +342,8 @@ class Supervisor:
     # ---- death -------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """Children that died while somebody else still holds their end of the link open, and those
-        that were killed and are gone only now.
+        """Handle children that died while another process holds their end of the link open, and
+        children that were killed earlier and have exited only now.
         """
         for post in self._tree.living():
             if post.is_dying:
@@ -367,9 +370,9 @@ class Supervisor:
                 self._over(f"{post.watch.title} died again and again, and nothing ran yet")
 
     def _bury(self, post: ManagedChild, at_once: bool = False) -> str | None:
-        """How it ended; None while the system has not let go of it."""
+        """Kill the child and return how it ended; None while the process still exists."""
         assert post.child is not None
-        with contextlib.suppress(KeyError):  # already deaf to it: the run is being stopped
+        with contextlib.suppress(KeyError):  # already unregistered while the run stops
             self._selector.unregister(post.child.link)
         return post.bury() if post.kill(at_once) else None
 

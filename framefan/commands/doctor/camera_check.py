@@ -1,6 +1,6 @@
-"""One picture from each camera, taken as a run takes it: what `framefan doctor` says of them.
+"""The check of cameras in `framefan doctor`: it takes one picture from each, as a run would.
 
-Each is tried in a process of its own (isolated.py), which answers by one line of JSON.
+Each camera is tested in a separate process (isolated.py), which answers with one line of JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MODULE = "framefan_capture.tryout"
 
 
 def take(cameras: Sequence[CameraSettings]) -> Iterator[Picture | FramefanError]:
-    """What became of each, in their order; several are tried side by side."""
+    """The outcome for each camera, in order; several are tested in parallel."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield from pool.map(_take, cameras)
 

@@ -1,4 +1,4 @@
-"""`framefan doctor` on where a run is served: port, folder, token, certificate, second bus."""
+"""The checks of endpoints in `framefan doctor`: port, folder, token, certificate, `--publish`."""
 
 from __future__ import annotations
 

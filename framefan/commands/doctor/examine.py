@@ -1,6 +1,6 @@
-"""`framefan doctor`: what would keep a run from working, one line each, with what cures it.
+"""`framefan doctor`: reports each problem that would prevent a run, with its remedy, on one line.
 
-Whatever may crash, print or hang (OpenCV, a predictor, a camera) is tried in a process of its own.
+Code that may crash, print or hang (OpenCV, a predictor, a camera) is tested in a separate process.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _seen(name: str, seen: Picture | FramefanError) -> Finding:
 
 
 def _doubts(camera: CameraSettings) -> Iterator[Finding]:
-    """Settings that are allowed, and hardly what somebody means."""
+    """Settings that are valid but probably a mistake."""
     doubts = [
         (
             0 < camera.max_fps < 1 / camera.stalled_s,

@@ -1,4 +1,4 @@
-"""What `framefan doctor` says: one line for each thing it looked at."""
+"""The findings of `framefan doctor`: one line for each check."""
 
 from __future__ import annotations
 

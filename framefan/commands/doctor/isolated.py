@@ -1,7 +1,7 @@
-"""What may crash, print or hang is asked in a process of its own.
+"""Runs code that may crash, print or hang in a separate process.
 
-It gets its question on stdin (others can read an argv), answers by JSON on stdout, and is killed
-when its time is over; an answer that it gave before counts all the same.
+The process gets its question on stdin, because other users can read argv. It answers with JSON on
+stdout, and is killed after a time limit; an answer that it gave before still counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The predictor tried as a worker would use it, in a process of its own: for `framefan doctor`.
+"""The check of the predictor in `framefan doctor`: a separate process uses it as a worker would.
 
 The process (isolated.py) is framefan_inference/worker/tryout.py.
 """

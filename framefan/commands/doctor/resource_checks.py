@@ -1,4 +1,4 @@
-"""`framefan doctor` on the limits of the machine: each beside what the run will need."""
+"""The checks of machine limits in `framefan doctor`: each is compared with the run's needs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def limits(
 
 
 def picture_size(camera: CameraSettings, seen: Size | None) -> Size:
-    """As it goes into the ring; 1080p where nothing is known."""
+    """The size of pictures in the ring; 1080p if it is unknown."""
     width, height = seen or _ASSUMED_SIZE
     if not seen and camera.source.spec.kind == "demo":
         options = parse_demo(camera.source.reveal())
@@ -66,7 +66,7 @@ def memory(settings: Settings, rings: int, one: PredictorFacts) -> Finding:
         "cameras": len(settings.cameras) * _CAPTURE_BYTES,
         "the rest": _REST_BYTES + (settings.gateways - 1) * _GATEWAY_BYTES,
     }
-    parts = {name: -(-size >> 20) << 20 for name, size in parts.items()}  # as shown, they add up
+    parts = {name: -(-size >> 20) << 20 for name, size in parts.items()}  # shown values add up
     need = sum(parts.values())
     shown = ", ".join(f"{name} {_mib(size)}" for name, size in parts.items())
     text = f"about {_mib(need)} of {_mib(there)}: {shown}; none of it from /dev/shm"

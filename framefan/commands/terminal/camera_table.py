@@ -1,8 +1,8 @@
-"""What `framefan watch` shows: each camera's last seconds, from the messages of a client. Pure.
+"""The table of `framefan watch`: each camera's last seconds, from a client's messages. No I/O.
 
-A camera's state is what its last status said, or `live` where there was none: who joins is told of
-those only that are not. A frame grabbed after that status shows that frames come again, so a
-status that was missed, while there was no connection, does not stay wrong for long.
+A camera's state is that of its last status, or `live` if there was none: a new client gets a status
+only for cameras that are not live. A frame captured after the status shows that the camera is live
+again. So a status that was missed during a disconnection soon no longer matters.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEPT = 5000
 
 
 class Row(NamedTuple):
-    """One camera: what a line of the table says."""
+    """One line of the table, for one camera."""
 
     camera: str
     state: str
@@ -139,7 +139,7 @@ def _percentiles(totals: list[float]) -> tuple[float | None, float | None]:
 
 
 def summary(outcome: Result | Failure) -> str:
-    """What it says, in a few words."""
+    """The content of an outcome in a few words."""
     if isinstance(outcome, Failure):
         return printable(f"{outcome.error.kind}: {outcome.error.message}")
     if outcome.detections is UNSET:
@@ -159,11 +159,11 @@ def natural(name: str) -> list[tuple[bool, int, str]]:
 
 
 def printable(text: str) -> str:
-    """For a terminal: what a label says must not move its cursor. One line, as long as it is."""
+    """Text safe for a terminal, on one line: a label must not contain control sequences."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def clean(text: str) -> str:
-    """The same, and not too long: for a place in a table."""
+    """The same, shortened to fit into a table."""
     shown = printable(text)
     return shown if len(shown) <= _SUMMARY_MOST else shown[: _SUMMARY_MOST - 3] + "..."

@@ -1,7 +1,7 @@
-"""Tables of plain text that fit: numbers stay whole, names give way, and a pipe has no width. Pure.
+"""Plain text tables that fit a width. Only names are shortened, never numbers. No I/O.
 
-A table is given in versions, the one that says most first. Of these the first one that fits is
-shown; if none does, the names of the last one are shortened, the longest first.
+A table is given in several versions, the most detailed first. The first version that fits is shown.
+If none fits, the names of the last version are shortened, the longest first.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LEAST = 8
-"""A name is never cut below this."""
+"""The shortest length to which a name is cut."""
 _CUT = ".."
 
 
 class Column(NamedTuple):
     head: str
     is_name: bool = False
-    """It stands at the left, and may be shortened."""
+    """Whether it is left-aligned and may be shortened."""
 
 
 class Version(NamedTuple):
@@ -34,7 +34,7 @@ class Version(NamedTuple):
 
 
 def fitted(width: int | None, *versions: Version) -> list[str]:
-    """The lines of a table, its head first. `width` is None where there is none."""
+    """The lines of a table, its header first. `width` None: no limit."""
     for version in versions:
         for gap in (2, 1):
             widths = version.widths()

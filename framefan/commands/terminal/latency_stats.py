@@ -1,7 +1,7 @@
-"""What `framefan top` and the page show: where frames and milliseconds go. Pure.
+"""Frame rates and latencies as `framefan top` and the page show them. No I/O.
 
-The server's table counts; two of them, some seconds apart, give rates. Latency is what a client's
-own messages say of their stages, over the last minute.
+The server's table contains counters; two tables, some seconds apart, give rates. Latencies are
+those of the results that this client received in the last minute.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LEAST = 0.05
 
 
 class Stages(NamedTuple):
-    """Milliseconds: the mean of each stage, and percentiles of the whole."""
+    """Milliseconds: the mean of each stage, and percentiles of the total."""
 
     wait: float
     predict: float

@@ -1,4 +1,4 @@
-"""A server's table over HTTP, `/api/status`, for commands that are clients like any other."""
+"""Gets a server's table over HTTP from `/api/status`, for commands that are ordinary clients."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _ANSWER_S = 5.0
 def asking(
     url: str, token: str | None, trust: ssl.SSLContext | None
 ) -> Callable[[], dict[str, Any] | str]:
-    """A function that answers with the server's table, or says why not.
+    """A function that returns the server's table, or a text that says why it got none.
 
-    What it answers with raises RunError where no token, or a wrong one, is the reason.
+    That function raises RunError if the token is missing or wrong.
     """
     parts = urlsplit(url)
     scheme = "https" if parts.scheme == "wss" else "http"
     path = parts.path.rpartition("/")[0]
     where = urlunsplit((scheme, parts.netloc, f"{path}/api/status", "", ""))
-    # Straight there: no proxy is to see a token, and none knows this machine's own addresses.
+    # Without a proxy: it must not see the token, and it cannot reach loopback addresses.
     straight = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
     )
 
     def ask() -> dict[str, Any] | str:
         request = urllib.request.Request(where)  # noqa: S310 - http or https
-        if token:  # for this server alone, wherever it redirects to
+        if token:  # sent to this server only, not to a redirect's target
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with straight.open(request, timeout=_ANSWER_S) as answer:

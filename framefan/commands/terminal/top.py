@@ -1,6 +1,6 @@
-"""`framefan top`: a run at a glance in a terminal, with the figures of its page.
+"""`framefan top`: an overview of a run in a terminal, with the same numbers as its page.
 
-It is a client like any other: the server's table comes over HTTP, latencies with the results.
+It is an ordinary client: it gets the server's table over HTTP, and latencies with the results.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WORKERS = ("worker", "state", "model", "busy", "results", "errors", "restarts")
 
 
 class RunView:
-    """What is known of a run: the newest table, the one before it, and the last minute."""
+    """The data of a run: the newest table, the previous one, and the last minute's latencies."""
 
     def __init__(self) -> None:
         self.table: dict[str, Any] | None = None

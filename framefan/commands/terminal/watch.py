@@ -1,4 +1,4 @@
-"""`framefan watch`: the live results of a run in a terminal, as any client gets them."""
+"""`framefan watch`: shows the live results of a run in a terminal, as any client gets them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def watch(wanted: Wanted) -> int:
 
 @contextlib.contextmanager
 def piped() -> Iterator[None]:
-    """`| head` has seen enough, and nobody is to be told."""
+    """End quietly when the reader of stdout, such as `| head`, closes the pipe."""
     try:
         yield
     except BrokenPipeError:
@@ -67,7 +67,7 @@ def piped() -> Iterator[None]:
 
 
 def connection(wanted: Wanted, command: str) -> tuple[connect, str | None, ssl.SSLContext | None]:
-    """What was asked for, with the token and the trust it rests on. Raises FramefanError."""
+    """The connection, its token and its TLS context. Raises FramefanError."""
     if wanted.url and wanted.name:
         raise UsageError("both an address and --name", "either says where to look", "leave one out")
     if wanted.duration_s is not None and not wanted.duration_s >= 0:
@@ -89,7 +89,7 @@ def connection(wanted: Wanted, command: str) -> tuple[connect, str | None, ssl.S
 
 
 def _url_of_run(name: str | None, command: str) -> str:
-    """Where the run of that name serves; where one would by default, if there is none."""
+    """The address of the run; without a name and without a live run, the default address."""
     if name is None and not rundir.running():
         return address.DEFAULT
     found = rundir.meant(name, command)
@@ -169,7 +169,7 @@ async def _print(feed: Feed) -> None:
 
 
 async def _paint(feed: Feed) -> None:
-    """The table, over and over; what was last seen stays. No terminal: once, at the end."""
+    """Redraw the table repeatedly; the last one stays. Without a terminal print it at the end."""
     board, console = Board(), Console()
     reading = asyncio.ensure_future(_read(feed, board))
     live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
@@ -226,7 +226,7 @@ def _causes(missed: dict[str, int]) -> str:
 
 
 def _cells(row: Row, missed: str, width: int | None) -> tuple[str, ...]:
-    """What a camera's trouble says stands below the table, whole."""
+    """The cells of a camera; its full error message is printed below the table."""
     state = row.state.partition(" ")[0].rstrip(",")
     seq = "-" if row.seq is None else str(row.seq)
     times = ("-" if each is None else f"{each:.1f}" for each in (row.p50_ms, row.p95_ms))
