@@ -39,6 +39,10 @@ class Monotonic:
         self._taken_out: Counter[str] = Counter()
         self._taken_out_sent = 0
 
+    def start_from(self, facts: GatewayFacts) -> None:
+        """Take these for what was shown last, by an earlier process of this gateway."""
+        self._last = self._shown = facts
+
     def of(self, facts: GatewayFacts) -> GatewayFacts:
         """`facts`, corrected so that no counter is less than in an earlier call."""
         last, self._last = self._last, facts
@@ -94,6 +98,7 @@ class Stats:
         self._before = replace(
             before, missed=before.missed + pending, missed_by=dict(missed_by), closed_by={}
         )
+        self._monotonic.start_from(self._before)
         self.closed_by.update(before.closed_by)
 
     def facts(self) -> GatewayFacts:
