@@ -1,4 +1,4 @@
-"""The window: how long an idle worker waits for company. A pure core: arrivals in, a time out.
+"""Batching: how long an idle worker waits for more frames. Pure: arrivals in, a time out.
 
 A predictor that takes several images a call does more the fuller its calls are, but a frame that
 waits for others grows old. So:
@@ -9,9 +9,9 @@ waits for others grows old. So:
    never expected.
 2. The worker waits until all who are expected have come or are given up, or until as many as its
    call has room for, but never beyond a limit: `wait_s` or half a recent call, whichever is less,
-   counted from the arrival of the oldest waiting frame. Half a call, because who comes `w` after
-   the first frame would else wait for the rest of a call that lasts `P`: with `w` up to P - w, the
-   others gain by the wait at least what the first one loses.
+   counted from the arrival of the oldest waiting frame. Half a call, because a frame that arrives
+   `w` after the first one would otherwise wait `P - w` for the end of a call of length `P`: with
+   `w` up to P - w, the others gain by the wait at least what the first one loses.
 3. A frame that had to wait for a worker has waited by then: under load nothing is added.
 
 Pure: times come in as arguments, in seconds of one monotonic clock.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LATEST = 8
-"""Of so many intervals a camera's rhythm is made."""
+"""How many intervals a camera's rhythm is computed from."""
 _LEAST = 3
 """With fewer nothing is expected."""
 _SHARE = 1 / 8
@@ -62,7 +62,7 @@ class Batching:
     """The rhythms of all cameras, and how long a call takes."""
 
     def __init__(self, wait_s: float) -> None:
-        """0: nobody ever waits."""
+        """`wait_s` 0: no worker ever waits."""
         self._wait_s = wait_s
         self._call_s = 0.0
         self._rhythms: dict[str, _Rhythm] = {}
@@ -75,11 +75,11 @@ class Batching:
             rhythm.arrived(now)
 
     def forget(self, camera: str) -> None:
-        """Nothing of it comes any more."""
+        """No more frames of this camera will arrive."""
         self._rhythms.pop(camera, None)
 
     def took(self, seconds: float) -> None:
-        """A call has lasted so long."""
+        """A call has lasted this long."""
         self._call_s += (seconds - self._call_s) * (_SHARE if self._call_s else 1.0)
 
     def until(self, since: float, room: int, others: Iterable[str], now: float) -> float:

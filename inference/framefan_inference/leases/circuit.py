@@ -1,4 +1,4 @@
-"""Circuits: a camera whose frames keep killing workers is left out for a while. A pure core.
+"""Circuits: a camera whose frames keep killing workers is skipped for a while. A pure core.
 
               deaths                    retry_s later
     closed ------------> open -------------------------> half_open
@@ -64,7 +64,7 @@ class CircuitBreaker:
         self._retry_s = retry_s
         self._circuits: dict[str, _Circuit] = {}
         self.changes: list[Change] = []
-        """What happened and was not told yet; whoever tells it clears it."""
+        """Changes not published yet; the publisher of them clears the list."""
 
     @property
     def counts(self) -> bool:
@@ -142,7 +142,7 @@ class CircuitBreaker:
         self._circuits.pop(camera, None)
 
     def forget(self) -> None:
-        """There is another predictor, which has killed nobody yet."""
+        """Start over for another predictor, which has no deaths yet."""
         for camera, circuit in self._circuits.items():
             if circuit.state != "closed":
                 self._close(camera, circuit, "the predictor was changed")

@@ -27,7 +27,7 @@ _P95_OF = 100
 
 
 class Account(NamedTuple):
-    """What became of a camera's frames so far, and the numbers it goes on with."""
+    """A camera's counters so far, and the numbers it resumes with."""
 
     queue: CameraQueue
     sequencer: Sequencer
@@ -68,7 +68,7 @@ class Ledger:
     # ---- cameras ----------------------------------------------------------------------------
 
     def add(self, camera: str, mode: Mode, account: Account | None = None) -> None:
-        """A camera comes; with the account it was parked with, it goes on where it was."""
+        """Add a camera; with the account it was parked with, it resumes where it left off."""
         if account is None:
             account = Account(CameraQueue(mode), Sequencer(mode, self._patience_s))
         self.schedule.cameras[camera], self.sequencers[camera] = account

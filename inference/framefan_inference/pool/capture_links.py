@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 PARKED = 256
-"""So many removed cameras are remembered; beyond it the one that left first begins anew."""
+"""How many removed cameras are remembered; beyond it the one parked first is forgotten."""
 
 
 class Parked(NamedTuple):
@@ -126,7 +126,7 @@ class CaptureLinks:
     # ---- reload -----------------------------------------------------------------------------
 
     def reload(self, cameras: Sequence[CameraSettings]) -> None:
-        """From now on there are these cameras and no others."""
+        """Replace the set of cameras with this one."""
         names = {settings.name for settings in cameras}
         for camera in list(self.cameras.values()):
             if camera.settings.name not in names and not camera.is_removed:
@@ -168,7 +168,7 @@ class CaptureLinks:
         return settled
 
     def let_go(self, name: str) -> None:
-        """Keep no more of a camera than what it goes on with if it comes back."""
+        """Keep of a camera only what it needs to resume if it is added again."""
         self._leaving.remove(name)
         self._parked[name] = Parked(self.cameras.pop(name), self._ledger.park(name))
         if len(self._parked) > PARKED:
@@ -218,14 +218,14 @@ class CaptureLinks:
                     link.send(Free(ring, [slot]))
 
     def resize(self, slots: int) -> None:
-        """So many slots are wanted now; a camera that has more keeps them."""
+        """Ask captures with fewer than `slots` slots for that many; the others keep theirs."""
         for name, camera in self.cameras.items():
             if camera.link and self._rings.slots(name) < slots:
                 with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                     camera.link.send(Slots(slots))
 
     def _orphan(self, camera: Camera) -> None:
-        """Nobody fills the camera's rings any more."""
+        """No capture writes to the camera's rings any more."""
         self._rings.orphan(camera.settings.name)
 
 

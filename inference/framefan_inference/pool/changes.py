@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from framefan_inference.pool.worker_handle import WorkerHandle
 
 FRAME_S = 3.0
-"""So long the first worker of another predictor waits for a frame to be tried on."""
+"""How long the first worker of another predictor waits for a frame for its self-test."""
 _MEMORY_EVERY_S = 1.0
 _MEMORY_AGAIN_S = 60.0
-"""After a worker that was to be replaced and could not be."""
+"""Pause after a worker could not be replaced."""
 _LOADING = "loading"
 What = Literal["workers", "predictor", "memory"]
 UNDER_WAY = NotDone(
@@ -55,19 +55,19 @@ UNDER_WAY = NotDone(
 
 
 def to_retire(workers: Iterable[WorkerHandle], count: int) -> list[WorkerHandle]:
-    """So many of them: first those that do not work just now, then the highest numbers."""
+    """Choose `count` workers: first those that are not up, then the highest numbers."""
     at_work = ("ready", "busy")
     order = sorted(workers, key=lambda it: (it.facts.state in at_work, -it.number))
     return order[:count]
 
 
 class _Change:
-    """One change, from its first worker to the last one that goes."""
+    """One change, from its first new worker to the end of its last old one."""
 
     def __init__(self, what: What, settings: Settings, reason: str) -> None:
         self.what = what
         self.settings = settings
-        """As they are when it is done."""
+        """The settings that apply once the change is done."""
         self.reason = reason
         self.asked = reason in ("scale", "swap")
         """A person waits for its end."""
@@ -242,7 +242,7 @@ class Changes:
     # ---- how it goes on ---------------------------------------------------------------------
 
     def _switch(self, change: _Change) -> None:
-        """Between two leases: from here on the new ones work."""
+        """Between two leases: from here on the new workers get the frames."""
         self._supervisor.settings = change.settings
         for worker in change.old:
             self.workers.withdraw(worker)
@@ -276,7 +276,7 @@ class Changes:
     def _fail(
         self, reason: str, what: str, why: str, fix: str = "", code: int = EXIT_FAILED
     ) -> None:
-        """The old ones have never stopped; the new ones are ended."""
+        """End the new workers; the old ones have never stopped."""
         change, self._change = self._change, None
         assert change is not None
         for worker in change.new:
@@ -337,7 +337,7 @@ class Changes:
                 return
 
     def _is_born_large(self, change: _Change) -> bool:
-        """What a predictor needs from the start is no leak: it would be replaced for ever."""
+        """Memory used from the start is no leak: replacing the worker would never end."""
         limit = self._supervisor.settings.limits.worker_memory_bytes
         has = host.own_bytes(change.new[0].facts.pid)
         if has <= limit:

@@ -1,4 +1,4 @@
-"""The pool: inference's front door. It owns leases, outcomes and order, and its workers' lives.
+"""The pool: it leases frames, orders the outcomes, and starts and ends the workers.
 
 One thread, one poll, over the supervisor's link, the listening socket, the links of captures,
 gateways and workers, and both ZeroMQ sockets. Each round: take in what arrived, hand free workers
@@ -114,7 +114,7 @@ class Pool:
     # ---- the loop ---------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until told to stop and the workers are gone; raises LinkClosed with the supervisor."""
+        """Run until stopped and all workers have ended; LinkClosed: the supervisor has gone."""
         self._workers.start_all()
         for message in self._supervisor.early:
             self._obey(message)
@@ -142,7 +142,7 @@ class Pool:
             self._workers.detach(camera, ring)
 
     def _look_around(self, now: float) -> None:
-        """What the clock brings and no message announces; also a signal, and late subscribers."""
+        """Do what is due by the clock; also check for a signal and for late subscribers."""
         self._round_due = min(now + _ROUND_S, self._captures.look(now))
         if self._supervisor.signalled:
             self._stop()
@@ -156,7 +156,7 @@ class Pool:
         self._publisher.tick(now)
 
     def _part(self, now: float) -> None:
-        """Removed cameras leave: what they came to is in one table more, and in none after it."""
+        """Removed cameras leave: one last table shows their final counters."""
         parted = self._captures.part()
         if not parted:
             return
@@ -190,7 +190,7 @@ class Pool:
                 self._captures.heard_of(message)
 
     def _stop(self) -> None:
-        """Lease nothing more; workers may finish the frame in hand, but not for ever."""
+        """Lease nothing more; workers may finish the current frame until `stop_by`."""
         if self._supervisor.begin_stop():
             self._workers.stop()
 
@@ -204,7 +204,7 @@ class Pool:
         return self._ledger.next_due() == math.inf and not self._workers.is_alive
 
     def _finish(self) -> None:
-        """Every seq is settled and told before the pool ends."""
+        """Settle and publish every seq before the pool ends."""
         self._workers.kill()
         self._take_outcomes()
         self._publish(self._ledger.stop(clock.now()), clock.now())
@@ -268,7 +268,7 @@ class Pool:
 
     @property
     def _may_begin(self) -> bool:
-        """What may not be lost waits for somebody to read it, but not for ever."""
+        """In mode `every`, wait for the first subscriber, for at most `_AUDIENCE_S`."""
         if not self._has_begun:
             waits = any(camera.mode == "every" for camera in self._supervisor.settings.cameras)
             late = clock.now() - self._born_at > _AUDIENCE_S

@@ -56,15 +56,15 @@ class WorkerHandle:
         self.deadline: float | None = None
         """When it counts as hanging, or, while it has no process, when to start one."""
         self.failed: WorkerFailed | None = None
-        """Why this process could not set up its predictor, as it said itself."""
+        """Why this process could not set up its predictor, as it reported."""
         self.step = ""
-        """What it is at before it is ready, as it said itself."""
+        """Its current step before it is ready, as it reported."""
         self.dies_of: str | None = None
         """Why it was killed, while its process is still there."""
         self.on_trial = False
         """It is not leased to yet, and is not started again if it ends."""
         self.retires = False
-        """It finishes what it has, and its place goes with it."""
+        """It finishes its frames, ends, and is not replaced."""
         self.stateful = False
         self.most = 1
         self.files: list[str] = []
@@ -137,7 +137,7 @@ class WorkerHandle:
         return ending
 
     def not_born(self, error: OSError) -> None:
-        """The system has no process or descriptor for it just now: that counts as a death."""
+        """The system could not start the process: that counts as a death."""
         self._died(f"could not be started: {error.strerror}", quiet=False)
 
     def _died(self, ending: str, quiet: bool, excused: bool = False) -> None:
@@ -159,7 +159,7 @@ class WorkerHandle:
             tell("worker ended", worker=self.number, **facts)
 
     def stop(self) -> None:
-        """It may finish the frame in hand."""
+        """Send Stop; the worker may finish its current frame."""
         self.facts.state = "stopping"
         if self.child:
             with contextlib.suppress(LinkClosed):
@@ -221,7 +221,7 @@ class WorkerHandle:
         self.stop()
 
     def start_now(self) -> None:
-        """One that waits for its next start, or has failed, begins anew."""
+        """Start a waiting or failed worker now, with a fresh restart policy."""
         if self.child is None:
             self._policy = RestartPolicy(self.settings.limits)
             self.deadline = clock.now()

@@ -45,7 +45,7 @@ _DISMISSED = "not needed any more"
 
 
 class Events(Protocol):
-    """Who hears what workers do: those on trial, those that retire, and those that start."""
+    """Receives events of workers that are on trial, retiring or starting."""
 
     def step(self, worker: WorkerHandle) -> None: ...
     def ready(self, worker: WorkerHandle) -> None: ...
@@ -111,7 +111,7 @@ class Workers:
         self._loop.watch(child.link.fileno(), partial(self._listen, worker))
 
     def tend(self, now: float) -> None:
-        """What is due by the clock: starts, and the ends of workers that hang."""
+        """Start workers whose restart is due, and end workers that hang."""
         for worker in list(self._workers.values()):
             if worker.deadline is None or now < worker.deadline:
                 continue
@@ -126,14 +126,14 @@ class Workers:
                 self._bury(worker, self._overdue(worker))
 
     def _overdue(self, worker: WorkerHandle) -> str:
-        """What a worker that hangs is to be told of."""
+        """Why a worker that missed its deadline is killed."""
         if worker.facts.state == "starting":
             return _SLOW_START
         retired = worker.retires and not self._ledger.schedule.in_hand(worker.number)
         return _STAYS if retired else _HANGS
 
     def _bury(self, worker: WorkerHandle, reason: str = "") -> None:
-        """A worker is dead or must be: kill it and, once it is gone, take back what it had."""
+        """Kill a worker that is dead or must end; once it is gone, take its slots back."""
         assert worker.child is not None
         ledger = self._ledger
         if worker.dies_of is None:
@@ -192,7 +192,7 @@ class Workers:
         worker.retires = True
 
     def retire(self, worker: WorkerHandle) -> None:
-        """One that was withdrawn finishes what it has, and goes."""
+        """A withdrawn worker finishes its frames and ends."""
         if worker.child is None:
             self._remove(worker, "")
         elif worker.facts.state == "starting":  # it hears nothing before it is set up
@@ -201,7 +201,7 @@ class Workers:
             worker.retire()
 
     def dismiss(self, worker: WorkerHandle) -> None:
-        """End one that is on trial, if it is still there."""
+        """End a worker that is on trial, if it still exists."""
         if self.has(worker) and worker.child:
             self._bury(worker, _DISMISSED)
 
@@ -215,7 +215,7 @@ class Workers:
         self._events.ended(worker, ending)
 
     def stop(self) -> None:
-        """They may finish the frame in hand."""
+        """Stop all workers; each may finish its current frame."""
         for worker in list(self._workers.values()):
             starting = worker.facts.state == "starting"
             worker.stop()
@@ -292,7 +292,7 @@ class Workers:
         grant.holder.predicted(kind, started_at, finished_at)
 
     def model_of(self, grant: Grant) -> str:
-        """Of the worker that had the lease, whose seq leaves now."""
+        """The model of the worker that had this lease."""
         return str(grant.holder.facts.model)
 
     def detach(self, camera: str, ring: int) -> None:

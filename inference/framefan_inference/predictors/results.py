@@ -32,12 +32,12 @@ __all__ = ["Kind", "Labels", "ResultError", "convert", "error", "plain"]
 
 DEPTH = 32
 _SUREST = 5
-"""Of the classes of a picture, so many are told."""
+"""How many classes of a picture a result has at most."""
 Kind = Literal["detections", "value", "error"]
 
 
 def _ignore(_what: str) -> None:
-    """Nobody wants to know what was left out."""
+    """Ignore what was left out."""
 
 
 def convert(

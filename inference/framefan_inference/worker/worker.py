@@ -98,7 +98,7 @@ class Worker:
         self._rings: dict[tuple[str, int], RingReader] = {}
         self._copies = False
         self._left_out: set[str] = set()
-        """What the predictor returned and clients do not get, as far as it was told."""
+        """Kinds of returned data that clients do not get and that were already reported."""
         self._encode: Callable[[Any, str, bytes | None, int], bytes] | None = None
         self._most_jpeg_bytes = bus.most_jpeg_bytes(parent.settings.limits)
         self._stopping = False
@@ -136,7 +136,7 @@ class Worker:
         self._finish(lease, answer, started if since is None else since, finished)
 
     def _try(self, lease: Lease) -> None:
-        """The self-test: as with a lease, but only the pool hears what came of it."""
+        """The self-test: as with a lease, but only the pool gets the outcome."""
         (kind, payload), _ = self._answer(lease)
         if kind == "error":
             error = msgspec.msgpack.decode(payload, type=PredictError)
@@ -292,7 +292,7 @@ class Worker:
         )
 
     def _tell_left_out(self, what: str) -> None:
-        """Once for each kind: every result has it."""
+        """Report each kind once, because every result has it."""
         if what not in self._left_out:
             self._left_out.add(what)
             self._notice(
@@ -319,7 +319,7 @@ class Outcomes:
         self._socket.connect(settings.outcomes_endpoint)
 
     def wait_for_subscriber(self, seconds: float) -> bool:
-        """Until then everything sent would be dropped without a word."""
+        """Wait for the pool to subscribe; until then ZeroMQ drops what is sent, silently."""
         return bool(self._socket.poll(int(seconds * 1000), zmq.POLLIN))
 
     def send(self, outcome: WorkerOutcome) -> None:
