@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +15,8 @@ from waiting import SCALE
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+
+from framefan.client import Feed
 
 WAIT_S = 20.0 * SCALE
 Part = Callable[["Line"], Awaitable[None]]
@@ -206,3 +208,22 @@ class ScriptedGateway:
             raise
         finally:
             listening.cancel()
+
+
+NO_WAIT = {"backoff_first_s": 0.0}
+
+
+async def take(feed: Feed | AsyncIterator[object], count: int) -> list[object]:
+    async with asyncio.timeout(WAIT_S):
+        return [await anext(feed) for _ in range(count)]
+
+
+def seqs(outcomes: list[object]) -> list[tuple[str, int]]:
+    return [(each.epoch, each.seq) for each in outcomes]  # type: ignore[attr-defined]
+
+
+def sends(*messages: dict[str, object]):
+    async def part(line: Line) -> None:
+        await line.send(*messages)
+
+    return part

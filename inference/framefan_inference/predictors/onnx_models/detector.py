@@ -209,7 +209,7 @@ class OnnxDetector:
         """Raises StartError."""
         try:
             return self._run(canvases)
-        except Exception as error:
+        except Exception as error:  # the backends' errors have no other base in common
             raise StartError(
                 f"{self._options.path} cannot be run on a picture",
                 " ".join(str(error).split())[:300],

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scripted_gateway import WAIT_S, Line, ScriptedGateway, result, resumed, since
+from scripted_gateway import (
+    NO_WAIT,
+    WAIT_S,
+    Line,
+    ScriptedGateway,
+    result,
+    resumed,
+    sends,
+    seqs,
+    since,
+    take,
+)
 
-from framefan.client import Feed, Refused, connect
+from framefan.client import Refused, connect
 from framefan.ipc.protocol import Failure, Gap, Reply, Result, Status
-
-NO_WAIT = {"backoff_first_s": 0.0}
-
-
-async def take(feed: Feed | AsyncIterator[object], count: int) -> list[object]:
-    async with asyncio.timeout(WAIT_S):
-        return [await anext(feed) for _ in range(count)]
-
-
-def seqs(outcomes: list[object]) -> list[tuple[str, int]]:
-    return [(each.epoch, each.seq) for each in outcomes]  # type: ignore[attr-defined]
-
-
-def sends(*messages: dict[str, object]):
-    async def part(line: Line) -> None:
-        await line.send(*messages)
-
-    return part
-
 
 # ---- reading --------------------------------------------------------------------------------
 

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
-from scripted_gateway import WAIT_S, Line, ScriptedGateway, result
+from scripted_gateway import NO_WAIT, WAIT_S, Line, ScriptedGateway, result, sends, seqs, take
 
-from framefan.client import Feed, Refused, Unreachable, connect
+from framefan.client import Refused, Unreachable, connect
 from framefan.errors import UsageError
-
-NO_WAIT = {"backoff_first_s": 0.0}
-
-
-async def take(feed: Feed | AsyncIterator[object], count: int) -> list[object]:
-    async with asyncio.timeout(WAIT_S):
-        return [await anext(feed) for _ in range(count)]
-
-
-def seqs(outcomes: list[object]) -> list[tuple[str, int]]:
-    return [(each.epoch, each.seq) for each in outcomes]  # type: ignore[attr-defined]
-
-
-def sends(*messages: dict[str, object]):
-    async def part(line: Line) -> None:
-        await line.send(*messages)
-
-    return part
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1013, 4408])
