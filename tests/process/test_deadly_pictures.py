@@ -78,9 +78,12 @@ def test_a_picture_is_not_bad_because_its_process_was_killed(tmp_path: Path) -> 
     env = limits(restart_first_s=0.05, state_every_s=0.1)
     run = Run("--config", str(config), "-w", "1", env=env).start()
     with run.taking_over(), contextlib.closing(run.results()) as outcomes:
+        killed: set[int] = set()
         for count in (3, 6):
             wait_until(lambda count=count: len(outcomes.read()) >= count, 15)
-            os.kill(run.fresh_state().cameras["cam1"].pid, signal.SIGKILL)
+            pid = wait_until(lambda: {run.camera("cam1").pid} - {0, *killed}, 15).pop()
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
         assert run.process.wait(60) == 0, run.log()
         assert sorted(each.frame for each in outcomes.read()) == list(range(PICTURES))
 
