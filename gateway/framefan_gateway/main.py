@@ -51,7 +51,8 @@ _FROM_POOL = messages.ToCapture  # the pool sends a gateway nothing; any union o
 class BusReader:
     """Reads the bus by its descriptors: results, and pictures once a client needs them.
 
-    Pictures are read only while no results wait.
+    Pictures are read only while no results wait. A read while the server may not flush yet is the
+    last one until it may: what arrives meanwhile is read in one go, right before the flush.
     """
 
     def __init__(self, settings: Settings, intake: Intake, server: Server) -> None:
@@ -62,6 +63,8 @@ class BusReader:
         self._socket.connect(settings.results_endpoint)
         self._fd = int(self._socket.getsockopt(zmq.FD))
         self._again: asyncio.Handle | None = None
+        self._pauses = False
+        """Whether `_again` is the end of a pause, in which the descriptor is not watched."""
         self._settings = settings
         self._pictures: zmq.Socket[bytes] | None = None
         self._previews: set[str] = set()
@@ -83,16 +86,29 @@ class BusReader:
 
     def read(self) -> None:
         """Read until the sockets are empty: their descriptors signal changes only."""
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        self._resume()
         if self._take(self._socket, _READS_PER_TICK):
             self._soon()
             if self._server.hub.waiting < _MOST_WAITING:
                 return  # newer results are queued; `latest` clients get those instead
         elif self._pictures is not None and self._take(self._pictures, _PICTURES_PER_TICK):
             self._soon()
-        self._server.news()
+        rest_s = self._server.rest_s
+        if rest_s and self._again is None:
+            self._pauses = True
+            self._loop.remove_reader(self._fd)
+            self._again = self._loop.call_later(rest_s, self.read)
+        else:
+            self._server.news()
+
+    def _resume(self) -> None:
+        """End the pause, or cancel the call that was scheduled."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._pauses:
+            self._pauses = False
+            self._loop.add_reader(self._fd, self.read)
 
     def _take(self, sock: zmq.Socket[bytes], most: int) -> bool:
         """Take up to `most` messages; return whether there may be more."""

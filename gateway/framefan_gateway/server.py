@@ -26,6 +26,7 @@ from framefan_gateway.connection import admission
 from framefan_gateway.connection.acceptor import Acceptor, get_factory
 from framefan_gateway.connection.admission import Admission
 from framefan_gateway.connection.connection import ClientConnection
+from framefan_gateway.connection.crowd import Crowd
 from framefan_gateway.connection.session import Session
 from framefan_gateway.http import client_list, replies, web
 from framefan_gateway.http.neighbours import Neighbours
@@ -108,6 +109,7 @@ class Server:
         self._full: set[ClientConnection] = set()
         """Connections whose client was blocked at the last check, or became blocked since."""
         self.admission: Admission[ClientConnection] = Admission(self.limits.max_handshakes)
+        self.crowd = Crowd()
         self._acceptor: Acceptor | None = None
         self._addresses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -181,11 +183,17 @@ class Server:
         """The hub has news: flush it now, or when the pause after the last flush is over."""
         if self._flush is not None or not self.hub.waiting:
             return
-        wait = self._rest_until - clock.now()
-        if wait < _REST_LEAST_S:
-            self.flush()
-        else:
+        wait = self.rest_s
+        if wait:
             self._flush = asyncio.get_running_loop().call_later(wait, self.flush)
+        else:
+            self.flush()
+
+    @property
+    def rest_s(self) -> float:
+        """For how many seconds the next flush has to wait; 0 if it need not."""
+        wait = self._rest_until - clock.now()
+        return wait if wait >= _REST_LEAST_S else 0.0
 
     def flush(self) -> None:
         if self._flush is not None:
@@ -269,6 +277,7 @@ class Server:
 
     def on_authorized(self, connection: ClientConnection) -> None:
         self._mark_arrived(connection)
+        self.crowd.join(clock.now())
 
     def _mark_arrived(self, connection: ClientConnection) -> None:
         """The connection is not pending any more."""

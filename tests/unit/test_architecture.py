@@ -39,14 +39,36 @@ def test_a_walk_goes_through_few_modules_and_functions_that_are_there(walk: str)
         assert set(quoted(named)) <= functions(ROOT / path), path
 
 
+def places(where: str) -> tuple[list[Path], list[str]]:
+    """The files and folders that a cell names, and the names that should be in them.
+
+    A module without a folder lies in the one named before it, or in one of its rooms.
+    """
+    found: list[Path] = []
+    names: list[str] = []
+    folder = ROOT
+    for name in quoted(where):
+        if (ROOT / name).exists():
+            found.append(ROOT / name)
+            folder = ROOT / name if (ROOT / name).is_dir() else (ROOT / name).parent
+        elif "/" in name or name.endswith((".py", ".js", ".css")):
+            here = [path for path in (folder / name, found[-1].parent / name) if path.exists()]
+            assert here, f"{name} of: {where}"
+            found.append(here[0])
+        else:
+            names.append(name)
+    return found, names
+
+
 def test_where_to_change_what_is_short_and_names_what_is_there() -> None:
-    found = rows("Where to change what")
-    assert 0 < len(found) <= MOST_ROWS
-    for _, where in found:
-        folder = ROOT
-        for name in quoted(where):
-            folder = ROOT / name if (ROOT / name).is_dir() else folder
-            assert (ROOT / name).exists() or (folder / name).exists(), where
+    listed = rows("Where to change what")
+    assert 0 < len(listed) <= MOST_ROWS
+    for _, where in listed:
+        found, names = places(where)
+        texts = [path.read_text() for path in found if path.is_file()]
+        assert found, where
+        for name in names:
+            assert any(re.search(rf"\b{name}\b", text) for text in texts), (name, where)
 
 
 def test_the_rooms_are_those_that_are_checked() -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from websockets.protocol import Event
 
     from framefan.settings.run import Limits
+    from framefan_gateway.connection.crowd import Crowd
     from framefan_gateway.connection.flow import Flow
     from framefan_gateway.delivery.hub import Hub
     from framefan_gateway.delivery.subscribers import Client
@@ -59,6 +60,7 @@ class ConnectionHost(Protocol):
     hub: Hub
     limits: Limits
     tally: Stats
+    crowd: Crowd
 
     def on_open(self, connection: ClientConnection) -> None:
         """A TCP connection was accepted; its handshake begins."""
@@ -106,7 +108,7 @@ class ClientConnection(ServerConnection):
         )
         self._ending = False
         self._full_at = 0.0
-        self.lateness = host.tally.lag
+        self.lateness, self.crowd = host.tally.lag, host.crowd
         self.try_write: Callable[[bytes], int] = len
         """A placeholder until `join`: nothing is written before."""
         self._flow: Flow = Open(self)
@@ -255,8 +257,7 @@ class ClientConnection(ServerConnection):
     @property
     def is_behind(self) -> bool:
         """Whether this is a blocked `every` client."""
-        every = self._client is not None and self._client.subscription.delivery == "every"
-        return every and self.full_since is not None
+        return self.subscription.delivery == "every" and self.full_since is not None
 
     def leave(self) -> None:
         client, self._client = self._client, None

@@ -8,6 +8,8 @@
 Some libraries answer a ping that arrives together with results before their user has seen the
 results. So when the window is one write and its pong was late, a separate ping has to be answered
 before the client is unblocked.
+
+Paced and Counted also limit a newcomer while a crowd joins: see crowd.py.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from framefan.base import clock
+from framefan_gateway.connection.crowd import Newcomer
 from framefan_gateway.delivery import frames
 from framefan_gateway.delivery.cursor import ALL
 from framefan_gateway.delivery.read_window import MOST, Lateness, ReadWindow
@@ -23,6 +26,7 @@ from framefan_gateway.delivery.subscribers import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from framefan_gateway.connection.crowd import Crowd
     from framefan_gateway.delivery.subscription import Ack
 
 _NEVER = -1
@@ -31,6 +35,13 @@ _NEVER = -1
 
 class Port(Protocol):
     """What a flow needs of its connection."""
+
+    joined_at: float
+    """When the client joined the hub, on clock.now."""
+
+    @property
+    def crowd(self) -> Crowd:
+        """Whether many clients are joining now."""
 
     def write(self, data: bytes) -> None:
         """Take all bytes, and buffer what cannot be written at once."""
@@ -92,6 +103,7 @@ class Paced:
     """A window of writes, sized by pongs."""
 
     def __init__(self, port: Port, now: float) -> None:
+        self._newcomer = Newcomer(port.crowd, port.joined_at)
         self.window = ReadWindow(now, port.lateness)
         self._port = port
         self._open = Writer(port.write, port.try_write)
@@ -104,7 +116,10 @@ class Paced:
     def blocks(self) -> bool:
         if self.writer is self._open:
             return False
-        return self._confirms != _NEVER or not self.window.room(clock.now())
+        now = clock.now()
+        return (
+            self._confirms != _NEVER or not self.window.room(now) or self._newcomer.must_wait(now)
+        )
 
     def _room(self) -> int:
         """One write with any number of messages."""
@@ -115,9 +130,10 @@ class Paced:
 
     def _write(self, data: bytes) -> int:
         """Write, and append a ping."""
-        number = self._port.next_number()
+        number, now = self._port.next_number(), clock.now()
         self._port.write(data + frames.ping(number))
-        self.window.record_write(number, clock.now(), self._port.held)
+        self.window.record_write(number, now, self._port.held)
+        self._newcomer.record_write(now)
         return len(data)
 
     def _write_once(self, data: bytes) -> int:
@@ -167,6 +183,8 @@ class Paced:
             self._choose_writer()
         elif self.writer is self._open and not window.outstanding:
             self._port.set_try_write(self._write_once)
+        elif self.writer is self._limited:
+            self._port.free()  # the crowd may have joined
 
 
 class Counted:
@@ -174,6 +192,7 @@ class Counted:
 
     def __init__(self, port: Port, ack: Ack, now: float) -> None:
         self._port = port
+        self._newcomer = Newcomer(port.crowd, port.joined_at)
         self._most = MOST if ack == "auto" else ack
         self._window = ReadWindow(now, port.lateness) if ack == "auto" else None
         self._sent = self._acked = port.sent_messages
@@ -185,6 +204,8 @@ class Counted:
 
     def _left(self) -> int:
         """How many messages may be written now."""
+        if self._newcomer.must_wait(clock.now()):
+            return 0
         left = max(self._most - (self._port.sent_messages - self._acked), 0)
         return left if self._window is None else min(left, self._window.room(clock.now()))
 
@@ -196,6 +217,7 @@ class Counted:
 
     def _write(self, data: bytes) -> int:
         self._port.write(data)
+        self._newcomer.record_write(clock.now())
         sent, self._sent = self._sent, self._port.sent_messages
         if self._window is not None:
             now, held = clock.now(), self._port.held
@@ -225,8 +247,8 @@ class Counted:
     def pong(self, number: int) -> None:
         """Nothing: acknowledgements size the window."""
 
-    def check(self, now: float) -> None:
-        """Nothing: every message is counted."""
+    def check(self, now: float) -> None:  # noqa: ARG002 - as in the others
+        self._port.free()  # the crowd may have joined
 
 
 Flow = Open | Paced | Counted

@@ -18,6 +18,7 @@ from test_floods import only
 from framefan.base import clock
 from framefan_gateway.connection import session
 from framefan_gateway.connection.commands import parse_ack
+from framefan_gateway.connection.crowd import Crowd
 from framefan_gateway.connection.flow import Counted, Paced
 
 
@@ -204,7 +205,7 @@ async def test_who_goes_while_it_is_let_in_is_no_client(monkeypatch: pytest.Monk
 
 
 def test_a_pong_of_the_newest_ping_answers_those_before_it() -> None:
-    port = mock.Mock(held=0, lateness=mock.Mock(recent_s=0.0))
+    port = mock.Mock(held=0, joined_at=0.0, crowd=Crowd(), lateness=mock.Mock(recent_s=0.0))
     port.next_number.side_effect = range(1, 99)
     flow = Paced(port, clock.now())
     flow.writer.write(b"result")

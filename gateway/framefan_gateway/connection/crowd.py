@@ -1,0 +1,57 @@
+"""A crowd: many clients that join at about the same time. No I/O: times, in seconds, are arguments.
+
+Each client that has joined costs time with every result, which those that still wait to join lose.
+So while a crowd joins, a newcomer is written to twice and then once a second at most, until it has
+been a client for `NEWCOMER_S`. (The first write may hold statuses only.) What it does not get
+meanwhile is counted as for any blocked client. Clients that joined long before notice nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+LEAST, WITHIN_S = 32, 1.0
+"""So many joins within this time are a crowd."""
+GAP_S = 0.25
+"""The crowd has joined when this much time has passed since its last join."""
+NEWCOMER_S = 10.0
+AT_ONCE, EACH_S = 2, 1.0
+"""So many writes at once, and how much time has to pass before each one after them."""
+
+
+class Crowd:
+    """Whether many clients are joining now."""
+
+    def __init__(self) -> None:
+        self._joins: deque[float] = deque([-math.inf], maxlen=LEAST)
+
+    def join(self, now: float) -> None:
+        self._joins.append(now)
+
+    def is_joining(self, now: float) -> bool:
+        joins = self._joins
+        return joins[-1] - joins[0] <= WITHIN_S and now - joins[-1] <= GAP_S
+
+
+class Newcomer:
+    """When a client that joined lately may be written to."""
+
+    __slots__ = ("_crowd", "_until", "_writes", "_written_at")
+
+    def __init__(self, crowd: Crowd, now: float) -> None:
+        """`now`: when the client joined."""
+        self._crowd = crowd
+        self._until = now + NEWCOMER_S
+        self._writes = 0
+        self._written_at = -math.inf
+
+    def record_write(self, now: float) -> None:
+        self._writes += 1
+        self._written_at = now
+
+    def must_wait(self, now: float) -> bool:
+        """Whether the client gets nothing now."""
+        if now >= self._until or self._writes < AT_ONCE or now >= self._written_at + EACH_S:
+            return False
+        return self._crowd.is_joining(now)
