@@ -1,6 +1,6 @@
 """Make a virtual environment and install framefan into it: what `make install` does.
 
-    python .ci/setup.py FOLDER [EXTRA ...] [--opencv SPECIFIER]
+    python .ci/setup.py FOLDER [GROUP ...] [--opencv SPECIFIER]
 
 Needs nothing but the standard library. Where OpenCV's usual wheel does not import, because the
 machine has no libGL or the like, it is swapped for the headless wheel of the same version, in this
@@ -159,21 +159,28 @@ def settle_opencv(python: Path) -> None:
         )
 
 
-def install(python: Path, extras: list[str], opencv: str) -> None:
+def requirements(groups: list[str]) -> list[str]:
+    """Of these dependency groups of pyproject.toml; pip reads them itself only from 25.1 on."""
+    import tomllib  # not there before Python 3.11, about which `main` has words
+
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    return [requirement for group in groups for requirement in declared[group]]
+
+
+def install(python: Path, groups: list[str], opencv: str) -> None:
     if version(python, HEADLESS):
         # Its files are the usual wheel's too: one at a time, or pip leaves a mix of both.
         pip(python, "uninstall", "--yes", HEADLESS)
-    package = f".[{','.join(extras)}]" if extras else "."
-    wanted = [WHEEL + opencv] if opencv else []
-    say(f"installing framefan {f'with {chr(44).join(extras)} ' if extras else ''}(about a minute)")
-    pip(python, "install", "--editable", package, *wanted)
+    wanted = requirements(groups) + ([WHEEL + opencv] if opencv else [])
+    say(f"installing framefan {f'with {chr(44).join(groups)} ' if groups else ''}(about a minute)")
+    pip(python, "install", "--editable", ".", *wanted)
     settle_opencv(python)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder")
-    parser.add_argument("extras", nargs="*")
+    parser.add_argument("groups", nargs="*")
     parser.add_argument("--opencv", default="", help="a version specifier for OpenCV")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 - it runs before anything checked
@@ -181,10 +188,10 @@ def main() -> None:
     began = time.monotonic()
     folder = ROOT / arguments.folder
     python = make_environment(folder)
-    install(python, arguments.extras, arguments.opencv)
+    install(python, arguments.groups, arguments.opencv)
     (folder / ".installed").touch()
-    for extra in arguments.extras:
-        (folder / f".installed-{extra}").touch()
+    for group in arguments.groups:
+        (folder / f".installed-{group}").touch()
     number = version(python, WHEEL) or f"{version(python, HEADLESS)} (headless)"
     say(f"{folder.name} is ready, OpenCV {number}, after {time.monotonic() - began:.0f} s")
 

@@ -252,7 +252,8 @@ def check_there() -> None:
     modules = ("websocket", "aiohttp", "httpx_ws", "picows", "playwright")
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise SystemExit(f"not installed: {', '.join(missing)}; pip install -e '.[bench]'")
+        names = ", ".join(missing)
+        raise SystemExit(f"not installed: {names}; `make bench-clients` installs them")
     script = ROOT / "tests" / "system_packages.py"
     if subprocess.run([sys.executable, str(script), "bench"], check=False).returncode:
         raise SystemExit("programs are missing")

@@ -239,6 +239,19 @@ def predictors() -> int:
     return 0
 
 
+@app.command(usage="Usage: framefan examples [FOLDER]")
+def examples(
+    folder: Annotated[
+        str, Parameter(help="A folder that is not there yet.", metavar="FOLDER", negative="")
+    ] = "framefan-examples",
+    /,
+) -> int:
+    """Copy the examples, and a model that finds the demo's shapes, into a new folder."""
+    from framefan.commands.examples import copy
+
+    return copy(folder)
+
+
 def _stay(_url: str) -> None:
     """Open nothing."""
 

@@ -33,6 +33,7 @@ COMMANDS = (
     "swap",
     "top",
     "watch",
+    "examples",
     "predictors",
 )
 """Of the command line: one that was misspelt looks like a file that is not there."""

@@ -98,3 +98,10 @@ def test_a_python_that_will_not_do_is_named(python: str, said: str) -> None:
     assert done.returncode == 2
     assert ".ci/setup.py" not in done.stderr, "it went on with it"
     assert done.stderr.startswith(f"framefan: {said}\n  do:  install one")
+
+
+def test_what_a_group_names_is_installed(setup: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[dependency-groups]\ntest = ["a>=1"]\ncheck = ["b", "c<2"]\nbench = ["d"]\n'
+    )
+    assert setup.requirements(["test", "check"]) == ["a>=1", "b", "c<2"]
