@@ -18,12 +18,16 @@ here. Each echo returns a number that its write carried.
 4. A late echo shrinks the window in proportion to the delay, to no less than 1, and only once for
    all writes in flight at that time.
 5. While an echo is overdue nothing is written, whatever the size.
-6. After `CALM_S` and `CALM_WRITES` writes without anything held back, the client is steady: writes
-   are not limited, and one write per check (see flow.py) carries a number. `CALM_WRITES` exceeds
-   the queue of common client libraries, so a slow handler is not mistaken for a fast one. After
-   `CALM_MAX_S`, `CALM_MIN_WRITES` writes suffice: at that rate a check comes soon enough. An
-   overdue echo ends the steady state, and the window restarts at 1.
-7. A client that has not echoed anything within `GIVE_UP_S` cannot echo. The window stops limiting
+6. After `CALM_S` and `CALM_WRITES` writes without anything held back, the client is steady: what is
+   written without numbers is not limited, and one write per check (see flow.py) carries one.
+   `CALM_WRITES` exceeds the queue of common client libraries, so a slow handler is not mistaken
+   for a fast one. After `CALM_MAX_S`, `CALM_MIN_WRITES` writes suffice: at that rate a check comes
+   soon enough. An overdue echo ends the steady state, and the window restarts at 1.
+7. Of a steady client, `AHEAD` writes may be in flight, and as many more as it echoes in the time
+   that its echoes take (their mean and four times their deviation, as TCP computes its timeout,
+   RFC 6298). So a handler that becomes slow has few results in front of it. Prompt echoes never
+   grow a window beyond that.
+8. A client that has not echoed anything within `GIVE_UP_S` cannot echo. The window stops limiting
    it until an echo comes.
 
 This is delay-based congestion control as in TCP Vegas (Brakmo and Peterson, 1995), applied to
@@ -41,6 +45,9 @@ CALM_S = 1.0
 CALM_WRITES = 24
 """The library websockets queues 17 messages before it pauses, and its user holds one more."""
 CALM_MAX_S, CALM_MIN_WRITES = 5.0, 4
+AHEAD = 2
+RATE_S = 0.5
+"""The rate of echoes is counted over this time."""
 BASE_S = 10.0
 GIVE_UP_S = 3.0
 MOST = 1000
@@ -64,11 +71,17 @@ class ReadWindow:
         "_calm_since",
         "_calm_writes",
         "_clean_from",
+        "_delay",
+        "_delay_varies",
+        "_echoed",
+        "_echoed_from",
         "_echoes",
         "_first_at",
         "_held_back",
         "_lateness",
         "_out",
+        "_rate",
+        "_rate_before",
         "_shrunk_at",
         "_size",
         "_streak",
@@ -83,6 +96,12 @@ class ReadWindow:
         self._size = 1.0
         self._base = self._base_before = math.inf
         self._base_at = now
+        self._rate = self._rate_before = 0.0
+        """The highest rate of echoes, a second, since `_base_at` and in the interval before."""
+        self._echoed, self._echoed_from = 0, now
+        """How many numbers were echoed since when."""
+        self._delay = self._delay_varies = 0.0
+        """The mean of the timely delays, and their mean deviation."""
         self._clean_from = -1
         """The newest number whose delay may include queueing behind other writes."""
         self._held_back = False
@@ -127,7 +146,14 @@ class ReadWindow:
             return MOST
         if self.is_overdue(now):
             return 0
-        return MOST if self.steady else max(int(self._size) - len(self._out), 0)
+        size = self._needed if self.steady else int(self._size)
+        return max(size - len(self._out), 0)
+
+    @property
+    def _needed(self) -> int:
+        """How many writes in flight a client needs that handles each at once."""
+        echo_s = self._delay + 4 * self._delay_varies
+        return min(AHEAD + math.ceil(max(self._rate, self._rate_before) * echo_s), MOST)
 
     def record_write(self, number: int, now: float, held: int) -> None:
         """Record a write that carries this number; numbers increase.
@@ -147,14 +173,18 @@ class ReadWindow:
         sent_at, held_then = now, held
         while self._out and self._out[0][0] <= number:
             _, sent_at, held_then = self._out.pop(0)
+            self._echoed += 1
         delay, bound = now - sent_at, self.timely_s
         timely = delay <= bound
         self._streak = self._streak + 1 if timely and held > held_then else 0
-        held_back = held > held_then and (delay > PROMPT_S or self._streak >= STREAK)
+        may_grow = self._streak >= STREAK and self._size < self._needed
+        held_back = held > held_then and (delay > PROMPT_S or may_grow)
         self._echoes = self.limiting = True
         self._held_back = self._held_back or held_back
         self._learn(number, delay, now)
+        self._measure_rate(now)
         if timely:
+            self._smooth(delay)
             self._size = min(self._size + held_back, MOST)
         elif number > self._shrunk_at:
             self._size = 1.0 if self.steady else max(self._size * bound / delay, 1.0)
@@ -171,12 +201,27 @@ class ReadWindow:
     def _learn(self, number: int, delay: float, now: float) -> None:
         if now - self._base_at > BASE_S:
             self._base_before, self._base, self._base_at = self._base, math.inf, now
+            self._rate_before, self._rate = self._rate, 0.0
             if self._held_back:
                 self._held_back = False
                 self._size = 1.0
                 self._clean_from = self._out[-1][0] if self._out else number
         if number > self._clean_from:
             self._base = min(self._base, delay)
+
+    def _measure_rate(self, now: float) -> None:
+        passed = now - self._echoed_from
+        if passed >= RATE_S:
+            self._rate = max(self._rate, self._echoed / passed)
+            self._echoed, self._echoed_from = 0, now
+
+    def _smooth(self, delay: float) -> None:
+        """Mean and deviation of delays as in RFC 6298, section 2."""
+        if not self._delay:
+            self._delay, self._delay_varies = delay, delay / 2
+            return
+        self._delay_varies += (abs(self._delay - delay) - self._delay_varies) / 4
+        self._delay += (delay - self._delay) / 8
 
     def restart_calm(self, now: float) -> None:
         """Results were held back, so the time and writes until steady count from now."""
