@@ -45,7 +45,7 @@ def test_a_signal_while_children_are_born(start) -> None:
     run.assert_clean()
 
 
-def test_who_is_killed_and_stays_holds_nobody_up_and_is_replaced_once_it_is_gone(start) -> None:
+def test_a_killed_child_that_does_not_exit_delays_nothing_and_is_replaced_later(start) -> None:
     """As one that waits in the kernel for a disk."""
     run = start(pool="hang_once", stuck_s=2.0, silence_s=SILENCE_S)
     run.wait_for(lambda: "pool was killed, and the system has not let go of it yet" in run.log())
