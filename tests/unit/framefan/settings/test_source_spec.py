@@ -147,7 +147,7 @@ def test_no_size_is_no_limit() -> None:
     ],
 )
 def test_wrong_sizes_are_named(text: str) -> None:
-    with pytest.raises(UsageError, match="is no size") as raised:
+    with pytest.raises(UsageError, match="is not a picture size") as raised:
         parse_size(text)
     assert text in raised.value.what
 
