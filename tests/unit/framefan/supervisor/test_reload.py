@@ -296,7 +296,7 @@ def test_cameras_named_at_the_start_are_not_taken_from_the_file(file) -> None:
     made = Invocation(("a=demo",), Options(config=str(file)), {})
     read, notes = made.read_again()
     assert [each.name for each in read.cameras] == ["a"]
-    assert "unused" in notes[0]
+    assert "override the [[camera]] tables" in notes[0]
 
 
 @pytest.mark.parametrize(
