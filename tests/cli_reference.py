@@ -1,6 +1,7 @@
 """docs/cli.md: every command and flag, as `python tests/cli_reference.py` writes it.
 
-It reads what `--help` is made of, not how a version of cyclopts draws it.
+It reads the declarations that `--help` is made of, so the page does not depend on the version of
+cyclopts.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ HEAD = """# The command line
     framefan [run] [SOURCE ...] [OPTIONS]
     framefan COMMAND
 
-Each flag of `run` may also stand in a file or in the environment:
-[configuration.md](configuration.md). `--help` behind any command tells what stands here. Written by
-`python tests/cli_reference.py`; a test compares.
+Each flag of `run` can also be set in a file or in the environment:
+[configuration.md](configuration.md). `framefan COMMAND --help` shows the same text as this page.
+`python tests/cli_reference.py` writes this page; a test compares.
 
 | command | what it does |
 |---|---|
@@ -33,7 +34,7 @@ FOOT = """
 
 | code | meaning |
 |---|---|
-| {ok} | done; a run was ended by Ctrl-C, SIGTERM, SIGHUP, `--duration` or its files' end |
+| {ok} | done; a run was ended by Ctrl-C, SIGTERM, SIGHUP or `--duration`, or its files ended |
 | {failed} | it started, then failed; `doctor` found a problem; there is no such run |
 | {usage} | a flag, key, source or reference is malformed |
 | {start} | a file, port or predictor cannot be used |

@@ -37,7 +37,7 @@ max_fps = 10
 - An unknown key or variable is an error, which names the nearest known one.
 - An empty variable counts as not set, except `FRAMEFAN_TOKEN`. An overridden value is not checked.
 - The file is UTF-8, with or without a byte order mark, with any line ends.
-- `framefan reload` refuses a file that is empty or names no camera, because it may be half written.
+- `framefan reload` refuses a file that is empty or names no camera, because it may be incomplete.
   To run the demo, write `sources = ["demo"]`.
 - A source that cannot be opened (such as a missing file) is shown as `failed` and tried again each
   minute; the other cameras run. If no source can be opened, or with `fail_fast`, the run does not
@@ -49,7 +49,7 @@ max_fps = 10
   other keys take effect at the next start.
 - Lists in a variable are split as in a shell: `FRAMEFAN_SOURCES="front=rtsp://cam/a b.mp4"`.
 - A switch is `true` or `false` in the file; in variables, `1` and `0` work as well.
-- A number is finite and not negative. 0 switches something off only where its meaning says so.
+- A number is finite and not negative. 0 means "off" or "no limit" only where the table says so.
 
 ## Options
 
@@ -61,11 +61,11 @@ VARIABLES = """
 |---|---|
 | `{token}` | the token itself, if `token_file` is not set |
 | `FRAMEFAN_TEST_...` | used by framefan's tests |
-| `XDG_RUNTIME_DIR` | a run has its sockets in `framefan/NAME` below; default `/tmp/framefan-UID` |
+| `XDG_RUNTIME_DIR` | a run's sockets are in its `framefan/NAME`; default `/tmp/framefan-UID` |
 
 Any other variable that begins with `FRAMEFAN_` and is in no table here is an error. Kubernetes sets
 such variables for a Service called `framefan` or `framefan-...` (`FRAMEFAN_SERVICE_HOST`,
-`FRAMEFAN_PORT=tcp://...`). framefan ignores them if the whole set of that Service is there.
+`FRAMEFAN_PORT=tcp://...`). framefan ignores them if the set for that Service is complete.
 `enableServiceLinks: false` in the pod turns them off.
 """
 

@@ -15,7 +15,7 @@ FIGURES = Path(__file__).parents[1] / "docs" / "chaos.json"
 
 
 def together(reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """The worst of each fault, and of the memory, in all of them."""
+    """The worst figures of all reports: for each fault, and for memory."""
     faults: dict[str, dict[str, Any]] = {}
     for told in (fault for report in reports for fault in report["faults"]):
         worst = faults.setdefault(told["name"], {"times": 0, "longest_s": 0.0, "p99_ms": 0.0})
@@ -51,13 +51,14 @@ def section() -> list[str]:
         "",
         f"`make chaos SECONDS={min(run['seconds'] for run in runs):g}`, seeds {seeds}, of which",
         f"{sum(run['passed'] for run in runs)} of {len(runs)} passed: {injected:,} faults and",
-        f"{results:,} results, checked by 50 clients of mixed contracts, {found['wrong']} of them",
-        "wrong (torn, twice, out of order, or missing and not told). After each the ledger was",
-        f"exact and no slot missing; {found['late']} recoveries were later than their bar. From a",
-        f"third of a run to its end the largest process of each kind grew by {grown} MiB at most",
-        f"(bar 2), and by {found['descriptors']} descriptors.",
+        f"{results:,} results. 50 clients of mixed subscriptions checked the results;",
+        f"{found['wrong']} were wrong (torn, twice, out of order, missing without notice).",
+        "After each fault the ledger was exact and no slot was missing.",
+        f"{found['late']} recoveries took longer than their limit. From a third of a run to its",
+        f"end, the largest process of each kind grew by {grown} MiB at most (limit 2), and by",
+        f"{found['descriptors']} descriptors.",
         "",
-        "| fault | times | well again after, longest | bar | p99 of results meanwhile, worst |",
+        "| fault | times | longest recovery | limit | worst p99 of results meanwhile |",
         "|---|---|---|---|---|",
     ]
     for name, each in sorted(faults.items()):

@@ -14,11 +14,10 @@ def page() -> str:
     lines = [
         "# What framefan survives",
         "",
-        "Each row is shown by tests of `make test`; a dagger marks those in which a guard is off,",
-        "and the fault is seen to do harm: tests of their own, or the same test, run once more",
-        "without the guard of that name in `tests/guard_table.py`. `make chaos SECONDS=1800` plays",
-        "faults in random order against one run. Written by `python tests/fault_rows.py`; a test",
-        "compares.",
+        "Tests of `make test` show each row. A dagger marks a test in which a guard is off and the",
+        "fault does harm: a separate test, or the same test, which runs again without the named",
+        "guard of `tests/guard_table.py`. `make chaos SECONDS=1800` causes faults in random",
+        "order in one run. `python tests/fault_rows.py` writes this page; a test compares.",
     ]
     for area, rows in ROWS.items():
         lines += [
@@ -41,7 +40,7 @@ def _link(test: str) -> str:
 
 
 def _without(test: str, red: tuple[str, ...]) -> str:
-    """By which switch it is seen that the guard is needed."""
+    """The switches that show that the guard is needed."""
     names = ", ".join(f"`{off.switch.name}`" for off in switches_of(test))
     return f" † without {names}" if names else " †" if test in red else ""
 

@@ -1,8 +1,8 @@
 """The rows of docs/faults.md: what happens, what is promised, and which tests show it.
 
-Tests are named by their file under tests/ and their function; a test of this table looks that they
-are there. `red` are those of their own in which a guard is switched off and the fault is seen to
-harm; the switches of guard_table.py are found by the names of the tests.
+Tests are named by their file under tests/ and their function; a test checks that they exist. `red`
+names separate tests in which a guard is switched off and the fault does harm. The switches of
+guard_table.py are found by the names of the tests.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _SUPERVISED, _RING = "unit/framefan/supervisor/test_supervisor", "unit/framefan/
 ROWS: dict[str, tuple[Row, ...]] = {
     "Clients": CLIENTS,
     "Starts and settings": STARTS,
-    "What a run tells": TOLD,
+    "What a run reports": TOLD,
     "Gateway and bus": (
         Row(
             "the gateway is killed",
-            "another one serves at once; who comes back learns what it missed",
+            "another one serves at once; a reconnecting client learns what it missed",
             (
-                f"{_SUPERVISOR}::test_a_killed_gateway_refuses_nobody_and_disturbs_nobody",
-                "process/test_client_gateway::test_a_dead_gateway_costs_what_it_says",
+                f"{_SUPERVISOR}::test_a_killed_gateway_causes_no_refusal_and_affects_nothing_else",
+                "process/test_client_gateway::test_a_dead_gateway_costs_only_the_reported_results",
                 "process/test_gateway_faults::"
                 "test_clients_that_come_back_to_another_gateway_learn_what_they_missed",
                 f"{_SUPERVISED}::test_a_lost_child_comes_back_and_the_others_stay",
@@ -36,19 +36,17 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
         ),
         Row(
-            "the gateway stands still",
-            "no memory grows, the gap is counted, nothing old is sent",
+            "the gateway hangs",
+            "no memory grows, the gap is counted, no old result is sent",
             (
-                f"{_BUS}::"
-                "test_a_gateway_that_stands_still_costs_no_memory_and_counts_what_it_missed",
-                "process/test_gateway_faults::"
-                "test_after_a_standstill_nothing_old_is_sent_one_by_one",
+                f"{_BUS}::test_a_gateway_that_hangs_costs_no_memory_and_counts_what_it_missed",
+                "process/test_gateway_faults::test_a_gateway_that_hung_sends_no_old_results",
             ),
             (f"{_BUS}::test_without_the_high_water_mark_it_would_cost_memory",),
         ),
         Row(
-            "readers without a key, or with an unknown one, at an open `--publish`",
-            "they get nothing; without keys framefan does not start there",
+            "readers without a key, or with an unknown one, at a non-loopback `--publish` endpoint",
+            "they get nothing; framefan does not start there without keys",
             (
                 f"{_PUBLISH}::test_only_readers_whose_key_is_in_the_folder_get_anything",
                 f"{_PUBLISH}::test_refused_without_keys_and_named_when_taken",
@@ -57,50 +55,52 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (f"{_OUTLET}::test_without_its_list_the_doorman_lets_in_whoever_knows_the_server",),
         ),
         Row(
-            "a reader of the bus on another machine that stands still",
-            "no memory grows, nobody else loses a result",
-            (f"{_PUBLISH}::test_a_reader_that_reads_nothing_costs_no_memory_and_nobody_a_result",),
+            "a reader of the bus on another machine hangs",
+            "no memory grows, no other reader loses a result",
+            (
+                f"{_PUBLISH}::test_a_reader_that_reads_nothing_costs_no_memory_and_no_other_reader_a_result",
+            ),
         ),
         Row(
-            "a reader of pictures on the bus stands still, or a gateway whose clients watch",
-            "it costs the pool `picture_bytes` at most, and nobody else a picture or a result; "
-            "only where results are, readers of pictures share these bytes",
+            "a reader of pictures on the bus hangs, or a gateway whose clients watch pictures",
+            "it costs the pool `picture_bytes` at most, and no other reader a picture or a result; "
+            "at the results endpoint, all readers of pictures share these bytes",
             (
                 f"{_PICTURE_BUS}::test_a_reader_that_stands_still_costs_a_bounded_amount",
                 f"{_PICTURE_BUS}::test_pictures_leave_results_their_room",
                 "process/test_picture_bound::"
-                "test_a_gateway_that_stands_still_costs_few_pictures_and_nobody_else_any",
+                "test_a_gateway_that_hangs_costs_few_pictures_and_no_other_reader_any",
             ),
         ),
         Row(
             "a picture overtakes its result on the bus",
-            "it waits in the gateway, and comes behind its result",
+            "it waits in the gateway, and is sent after its result",
             (
                 "unit/gateway/http/test_pictures::"
                 "test_a_picture_that_is_here_before_its_result_comes_behind_it",
             ),
         ),
         Row(
-            "the pool is killed while others read where `--publish` is",
-            "they go on with the new epoch, at the same endpoint",
-            (f"{_PUBLISH}::test_a_reader_goes_on_with_the_next_pool",),
+            "the pool is killed while readers are connected to the `--publish` endpoint",
+            "they continue with the new epoch, at the same endpoint",
+            (f"{_PUBLISH}::test_a_reader_continues_with_the_next_pool",),
         ),
         Row(
-            "foreign bytes, forged numbers, pickles, 100 MB on the bus",
+            "foreign bytes, forged numbers, pickles or 100 MB on the bus",
             "dropped and counted; nothing is unpickled",
             (
                 f"{_BUS}::test_foreign_bytes_and_forged_leases_are_dropped_and_counted",
                 f"{_BUS}::test_nothing_in_framefan_unpickles",
-                f"{_BUS}::test_what_subscribers_send_upstream_harms_nobody",
+                f"{_BUS}::test_messages_from_subscribers_have_no_effect",
                 "unit/gateway/test_intake::test_what_is_not_ours_is_dropped_and_counted",
                 "unit/framefan/ipc/test_bus::test_a_message_too_large_is_never_taken_in",
             ),
         ),
         Row(
-            "an outcome that comes twice, or of a lease long settled",
-            "counts once",
+            "an outcome that arrives twice, or for a lease settled long ago",
+            "it counts once",
             (
-                f"{_BUS}::test_an_outcome_told_twice_counts_once",
+                f"{_BUS}::test_an_outcome_sent_twice_counts_once",
                 "unit/inference/leases/test_sequencer::test_a_settled_seq_is_not_settled_again",
             ),
             (f"{_LEDGER}::test_without_the_guard_the_machine_says_so",),
@@ -108,28 +108,28 @@ ROWS: dict[str, tuple[Row, ...]] = {
     ),
     "Workers and predictors": (
         Row(
-            "killed at any step of a frame",
-            "exactly one outcome for its seq, its slot comes back, another worker in 2 s",
+            "a worker is killed at any step of a frame",
+            "its seq has exactly one outcome, its slot is freed, another worker is up within 2 s",
             (f"{_KILLS}::test_a_worker_killed_at_any_step",),
             (f"{_KILLS}::test_this_fails_without",),
         ),
         Row(
-            "a lease that comes back late, or from another worker",
-            "changes nothing, and counts as stale",
+            "a lease is returned late, or by another worker",
+            "the return changes nothing, and counts as stale",
             (
                 "unit/inference/leases/test_schedule::test_a_return_that_does_not_fit_changes_nothing",
             ),
             (f"{_LEDGER}::test_without_the_guard_the_machine_says_so",),
         ),
         Row(
-            "predict hangs, in Python or in C, or the process is stopped",
-            "its stacks are in the log, it is killed at the deadline and started anew",
+            "predict hangs, in Python or in C, or the worker's process is stopped",
+            "its stacks are in the log, it is killed at the deadline and replaced",
             (f"{_WORKERS}::test_a_worker_that_hangs_is_replaced_within_the_deadline",),
             (f"{_WORKERS}::test_without_the_deadline_it_would_hang_for_ever",),
         ),
         Row(
-            "setup takes long, or for ever",
-            "waited for until the start deadline",
+            "setup takes long, or never ends",
+            "the pool waits until the start deadline",
             (
                 f"{_WORKERS}::test_a_slow_setup_is_waited_for_and_an_endless_one_is_not",
                 "unit/inference/pool/test_pool_workers::"
@@ -137,42 +137,42 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
         ),
         Row(
-            "predict raises, or returns what cannot be sent, 50 MB for instance",
-            "an error that names it; the worker lives",
+            "predict raises, or returns what cannot be sent, such as 50 MB",
+            "the frame's outcome is an error that names the cause; the worker continues",
             (f"{_RETURNS}::test_every_return_reaches_a_client_as_the_table_says",),
             (f"{_RETURNS}::test_without_a_guard_its_rows_are_red",),
         ),
         Row(
             "predict ends its process in any way",
-            "told with its cause, one frame lost",
+            "the cause is reported, one frame is lost",
             (
-                f"{_DEATHS}::test_each_death_is_told_with_its_cause_and_loses_one_frame",
+                f"{_DEATHS}::test_each_death_is_reported_with_its_cause_and_loses_one_frame",
                 "unit/inference/pool/test_worker_handle::test_its_end_is_told_in_words",
             ),
         ),
         Row(
             "predict keeps the image",
-            "told once, copies from then on",
-            (f"{_DEATHS}::test_whoever_keeps_an_image_is_told_once_and_gets_copies",),
+            "one warning, copies from then on",
+            (f"{_DEATHS}::test_a_predictor_that_keeps_an_image_is_warned_once_and_gets_copies",),
             (f"{_DEATHS}::test_without_counting_references_what_it_keeps_would_change",),
         ),
         Row(
             "a frame that kills every worker",
-            "never given twice; its camera is left out, the others go on",
+            "no frame is given twice; its camera is left out, the others continue",
             ("process/test_poison::test_poison_is_left_out_and_tried_again",),
             ("process/test_poison::test_without_the_circuit_it_kills_on",),
         ),
         Row(
-            "a crash at every start",
-            "failed after a few, at next to no cost; the rest runs",
+            "a worker crashes at every start",
+            "it is `failed` after a few starts, at almost no cost; the rest of the run continues",
             (
                 f"{_WORKERS}::test_crashing_at_start_again_and_again_fails_alone_and_cheaply",
                 "unit/framefan/settings/test_restart::test_waits_double_and_then_it_failed",
             ),
         ),
         Row(
-            "a leak",
-            "the worker is replaced without a lost result",
+            "a predictor leaks memory",
+            "the worker is replaced, no result is lost",
             (
                 "process/test_changes_under_load::"
                 "test_an_edited_file_is_loaded_and_a_leak_is_replaced",
@@ -181,8 +181,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
         ),
         Row(
-            "other workers or another predictor under load",
-            "no seq is missing, twice or late; one that fails leaves the old one in place",
+            "the number of workers or the predictor changes under load",
+            "no seq is missing, repeated or late; if a new predictor fails, the old one stays",
             (
                 "process/test_changes_under_load::test_scaled_and_swapped_without_a_hole",
                 "process/test_changes_under_load::test_changes_in_random_order_leave_no_hole",
@@ -195,7 +195,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "Supervisor and pool": (
         Row(
             "the supervisor is killed",
-            "all children go with it; the next start works at once",
+            "all its children end with it; the next start works at once",
             (
                 f"{_SUPERVISOR}::"
                 "test_a_killed_supervisor_takes_all_with_it_and_the_next_start_works",
@@ -203,8 +203,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (f"{_SUPERVISOR}::test_without_that_signal_a_child_holding_the_lock_would_stay",),
         ),
         Row(
-            "a second run of the name",
-            "refused, the first unharmed",
+            "a second run of the same name",
+            "it is refused, the first run is not affected",
             (
                 f"{_SUPERVISOR}::"
                 "test_a_second_run_of_the_same_name_is_refused_and_the_first_unharmed",
@@ -212,15 +212,15 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
         ),
         Row(
-            "what a killed run left, of any version",
-            "removed under the lock, in nobody's way",
+            "a killed run of any version left files behind",
+            "they are removed under the lock, and prevent no start",
             (
                 "unit/framefan/supervisor/test_rundir::test_leftovers_are_removed_only_under_the_lock",
             ),
         ),
         Row(
             "signals at any moment",
-            "a clean end, the documented code",
+            "the run ends cleanly, with the documented exit code",
             (
                 f"{_SUPERVISOR}::test_sigterm_while_it_starts_is_a_clean_end",
                 f"{_SUPERVISOR}::test_sigterm_while_a_predictor_is_set_up",
@@ -243,16 +243,16 @@ ROWS: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "the wall clock jumps",
-            "nobody is killed",
+            "no process is killed",
             (
-                f"{_SUPERVISOR}::test_the_wall_clock_jumps_an_hour_and_nobody_is_killed",
+                f"{_SUPERVISOR}::test_the_wall_clock_jumps_an_hour_and_no_process_is_killed",
                 f"{_SUPERVISOR}::test_deadlines_never_read_the_wall_clock",
             ),
             (f"{_SUPERVISOR}::test_with_deadlines_of_the_wall_clock_the_jump_ends_all",),
         ),
         Row(
-            "a ring that does not fit the memory, or is damaged",
-            "refused with both numbers, or by its checksum",
+            "a ring does not fit into memory, or is damaged",
+            "it is refused with both sizes, or because of its checksum",
             (
                 f"{_RING}::test_a_ring_that_does_not_fit_names_both_numbers",
                 f"{_RING}::test_memory_the_kernel_refuses_is_too_large_too",
@@ -262,8 +262,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
         ),
         Row(
-            "readers and kills while frames are written",
-            "no frame is ever torn",
+            "processes read and are killed while frames are written",
+            "no reader ever sees a torn frame",
             (
                 f"{_TORN}::test_no_frame_is_torn_while_workers_die",
                 f"{_TORN}::test_no_frame_is_torn_while_capture_pool_and_workers_die",
@@ -271,8 +271,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
             (f"{_TORN}::test_without_leases_frames_are_torn",),
         ),
         Row(
-            "files in the folder at hand that are named like modules of Python or of packages",
-            "each command works; a predictor finds its neighbours",
+            "files in the current folder are named like modules of Python or of packages",
+            "each command works; a predictor can import modules beside it",
             (
                 "process/test_odd_folder::"
                 "test_each_command_works_among_files_that_are_named_like_modules",
@@ -281,37 +281,37 @@ ROWS: dict[str, tuple[Row, ...]] = {
         ),
         Row(
             "the pool or a gateway dies at each start",
-            "the run ends with 3, and says why",
+            "the run ends with exit code 3 and the reason",
             ("process/test_odd_folder::test_a_run_that_cannot_start_says_why_and_ends_with_3",),
         ),
         Row(
-            "the system does not let go of a process that was killed",
-            "nobody waits for it; what it had is given to others once it is gone",
+            "a killed process does not exit, because the system still holds it",
+            "nothing waits for it; what it held is used again once it is gone",
             (
                 f"{_SUPERVISED}::"
-                "test_who_is_killed_and_stays_holds_nobody_up_and_is_replaced_once_it_is_gone",
+                "test_a_killed_child_that_does_not_exit_delays_nothing_and_is_replaced_later",
                 "unit/inference/pool/test_worker_handle::test_who_was_killed_and_stays_is_asked_again",
             ),
         ),
         Row(
-            "the run's folder is removed",
-            "all starts anew in a new folder, at the same port",
-            (f"{_SUPERVISOR}::test_a_folder_that_is_removed_under_a_run_is_made_anew",),
+            "the folder of a live run is removed",
+            "the run restarts in a new folder, at the same port",
+            (f"{_SUPERVISOR}::test_a_folder_that_is_removed_under_a_run_is_made_again",),
         ),
         Row(
             "dozens of cameras start at once on a busy machine",
-            "they come by turns; nobody is killed who works",
+            "only a few start at a time; no process is killed while it works",
             (
-                "unit/framefan/ipc/test_turns::test_captures_come_by_turns_and_the_others_at_once",
+                "unit/framefan/ipc/test_turns::test_few_captures_start_at_a_time_and_the_others_at_once",
                 "unit/framefan/ipc/test_turns::"
-                "test_a_child_that_works_is_spared_until_it_is_up_and_not_for_ever",
+                "test_a_child_that_works_is_not_killed_while_it_loads_but_not_for_ever",
             ),
         ),
         Row(
-            "nobody takes the log: a stopped terminal, a full pipe, a reader that is gone, "
-            "a closed stream, a full disk",
-            "results go on, a stop is heard; dropped lines are counted and told when it is taken "
-            "again",
+            "the log cannot be written: a stopped terminal, a full pipe, a reader that has "
+            "exited, a closed stream, a full disk",
+            "results continue, and a stop works; dropped lines are counted, and their number is "
+            "logged when writing works again",
             (
                 "process/test_unread_log::test_a_terminal_that_is_stopped",
                 "process/test_unread_log::test_a_pipe_that_is_full_and_one_whose_reader_is_gone",
@@ -323,9 +323,9 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "Cameras": CAMERAS,
     "All together": (
         Row(
-            "any of these, in random order, again and again",
-            "the ledger exact after each, all well again in time: `make chaos`",
-            ("process/test_chaos::test_random_faults_hurt_nobody_for_long",),
+            "any of these faults, in random order, repeatedly",
+            "the ledger is exact after each, and the run recovers in time: `make chaos`",
+            ("process/test_chaos::test_a_run_recovers_from_random_faults",),
         ),
     ),
 }

@@ -232,7 +232,7 @@ CLIENTS: tuple[Switch, ...] = (
         "lambda self, now: self._flow.check(now)",
         "who went without a word is served for ever",
         "waited too long",
-        (f"{_CROWDS}::test_who_went_without_a_word_is_dropped",),
+        (f"{_CROWDS}::test_a_client_that_vanished_is_dropped",),
     ),
     Switch(
         "lost-clients",

@@ -226,7 +226,7 @@ _CAMERAS = (
         "it is in logs and errors of others, which quote it",
         r"\*\*\*",
         (
-            "unit/framefan/settings/test_secret::test_redaction_takes_every_spelling_out"
+            "unit/framefan/settings/test_secret::test_redaction_removes_every_spelling"
             "[login with hunter2 failed]",
         ),
     ),

@@ -212,7 +212,7 @@ class Camera:
         """Raises StartError for a live stream that should wait."""
         if self._settings.mode == "every" and self._is_live and not self._spec.can_wait:
             raise StartError(
-                f"--mode every does not go with {self._settings.source}",
+                f"--mode every is not possible with {self._settings.source}",
                 "it turned out to be a live stream, which does not wait",
                 "use --mode live, or record the stream and give the file",
             )

@@ -98,7 +98,7 @@ class _Connect:
         when trying again would not help, and `Unreachable` after `connect_s`.
         """
         _check_format(format)
-        contract = {
+        subscription = {
             "cameras": connector.names(cameras),
             "delivery": delivery,
             "max_fps": max_fps,
@@ -111,7 +111,7 @@ class _Connect:
         }
         where, waits = address.websocket(url, tls=ssl is not None), (backoff_first_s, backoff_cap_s)
         self._asked = connector.ConnectOptions(
-            where, contract, token, resume, ssl, connect_s, *waits
+            where, subscription, token, resume, ssl, connect_s, *waits
         )
 
 

@@ -35,11 +35,11 @@ def websocket(text: str, tls: bool = False) -> str:
     except ValueError as error:
         raise _unusable(text, str(error)) from None
     if scheme not in _SCHEMES:
-        raise _unusable(text, f"{scheme}:// is no address of a gateway")
+        raise _unusable(text, f"{scheme}:// is not an address of a gateway")
     if tls and _SCHEMES[scheme] != "wss":
-        raise _unusable(text, f"a certificate is named, but {scheme}:// is without TLS")
+        raise _unusable(text, f"a certificate is given, but {scheme}:// does not use TLS")
     if not parts.hostname or port == 0:
-        raise _unusable(text, "it names no host and port")
+        raise _unusable(text, "it has no host, or port 0")
     if parts.username is not None or parts.password is not None:
         raise _unusable(text, "user names and passwords are not used; a token is")
     if not _QUERY_TOKENS.isdisjoint(dict(query.pairs(parts.query))):
@@ -50,21 +50,21 @@ def websocket(text: str, tls: bool = False) -> str:
 
 def _unusable(text: str, why: str) -> UsageError:
     return UsageError(
-        f"no address of a gateway: {text.rpartition('@')[2]}", why, f"write it like {DEFAULT}"
+        f"not an address of a gateway: {text.rpartition('@')[2]}", why, f"write it like {DEFAULT}"
     )
 
 
-def asking(url: str, contract: Mapping[str, Any], since: Mapping[str, Position]) -> str:
+def asking(url: str, subscription: Mapping[str, Any], since: Mapping[str, Position]) -> str:
     """The address with the subscription as its query, which cannot express None, False or []."""
     wanted = {
         _IN_QUERY.get(name, name): _in_query(value)
-        for name, value in contract.items()
+        for name, value in subscription.items()
         if value is not None and value is not False and value != []
     }
     if since:
         wanted["since"] = ",".join(position.told(*each) for each in since.items())
     parts = urlsplit(url)
-    if "ack" in dict(query.pairs(parts.query)):  # as docs/clients.md has it for other libraries
+    if "ack" in dict(query.pairs(parts.query)):  # as docs/clients.md shows for other libraries
         wanted.pop("ack", None)
     asked = "&".join(filter(None, (parts.query, urlencode(wanted, safe=",:", quote_via=quote))))
     return urlunsplit(parts._replace(query=asked))

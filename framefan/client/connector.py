@@ -50,8 +50,8 @@ _log = logging.getLogger("framefan.client")
 _json = msgspec.json.Decoder(Message)
 _msgpack = msgspec.msgpack.Decoder(Message)
 _PICTURE = b"\0"
-"""The first byte of its length; no map in MessagePack begins with it, and no message in Protocol
-Buffers."""
+"""The first byte of a picture message, part of its length. No MessagePack map and no message in
+Protocol Buffers begins with it."""
 
 
 class Changes(TypedDict, total=False):
@@ -76,10 +76,10 @@ def changes(named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ConnectOptions(Struct):
-    """The parameters of `connect`; `contract` is the subscription, which `subscribe` changes."""
+    """The parameters of `connect`. A `subscribe` command changes `subscription`."""
 
     url: str
-    contract: dict[str, Any]
+    subscription: dict[str, Any]
     token: str | None
     resume: bool
     ssl: tls.SSLContext | None
@@ -88,7 +88,7 @@ class ConnectOptions(Struct):
     backoff_cap_s: float
 
     def copy(self) -> ConnectOptions:
-        return msgspec.structs.replace(self, contract=dict(self.contract))
+        return msgspec.structs.replace(self, subscription=dict(self.subscription))
 
 
 def names(asked: Iterable[str] | str | None) -> list[str] | None:
@@ -105,10 +105,10 @@ class Line:
     acknowledged at that moment, each of them, whatever its type.
     """
 
-    def __init__(self, connection: ClientConnection, contract: Mapping[str, Any]) -> None:
+    def __init__(self, connection: ClientConnection, subscription: Mapping[str, Any]) -> None:
         self._connection = connection
-        self._acks = contract["ack"] is not None
-        self.format: Format = contract["format"]
+        self._acks = subscription["ack"] is not None
+        self.format: Format = subscription["format"]
         self._received = 0
         self._acknowledged = 0
 
@@ -202,7 +202,7 @@ class Connector:
         if self._stopped.is_set():
             await line.leave()
             return None
-        await _ask_for_nothing(line, self._asked.contract)
+        await _ask_for_nothing(line, self._asked.subscription)
         if self.trouble:
             _log.info("connected to %s again", self._asked.url)
         self.ever = True
@@ -227,7 +227,7 @@ class Connector:
 
 
 async def _open(asked: ConnectOptions, since: Mapping[str, Position]) -> Line:
-    url = address.asking(asked.url, asked.contract, since)
+    url = address.asking(asked.url, asked.subscription, since)
     headers = {"Authorization": f"Bearer {asked.token}"} if asked.token else None
     options: dict[str, Any] = {"ssl": asked.ssl} if asked.ssl is not None else {}
     local = net.is_loopback(urlsplit(url).hostname or "")
@@ -238,7 +238,7 @@ async def _open(asked: ConnectOptions, since: Mapping[str, Position]) -> Line:
             compression=None,
             proxy=None if local else True,
             max_size=_MESSAGE_BYTES,
-            max_queue=_QUEUE if asked.contract["ack"] is None else _QUEUE_WITH_ACK,
+            max_queue=_QUEUE if asked.subscription["ack"] is None else _QUEUE_WITH_ACK,
             ping_interval=_PING_S,
             ping_timeout=_PONG_S,
             open_timeout=_OPEN_S,
@@ -246,13 +246,13 @@ async def _open(asked: ConnectOptions, since: Mapping[str, Position]) -> Line:
             **options,
         )
     except UnicodeError as error:  # raised for an invalid host name
-        raise Refused(f"{asked.url} names no host", str(error), "check the address") from error
-    return Line(connection, asked.contract)
+        raise Refused(f"{asked.url} has no valid host", str(error), "check the address") from error
+    return Line(connection, asked.subscription)
 
 
-async def _ask_for_nothing(line: Line, contract: Mapping[str, Any]) -> None:
+async def _ask_for_nothing(line: Line, subscription: Mapping[str, Any]) -> None:
     """Subscribe to no camera or no label by a command: an address cannot express that."""
-    empty = {name: value for name, value in contract.items() if value == []}
+    empty = {name: value for name, value in subscription.items() if value == []}
     if empty:
         await line.send({"subscribe": empty})
 
@@ -280,7 +280,7 @@ def decode(data: str | bytes, fmt: Format) -> Message | None:
     except (msgspec.DecodeError, protobuf.Garbled, RecursionError) as error:
         raise _garbled(str(error)) from error
     if kind in ("result", "error"):
-        raise _garbled(f"a message of type {kind} lacks what it must have")
+        raise _garbled(f"a message of type {kind} has missing or invalid fields")
     return None
 
 
@@ -301,4 +301,4 @@ def _kind(data: str | bytes, fmt: Format) -> str | None:
 
 
 def _garbled(why: str) -> Refused:
-    return Refused("what came is no message of framefan", why, "check the address")
+    return Refused("the server sent no valid message of framefan", why, "check the address")

@@ -95,7 +95,7 @@ class Feed:
     @property
     def contract(self) -> dict[str, Any]:
         """The current subscription, which each reconnection restores."""
-        return dict(self._asked.contract)
+        return dict(self._asked.subscription)
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -148,8 +148,10 @@ class Feed:
                 raise
 
     def _take(self, data: str | bytes) -> None:
-        message = connector.decode(data, self._asked.contract["format"])
-        if message is None or not self._positions.take(message, self._asked.contract["cameras"]):
+        message = connector.decode(data, self._asked.subscription["format"])
+        if message is None or not self._positions.take(
+            message, self._asked.subscription["cameras"]
+        ):
             return
         if isinstance(message, Reply):
             self._replied(message)
@@ -164,7 +166,7 @@ class Feed:
 
     async def _open(self) -> None:
         """One attempt, when it is due."""
-        cameras, again = self._asked.contract["cameras"], self._dialling.ever
+        cameras, again = self._asked.subscription["cameras"], self._dialling.ever
         since = self._recovery.asks(cameras)
         line = await self._dialling.attempt(since)
         if line is None:
@@ -177,15 +179,15 @@ class Feed:
     @property
     def _knows_no_ack(self) -> bool:
         """Whether the gateway reported that it does not support acknowledgements."""
-        return self._asked.contract["ack"] is not None and retry_rules.is_of_ack(self._told)
+        return self._asked.subscription["ack"] is not None and retry_rules.is_of_ack(self._told)
 
     def _lost(self, error: ConnectionClosed) -> None:
-        """Handle the end of a connection. Raises Refused when reconnecting would not help."""
+        """Handle the end of a connection. Raises Refused if reconnecting would not help."""
         self._line = None
         if self._closed:
             return
         if self._knows_no_ack:
-            self._asked.contract["ack"] = None  # reconnect at once, without ack
+            self._asked.subscription["ack"] = None  # reconnect at once, without ack
             return
         refused = retry_rules.of_closing(self._asked.url, error, self._told)
         if refused is None:
@@ -275,8 +277,8 @@ class Feed:
             self._told = reply.error
         told = reply.subscribe or reply.unsubscribe
         if isinstance(told, dict):
-            contract = self._asked.contract
-            contract.update({name: told[name] for name in contract if name in told})
+            subscription = self._asked.subscription
+            subscription.update({name: told[name] for name in subscription if name in told})
 
 
 class _Messages:

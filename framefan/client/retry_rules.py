@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 _PASSING_STATUSES = {408, 429, 500, 502, 503, 504}
 _FINAL_CODES = {
     1002: "the client broke the WebSocket protocol",
-    1003: "the client sent what the gateway does not take",
+    1003: "the client sent data that the gateway does not accept",
     1007: "the client sent text that is not UTF-8",
     1008: "the client broke a limit of the gateway: too many messages, or one it does not allow",
     1009: "a message was too big",
-    4400: "the gateway does not understand what was asked for",
+    4400: "the gateway does not understand the request",
     4401: "no token, or a wrong one",
 }
 _FIXES = {
-    400: "correct what is asked for",
+    400: "correct the request",
     401: "give the token of the run: token=..., or --token-file FILE",
     403: "connect by the name that the gateway serves, or allow the origin with --origin",
     404: "the WebSocket is at /ws",
     1008: "send fewer commands",
-    4400: "correct what is asked for",
+    4400: "correct the request",
     4401: "give the token of the run: token=..., or --token-file FILE",
 }
 _PLAIN_AND_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
@@ -71,14 +71,14 @@ def of_opening(url: str, error: Exception) -> Refused | None:
     if isinstance(error, InvalidStatus):
         return _of_status(url, error.response)
     if isinstance(error, ssl.SSLCertVerificationError):
-        fix = "name the certificate's authority: ssl=..., or --tls-ca FILE"
+        fix = "give the certificate's authority: ssl=..., or --tls-ca FILE"
         return Refused(f"{url} has a certificate that is not trusted", error.verify_message, fix)
     if isinstance(error, ssl.SSLError) and any(each in str(error) for each in _PLAIN_AND_TLS):
-        return Refused(f"{url} does not speak TLS", "", "write ws:// or http:// instead")
+        return Refused(f"{url} does not use TLS", "", "write ws:// or http:// instead")
     if isinstance(error, OSError) or _is_cut(error):
         return None
     why = f"{type(error).__name__}: {error}"
-    return Refused(f"{url} is no WebSocket", why, "check the address")
+    return Refused(f"{url} is not a WebSocket", why, "check the address")
 
 
 def _is_cut(error: Exception) -> bool:

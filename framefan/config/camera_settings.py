@@ -36,7 +36,7 @@ COMMANDS = (
     "examples",
     "predictors",
 )
-"""Of the command line: one that was misspelt looks like a file that is not there."""
+"""The commands: a misspelt one looks like a source file that does not exist."""
 
 
 def made_of(tables: list[dict[str, Any]], fail_fast: bool = False) -> tuple[CameraSettings, ...]:
@@ -52,7 +52,7 @@ def made_of(tables: list[dict[str, Any]], fail_fast: bool = False) -> tuple[Came
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
-                f'two cameras are named "{name}"', "clients tell them by their names", "rename one"
+                f'two cameras are named "{name}"', "clients identify cameras by name", "rename one"
             )
     missing = [error for camera in cameras if (error := _missing(camera))]
     if missing and (fail_fast or len(missing) == len(cameras)):
@@ -61,7 +61,7 @@ def made_of(tables: list[dict[str, Any]], fail_fast: bool = False) -> tuple[Came
 
 
 def named(text: str) -> dict[str, Any]:
-    """The table of a SOURCE or NAME=SOURCE of the command line."""
+    """The table for a SOURCE or NAME=SOURCE of the command line."""
     name, source = (None, text) if source_spec.is_file(text) else source_spec.split_name(text)
     return {"source": source} if name is None else {"name": name, "source": source}
 
@@ -93,12 +93,12 @@ def _camera(table: dict[str, Any]) -> CameraSettings:
         parse_demo(spec.value)
     if camera.fast and spec.can_wait and "mode" not in table:
         camera = msgspec.structs.replace(camera, mode="every")
-    # What an address gives, and whether that waits, is seen when it is opened.
+    # Whether the source of an HTTP address can pause is known only once it is opened.
     if camera.mode == "every" and not spec.can_wait and spec.kind != "http":
         raise UsageError(
-            f"--mode every does not go with {camera.source}",
-            "a live stream does not wait: what is not read in time is gone",
-            "use --mode live, or record the stream and give the file",
+            f"--mode every is not possible with {camera.source}",
+            "a live stream cannot pause: frames that are not read in time are lost",
+            "use --mode live, or record the stream and use the file",
         )
     _check_fields(camera, spec, given=table)
     if spec.kind in ("rtsp", "http") and "no_progress_s" not in table:
@@ -130,7 +130,7 @@ def _source(name: str, value: Any) -> SourceText:
         return SourceText.found(source_spec.SourceSpec("webcam", str(value)))
     if not isinstance(value, str):
         raise UsageError(
-            f"the source of the camera {name} is no text",
+            f"the source of the camera {name} is not text",
             f"a source is {source_spec.KNOWN}",
             'write it in quotes: source = "rtsp://..."',
         )
@@ -144,14 +144,14 @@ def _found(camera: CameraSettings, spec: SourceSpec) -> CameraSettings:
     value = spec.value
     if not source_spec.is_file(value):
         value = os.path.expanduser(value)  # noqa: PTH111 - `./` stays
-    if value.startswith("-"):  # more likely an option than a file that comes later
+    if value.startswith("-"):  # more likely an option than a file that does not exist yet
         _check_file(value)
     source = SourceText.found(source_spec.SourceSpec(spec.kind, value))
     return msgspec.structs.replace(camera, source=source)
 
 
 def _missing(camera: CameraSettings) -> StartError | None:
-    """Why the source cannot be opened, as far as its path shows; None: no problem."""
+    """Why the source cannot be opened, judging by its path; None: no problem found."""
     spec = camera.source.spec
     try:
         if spec.kind == "pattern":
@@ -165,7 +165,7 @@ def _missing(camera: CameraSettings) -> StartError | None:
     return None
 
 
-# ---- what the fields may be --------------------------------------------------------------------
+# ---- checks of the fields -----------------------------------------------------------------------
 
 
 def _check_fields(camera: CameraSettings, spec: SourceSpec, given: Container[str]) -> None:
@@ -176,13 +176,13 @@ def _check_fields(camera: CameraSettings, spec: SourceSpec, given: Container[str
         raise UsageError(
             f"the camera {camera.name} has a transport and is no RTSP camera",
             f"its source is {camera.source}",
-            "leave transport out; only rtsp:// has a choice",
+            "remove transport: it is for rtsp:// only",
         )
     if camera.backoff_cap_s < camera.backoff_first_s:
         raise UsageError(
             f"backoff_cap_s of the camera {camera.name} is less than its backoff_first_s",
             f"waits grow from {camera.backoff_first_s:g} s to {camera.backoff_cap_s:g} s",
-            f"let backoff_cap_s be {camera.backoff_first_s:g} or more",
+            f"set backoff_cap_s to {camera.backoff_first_s:g} or more",
         )
     waits_s = 2 * max(camera.open_timeout_s, camera.read_timeout_s)
     if (
@@ -192,8 +192,8 @@ def _check_fields(camera: CameraSettings, spec: SourceSpec, given: Container[str
     ):
         raise UsageError(
             f"no_progress_s of the camera {camera.name} cannot be {camera.no_progress_s:g}",
-            f"its timeouts let it wait {waits_s:g} s: it would be killed for its patience",
-            f"leave it out ({_patience(camera):g} s then), or choose more than {waits_s:g}",
+            f"its timeouts let it wait up to {waits_s:g} s, so it would be killed while it waits",
+            f"remove it (the default is {_patience(camera):g} s), or choose more than {waits_s:g}",
         )
 
 
@@ -215,11 +215,13 @@ def _check_pattern(pattern: Path, shown: str) -> None:
 
 
 def _check_file(path: str) -> None:
-    """Raises StartError. A named pipe is not opened: its writer would see it closed."""
+    """Raises StartError if it cannot be read. A named pipe is not opened, because its writer would
+    see it being closed.
+    """
     shown = source_spec.printable(path)
     if Path(path).is_dir():
         raise StartError(
-            f"{shown} is a folder", "a source is one file", f"give a pattern: '{shown}/*.jpg'"
+            f"{shown} is a folder", "a source is one file", f"use a pattern: '{shown}/*.jpg'"
         )
     try:
         if Path(path).is_fifo() and os.access(path, os.R_OK):
@@ -230,7 +232,7 @@ def _check_file(path: str) -> None:
         if path in ("help", "version"):
             advice = f"did you mean `framefan --{path}`?"
         elif path.startswith("-"):
-            advice = "put options before `--`: behind it every word is a source"
+            advice = "put options before `--`: every word after it is a source"
         else:
             form = "the command `framefan {}`"
             advice = did_you_mean(path, COMMANDS, form, otherwise="check the path")
@@ -239,7 +241,7 @@ def _check_file(path: str) -> None:
 
 
 def converted(what: str, value: Any, kind: Any, strict: bool = True, shown: bool = True) -> Any:
-    """`value` as that type. Raises UsageError, which names `what`, and the value if `shown`."""
+    """`value` as a `kind`. Raises UsageError, which names `what`, and the value if `shown`."""
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
@@ -249,7 +251,7 @@ def converted(what: str, value: Any, kind: Any, strict: bool = True, shown: bool
 
 def _may_be(kind: Any) -> str:
     words = [word for each in (kind, *get_args(kind)) for word in _literal(each)]
-    return f"it may be {' or '.join(words)}" if words else "give it a value of that kind"
+    return f"it may be {' or '.join(words)}" if words else "use a value of that type"
 
 
 def _literal(kind: Any) -> tuple[Any, ...]:

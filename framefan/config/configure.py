@@ -80,13 +80,13 @@ class Invocation(msgspec.Struct, frozen=True):
         if file.is_empty or not (named or file.cameras or file.values.get("sources")):
             raise UsageError(
                 f"{self.config} is empty" if file.is_empty else f"{self.config} names no camera",
-                "it may be half written, so the run keeps what it has",
+                "it may be incomplete, so the run keeps its cameras",
                 'write [[camera]] tables; for the demo: sources = ["demo"]',
             )
         notes = []
         if named and file.cameras:
             notes = [
-                f"the sources given at the start go before {self.config}: its [[camera]] are unused"
+                f"the sources given at the start override the [[camera]] tables of {self.config}"
             ]
         return _settings(merged), notes
 
@@ -144,7 +144,7 @@ def _check_host(host: str, token: Secret) -> None:
     if not net.is_loopback(host) and not token:
         raise UsageError(
             f"--host {host} without a token",
-            "whoever reaches this machine could watch the cameras' results",
+            "anyone who can reach this machine could watch the cameras' results",
             "write a secret into a file and add --token-file FILE, or use --host 127.0.0.1",
         )
 
@@ -175,15 +175,15 @@ def _origin(text: str, token: Secret) -> str:
         if not token:
             raise UsageError(
                 f"--origin {text} without a token",
-                "pages of any site can have that origin, in a sandboxed frame",
+                "a page of any site can have that origin, in a sandboxed frame",
                 "add --token-file FILE, or serve the page over http and allow its origin",
             )
         return text
     found = _ORIGIN.fullmatch(text)
     if not found:
         raise UsageError(
-            f"--origin {text} is no origin",
-            "an origin is what a page's address begins with, up to the port",
+            f"--origin {text} is not an origin",
+            "an origin is the beginning of a page's address, up to the port",
             "write it like https://example.org or http://localhost:3000",
         )
     return found[1].lower()

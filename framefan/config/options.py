@@ -18,11 +18,11 @@ _GROUPS = {name: Group(name, sort_key=order) for order, name in enumerate(GROUPS
 
 
 def whole(_type: Any, tokens: Sequence[Token]) -> int:
-    """A whole number. Left to itself, cyclopts rounds 1.9 to 2. Raises ValueError."""
+    """Parse a whole number, because cyclopts would round 1.9 to 2. Raises ValueError."""
     try:
         return int(tokens[0].value)
     except ValueError:
-        raise ValueError(f'"{tokens[0].value}" is no whole number') from None
+        raise ValueError(f'"{tokens[0].value}" is not a whole number') from None
 
 
 def parameter(option: Option) -> Parameter:
@@ -49,7 +49,8 @@ def _shown(default: Any) -> str:
 def _flags(name: str, options: Iterable[Option]) -> type:
     """A record of these flags, for a command's parameter.
 
-    Python 3.11 would put it into the standard library, whose classes cyclopts takes for values.
+    It sets `__module__`, because in Python 3.11 make_dataclass would set it to a module of the
+    standard library, and cyclopts treats classes from there as plain values.
     """
     return make_dataclass(
         name,
@@ -66,14 +67,14 @@ def _flags(name: str, options: Iterable[Option]) -> type:
 if TYPE_CHECKING:
 
     class Options:
-        """What a command line says; its fields are the keys of OPTIONS but `sources`."""
+        """The flags of a command line; its fields are the keys of OPTIONS, except `sources`."""
 
         def __init__(self, **flags: Any) -> None: ...
 
         def __getattr__(self, key: str) -> Any: ...
 
     class OnceOptions(Options):
-        """What of that `framefan once` takes."""
+        """Those of these flags that `framefan once` accepts."""
 
 else:
     Options = _flags("Options", (each for each in OPTIONS.values() if each.key != "sources"))
@@ -86,7 +87,7 @@ def given(options: Options) -> dict[str, Any]:
 
 
 def arguments(options: Options) -> list[str]:
-    """The command line that gives these flags."""
+    """The command line for these flags."""
     words = []
     for key, value in given(options).items():
         flag = OPTIONS[key].flag

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LIMITS = options_of(Limits)
 _ENV_LIMITS = "limits_"
 _ENV_OTHERS = "test_"
-"""Variables with this after the prefix steer the test suite."""
+"""Variables with this after the prefix configure the test suite."""
 
 
 class Choices(msgspec.Struct):
@@ -129,7 +129,7 @@ def from_file(path: str, stronger: Choices | None = None) -> Choices:
 def _cameras(path: str, cameras: Any) -> list[dict[str, Any]]:
     if not isinstance(cameras, list):
         raise UsageError(
-            f"camera in {path} is no list of tables",
+            f"camera in {path} is not a list of tables",
             "there can be more than one camera",
             "write [[camera]]",
         )
@@ -143,7 +143,7 @@ def _cameras(path: str, cameras: Any) -> list[dict[str, Any]]:
 def _table(path: str, name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(
-            f"{name} in {path} is no table",
+            f"{name} in {path} is not a table",
             f"it is of type {type(value).__name__}",
             f"write [{name}] and its keys below",
         )
@@ -155,9 +155,9 @@ def _underscored(path: str, table: dict[str, Any]) -> dict[str, Any]:
     if len(found) < len(table):
         twice = next(key for key in table if "-" in key and key.replace("-", "_") in table)
         raise UsageError(
-            f"the key {twice} stands twice in {path}",
+            f"the key {twice} is in {path} twice",
             "`-` and `_` are the same there",
-            "leave one of them out",
+            "remove one of them",
         )
     return found
 
@@ -169,5 +169,5 @@ def _known(key: str, known: Iterable[str], what: str, prefix: str = "") -> None:
         raise UsageError(
             f"framefan does not know {what}",
             f"known: {', '.join(prefix + each for each in known)}",
-            did_you_mean(key, known, prefix + "{}", "leave it out, or write one of those"),
+            did_you_mean(key, known, prefix + "{}", "remove it, or use one of those"),
         )

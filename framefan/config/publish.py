@@ -21,14 +21,14 @@ _TCP = re.compile(r"tcp://(\[[^\[\]]+\]|[^\s:/;\[\]]+):(\d{1,5})")
 _IPC = re.compile(r"ipc://([^@*].*)", re.DOTALL)
 _KEY = re.compile(r'^\s*(public|secret)-key\s*=\s*"(\S{40})"\s*$', re.MULTILINE)
 _PATH_BYTES = 107 - len(".4194304")
-"""What the system allows for the path of a Unix socket, less the pid in a name of its own."""
+"""The longest path of a Unix socket, minus the suffix with our pid that we append while binding."""
 _MAKE = (
     "import os, sys, zmq.auth as a; "
     "[(os.makedirs(d, exist_ok=True), a.create_certificates(d, n)) "
     "for d, n in zip(sys.argv[1::2], sys.argv[2::2]) "
     "if not os.path.exists(f'{d}/{n}.key' + '_secret' * (n == 'server'))]"
 )
-_MEND = "put the right file there, or take it away"
+_FIX = "put the right file there, or remove it"
 
 
 class Endpoint(NamedTuple):
@@ -44,7 +44,7 @@ class Endpoint(NamedTuple):
         return not self.path and not net.is_loopback(self.host)
 
 
-# ---- what is asked for -----------------------------------------------------------------------
+# ---- the options ------------------------------------------------------------------------------
 
 
 def checked(endpoint: str, keys: str, run_dir: Path) -> Keys:
@@ -53,22 +53,22 @@ def checked(endpoint: str, keys: str, run_dir: Path) -> Keys:
         if keys:
             raise UsageError(
                 "--publish-keys without --publish",
-                "keys are asked for where results are published",
-                "add --publish ENDPOINT, or leave the keys out",
+                "the keys are used only where results are published",
+                "add --publish ENDPOINT, or remove --publish-keys",
             )
         return Keys()
     found = parse(endpoint)
     if found.path and _is_same(found.path.parent, run_dir):
         raise UsageError(
-            f"--publish {endpoint} lies in the run's own folder",
-            "what is in there is framefan's",
+            f"--publish {endpoint} is in the run's own folder",
+            "that folder is only for framefan's own files",
             "choose another path",
         )
     if found.is_open and not keys:
         raise UsageError(
             f"--publish {endpoint} without keys",
-            "whoever reaches this machine could read the cameras' results",
-            "add --publish-keys FOLDER (docs/bus.md tells how to make one), "
+            "anyone who can reach this machine could read the cameras' results",
+            "add --publish-keys FOLDER (docs/bus.md shows how to make one), "
             f"or publish at tcp://127.0.0.1:{found.port}",
         )
     return read_keys(keys) if keys else Keys()
@@ -77,7 +77,7 @@ def checked(endpoint: str, keys: str, run_dir: Path) -> Keys:
 def _is_same(folder: Path, other: Path) -> bool:
     try:
         return folder.resolve() == other.resolve()
-    except (OSError, RuntimeError):  # a loop of links, which can be bound no more than looked at
+    except (OSError, RuntimeError):  # a loop of links; binding will report it
         return False
 
 
@@ -90,7 +90,7 @@ def parse(text: str) -> Endpoint:
         return Endpoint(path=path)
     if found := _TCP.fullmatch(text):
         if (port := int(found[2])) > 65535:
-            raise _malformed(text, "a port lies between 0 and 65535")
+            raise _malformed(text, "a port is between 0 and 65535")
         host = found[1].strip("[]")
         return Endpoint(host="0.0.0.0" if host == "*" else host, port=port)
     raise _malformed(text, "it is neither a Unix socket's path nor a host and port")
@@ -98,7 +98,7 @@ def parse(text: str) -> Endpoint:
 
 def _malformed(text: str, why: str) -> UsageError:
     return UsageError(
-        f"--publish {text} is no endpoint", why, "write ipc://PATH or tcp://127.0.0.1:5555"
+        f"--publish {text} is not an endpoint", why, "write ipc://PATH or tcp://127.0.0.1:5555"
     )
 
 
@@ -111,7 +111,7 @@ def read_keys(folder: str) -> Keys:
 
     if not zmq.has("curve"):
         raise StartError(
-            "this ZeroMQ knows no keys",
+            "this ZeroMQ does not support keys",
             "its libzmq was built without CURVE",
             f"{sys.executable} -m pip install --force-reinstall --only-binary pyzmq pyzmq",
         )
@@ -129,12 +129,12 @@ def read_keys(folder: str) -> Keys:
     except OSError as error:
         raise StartError(f"cannot read {clients}", error.strerror or "", one) from error
     if not files:
-        raise StartError(f"{clients} holds no public key (*.key)", "so nobody might read", one)
+        raise StartError(f"{clients} contains no public key (*.key)", "so nobody could read", one)
     return Keys(folder, Secret(secret), tuple(_key(each, "public", one) for each in files))
 
 
 def making(*pairs: tuple[str, str]) -> str:
-    """The command that makes keys: pairs of a folder and a name in it."""
+    """The command that makes keys; each pair is a folder and a name in it."""
     words = [sys.executable, "-c", _MAKE, *(word for pair in pairs for word in pair)]
     return f"make them: (umask 077; {shlex.join(words)})"
 
@@ -148,11 +148,11 @@ def _key(path: Path, which: str, missing: str) -> str:
     except FileNotFoundError as error:
         raise StartError(f"cannot read the key {path}", "there is no such file", missing) from error
     except OSError as error:
-        raise StartError(f"cannot read the key {path}", error.strerror or "", _MEND) from error
+        raise StartError(f"cannot read the key {path}", error.strerror or "", _FIX) from error
     try:
-        zmq.curve_public(found[which].encode())  # libzmq's own check that it is a key
+        zmq.curve_public(found[which].encode())  # raises an error if it is not a key
     except (KeyError, ValueError, zmq.ZMQError):
         raise StartError(
-            f"{path} holds no {which} key", "it is no CURVE certificate", _MEND
+            f"{path} contains no {which} key", "it is not a CURVE certificate", _FIX
         ) from None
     return str(found[which])

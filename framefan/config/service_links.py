@@ -46,7 +46,7 @@ def found(environment: Mapping[str, str]) -> set[str]:
 
 
 def _belongs(rest: str, text: str, by_docker: bool) -> bool:
-    """Whether a variable belongs to such a set; a user wrote a port that is a plain number."""
+    """Whether a variable belongs to such a set. A port that is a plain number was set by a user."""
     if rest == "PORT":
         return bool(_ADDRESS.fullmatch(text))
     if by_docker and (rest.startswith("ENV_") or (rest == "NAME" and text.startswith("/"))):
@@ -60,6 +60,6 @@ def check(variable: str, text: str, is_known: bool) -> None:
     if alone or (not is_known and _LIKE_ONE.fullmatch(variable)):
         raise UsageError(
             f"{variable} looks like a variable that Kubernetes makes of a Service",
-            "the other variables of that Service are not there, so it may be a mistake as well",
+            "the other variables of that Service are not set, so it may also be a mistake",
             "set enableServiceLinks: false in the pod, or unset it; a port: FRAMEFAN_PORT=8765",
         )

@@ -42,7 +42,7 @@ def _text(path: str, data: bytes) -> str:
     if not data.strip(b"\0") and data:
         raise UsageError(
             f"{path} is not TOML",
-            f"it holds {len(data)} zero bytes and nothing else: it was not written to its end",
+            f"it contains only {len(data)} zero bytes: it was not written completely",
             "write it again",
         )
     if name := _wide(data):
@@ -57,7 +57,7 @@ def _text(path: str, data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(
             f"{path} is not TOML: it is not UTF-8",
-            f"line {line} holds the byte 0x{data[error.start]:02x}, as Latin-1 (Windows-1252) has",
+            f"line {line} contains byte 0x{data[error.start]:02x}, as in Latin-1 (Windows-1252)",
             _SAVE.format(name="WINDOWS-1252", path=path),
         ) from error
     return io.IncrementalNewlineDecoder(None, translate=True).decode(text, final=True)

@@ -1,1 +1,1 @@
-"""What a run is told: its settings, sources, secrets, and the names of states."""
+"""A run's settings: records, sources, secrets, and the names of camera states."""

@@ -77,4 +77,4 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "threads": (_count(_MOST_THREADS), f"a number from 1 to {_MOST_THREADS:,}"),
     "stretch": (_switch, _SWITCH_FORM),
 }
-"""By option: a reader, which raises ValueError, and in words what it takes."""
+"""By option: its reader, which raises ValueError, and its allowed values as text."""

@@ -21,10 +21,10 @@ def is_pattern(text: str) -> bool:
 
 
 def matching(pattern: Path) -> list[Path]:
-    """The files, in the order of their numbers where the pattern holds `%d`, else of their names.
+    """The matching files, ordered by their numbers if the pattern contains `%d`, else by name.
 
-    `*` and `%d` may stand in folders too, and `**` for folders of any depth. Where nothing matches
-    as it is written, small letters and capitals are the same: `*.jpg` then finds `A.JPG`.
+    `*` and `%d` may also be in folder names, and `**` matches folders of any depth. If nothing
+    matches, the pattern is tried again without regard to case: then `*.jpg` finds `A.JPG`.
     """
     for flags in (0, re.IGNORECASE):
         found = sorted(_found(pattern, flags))
@@ -64,7 +64,7 @@ def _below(
             if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                 yield from _below(base / entry.name, parts, flags)
         elif entry.name.startswith(".") and not part.startswith("."):
-            continue  # hidden, as for a shell
+            continue  # hidden, as in a shell
         elif match := name.fullmatch(entry.name):
             numbers = tuple(int(number) for number in match.groups())
             for more, path in _below(base / entry.name, rest, flags):
@@ -75,7 +75,7 @@ def _entries(base: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(base) as entries:
             return list(entries)
-    except OSError:  # no folder, or not ours to read
+    except OSError:  # not a folder, or not readable
         return []
 
 
@@ -83,7 +83,7 @@ def _expression(part: str) -> str:
     """A regular expression with a group for each number."""
     numbers = _NUMBER.findall(part)
     marked = _NUMBER.sub(_MARK, part)
-    # Beside a number alone, `?` and `[` are what they are.
+    # A name with `%d` but without `*` is not a shell pattern: `?` and `[` are plain characters.
     text = fnmatch.translate(marked) if "*" in marked else re.escape(marked)
     for digits in numbers:
         text = text.replace(_MARK, rf"(\d{{{digits},}})" if digits else r"(\d+)", 1)

@@ -67,13 +67,13 @@ class OnnxOptions(Struct, frozen=True):
     rect: bool | None = None
     """Whether an input with free sides gets a rectangle; None: where the model can."""
     threads: int = 0
-    """0: the share of this worker."""
+    """Threads of the engine; 0: this worker's share of the cores."""
     stretch: bool | None = None
-    """Whether the frame is stretched to the input's size; None: as its head was trained."""
+    """Whether the frame is stretched to the input's size; None: as in this layout's training."""
 
 
 def onnx_options(target: str) -> OnnxOptions:
-    """The path and the options behind it. Raises UsageError."""
+    """The path and the options that follow it. Raises UsageError."""
     path, values = query.read(target, "onnx:", _READERS, "onnx:yolo.onnx?conf=0.4&size=640x640")
     return OnnxOptions(path, **values)
 
@@ -96,7 +96,7 @@ _READERS: dict[str, tuple[query.Reader, str]] = {
 
 
 def parse(text: str) -> Reference:
-    """By its form alone, nothing is imported or opened. Raises UsageError."""
+    """Parse a reference by its form; nothing is imported or opened. Raises UsageError."""
     if text in BUILTIN:
         return Reference("builtin", text)
     if found := _ONNX.fullmatch(text):

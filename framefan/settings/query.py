@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     """From text to the value. Raises ValueError."""
 
 MOST_PIXELS = 65535
-"""Of one side of a picture."""
+"""The largest width or height of a picture."""
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})", re.ASCII)
 
 

@@ -52,7 +52,7 @@ class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, Option("1 to 32 of a-z, 0-9, _ and -; else demo, cam1, cam2, ... are used.")
     ]
     source: Annotated[
-        SourceText, Option("What is read, as on the command line; a whole number: a webcam.")
+        SourceText, Option("The source, as on the command line; a whole number is a webcam.")
     ]
     max_fps: Annotated[
         float, Option("Frames above this rate are dropped undecoded; 0: no limit.", most=1000)
@@ -99,7 +99,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Numbers that most users never change; each is a key of the file's `[limits]` table."""
 
     spare_slots: Annotated[
-        int, Option("Slots in memory for each camera, beside one for each worker.")
+        int, Option("Slots in memory for each camera, in addition to one for each worker.")
     ] = 3
     order_wait_s: Annotated[
         float,
@@ -109,23 +109,23 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = 0.5
     worker_start_s: Annotated[
-        float, Option("A worker that is not ready after this long is killed.", least=0.01)
+        float, Option("A worker that is not ready after this time is killed.", least=0.01)
     ] = 120.0
     predict_s: Annotated[
         float,
         Option(
-            "A worker is killed after this long in predict; its frame is lost as predict_timeout.",
+            "A worker is killed if predict takes this long; its frame is lost as predict_timeout.",
             least=0.01,
         ),
     ] = 10.0
     batch_wait_ms: Annotated[
-        float, Option("Longest wait of a frame for others in its predict_batch; 0: none.")
+        float, Option("Longest wait of a frame for others in the same predict_batch; 0: none.")
     ] = 10.0
     circuit_deaths: Annotated[
         int,
         Option(
-            "A camera is left out after this many workers died with its frames; 0: never, and "
-            "such deaths count as the worker's."
+            "A camera is left out after this many workers died with its frames. 0: never; such "
+            "deaths then count as the worker's."
         ),
     ] = 3
     circuit_within_s: Annotated[float, Option("Time within which these deaths are counted.")] = 60.0
@@ -133,13 +133,16 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Option("How long the camera is left out before one frame is tried.")
     ] = 60.0
     worker_memory_bytes: Annotated[
-        int, Option("A worker with more memory, without shared memory, is replaced; 0: never.")
+        int,
+        Option(
+            "A worker that uses more memory, not counting shared memory, is replaced; 0: never."
+        ),
     ] = 4 << 30
     no_progress_s: Annotated[
         float, Option("A gateway or pool without progress for this long is killed.", least=1)
     ] = 15.0
     restarts: Annotated[
-        int, Option("A process that ends this often in restarts_within_s has failed.")
+        int, Option("A process that ends this many times within restarts_within_s has failed.")
     ] = 5
     restarts_within_s: Annotated[
         float, Option("Time within which ends are counted; a failed process restarts after it.")
@@ -156,59 +159,63 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     picture_bytes: Annotated[
         int,
         Option(
-            "Pictures that the pool keeps for a slow reader of the bus; one picture may have a "
-            "quarter of it.",
+            "Bytes of pictures that the pool keeps for a slow reader of the bus; one picture may "
+            "have a quarter of it.",
             least=1 << 20,
         ),
     ] = 16 << 20
     grace_s: Annotated[float, Option("How long a stopping process has before it is killed.")] = 10.0
-    every_messages: Annotated[int, Option("Messages that may wait for a client with every.")] = 1000
-    every_bytes: Annotated[int, Option("Bytes that may wait for a client with every.")] = 1 << 20
+    every_messages: Annotated[int, Option("Messages that may wait for an every client.")] = 1000
+    every_bytes: Annotated[int, Option("Bytes that may wait for an every client.")] = 1 << 20
     history_s: Annotated[
-        float, Option("How long results are kept for clients that connect late or again.")
+        float, Option("How long results are kept for clients that connect or reconnect later.")
     ] = 60.0
     history_bytes: Annotated[
-        int, Option("How much of each camera is kept for them, in each gateway.")
+        int, Option("Bytes of results kept for them, per camera and gateway.")
     ] = 4 << 20
     stall_s: Annotated[
-        float, Option("A client that takes no waiting byte for this long is disconnected.")
+        float,
+        Option("A client that accepts no byte for this long, while data waits, is disconnected."),
     ] = 5.0
     silence_s: Annotated[
-        float, Option("A client that sends nothing, not even a pong, is closed with 4409.")
+        float,
+        Option("A client that sends nothing for this long, not even a pong, is closed with 4409."),
     ] = 60.0
     unsent_bytes: Annotated[int, Option("Bytes of one client that the kernel may hold unsent.")] = (
         16 * 1024
     )
     client_buffer_bytes: Annotated[
-        int, Option("Answers that may wait for a client that does not read them.")
+        int, Option("Bytes of replies that may wait for a client that does not read them.")
     ] = 1 << 20
     gateway_buffer_bytes: Annotated[
         int,
-        Option("What may wait for all clients; above it, those furthest behind are disconnected."),
+        Option(
+            "Bytes that may wait for all clients; above it, those furthest behind are disconnected."
+        ),
     ] = 256 << 20
     inbound_bytes: Annotated[int, Option("Largest message of a client.")] = 16 * 1024
     inbound_per_s: Annotated[float, Option("Messages per second that a client may send.")] = 20.0
     handshake_s: Annotated[
-        float, Option("Time for a handshake, and again for a token in a message.")
+        float, Option("Time limit for a handshake, and another one for a token in a message.")
     ] = 5.0
     max_clients: Annotated[
         int, Option("Clients at once; fewer if the system allows fewer open files.")
     ] = 10_000
     clients_per_address: Annotated[
-        int, Option("Clients at once from one address; 0: no such limit.")
+        int, Option("Clients at once from one address; 0: no limit.")
     ] = 0
     max_handshakes: Annotated[
         int,
         Option(
-            "Connections silent for a second before request or token; above it, the oldest is "
-            "closed."
+            "Connections that have sent no request or token for a second; above it, the oldest "
+            "is closed."
         ),
     ] = 64
     state_every_s: Annotated[
         float, Option("How often the pool publishes its state.", least=0.01)
     ] = 1.0
     state_lost_s: Annotated[
-        float, Option("The pool is silent after this long without its state.")
+        float, Option("The pool is reported as silent after this long without its state.")
     ] = 3.0
 
 

@@ -20,7 +20,7 @@ _CALLABLE = re.compile(r"py:", re.IGNORECASE)
 _TARGET = re.compile(r"(.+\.py):([^:]+)", re.DOTALL)
 _DEVICE = re.compile(r"/dev/(?:video\d+$|v4l/by-)", re.ASCII)
 _HANDED_OVER = re.compile(r"/dev/std(?:in|out|err)|/(?:dev|proc/self)/fd/\d+", re.ASCII)
-"""Inputs that only the process that was started with them can open."""
+"""Inputs that exist only in the process that inherited them, so captures cannot open them."""
 _NEXT_ADDRESS = re.compile(r"(?<![^\s\"'<>(\[=,;])(?:rtsps?|https?)://", re.IGNORECASE)
 _QUOTE = re.compile(r'(?<!\\)"')
 _STARTS_AS_ONE = re.compile(r"\W*(rtsp|http)", re.IGNORECASE)
@@ -76,10 +76,10 @@ def is_demo(text: str) -> bool:
 
 
 def _mode(path: str) -> int:
-    """What kind of file it is, as os.stat tells it; 0 for a folder, and where there is none."""
+    """The file's mode from os.stat; 0 for a folder, or if the file does not exist."""
     try:
         mode = os.stat(path).st_mode if path else 0  # noqa: PTH116 - no Path: `./` stays
-    except (OSError, ValueError):  # ValueError: no file can be called so
+    except (OSError, ValueError):  # ValueError: no file can have this name
         return 0
     return 0 if stat.S_ISDIR(mode) else mode
 
@@ -102,11 +102,11 @@ def parse(text: str) -> SourceSpec:
 
 
 def not_read(text: str) -> UsageError:
-    """The error for an input that only the process has which was started with it."""
+    """The error for an input that only this process has inherited, such as standard input."""
     return UsageError(
         f'framefan does not read from "{text}"',
-        "a source is opened by a process of its own, which has no such input",
-        "use a named pipe: mkfifo pipe.ts, give pipe.ts as the source, and write into it",
+        "each source is opened by a separate process, which does not have this input",
+        "use a named pipe: mkfifo pipe.ts, use pipe.ts as the source, and write to it",
     )
 
 
@@ -126,28 +126,30 @@ def _of_scheme(written: str, text: str) -> SourceSpec:
 
 
 def _check_slashes(scheme: str, text: str) -> None:
-    """Raises UsageError, which quotes nothing: without `://` the secret part is unknown."""
+    """Raises UsageError. It does not quote the text: without `://`, any part may be a secret."""
     if text[len(scheme) :].startswith("://"):
         return
     raise UsageError(
-        f'a source begins with "{scheme}:" and is no complete address',
-        f'"{scheme}:" is followed by two slashes',
+        f'a source begins with "{scheme}:" but is not a complete address',
+        f'"{scheme}:" must be followed by two slashes',
         source_url.WRITE_IT.format(scheme),
     )
 
 
 def _check_whole(text: str) -> None:
-    """Raises UsageError, which repeats nothing, for what an address with a password may be."""
+    """Raises UsageError for text that may be a garbled address with a password. It does not quote
+    the text.
+    """
     if _is_garbled(text):
         raise UsageError(
-            "a source looks like an address with a password, and is none",
+            "a source looks like an address with a password, but is not one",
             "an address begins with its scheme, a colon and two slashes, without quotes",
             source_url.WRITE_IT.format("rtsp") + "; a file's path may begin with ./",
         )
 
 
 def _is_garbled(text: str) -> bool:
-    """Whether a password may stand in it before an `@`, as no well-formed address has it."""
+    """Whether the text may contain a password before an `@`, but is not a well-formed address."""
     before, at, _ = text.rpartition("@")
     if not at or (text.startswith(("/", ".", "~")) and not text.startswith("//")):
         return False
@@ -158,12 +160,12 @@ def _is_garbled(text: str) -> bool:
 
 
 def target(text: str) -> tuple[str, str]:
-    """File and name of `py:file.py:name`. Raises UsageError when it is something else."""
+    """File and function name of `py:file.py:name`. Raises UsageError for any other text."""
     found = _TARGET.fullmatch(text.partition(":")[2])
     if not found or not found[2].isidentifier():
         raise UsageError(
             f'"{mask_source(text)}" names no function of a Python file',
-            "such a source is py:file.py:name, and framefan calls the function of that name",
+            "the source must be py:file.py:name; framefan calls the function of that name",
             "for example py:my_camera.py:frames",
         )
     return found[1], found[2]
@@ -187,7 +189,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
         width, height = query.size()(text)
     except ValueError:
         raise UsageError(
-            f'"{text}" is no size of a picture',
+            f'"{text}" is not a picture size',
             f"max_size is WIDTHxHEIGHT in pixels, each from 1 to {query.MOST_PIXELS}",
             "for example 1280x720",
         ) from None
@@ -206,11 +208,11 @@ def mask(text: str) -> str:
 
 
 def login_spans(text: str) -> list[tuple[int, int]]:
-    """Where in a text the logins of addresses stand: first and next character of each.
+    """The spans of the logins in addresses in a text: start and end index of each.
 
-    Passwords hold `@` and spaces, unescaped. So all from `://` to the last `@` of the line, or
-    before another network address clearly begins, is taken for a login. The time grows with the
-    text's length only: texts of native libraries come by here.
+    Passwords may contain unescaped `@` and spaces. So everything from `://` to the last `@` of the
+    line is treated as a login, or to the last `@` before another network address clearly begins.
+    The time is linear in the text's length, because native libraries may print long texts.
     """
     if "@" not in text:
         return []
@@ -231,14 +233,14 @@ def _spans_of_line(line: str) -> list[tuple[int, int]]:
         if line.startswith('{"') and (quote := _QUOTE.search(line, begin, end)):
             end = quote.start()  # noqa: PLW2901 - a line of JSON: the text ends there
         last = line.rfind("@", begin, end)
-        # What is masked already says so, and text about mail addresses may follow it.
+        # An address may be masked already; an `@` after it may be in a mail address.
         if last > begin and not line.startswith("***@", begin):
             spans.append((begin, last))
     return spans
 
 
 def replaced(text: str, spans: list[tuple[int, int]]) -> str:
-    """The text with each of these parts, which may overlap, as `***`."""
+    """The text with each of these spans, which may overlap, replaced by `***`."""
     parts, done = [], 0
     until = -1
     for first, last in sorted(spans):
@@ -249,7 +251,9 @@ def replaced(text: str, spans: list[tuple[int, int]]) -> str:
 
 
 def mask_source(text: str) -> str:
-    """A source as people may see it: no credentials, and no query, where keys often travel."""
+    """A source as it may be shown: without credentials, and without the query, which often
+    contains keys.
+    """
     if _is_garbled(text) and not _CALLABLE.match(text):
         return "***"
     return source_url.shown(text) if "://" in text else text

@@ -20,26 +20,26 @@ from framefan.errors import UsageError
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 """The schemes of network cameras, each with its usual port."""
 WRITE_IT = "put user:password@ before the host of {}://host:port/path"
-"""In words that no redaction takes for a real address with a password."""
+"""Worded so that redaction does not treat it as a real address with a password."""
 _ESCAPES = "special characters are %XX (%40 for @, %23 for #, %2F for /, %3F for ?)"
 _PLACE = re.compile(r"(\[[^\[\]@]*\]|[^\[\]:@]*)(?::([0-9]*))?")
 _NAME = re.compile(r"[\w.~-]+")
 _ZONE = re.compile(r"[^\s/?#@%\[\]]+")
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-"""Control characters, and bytes that are no UTF-8."""
+"""Control characters, and bytes that are not UTF-8."""
 _LAST_PORT = 65535
 _PLAIN = "!$&'()*+,;="
-"""Of a login, what needs no escape. FFmpeg holds only 127 characters of an RTSP login."""
+"""Characters of a login that need no escape. FFmpeg keeps only 127 characters of an RTSP login."""
 
 
 class SourceUrl(Struct, frozen=True):
-    """An address that was understood. `host` is as the system looks it up, IPv6 without brackets
-    and with its zone after `%`; `target` is path, query and all that follows them.
+    """A parsed address. `host` is in the form that the system looks up: IPv6 without brackets, with
+    its zone after `%`. `target` is the path, the query and all that follows them.
     """
 
     scheme: str
     login: str
-    """As it was written; empty: there is none."""
+    """As it was written; empty if there is none."""
     host: str
     port: int
     target: str
@@ -50,7 +50,7 @@ class SourceUrl(Struct, frozen=True):
 
     @property
     def account(self) -> tuple[str, str] | None:
-        """User name and password as they are meant; None where there is no login."""
+        """User name and password, unescaped; None if there is no login."""
         if not self.login:
             return None
         user, _, password = self.login.partition(":")
@@ -62,15 +62,15 @@ class SourceUrl(Struct, frozen=True):
         return self.scheme in ("rtsps", "https")
 
     def place(self, host: str) -> str:
-        """Host and port as an address has them, the port only where it was given."""
+        """Host and port as in an address; the port only if it was given."""
         bracketed = f"[{host}]" if ":" in host else host
         return f"{bracketed}:{self.port}" if self.has_port else bracketed
 
     @property
     def for_ffmpeg(self) -> str:
-        """The whole address, password included, such that FFmpeg reads it as it is meant.
+        """The complete address, including the password, in a form that FFmpeg parses correctly.
 
-        FFmpeg takes no login without a colon, no scheme in capitals, and no escape in a zone.
+        FFmpeg accepts no login without a colon, no scheme in capitals, and no escape in a zone.
         """
         login = f"{_escaped_login(self.login)}@" if self.login else ""
         target = self.target.replace(" ", "%20")
@@ -88,7 +88,7 @@ def read(text: str) -> SourceUrl | None:
         return strict
     if strict is None:
         return meant
-    # A user name alone holds no `/`, `?` or `#`, and no user is named like an IP address.
+    # A user name alone has no `/`, `?` or `#`, and no user has a name like an IP address.
     is_strict = ":" not in meant.login or _is_ip(strict.host)
     return strict if is_strict else None
 
@@ -100,20 +100,20 @@ def checked(text: str) -> SourceUrl:
         return url
     scheme, _, rest = text.partition("://")
     if _strict("rtsp", rest) and _meant("rtsp", rest):
-        why = "its login, or its path, holds characters that end a host name"
+        why = "its login or its path contains characters that end a host name"
     else:
         why = "it names no host, or no port from 1 to 65535"
     raise UsageError(
-        f'"{shown(text)}" is no complete address',
+        f'"{shown(text)}" is not a complete address',
         why,
         f"{_ESCAPES}; {WRITE_IT.format(scheme.lower())}",
     )
 
 
 def shown(text: str) -> str:
-    """The address as people may see it: no login, and no query, where keys often travel.
+    """The address as it may be shown: without login, and without query, which often contains keys.
 
-    Where a part of a login might be anywhere in it, nothing but the scheme is shown.
+    If a part of a login could be anywhere in it, only the scheme is shown.
     """
     scheme, _, rest = text.partition("://")
     url = read(text)
@@ -127,7 +127,7 @@ def shown(text: str) -> str:
 
 
 def secrets_in(text: str) -> set[str]:
-    """The texts of an address that must be hidden, in each reading and spelling of its login."""
+    """The texts of an address that must be hidden, for each way to parse and spell its login."""
     _, separator, rest = text.partition("://")
     if not separator:
         return set()
@@ -142,7 +142,7 @@ def secrets_in(text: str) -> set[str]:
 
 
 def _parted(rest: str) -> tuple[str, str]:
-    """What stands before the first of `/?#`, and the rest."""
+    """The text before the first of `/?#`, and the rest."""
     end = re.search(r"[/?#]", rest)
     return (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
 
@@ -172,7 +172,7 @@ def _made(scheme: str, login: str, place: str, target: str) -> SourceUrl | None:
 
 
 def _host(written: str) -> str | None:
-    """As the system looks it up; None for what is none."""
+    """The host as the system looks it up; None if it is not a host."""
     if written.startswith("["):
         return _ipv6(written[1:-1])
     name = unquote(written)
@@ -185,7 +185,7 @@ def _host(written: str) -> str | None:
 
 
 def _ipv6(text: str) -> str | None:
-    """With the zone that RFC 6874 writes after `%25`, and many people after `%`."""
+    """The IPv6 address with its zone, which RFC 6874 writes after `%25`, many users after `%`."""
     address, percent, zone = text.partition("%")
     try:
         IPv6Address(address)
@@ -206,11 +206,11 @@ def _is_ip(host: str) -> bool:
 
 
 def _escaped_login(login: str) -> str:
-    """`user:password`, also where only a user was named."""
+    """`user:password`, also if only a user was given."""
     user, _, password = login.partition(":")
     return f"{_escaped(user)}:{_escaped(password)}"
 
 
 def _escaped(text: str) -> str:
-    """With what it means escaped: a `%` that begins no escape is a plain one."""
+    """The text, decoded and escaped again; a `%` that begins no escape becomes `%25`."""
     return quote(unquote_to_bytes(text.encode(errors="surrogatepass")), safe=_PLAIN)

@@ -36,7 +36,7 @@ _CUT = " [...]"
 
 
 class LineFilter:
-    """Turns bytes into lines for people. No I/O; callers pass the time."""
+    """Turns a child's output into lines for the log. No I/O; callers pass the time."""
 
     def __init__(self, *secrets: Secret, most: int = LINES) -> None:
         """`most`: the limit of lines per second."""
@@ -74,7 +74,7 @@ class LineFilter:
         return not self._left
 
     def dropped_until(self) -> float:
-        """When the number of dropped lines is to be reported; inf: there are none."""
+        """When the number of dropped lines must be reported; inf if there are none."""
         return self._window_until if self.dropped else float("inf")
 
     def take_dropped(self) -> int:
@@ -82,7 +82,7 @@ class LineFilter:
         return number
 
     def _keep(self, data: bytes) -> None:
-        room = LINE_BYTES + 1 - len(self._rest)  # one too many tells that it is cut
+        room = LINE_BYTES + 1 - len(self._rest)  # one byte more shows that the line is too long
         self._rest += data[: max(0, room)]
 
     def _line(self, data: bytes) -> str:
@@ -97,7 +97,7 @@ class LineFilter:
         """The text without an end that may begin a secret or an address with a secret."""
         clean = self._redaction.clean(text)
         clean = clean[: len(clean) - self._margin]
-        # Passwords may hold spaces and `@`: no one can tell where the last address ends.
+        # Passwords may contain spaces and `@`, so the end of the last address is unknown.
         before, separator, _ = clean.rpartition("://")
         return (before if separator else clean) + _CUT
 
@@ -121,7 +121,9 @@ class ChildOutput:
         self._lines = LineFilter(*secrets, most=most)
         self._ours, self.theirs = os.pipe()
         os.set_blocking(self._ours, False)
-        with contextlib.suppress(OSError, AttributeError):  # a default pipe does, more slowly
+        with contextlib.suppress(
+            OSError, AttributeError
+        ):  # the default size works too, but more slowly
             fcntl.fcntl(self._ours, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._listens = False
         self._resume_at = 0.0
@@ -168,11 +170,11 @@ class ChildOutput:
         self._listens = False
 
     def _on_news(self) -> None:
-        if not self._listens:  # its process was buried in the very turn that brought this news
+        if not self._listens:  # its process was cleaned up in the turn that reported these bytes
             return
         now = clock.now()
         data = self._read()
-        if data == b"":  # it closed its stderr, and lives on or not
+        if data == b"":  # the child closed its stderr; it may still run
             self._ignore()
             self._resume_at = float("inf")
         elif data:

@@ -44,7 +44,7 @@ _NO_DESCRIPTORS_S = 1.0
 BUSY = NotDone(
     EXIT_FAILED,
     "the run is busy with other commands",
-    f"{CLIENTS} of them wait for it",
+    f"{CLIENTS} commands are waiting for it",
     "try again in a few seconds",
 )
 
@@ -60,7 +60,7 @@ class Asker(Protocol):
 
 
 class Client:
-    """One connection; `answer` ends it, and does nothing when it has ended before."""
+    """One connection. `answer` closes it, and does nothing if it is already closed."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self.link: links.Link[ToControl] = links.Link(sock, ToControl)
@@ -70,7 +70,7 @@ class Client:
 
     def answer(self, message: FromControl) -> None:
         if self.link.fileno() >= 0:
-            with contextlib.suppress(LinkClosed):  # it did not wait for it
+            with contextlib.suppress(LinkClosed):  # the client did not wait
                 self.link.offer(message)
             self.close()
 
@@ -134,7 +134,9 @@ class Control:
                 sock, _address = self._listener.accept()
             except BlockingIOError:
                 return
-            except OSError as error:  # no descriptor left: it stays readable until there is one
+            except (
+                OSError
+            ) as error:  # out of descriptors: the listener stays readable until one is free
                 logs.warning(f"control: {error}")
                 self._selector.unregister(self._listener)
                 self._accept_at = clock.now() + _NO_DESCRIPTORS_S
@@ -155,18 +157,18 @@ class Control:
         self._clients.remove(client)
 
     def _read(self, client: Client) -> None:
-        if client not in self._clients:  # closed in the very turn that brought this news
+        if client not in self._clients:  # closed in the turn that reported this message
             return
         try:
             messages = client.link.receive()
-        except LinkError:  # it left, or says what no command of ours does
+        except LinkError:  # it closed, or sent something that is no request
             client.close()
             return
         if client.request is not None and messages:
             client.close()
         elif messages:
             client.request = messages[0]
-            client.deadline = float("inf")  # its answer is our business now
+            client.deadline = float("inf")  # now the client waits for us
             self._on_request(client)
 
 
@@ -179,10 +181,11 @@ def ask(
     deadline_s: float | None,
     on_step: Callable[[Changing], None] | None = None,
 ) -> Reloaded | Changed:
-    """The answer of the run of that name; `on_step` is called with what it does meanwhile.
+    """Send a request to the run of that name, and return its answer. `on_step` is called with each
+    step of the run before the answer.
 
-    `deadline_s`: None where the run itself sees to it that there is an answer. Raises RunError, or
-    the error it answered with.
+    `deadline_s`: None if the run itself ensures that there is an answer. Raises RunError, or the
+    error that the run answered with.
     """
     path = run_dir(name)
     if not rundir.is_running(path):
@@ -191,14 +194,14 @@ def ask(
         answer = _exchange(path, request, deadline_s, on_step or (lambda _: None))
     except LinkGarbled as error:
         raise RunError(
-            f'the run "{name}" gave an answer that makes no sense',
-            "it is of another version of framefan",
+            f'the run "{name}" gave an invalid answer',
+            "it runs another version of framefan",
             "stop it and start it again",
         ) from error
     except LinkClosed as error:
         raise RunError(
             f'the run "{name}" (pid {rundir.holder(path)}) does not answer',
-            error.why or "it is just starting, or ending",
+            error.why or "it is starting or stopping",
             "try again in a few seconds; its log says more",
         ) from error
     if isinstance(answer, NotDone):
@@ -232,12 +235,12 @@ def _exchange(
         try:
             sock.connect(str(path / CONTROL))
         except OSError as error:
-            raise LinkClosed("nobody answers at its control socket") from error
+            raise LinkClosed("its control socket does not answer") from error
         link: links.Link[FromControl] = links.Link(sock, FromControl)
         link.send(request)
         while True:
             for message in link.receive(block=True):
                 if not isinstance(message, Changing):
                     return message
-                sock.settimeout(None)  # it is at work, and sees itself to an end of that
+                sock.settimeout(None)  # the run is working, and has its own deadlines
                 on_step(message)

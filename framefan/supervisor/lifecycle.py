@@ -99,7 +99,7 @@ class ChildLifecycle:
         return first
 
     def spare(self, now: float) -> None:
-        """Treat the child as not overdue: its silence has a good reason."""
+        """Treat the child as not overdue, because there is a known reason for its silence."""
         self._heard_at = now
 
     def forgive(self, seconds: float) -> None:
@@ -107,7 +107,7 @@ class ChildLifecycle:
         self._heard_at += seconds
 
     def died(self, now: float, reason: str = "", verdict: str = "") -> float:
-        """Record a death; the answer is the seconds until the next start.
+        """Record a death, and return the seconds until the next start.
 
         `verdict`: why the child reported that it can never work, or empty.
         """
@@ -120,7 +120,7 @@ class ChildLifecycle:
         return wait
 
     def pardon(self) -> None:
-        """Forget its deaths so far: it makes progress in spite of them."""
+        """Forget its deaths so far, because it makes progress in spite of them."""
         self._policy.pardon()
 
     def stop(self) -> None:

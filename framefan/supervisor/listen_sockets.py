@@ -14,11 +14,11 @@ import socket
 from framefan.errors import StartError
 
 BACKLOG = 4096
-"""Of newcomers that no gateway has accepted yet; the kernel's own bound may be lower."""
+"""The most connections that no gateway has accepted yet; the kernel's own limit may be lower."""
 _DEFER_S = 5
-"""Where the kernel can (Linux), it keeps newcomers that have not said anything to itself for about
-so long. A thousand clients that connect at the same moment take their time to send a request: they
-need no descriptor meanwhile, and are not mistaken for connections that never ask."""
+"""On Linux the kernel holds a new connection back for about this long, until it has sent something.
+Of a thousand clients that connect at the same moment, many send their request late. Until then they
+need no descriptor, and are not mistaken for connections that never send a request."""
 _DEFER = getattr(socket, "TCP_DEFER_ACCEPT", None)
 
 
@@ -28,7 +28,7 @@ def tcp(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise StartError(
-            f'"{host}" is no address of this machine',
+            f'"{host}" is not an address of this machine',
             str(error),
             "use --host 127.0.0.1, or an address that `ip addr` shows",
         ) from error
@@ -56,8 +56,8 @@ def _refused(host: str, port: int, error: OSError) -> StartError:
         )
     if error.errno == errno.EACCES:
         return StartError(
-            f"port {port} may not be used",
-            "ports below 1024 belong to root",
+            f"port {port} is not allowed",
+            "ports below 1024 need root",
             "choose another port: --port 8765",
         )
     return StartError(
@@ -68,7 +68,7 @@ def _refused(host: str, port: int, error: OSError) -> StartError:
 
 
 def holder(port: int) -> str:
-    """Who listens on `port`, as `NAME (pid N)`; empty where it cannot be told."""
+    """The process that listens on `port`, as `NAME (pid N)`; empty if it cannot be found."""
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
@@ -80,7 +80,7 @@ def holder(port: int) -> str:
 
 
 def _told(pid: int) -> str:
-    """A process; for one of a run, the run's name and the pid that stops the run."""
+    """A process as text; for a process of a run, the run's name and its supervisor's pid."""
     import psutil
 
     from framefan.settings.run import run_root
@@ -92,7 +92,7 @@ def _told(pid: int) -> str:
     for each in line:
         if each.pid in runs:
             return f'the run "{runs[each.pid]}" (pid {each.pid})'
-    for each in line:  # of another user, or with another XDG_RUNTIME_DIR
+    for each in line:  # a run of another user, or with another XDG_RUNTIME_DIR
         if each.name() == "framefan supervisor":
             return f"another framefan (pid {each.pid})"
     return f"{own.name()} (pid {pid})"

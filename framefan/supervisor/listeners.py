@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Listeners:
-    """Use as a context. `settings` are those given, with what is a fact only now filled in."""
+    """Use as a context. `settings` are the given ones with the actual port, folder and endpoint."""
 
     def __init__(self, settings: Settings, run_dir: str) -> None:
         """Raises StartError if an address is already in use."""

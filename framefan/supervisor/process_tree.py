@@ -182,7 +182,7 @@ class ManagedChild:
                 return False
         gone = child.kill(0 if self._is_killed else processes.KILL_S)
         if not gone and not self._is_killed:
-            logs.error(f"{self.watch.title} was killed, and the system has not let go of it yet")
+            logs.error(f"{self.watch.title} was killed, but the process has not exited yet")
         self.is_dying = self._is_killed = not gone
         return gone
 

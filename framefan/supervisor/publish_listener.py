@@ -101,7 +101,7 @@ def _unix(path: Path, text: str) -> socket.socket:
             with _alone_in(path.parent, text):
                 if _is_left_over(path, text):
                     path.unlink()
-                os.link(draft, path)  # it is there only once somebody listens
+                os.link(draft, path)  # the path exists only once the socket listens
         finally:
             draft.unlink()
     except OSError as error:
@@ -127,7 +127,7 @@ def _alone_in(folder: Path, text: str) -> Iterator[None]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise _taken(text, "another program that is just starting") from error
+        raise _taken(text, "another program that is starting") from error
     finally:
         os.close(fd)
 
@@ -140,7 +140,7 @@ def _is_left_over(path: Path, text: str) -> bool:
         return False
     if not stat.S_ISSOCK(mode):
         raise StartError(
-            f"cannot publish at {text}", f"{path} is there, and no socket", "choose another path"
+            f"cannot publish at {text}", f"{path} exists and is not a socket", "choose another path"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -148,7 +148,7 @@ def _is_left_over(path: Path, text: str) -> bool:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return True
-        except BlockingIOError:  # so full is its backlog
+        except BlockingIOError:  # its backlog is full, so a process listens
             pass
     raise _taken(text, "")
 

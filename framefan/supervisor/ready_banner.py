@@ -38,9 +38,8 @@ def never_ready(tree: ProcessTree, state: StateRecord | None) -> StartError:
 
 
 def not_started(tree: ProcessTree, state: StateRecord) -> StartError | None:
-    """Of a run that is to fail fast: the first camera that failed and has never been live.
-
-    Those that a reload brought end nothing.
+    """The error that ends a run with `fail_fast`: its first camera that failed and has never been
+    live. Cameras that a reload added do not end the run.
     """
     for name, post in tree.captures.items():
         facts = state.cameras.get(name)

@@ -64,7 +64,7 @@ UNDER_WAY = NotDone(
     "the configuration is being read",
     "wait for its answer, then try again",
 )
-STOPPING = NotDone(EXIT_FAILED, "the run is stopping", "it was asked to", "start it again")
+STOPPING = NotDone(EXIT_FAILED, "the run is stopping", "it makes no more changes", "start it again")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -103,7 +103,7 @@ def _renamed(
 ) -> list[str]:
     """Notes about renamed cameras. A new name means a new camera: clients know cameras by name."""
     return [
-        f"{new} has the source that {old} had: under another name it is another camera"
+        f"{new} has the source that {old} had: with another name it is another camera"
         for old in made.removed
         for new in made.added
         if before[old].source == after[new].source
@@ -265,7 +265,7 @@ def _too_slow(invocation: Invocation) -> RunError:
     return RunError(
         f"the configuration was not read within {READ_S:g} s",
         f"{invocation.config} or a file that it names does not answer",
-        "look whether its disk is there and whether it is a file at all, then try again",
+        "check that the disk is mounted and that it is a regular file, then try again",
     )
 
 

@@ -1,13 +1,14 @@
 """RUN_DIR: one private folder per named run, owned through a lock that dies with its holder.
 
-1. The folder is 0700 and ours; anything else there is refused. (In /tmp anyone may have made it.)
+1. The folder has mode 0700 and belongs to this user; any other folder there is refused. (In /tmp
+   any user may have created it.)
 2. The lock is an flock on `RUN_DIR/lock`. The kernel drops it however its holder ends, so a file
-   left behind by kill -9 stands in nobody's way. The file holds the holder's pid, for people.
-3. Only with the lock in hand is anything of an earlier run removed.
-4. On release the lock file is removed while it is still locked, then the folder. Whoever had
-   opened that very file meanwhile gets a lock on a file without a name; so everyone compares the
-   locked descriptor with the path after locking, and tries again when they differ. (Without this
-   comparison two runs could hold "the" lock at once.)
+   left behind by kill -9 blocks no later run. The file contains the holder's pid, for people.
+3. Files of an earlier run are removed only while the lock is held.
+4. On release the lock file is removed while it is still locked, then the folder. A process that
+   opened the file before that may get a lock on a file without a name. So after locking, each
+   process compares the locked descriptor with the path, and tries again if they differ. (Without
+   this comparison two runs could hold "the" lock at once.)
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class FolderGone(RunError):
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"the run's folder {path} was removed",
-            "somebody, or a cleaner of temporary files, has deleted it",
-            "point XDG_RUNTIME_DIR at a folder that nobody cleans",
+            "a user or a cleaner of temporary files has deleted it",
+            "set XDG_RUNTIME_DIR to a folder that is not cleaned up",
         )
 
 
@@ -53,14 +54,14 @@ class RunDir:
     """The folder of one run, locked; use as a context, which removes it at the end."""
 
     def __init__(self, name: str) -> None:
-        """Raises StartError when the name is taken or the folder cannot be trusted."""
+        """Raises StartError if the name is in use or the folder is not private."""
         self.path = run_dir(name)
         self._fd = _lock(self.path, name)
         try:
             self._empty()
             os.ftruncate(self._fd, 0)
             os.write(self._fd, f"{os.getpid()}\n".encode())
-        except OSError as error:  # the disk is full, say
+        except OSError as error:  # such as a full disk
             self.close()
             raise _no_use(self.path, error) from error
 
@@ -106,7 +107,7 @@ def _lock(path: Path, name: str) -> int:
         _make_private(path)
         try:
             fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except FileNotFoundError:  # its last user has just removed the folder
+        except FileNotFoundError:  # the previous run has just removed the folder
             continue
         except OSError as error:
             raise _no_use(path / LOCK, error) from error
@@ -139,9 +140,9 @@ def _is(fd: int, path: Path) -> bool:
 def _taken(path: Path, name: str) -> StartError:
     pid = holder(path)
     return StartError(
-        f'a run named "{name}" is already there, pid {pid or "unknown"}',
+        f'a run named "{name}" is already running, pid {pid or "unknown"}',
         f"it holds the lock {path / LOCK}",
-        f"stop it (kill {pid or 'PID'}), or give this one another name: --name {name}2",
+        f"stop it (kill {pid or 'PID'}), or choose another name: --name {name}2",
     )
 
 
@@ -165,34 +166,34 @@ def _make_private(path: Path) -> None:
             facts = folder.lstat()
         except FileNotFoundError as error:
             if folder is path:
-                continue  # removed between the two calls: the caller comes again
+                continue  # removed between the two calls: the caller tries again
             raise StartError(
-                f"the run's folder {folder} cannot be made",
-                f"{folder.parent} is not there",
+                f"the run's folder {folder} cannot be created",
+                f"{folder.parent} does not exist",
                 f"mkdir -p -m 700 {folder.parent}, or unset XDG_RUNTIME_DIR",
             ) from error
         except OSError as error:
             raise _no_use(folder, error) from error
         if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
-            raise _unusable(folder, "it is not a folder of this user: somebody else made it")
+            raise _unusable(folder, "it is not a folder of this user: another user created it")
         if facts.st_mode & 0o077:
-            raise _unusable(folder, f"others may look into it (mode {facts.st_mode & 0o777:o})")
+            raise _unusable(folder, f"other users can read it (mode {facts.st_mode & 0o777:o})")
 
 
 def _unusable(path: Path, why: str) -> StartError:
     return StartError(
         f"the run's folder {path} cannot be used",
         why,
-        "remove it, or point XDG_RUNTIME_DIR at a folder of your own with mode 700",
+        "remove it, or set XDG_RUNTIME_DIR to a folder of your own with mode 700",
     )
 
 
 def _no_use(path: Path, error: OSError) -> StartError:
-    """Removing it would not help, or cannot be done."""
+    """The error for a folder that cannot be used, and that removing would not fix."""
     return StartError(
         f"the run's folder {path} cannot be used",
         error.strerror or str(error),
-        "take a folder of your own: mkdir -m 700 ~/run; export XDG_RUNTIME_DIR=~/run",
+        "use a folder of your own: mkdir -m 700 ~/run; export XDG_RUNTIME_DIR=~/run",
     )
 
 
@@ -219,10 +220,10 @@ def running() -> list[str]:
 
 
 def meant(name: str | None, command: str) -> str:
-    """The run of that name; without a name `default`, or else the only live run.
+    """The run of that name; without a name, the run `default`, or else the only live run.
 
-    `command` is a command line for the user to complete. Raises RunError if that run does not
-    exist, or if several runs are possible.
+    `command` is the command line that the error advises, with `--name` added. Raises RunError if
+    that run does not exist, or if several runs are possible.
     """
     chosen = name or DEFAULT
     if is_running(run_dir(chosen)):

@@ -49,10 +49,10 @@ class GatewayScale:
             return
         failed = self._failed(now)
         if failed:
-            logs.error(f"scale: {failed}: as many gateways as before")
+            logs.error(f"scale: {failed}: the number of gateways stays {self._was}")
             self._tree.scale_gateways(self._was, now)
             self._want = self._was
-            self._answer(NotDone(EXIT_FAILED, failed, "it ended, or said nothing for too long",
+            self._answer(NotDone(EXIT_FAILED, failed, "it exited, or did not become ready in time",
                                  "see the run's log, then try again"))  # fmt: skip
         elif self._is_done:
             logs.info(f"scale: gateways {self._was} -> {self._want}")
@@ -65,7 +65,7 @@ class GatewayScale:
         return len(posts) == self._want and running
 
     def _failed(self, now: float) -> str:
-        """Of the new ones; empty as long as all is well."""
+        """Why a new gateway failed; empty if none has."""
         for number, post in self._tree.gateways.items():
             if self._was < number <= self._want and post.watch.restarts:
                 return f"gateway {number} did not start"

@@ -37,13 +37,13 @@ UNDER_WAY = NotDone(
 _NO_POOL = NotDone(
     EXIT_FAILED,
     "no change was made",
-    "the pool is just being started",
+    "the pool is starting",
     "try again in a few seconds",
 )
 _POOL_DIED = NotDone(
     EXIT_FAILED,
     "the change was not finished",
-    "the pool died, and starts again as it was before",
+    "the pool died; it restarts with the previous settings",
     "see the run's log, then try again",
 )
 

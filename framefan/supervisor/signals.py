@@ -8,7 +8,8 @@ from typing import Any
 
 _STOPS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _SAME_SIGNAL_S = 0.25
-"""timeout(1) and some shells send a signal twice, to the process and to its group: that is one."""
+"""timeout(1) and some shells send a signal twice, to the process and to its group. Two signals
+within this time count as one."""
 
 
 class Signals:
@@ -25,7 +26,7 @@ class Signals:
         self._wakeup = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in (*_STOPS, signal.SIGCHLD):
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-                continue  # started by nohup: it means to outlive its terminal
+                continue  # started by nohup: the run must outlive its terminal
             self._before[number] = signal.signal(number, lambda *_: None)
         return self
 

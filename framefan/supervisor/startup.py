@@ -40,12 +40,12 @@ def remarks(settings: Settings, invocation: Invocation) -> Iterator[tuple[str, s
             f"the token has fewer than {_LEAST_TOKEN} characters: it can be guessed",
             "make one: python3 -c 'import secrets; print(secrets.token_urlsafe())'",
         )
-    with contextlib.suppress(FramefanError, OSError):  # gone since it was read: nobody reads it now
+    with contextlib.suppress(FramefanError, OSError):  # deleted since it was read: no risk
         path = invocation.token_file
         mode = stat.S_IMODE(Path(path).stat().st_mode) if path else 0
         if mode & 0o044:
             yield (
-                f"other users of this machine may read the token file {path} (mode {mode:o})",
+                f"other users of this machine can read the token file {path} (mode {mode:o})",
                 f"chmod 600 {path}",
             )
 
@@ -55,7 +55,7 @@ def _tell(settings: Settings, invocation: Invocation) -> None:
         logs.warning(text, do=advice)
     if foreign := service_links.found(invocation.environment):
         logs.info(
-            f"{len(foreign)} variables that Kubernetes or Docker made of a service are left out",
+            f"{len(foreign)} variables that Kubernetes or Docker set for a service are ignored",
             first=min(foreign),
         )
 
@@ -71,7 +71,9 @@ def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: I
     """
     processes.name_this("supervisor")
     logs.configure(settings, "supervisor")
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal does not stop whoever prints to it
+    signal.signal(
+        signal.SIGTTOU, signal.SIG_IGN
+    )  # else a terminal could stop a process that prints to it
     with logs.queued(), Signals() as signals:
         _tell(settings, invocation)
         while True:
@@ -81,7 +83,7 @@ def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: I
                 try:
                     return supervisor.run()
                 except FolderGone as gone:
-                    logs.error(f"{gone.what}: the run starts anew", why=gone.why)
+                    logs.error(f"{gone.what}: the run restarts", why=gone.why)
             settings, on_ready = supervisor.settings, _stay
 
 

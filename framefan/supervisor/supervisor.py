@@ -100,7 +100,7 @@ class Supervisor:
         self._summary = Summary()
 
     def run(self) -> int:
-        """Start all children and run until the end. Raises FramefanError."""
+        """Start all children, run until the end, and return the exit code. Raises FramefanError."""
         try:
             return self._run()
         finally:
@@ -147,7 +147,7 @@ class Supervisor:
         self._start_due(now)
         self._tell_pool()
         if 0 < self.settings.duration_s <= now - self._began and self._code is None:
-            self._over(f"{self.settings.duration_s:g} s are over")
+            self._over(f"after {self.settings.duration_s:g} s")
 
     def _over(self, why: str) -> None:
         logs.info(f"stopping: {why}")
@@ -164,7 +164,7 @@ class Supervisor:
         return max(0.0, min(_TURN_S, min(events) - now))
 
     def _forgive(self, seconds: float) -> None:
-        logs.warning(f"stood still for {seconds:.1f} s; nobody is judged by it")
+        logs.warning(f"not scheduled for {seconds:.1f} s; deadlines of children extended")
         for post in self._tree:
             post.watch.forgive(seconds)
 
@@ -367,7 +367,7 @@ class Supervisor:
             self._untold = True
             vital = post.stage is not processes.CAPTURE and not post.late
             if vital and not self._ready and post.watch.state is State.FAILED:
-                self._over(f"{post.watch.title} died again and again, and nothing ran yet")
+                self._over(f"{post.watch.title} died repeatedly before the run was ready")
 
     def _bury(self, post: ManagedChild, at_once: bool = False) -> str | None:
         """Kill the child and return how it ended; None while the process still exists."""

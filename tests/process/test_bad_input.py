@@ -107,7 +107,7 @@ def _mentions(pid: int, text: str) -> bool:
         return False
 
 
-def test_what_cannot_start_does_not_keep_the_others_from_it(tmp_path: Path) -> None:
+def test_what_cannot_start_does_not_prevent_the_others(tmp_path: Path) -> None:
     """And it is tried again: the file that comes later is played."""
     (tmp_path / "text.mp4").write_text("this is no video\n" * 100)
     config = tmp_path / "few.toml"

@@ -118,7 +118,7 @@ def test_foreign_bytes_and_forged_leases_are_dropped_and_counted(
     assert mark.exists(), "the bomb was a dud, so this test could not fail"
 
 
-def test_an_outcome_told_twice_counts_once(gate: Gate) -> None:
+def test_an_outcome_sent_twice_counts_once(gate: Gate) -> None:
     """A copy of a real outcome, from one who has read the lease's number in the worker."""
     with Run(SOURCE, "-p", GATED, "-w", "1", env=OFTEN | gate.env) as run:
         with (
@@ -140,7 +140,7 @@ def test_an_outcome_told_twice_counts_once(gate: Gate) -> None:
         assert_balanced(run.fresh_state())
 
 
-def test_what_subscribers_send_upstream_harms_nobody(tmp_path: Path) -> None:
+def test_messages_from_subscribers_have_no_effect(tmp_path: Path) -> None:
     """The results' socket is open to every program of this user, and sockets carry both ways."""
     mark = tmp_path / "unpickled"
     with Run(SOURCE, env=OFTEN) as run:
@@ -208,7 +208,7 @@ def _large(hwm: int) -> Run:
     return Run(source, "-p", f"{LARGE}:predict", env=OFTEN | limits(bus_hwm=hwm))
 
 
-def test_a_gateway_that_stands_still_costs_no_memory_and_counts_what_it_missed() -> None:
+def test_a_gateway_that_hangs_costs_no_memory_and_counts_what_it_missed() -> None:
     with _large(hwm=16) as run:
         grown, told = _stand_still(run)
         print(grown)

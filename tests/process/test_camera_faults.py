@@ -130,7 +130,7 @@ def test_a_client_is_told_why(bench: Bench) -> None:
     assert len({each["camera"] for each in failed}) > 1
 
 
-def test_waits_are_diced(bench: Bench) -> None:
+def test_waits_are_random(bench: Bench) -> None:
     assert_waits_are_diced(bench.run)
 
 
@@ -146,7 +146,7 @@ def assert_waits_are_diced(run: CameraRun) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_camera_says_why_and_when_and_is_back_when_it_is_well(bench: Bench, name: str) -> None:
+def test_a_camera_reports_reason_and_next_try_and_recovers(bench: Bench, name: str) -> None:
     run, fault = bench.run, FAULTS[name]
     told = lambda: run.statuses(name, "backoff")  # noqa: E731
     wait_until(lambda: len(told()) >= 3, 15, f"tries of {name}: {run.story(name)}")

@@ -50,7 +50,7 @@ def make_liar(path: Path) -> Path:
     return path
 
 
-def test_each_file_gives_exactly_its_pictures_and_the_run_ends_well(tmp_path: Path) -> None:
+def test_each_file_gives_exactly_its_pictures_and_the_run_ends_with_0(tmp_path: Path) -> None:
     worked_through = {"mode": "every", "fast": True}
     movie = str(make_mp4(tmp_path / "a.mp4", SCENE, VIDEO))
     tables: dict[str, dict[str, Any]] = {

@@ -44,10 +44,10 @@ take = camera.Camera._fail
 camera.Camera._fail = lambda self, error: take(self, SourceError("unknown", error.what, error.why))
 """
 UNSEEN = [
-    (pictures.test_the_same_picture_is_told_and_served_until_another_one_comes, "same_picture"),
-    (pictures.test_a_pause_is_told_and_the_stream_goes_on, "no_frame"),
+    (pictures.test_the_same_picture_is_reported_and_served_until_another_one_comes, "same_picture"),
+    (pictures.test_a_pause_is_reported_and_the_stream_continues, "no_frame"),
     (pictures.test_a_slow_camera_stalls_unless_it_is_known_to_be_slow, "its stalls"),
-    (pictures.test_one_damaged_picture_is_counted_and_the_stream_goes_on, "the bad one"),
+    (pictures.test_one_damaged_picture_is_counted_and_the_stream_continues, "the bad one"),
 ]
 """Tests, and what each of them waits for in vain."""
 
@@ -58,7 +58,9 @@ def ends() -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
-def test_what_nobody_looks_for_is_not_seen(tmp_path: Path, ends: contextlib.ExitStack) -> None:
+def test_without_the_detectors_nothing_is_reported(
+    tmp_path: Path, ends: contextlib.ExitStack
+) -> None:
     sabotage(tmp_path, CAPTURE, BLIND)
     unseeing = pictures.start(tmp_path, ends, sabotage(tmp_path, POOL, DEAF))
     for test, fails in UNSEEN:
@@ -73,15 +75,17 @@ def test_without_a_watch_nothing_comes_back(tmp_path: Path, ends: contextlib.Exi
     with less_patient(0.2), pytest.raises(AssertionError, match="decoder-1: live"):
         processes.test_a_crash_of_the_decoder_is_its_cameras_own(run)
     with less_patient(0.3), pytest.raises(AssertionError, match="no_progress"):
-        processes.test_one_that_stands_still_is_killed_and_started_anew(run)
+        processes.test_a_process_that_hangs_is_killed_and_restarted(run)
 
 
-def test_without_reasons_and_dice_none_are_told(tmp_path: Path, ends: contextlib.ExitStack) -> None:
+def test_without_reasons_and_random_waits_none_are_reported(
+    tmp_path: Path, ends: contextlib.ExitStack
+) -> None:
     bench = faults.Bench(tmp_path, ends, sabotage(tmp_path, CAPTURE, REGULAR))
     ends.enter_context(bench.run)
     with pytest.raises(AssertionError):
         faults.test_a_client_is_told_why(bench)
     with pytest.raises(AssertionError, match="unknown"):
-        faults.test_a_camera_says_why_and_when_and_is_back_when_it_is_well(bench, "refuses")
+        faults.test_a_camera_reports_reason_and_next_try_and_recovers(bench, "refuses")
     with pytest.raises(AssertionError):
         faults.assert_waits_are_diced(bench.run)

@@ -80,14 +80,14 @@ def wait_for_end(run: CameraRun, name: str, *story: tuple[str, str]) -> list[Sta
     return run.statuses(name)[-len(story) :]
 
 
-def test_the_same_picture_is_told_and_served_until_another_one_comes(run: CameraRun) -> None:
+def test_the_same_picture_is_reported_and_served_until_another_one_comes(run: CameraRun) -> None:
     frozen, live = wait_for_end(run, "freezes", ("frozen", "same_picture"), ("live", ""))
     served = [each for each in run.outcomes("freezes") if frozen.ts < each.ts < live.ts]
     assert len(served) > 5
     run.assert_good_is_unharmed()
 
 
-def test_a_pause_is_told_and_the_stream_goes_on(run: CameraRun) -> None:
+def test_a_pause_is_reported_and_the_stream_continues(run: CameraRun) -> None:
     wait_for_end(run, "pauses", ("stalled", "no_frame"), ("live", ""))
     run.wait_for_results("pauses")
     assert not run.statuses("pauses", "backoff")
@@ -95,7 +95,7 @@ def test_a_pause_is_told_and_the_stream_goes_on(run: CameraRun) -> None:
     run.assert_good_is_unharmed()
 
 
-def test_one_damaged_picture_is_counted_and_the_stream_goes_on(run: CameraRun) -> None:
+def test_one_damaged_picture_is_counted_and_the_stream_continues(run: CameraRun) -> None:
     wait_until(lambda: run.camera("one-bad").bad, 15, "the bad one")
     run.wait_for_results("one-bad", 10)
     assert run.camera("one-bad").bad == 1
@@ -114,7 +114,7 @@ def test_pictures_that_turn_grey_and_back_are_pictures(run: CameraRun) -> None:
 
 
 @pytest.mark.parametrize("name", ["grows-rtsp", "grows-http"])
-def test_a_new_size_is_told_and_followed(run: CameraRun, name: str) -> None:
+def test_a_new_size_is_reported_and_applied(run: CameraRun, name: str) -> None:
     told = wait_until(lambda: run.statuses(name, "live", "size_changed"), 15, "the new size")
     assert [each.message for each in told] == ["640x480, was 320x240"]
     run.wait_for_results(name, 20)

@@ -76,7 +76,7 @@ def test_a_crash_of_the_decoder_is_its_cameras_own(run: CameraRun) -> None:
         assert f"capture {name} died: killed by {number.name}" in run.log()
 
 
-def test_one_that_stands_still_is_killed_and_started_anew(run: CameraRun) -> None:
+def test_a_process_that_hangs_is_killed_and_restarted(run: CameraRun) -> None:
     """Stopped, or in a function that never answers."""
     flags = {name: run.config.parent / name for name in WAITS}
     break_and_heal(

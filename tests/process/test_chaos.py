@@ -11,7 +11,7 @@ from waiting import slack
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)
-def test_random_faults_hurt_nobody_for_long() -> None:
+def test_a_run_recovers_from_random_faults() -> None:
     seed = random.SystemRandom().randrange(10**6)
     print("seed", seed)  # shown when it fails
     report = Report(seed, 12.0)

@@ -141,7 +141,7 @@ def is_result(message: Any) -> bool:
     return isinstance(message, Result)
 
 
-def test_a_dead_gateway_costs_what_it_says() -> None:
+def test_a_dead_gateway_costs_only_the_reported_results() -> None:
     with Run("demo?size=320x240") as run:
 
         async def read() -> tuple[list[Any], bool | None, dict[str, dict[str, int]]]:

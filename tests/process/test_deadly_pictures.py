@@ -88,7 +88,7 @@ def test_a_picture_is_not_bad_because_its_process_was_killed(tmp_path: Path) -> 
         assert sorted(each.frame for each in outcomes.read()) == list(range(PICTURES))
 
 
-def test_without_passing_over_the_rest_is_never_reached(tmp_path: Path) -> None:
+def test_without_skipping_the_rest_is_never_reached(tmp_path: Path) -> None:
     source = make_pictures(tmp_path, (), DEADLY)
     unaware = "import framefan.ipc.processes\n"
     unaware += (

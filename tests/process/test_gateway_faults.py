@@ -129,7 +129,7 @@ def _have(clients: tuple[Returning, ...], counts: list[int]) -> bool:
     return all(len(client.results) >= count for client, count in pairs)
 
 
-def test_after_a_standstill_nothing_old_is_sent_one_by_one() -> None:
+def test_a_gateway_that_hung_sends_no_old_results() -> None:
     with Run(SOURCE.replace("30", "60"), env=OFTEN) as run:
         gateway, pool = run.pid_of("gateway"), run.pid_of("pool")
         told: list[dict[str, Any]] = []

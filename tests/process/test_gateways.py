@@ -233,7 +233,7 @@ def test_a_cap_is_of_the_run(limit: str) -> None:
 # ---- one that stands still ----------------------------------------------------------------------
 
 
-def test_newcomers_are_not_left_to_a_gateway_that_stands_still() -> None:
+def test_new_clients_are_not_left_to_a_gateway_that_hangs() -> None:
     with Run(SOURCE, "--gateways", "2", env=limits(state_every_s=0.1, state_lost_s=1)) as run:
         still = psutil.Process(run.pid_of("gateway", 2))
         still.suspend()

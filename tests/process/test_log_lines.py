@@ -55,7 +55,7 @@ def _kill_a_worker(run: Run) -> None:
     os.kill(run.pid_of("worker"), signal.SIGKILL)
 
 
-def test_a_dead_camera_is_warned_of_once_with_what_a_machine_looks_for() -> None:
+def test_a_dead_camera_is_logged_once_with_fields_for_programs() -> None:
     with Run("gate=rtsp://127.0.0.1:1/x", "front=demo?size=160x120", "--log-format", "json") as run:
         wait_until(lambda: _tries(run) > 3, 20, "tries")
         lines = [json.loads(line) for line in run.log().splitlines() if line.startswith("{")]

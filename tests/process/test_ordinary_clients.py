@@ -161,7 +161,7 @@ def test_a_slow_handler_is_never_cut_and_handles_what_is_new(
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_client_that_is_stopped_goes_on_with_what_is_new(play: Play, query: str) -> None:
+def test_a_client_that_is_stopped_resumes_with_fresh_results(play: Play, query: str) -> None:
     """As in a debugger. It is not cut, and the gap is told."""
     client = play.stopped[query]
     ages = client.ages(play.began + STOPS["stopped"][1] + 1.0)

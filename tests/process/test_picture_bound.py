@@ -51,7 +51,7 @@ def _reader(run: Run) -> zmq.Socket[bytes]:
 
 
 @pytest.mark.parametrize("is_bounded", [True, False], ids=["bounded", "unbounded"])
-def test_a_gateway_that_stands_still_costs_few_pictures_and_nobody_else_any(
+def test_a_gateway_that_hangs_costs_few_pictures_and_no_other_reader_any(
     tmp_path: Path, is_bounded: bool
 ) -> None:
     (tmp_path / "noise.py").write_text(NOISE)

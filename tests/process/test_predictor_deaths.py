@@ -46,7 +46,7 @@ def _live_through(run: Run, go: Path) -> tuple[list[str], dict[str, list[Any]]]:
     raise AssertionError
 
 
-def test_each_death_is_told_with_its_cause_and_loses_one_frame(tmp_path: Path) -> None:
+def test_each_death_is_reported_with_its_cause_and_loses_one_frame(tmp_path: Path) -> None:
     sources = [f"{name}=demo?size=160x120&fps=10" for name in ("quiet", *deadly.ENDS)]
     env = QUICK | {"DEADLY_FOLDER": str(tmp_path)}
     with Run(*sources, "-p", f"{FILE}:predict", "-w", "2", env=env) as run:
@@ -81,7 +81,7 @@ def _kept(
     raise AssertionError
 
 
-def test_whoever_keeps_an_image_is_told_once_and_gets_copies(tmp_path: Path) -> None:
+def test_a_predictor_that_keeps_an_image_is_warned_once_and_gets_copies(tmp_path: Path) -> None:
     sources = [f"cam{number}=demo?size=160x120&fps=25" for number in range(4)]
     env = QUICK | {"DEADLY_FOLDER": str(tmp_path)}
     with Run(*sources, "-p", f"{FILE}:Keeper", "-w", "4", env=env) as run:

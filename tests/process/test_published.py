@@ -195,7 +195,7 @@ def run_reader(run: Run) -> Reader:
 
 
 @pytest.mark.parametrize("kind", ["tcp", "curve", "ipc"])
-def test_a_reader_goes_on_with_the_next_pool(folder: Path, keys: Path, kind: str) -> None:
+def test_a_reader_continues_with_the_next_pool(folder: Path, keys: Path, kind: str) -> None:
     given = ["--publish", f"ipc://{folder}/place" if kind == "ipc" else "tcp://127.0.0.1:0"]
     how: tuple[Any, ...] = ()
     if kind == "curve":
@@ -230,7 +230,7 @@ def _as_read(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("hwm", [64, 1_000_000])
-def test_a_reader_that_reads_nothing_costs_no_memory_and_nobody_a_result(hwm: int) -> None:
+def test_a_reader_that_reads_nothing_costs_no_memory_and_no_other_reader_a_result(hwm: int) -> None:
     source = "cam=demo?size=160x120&fps=60"
     env = OFTEN | limits(bus_hwm=hwm)
     given = ("-p", f"{LARGE}:predict", "--publish", "tcp://127.0.0.1:0")

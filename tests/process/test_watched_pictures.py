@@ -152,7 +152,7 @@ def test_no_result_waits_for_a_picture(tmp_path: Path, code: str, waits: bool) -
         assert any(late[1:]) is waits
 
 
-def test_a_picture_that_cannot_be_made_hurts_nobody(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_encoded_affects_nothing_else(tmp_path: Path) -> None:
     code = "import framefan_inference.worker.pictures as m\nm.encode = lambda *a: 1 / 0"
     env = OFTEN | sabotage(tmp_path, "framefan_inference.worker.worker", code)
     with Run(SOURCE, env=env) as run, connect(f"{run.ws}?preview=320", proxy=None) as client:

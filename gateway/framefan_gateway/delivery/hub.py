@@ -1,4 +1,4 @@
-"""The hub: which client gets what. It takes news, and writes bytes to the clients due them.
+"""The hub: which client gets what. It takes news, and writes bytes to the clients.
 
 News (outcomes, losses, statuses) is queued and takes effect at `flush`. The stream of each
 subscription counts it and encodes it once for all clients of the subscription, and `Subscribers`
@@ -55,7 +55,7 @@ class Hub:
     ) -> None:
         """`every_messages`, `every_bytes`: how far an `every` client may lag before it is closed.
 
-        `history_s`, `history_bytes`: how large is kept of each camera.
+        `history_s`, `history_bytes`: the limits of the history kept for each camera.
         """
         self._every_messages = every_messages
         self._every_bytes = every_bytes

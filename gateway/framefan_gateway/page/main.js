@@ -155,7 +155,7 @@ function onCameras(state, flows) {
 }
 
 function onRefused(why) {
-  say(`not to be had: ${why}`);
+  say(`refused: ${why}`);
   if (!tiles.has(large)) large = "";
 }
 

@@ -25,8 +25,6 @@ CALM_S = 5.0
 AGAIN_S = 60.0
 """A camera has a warning of its own at most so often."""
 _NAMED = 5
-_TOLD = "kept_image"
-"""The kind of an error that comes once, and that its worker has logged."""
 
 
 class _Camera:
@@ -50,9 +48,6 @@ class Failures:
         if outcome is None:
             return
         if outcome.kind == "error":
-            error = _read(outcome.payload)
-            if error is not None and error.kind == _TOLD:
-                return
             known = self._cameras.setdefault(camera, _Camera())
             known.payload = outcome.payload
             self._failed(camera, known, now)

@@ -192,7 +192,7 @@ async def test_each_change_of_a_camera_counts_once_however_many_gateways_heard_o
 @given(st.lists(st.tuples(st.sampled_from(("scrape", "deliver", "take back", "kill", "table")),
                           st.sampled_from((1, 2))), max_size=30))  # fmt: skip
 @settings(max_examples=40, deadline=None)
-def test_no_counter_ever_falls_whoever_is_asked_and_whoever_dies(steps: Any) -> None:
+def test_no_counter_ever_falls_at_any_gateway_whichever_dies(steps: Any) -> None:
     members, seen, tables = Members(), {}, 1
     for each in members.all.values():
         each.table(tables)

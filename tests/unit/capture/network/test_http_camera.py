@@ -98,7 +98,7 @@ HABITS = {
 
 
 @pytest.mark.parametrize("habit", HABITS)
-def test_every_habit_plays_from_one_request(habit: str, opened: Open):
+def test_every_variant_plays_from_one_request(habit: str, opened: Open):
     with WebServer(**HABITS) as camera:
         source = opened(camera.url(habit))
         seen = shades(source, 12)

@@ -87,7 +87,7 @@ def numbers(source: PipeSource) -> list[int | None]:
     return seen
 
 
-def test_a_pipe_nobody_writes_into_costs_no_more_than_the_limit(pipe: PipeSource):
+def test_a_pipe_without_a_writer_is_waited_for_within_the_limit(pipe: PipeSource):
     before = clock.now()
     with pytest.raises(SourceError, match="brought nothing") as caught:
         pipe.open()

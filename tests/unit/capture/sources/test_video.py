@@ -94,7 +94,7 @@ def spread(path: Path, every: int, pause: int) -> None:
     ("rate", "scale", "frames"),
     [(30, 1, 99999), (30, 1, 0), (30, 1, 5), (0, 1, 12), (0, 0, 0), (100000, 1, 12), (1, 99999, 1)],
 )
-def test_a_header_that_lies_changes_no_count(avi: Path, rate: int, scale: int, frames: int):
+def test_a_wrong_header_changes_no_count(avi: Path, rate: int, scale: int, frames: int):
     claim(avi, rate, scale, frames)
     assert numbers(avi) == list(range(12))
 

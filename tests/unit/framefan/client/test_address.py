@@ -32,11 +32,11 @@ def test_what_is_written_and_what_is_meant(written: str, meant: str) -> None:
 @pytest.mark.parametrize(
     ("written", "why"),
     [
-        ("rtsp://h/x", "rtsp:// is no address"),
+        ("rtsp://h/x", "rtsp:// is not an address"),
         ("", "no host"),
         ("ws://:80", "no host"),
         ("h:99999", "ort"),
-        ("h:0", "no host and port"),
+        ("h:0", "no host, or port 0"),
         ("ws://user:hunter2@h/ws", "token is"),
         ("ws://h/ws?token=hunter2", "logs"),
         ("ws://h/ws?camera=a&access_token=hunter2", "logs"),
@@ -50,7 +50,7 @@ def test_what_cannot_be_meant(written: str, why: str) -> None:
 
 
 def test_a_query_names_what_is_asked_for_and_nothing_else() -> None:
-    contract = {
+    subscription = {
         "cameras": ["a", "b"],
         "labels": ["50% & more"],
         "max_fps": 2.5,
@@ -60,7 +60,7 @@ def test_a_query_names_what_is_asked_for_and_nothing_else() -> None:
         "delivery": "every",
     }
     since = {"a": Position("e1", 3), "b": Position("e2", 4)}
-    whole = address.asking("ws://h/ws?x=1", contract, since)
+    whole = address.asking("ws://h/ws?x=1", subscription, since)
     assert parse_qs(urlsplit(whole).query) == {
         "x": ["1"],
         "camera": ["a,b"],
@@ -77,6 +77,6 @@ def test_a_query_names_what_is_asked_for_and_nothing_else() -> None:
 def test_who_names_a_certificate_means_tls() -> None:
     assert address.websocket("h:1", tls=True) == "wss://h:1/ws"
     assert address.websocket("https://h:1", tls=True) == "wss://h:1/ws"
-    with pytest.raises(UsageError, match="no address") as caught:
+    with pytest.raises(UsageError, match="not an address") as caught:
         address.websocket("http://h:1", tls=True)
-    assert "without TLS" in caught.value.why
+    assert "does not use TLS" in caught.value.why

@@ -75,7 +75,7 @@ async def test_what_is_no_message_ends_it_with_an_error(garbage: str | bytes) ->
         await line.send(garbage)
 
     async with ScriptedGateway(part) as gateway, connect(gateway.url) as feed:
-        with pytest.raises(Refused, match="no message of framefan"):
+        with pytest.raises(Refused, match="no valid message of framefan"):
             await take(feed, 1)
 
 

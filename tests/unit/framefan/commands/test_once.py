@@ -121,7 +121,7 @@ def test_a_run_that_fails_at_once_passes_its_error_on(env, tmp_path) -> None:
     assert "size" in bad.stderr
 
 
-def test_a_predict_that_does_not_return_is_told(env, tmp_path) -> None:
+def test_a_predict_that_does_not_return_is_reported(env, tmp_path) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text("import time\ndef predict(image):\n    time.sleep(60)\n")
     command = ("once", "-p", f"{slow}:predict", "--timeout", f"{5 * SCALE:g}")

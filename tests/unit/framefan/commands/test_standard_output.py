@@ -61,7 +61,7 @@ def test_whatever_is_escaped_json_reads_back(text: str) -> None:
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("arguments", [["predictors"], ["--help"], ["--version"], ["once", "-h"]])
-def test_a_full_disk_is_said_in_three_lines(arguments: list[str]) -> None:
+def test_a_full_disk_is_an_error_of_three_lines(arguments: list[str]) -> None:
     with FULL.open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "framefan", *arguments],

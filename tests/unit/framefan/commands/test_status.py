@@ -50,7 +50,7 @@ def test_workers_and_gateways_have_their_rows(state: StateRecord) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 100, None])
-def test_numbers_and_reasons_stay_whole_and_names_give_way(
+def test_names_are_shortened_before_numbers_and_reasons(
     state: StateRecord, width: int | None
 ) -> None:
     why = "the camera ended the stream, or takes a connection and closes it: " + "x" * 90

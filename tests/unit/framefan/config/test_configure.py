@@ -354,7 +354,7 @@ def test_an_empty_variable_is_not_set(text: str) -> None:
     assert settings(env=env | {"FRAMEFAN_LIMITS_GRACE_S": text}) == settings()
 
 
-def test_what_a_stronger_place_overrides_is_not_looked_at() -> None:
+def test_an_overridden_value_is_not_checked() -> None:
     bad = {"FRAMEFAN_PORT": "tcp://10.0.0.1:80", "FRAMEFAN_SOURCES": 'a "b', "FRAMEFAN_LOOP": "x"}
     assert settings("demo", env=bad, port=0, loop=False).port == 0
     file = touch(

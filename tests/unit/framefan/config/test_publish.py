@@ -107,7 +107,7 @@ def test_others_need_keys(host: str) -> None:
     + ["ipc://*", "ipc:///" + "x" * 107, "ipc:///a\0b", " tcp://127.0.0.1:1", "inproc://x"],
 )
 def test_what_is_no_endpoint(text: str) -> None:
-    refuse(UsageError, "is no endpoint", "tcp://127.0.0.1:5555", publish=text)
+    refuse(UsageError, "is not an endpoint", "tcp://127.0.0.1:5555", publish=text)
 
 
 def test_the_runs_own_folder_is_no_place(here: Path) -> None:
@@ -164,7 +164,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(missing: str) -
     if missing == "reader":
         Path("keys/clients/reader.key").unlink()
         Path("keys/clients/reader.key_secret").unlink()
-        words = "keys/clients holds no public key"
+        words = "keys/clients contains no public key"
     elif Path(missing).is_dir():
         shutil.rmtree(missing)
     else:
@@ -224,7 +224,7 @@ def test_a_libzmq_without_curve_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_public_key_is_no_secret_one() -> None:
     keys("one")
     shutil.copy("keys/server.key", "keys/server.key_secret")
-    refuse(StartError, "holds no secret key", publish="tcp://*:1", publish_keys="keys")
+    refuse(StartError, "contains no secret key", publish="tcp://*:1", publish_keys="keys")
 
 
 @pytest.mark.parametrize("path", ["keys/server.key_secret", "keys/clients/one.key"])

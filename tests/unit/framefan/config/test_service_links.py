@@ -55,7 +55,7 @@ LINK = {
         LINK,
     ],
 )
-def test_variables_of_kubernetes_are_no_reason_not_to_start(variables: dict[str, str]) -> None:
+def test_variables_of_kubernetes_do_not_prevent_the_start(variables: dict[str, str]) -> None:
     assert settings(variables) == settings({})
     assert settings(variables | {"FRAMEFAN_WORKERS": "3"}).workers == 3
     with pytest.raises(UsageError, match="FRAMEFAN_WROKERS"):

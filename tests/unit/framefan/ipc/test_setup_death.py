@@ -25,7 +25,7 @@ INSTALL = "pip install 'framefan[onnx]'"
         ("no predictor at all", False, "by itself"),
     ],
 )
-def test_the_cure_is_one_that_helps(
+def test_the_advice_works(
     reference: str, has_runtime: bool, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: object() if has_runtime else None)

@@ -41,7 +41,7 @@ def titles(posts: list[ManagedChild]) -> list[str]:
     return [post.watch.title for post in posts]
 
 
-def test_captures_come_by_turns_and_the_others_at_once(tree: ProcessTree) -> None:
+def test_few_captures_start_at_a_time_and_the_others_at_once(tree: ProcessTree) -> None:
     now, started = 100.0, []
     while len(started) < CAMERAS + 2:
         due = tree.due(now)
@@ -74,7 +74,7 @@ def test_who_waits_for_a_camera_that_does_not_answer_keeps_nobody_waiting_for_lo
     assert now <= 100.0 + 3.1 * CAMERAS / (2 * CORES)
 
 
-def test_a_child_that_works_is_spared_until_it_is_up_and_not_for_ever(
+def test_a_child_that_works_is_not_killed_while_it_loads_but_not_for_ever(
     tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu = [0.0]

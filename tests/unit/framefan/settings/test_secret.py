@@ -57,7 +57,7 @@ def test_secrets_travel_whole() -> None:
         "token=t0ken-of-the-run",
     ],
 )
-def test_redaction_takes_every_spelling_out(text: str) -> None:
+def test_redaction_removes_every_spelling(text: str) -> None:
     clean = Redaction(SourceText(URL), Secret("t0ken-of-the-run")).clean(text)
     assert "***" in clean
     for secret in (PASSWORD, "0123456789", "t0ken", "YWRtaW4"):

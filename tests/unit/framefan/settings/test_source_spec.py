@@ -75,7 +75,7 @@ def test_what_only_its_own_process_can_read_is_refused_by_name(text: str) -> Non
         "\udce9",
     ],
 )
-def test_a_file_of_that_very_name_goes_before_any_other_reading(
+def test_a_file_of_exactly_that_name_takes_precedence(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -147,7 +147,7 @@ def test_no_size_is_no_limit() -> None:
     ],
 )
 def test_wrong_sizes_are_named(text: str) -> None:
-    with pytest.raises(UsageError, match="is no size") as raised:
+    with pytest.raises(UsageError, match="is not a picture size") as raised:
         parse_size(text)
     assert text in raised.value.what
 

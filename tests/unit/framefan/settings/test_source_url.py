@@ -75,7 +75,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("written", "opened", "seen"), UNDERSTOOD)
-def test_what_is_understood_is_opened_as_it_is_meant(written: str, opened: str, seen: str) -> None:
+def test_a_valid_address_is_opened_as_the_user_meant_it(
+    written: str, opened: str, seen: str
+) -> None:
     assert checked(written).for_ffmpeg == opened
     assert shown(written) == seen
 

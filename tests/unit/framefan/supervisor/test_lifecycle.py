@@ -123,7 +123,7 @@ def test_a_stopping_child_is_neither_judged_nor_started(events: list[str]) -> No
     assert post.next_event() == float("inf")
 
 
-def test_repeated_deaths_are_told_first_and_then_summed_up() -> None:
+def test_the_first_of_repeated_deaths_is_logged_and_the_others_are_summed_up() -> None:
     deaths = RepeatedDeaths()
     told = {at: untold for at in range(0, 7201, 10) if (untold := deaths.told(at)) is not None}
     assert list(told) == [0, 300, 900, 2100, 4500]

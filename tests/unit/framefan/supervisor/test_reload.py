@@ -180,7 +180,7 @@ def test_a_good_file_is_done_once_and_remembered(file) -> None:
     assert len(world.acted) == 1, "nothing to do"
 
 
-def test_workers_gateways_and_predictor_are_done_one_after_the_other(file) -> None:
+def test_workers_gateways_and_predictor_are_changed_one_after_the_other(file) -> None:
     world = World(reading(file))
     mine = '[[camera]]\nname = "a"\nsource = "demo"\n'
     head = 'workers = 3\ngateways = 2\npredictor = "qr"\n'
@@ -296,7 +296,7 @@ def test_cameras_named_at_the_start_are_not_taken_from_the_file(file) -> None:
     made = Invocation(("a=demo",), Options(config=str(file)), {})
     read, notes = made.read_again()
     assert [each.name for each in read.cameras] == ["a"]
-    assert "unused" in notes[0]
+    assert "override the [[camera]] tables" in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ source = "demo?fps=5"
 
 
 @given(st.integers(0, len(WHOLE)))
-def test_of_a_file_that_was_cut_nothing_is_taken_for_the_demo(tmp_path_factory, cut: int) -> None:
+def test_a_file_that_was_cut_off_does_not_start_the_demo(tmp_path_factory, cut: int) -> None:
     """Wherever it ends: it is refused, or it names cameras that the whole file has too."""
     file = tmp_path_factory.getbasetemp() / "cut.toml"
     file.write_text(WHOLE[:cut])
@@ -350,7 +350,7 @@ def test_of_a_file_that_was_cut_nothing_is_taken_for_the_demo(tmp_path_factory, 
     assert "[[camera]]" in WHOLE[:cut]
 
 
-def test_a_file_that_is_being_written_is_read_when_it_is_whole(file, monkeypatch) -> None:
+def test_a_file_that_is_being_written_is_read_when_complete(file, monkeypatch) -> None:
     """What stands there meanwhile is good TOML, and would remove a camera."""
     monkeypatch.setattr(reload, "_QUIET_S", 1.0)
     world = World(reading(file))

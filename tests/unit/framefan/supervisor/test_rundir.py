@@ -175,7 +175,7 @@ def test_without_a_runtime_dir_the_one_in_tmp_is_checked_too(tmp_path, monkeypat
 
 def test_a_runtime_dir_that_is_not_there(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nowhere"))
-    with pytest.raises(StartError, match="cannot be made") as raised:
+    with pytest.raises(StartError, match="cannot be created") as raised:
         RunDir("a")
     assert f"mkdir -p -m 700 {tmp_path / 'nowhere'}" in raised.value.fix
 

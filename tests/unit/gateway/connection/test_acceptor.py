@@ -99,7 +99,7 @@ async def test_another_websockets_is_named() -> None:
 # ---- many at once -------------------------------------------------------------------------------
 
 
-async def test_hundreds_at_the_same_moment_are_all_in_and_nobody_is_refused() -> None:
+async def test_hundreds_at_the_same_moment_are_all_admitted() -> None:
     async with watched() as gateway:
         start = clock.now()
         clients = await asyncio.gather(

@@ -55,7 +55,7 @@ async def test_idle_clients_cost_next_to_nothing() -> None:
         await until(lambda: gateway.hub.clients == 0)
 
 
-async def test_who_went_without_a_word_is_dropped() -> None:
+async def test_a_client_that_vanished_is_dropped() -> None:
     """As a machine that loses its network: no FIN, no answer to a ping. Others are asked."""
     async with running(silence_s=0.6) as gateway:
         gone, fine = await gateway.raw(), await gateway.client()

@@ -158,7 +158,7 @@ def test_what_is_no_acknowledgement(text: str) -> None:
     assert parse_ack(text.encode(), "json", binary=False) is None
 
 
-async def test_a_command_waits_for_the_past_and_nobody_else_does() -> None:
+async def test_only_the_clients_own_command_waits_for_its_replay() -> None:
     """A change right after a long replay was asked for is carried out behind it, and cheaply."""
     async with running(inbound_per_s=1e6, history_bytes=8 << 20) as gateway:
         await sent(gateway, 3000)

@@ -274,7 +274,7 @@ def test_a_newcomer_is_told_with_its_second_result_what_lies_before_that(hub: Hu
     assert newcomer.client.cursor.account().missed == 3
 
 
-def test_who_waits_for_a_silent_camera_is_in_step_until_it_speaks(hub: Hub) -> None:
+def test_a_client_waiting_for_a_silent_camera_is_live_until_it_delivers(hub: Hub) -> None:
     publish(hub, 0)
     opening = Opening(since={"a": StreamPosition("k3f9", 0), "b": StreamPosition("k3f9", 7)})
     back = [Reader(hub, Subscription(delivery=how), opening=opening) for how in ("latest", "every")]

@@ -158,7 +158,7 @@ def test_more_than_a_replay_may_hold_is_told(asked: int, cut: int) -> None:
     assert due[0].missed == Missed(history=cut)
 
 
-def test_a_filter_that_nothing_passes_is_looked_through_in_steps() -> None:
+def test_a_filter_that_nothing_passes_is_applied_in_slices() -> None:
     items = past(["car"] * 1000).current()
     steps = replay.last(items, 1, Subscription(nonempty=True, labels=frozenset({"person"})))
     assert len(list(steps)) >= 10

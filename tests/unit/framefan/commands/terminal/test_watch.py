@@ -91,7 +91,7 @@ def test_a_port_of_something_else_is_told(capfd: pytest.CaptureFixture[str]) -> 
         thread.start()
         said = says(capfd, 1, f"127.0.0.1:{listener.getsockname()[1]}")
         thread.join()
-    assert "no WebSocket" in said
+    assert "not a WebSocket" in said
     assert "check the address" in said
 
 
