@@ -159,7 +159,7 @@ TOLD: tuple[Row, ...] = (
         ),
     ),
     Row(
-        "a camera that is dead for hours, or comes and goes",
+        "a camera that is dead for hours, or flaps",
         "warned of once, then summed up",
         (
             f"{_LOG}::test_a_dead_camera_is_warned_of_once_with_what_a_machine_looks_for",
