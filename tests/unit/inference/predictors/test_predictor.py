@@ -333,7 +333,7 @@ def test_a_constructor_that_fails(written: Any, body: str) -> None:
     path = written(f"class Model:\n    def __init__(self):\n        {body}\n")
     error = refusal(f"{path}:Model")
     assert isinstance(error, StartError)
-    assert "cannot be made" in error.what
+    assert "cannot be instantiated" in error.what
     assert "no device (own.py, line 3, in __init__)" in error.why
 
 
