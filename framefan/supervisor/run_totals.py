@@ -83,7 +83,7 @@ def _others(lives: list[CameraFacts]) -> str:
     """The rarer outcomes; with them all captured frames are accounted for."""
     bad = sum(facts.bad for facts in lives)
     left = sum(facts.waiting + facts.running for facts in lives)
-    return (f", {bad} bad" if bad else "") + (f", {left} not worked off" if left else "")
+    return (f", {bad} bad" if bad else "") + (f", {left} not processed" if left else "")
 
 
 def _superseded(lives: list[CameraFacts]) -> str:

@@ -130,7 +130,7 @@ class Supervisor:
             self._forgive(now - self._last)
         self._last = now
         if self._signals.stops(now):
-            logs.info("stopping: asked to")
+            logs.info("stopping: received a stop signal")
             self._code = EXIT_OK
             return
         for key, _ in events:
@@ -164,7 +164,7 @@ class Supervisor:
         return max(0.0, min(_TURN_S, min(events) - now))
 
     def _forgive(self, seconds: float) -> None:
-        logs.warning(f"stood still for {seconds:.1f} s; nobody is judged by it")
+        logs.warning(f"not scheduled for {seconds:.1f} s; watchdogs reset")
         for post in self._tree:
             post.watch.forgive(seconds)
 
