@@ -1,10 +1,10 @@
-"""Make a virtual environment and install framefan into it: what `make install` does.
+"""Create a virtual environment and install framefan into it; `make install` runs this.
 
     python .ci/setup.py FOLDER [GROUP ...] [--opencv SPECIFIER]
 
-Needs nothing but the standard library. Where OpenCV's usual wheel does not import, because the
-machine has no libGL or the like, it is swapped for the headless wheel of the same version, in this
-folder alone. Stamp files in the folder tell make what is installed.
+It needs only the standard library. If OpenCV's usual wheel does not import, for example because
+libGL is missing, it is replaced by the headless wheel of the same version, only in this folder.
+Stamp files in the folder tell make what is installed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ PIP_CAUSES = {
         "SSLError",
     ),
 }
-"""What pip says, by what it comes from."""
+"""Phrases in pip's output, by their cause."""
 PIP_FIXES = {
-    FULL: "make room for about 500 MB here and in the folder for temporary files, then run make",
-    OFFLINE: "connect this machine to the network, or name a mirror or proxy: PIP_INDEX_URL=..., "
+    FULL: "free about 500 MB here and in the folder for temporary files, then run make again",
+    OFFLINE: "connect this machine to the network, or set a mirror or proxy: PIP_INDEX_URL=..., "
     "HTTPS_PROXY=...; then run make again",
 }
 
@@ -53,7 +53,7 @@ def fail(what: str, advice: str, why: str = "") -> None:
 
 
 def works(python: Path) -> bool:
-    """Whether the environment is there and its interpreter still starts."""
+    """Whether the environment exists and its interpreter starts."""
     try:
         command = [python, "-c", "import pip"]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -67,31 +67,32 @@ def make_environment(folder: Path) -> Path:
         return python
     if not os.access(ROOT, os.W_OK):
         fail(
-            f"{folder.name} cannot be made in {ROOT}",
-            "copy this folder to one of your own (cp -r), and run make there",
-            "this user may not write there",
+            f"{folder.name} cannot be created in {ROOT}",
+            "copy this folder to a folder of your own (cp -r), and run make there",
+            "this user has no write permission there",
         )
     if folder.exists():
-        say(f"{folder.name} does not work any more: making it anew")
+        say(f"{folder.name} no longer works: creating it again")
         shutil.rmtree(folder)
     else:
-        say(f"making {folder.name} with Python {sys.version.split()[0]}")
+        say(f"creating {folder.name} with Python {sys.version.split()[0]}")
     done = subprocess.run(
         [sys.executable, "-m", "venv", folder], capture_output=True, text=True, check=False
     )
     if done.returncode or not works(python):
         shutil.rmtree(folder, ignore_errors=True)
         fail(
-            f"{sys.executable} cannot make a virtual environment", *venv_advice(done.stderr.strip())
+            f"{sys.executable} cannot create a virtual environment",
+            *venv_advice(done.stderr.strip()),
         )
     return python
 
 
 def venv_advice(said: str) -> tuple[str, str]:
-    """What to do, and why it did not work."""
+    """What to do, and why the environment could not be created."""
     if importlib.util.find_spec("ensurepip"):
-        last = (said.splitlines() or ["it ended without a word"])[-1]
-        return PIP_FIXES.get(known_cause(said), "mend that, or make PYTHON=another"), last
+        last = (said.splitlines() or ["it ended without a message"])[-1]
+        return PIP_FIXES.get(known_cause(said), "fix that, or make PYTHON=another"), last
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     install = f"apt-get install python{version}-venv (Debian, Ubuntu; with sudo if not root)"
     return f"{install}, or make PYTHON=another", "its module ensurepip is not installed"
@@ -109,14 +110,14 @@ def pip(python: Path, *arguments: str) -> None:
     if process.returncode:
         cause = known_cause("".join(said))
         fail(
-            "pip could not install (its words stand above)",
-            PIP_FIXES.get(cause, "mend that and run make again"),
+            "pip could not install (see its output above)",
+            PIP_FIXES.get(cause, "fix that and run make again"),
             cause,
         )
 
 
 def known_cause(said: str) -> str:
-    """Of what pip or venv complained, where it is one of the usual; or nothing."""
+    """The cause in the output of pip or venv, if it is a known one; else ""."""
     for cause, signs in PIP_CAUSES.items():
         if any(sign in said for sign in signs):
             return cause
@@ -124,7 +125,7 @@ def known_cause(said: str) -> str:
 
 
 def version(python: Path, distribution: str) -> str:
-    """The installed version, or nothing."""
+    """The installed version; "" if it is not installed."""
     code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
     done = subprocess.run(
         [python, "-c", code, distribution], capture_output=True, text=True, check=False
@@ -133,7 +134,7 @@ def version(python: Path, distribution: str) -> str:
 
 
 def opencv_error(python: Path) -> str:
-    """The last line of what `import cv2` says, or nothing when it works."""
+    """The last line of the error of `import cv2`; "" if it works."""
     done = subprocess.run([python, "-c", "import cv2"], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return ""
@@ -148,14 +149,14 @@ def settle_opencv(python: Path) -> None:
     if not number:
         fail(f"OpenCV does not import: {error}", "make clean, then make install")
     say(f"OpenCV does not import here ({error})")
-    say(f"swapping {WHEEL} {number} for {HEADLESS} {number} in this folder")
+    say(f"replacing {WHEEL} {number} by {HEADLESS} {number} in this folder")
     pip(python, "uninstall", "--yes", WHEEL)
     pip(python, "install", f"{HEADLESS}=={number}")
     error = opencv_error(python)
     if error:
         fail(
             f"the headless OpenCV does not import either: {error}",
-            "install the system library it names",
+            "install the system library that it names",
         )
 
 
@@ -169,7 +170,7 @@ def requirements(groups: list[str]) -> list[str]:
 
 def install(python: Path, groups: list[str], opencv: str) -> None:
     if version(python, HEADLESS):
-        # Its files are the usual wheel's too: one at a time, or pip leaves a mix of both.
+        # Both wheels have the same files: with both installed, pip would leave a mix.
         pip(python, "uninstall", "--yes", HEADLESS)
     wanted = requirements(groups) + ([WHEEL + opencv] if opencv else [])
     say(f"installing framefan {f'with {chr(44).join(groups)} ' if groups else ''}(about a minute)")
@@ -183,7 +184,7 @@ def main() -> None:
     parser.add_argument("groups", nargs="*")
     parser.add_argument("--opencv", default="", help="a version specifier for OpenCV")
     arguments = parser.parse_args()
-    if sys.version_info < (3, 11):  # noqa: UP036 - it runs before anything checked
+    if sys.version_info < (3, 11):  # noqa: UP036 - nothing has checked the version before
         fail(f"Python {sys.version.split()[0]} is too old", "install Python 3.11 or newer")
     began = time.monotonic()
     folder = ROOT / arguments.folder

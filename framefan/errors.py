@@ -1,21 +1,21 @@
-"""Every error framefan raises, in one tree.
+"""The tree of all errors that framefan raises.
 
 FramefanError
-├── UsageError          theirs: a flag, key, source scheme or predictor reference      exit 2
-├── StartError          theirs: a file, port or predictor that cannot be used          exit 3
-│   └── RingTooLarge    the frames would not fit in the memory that is there           exit 3
-├── RunError            it started, then failed                                        exit 1
-├── RingError           a ring's memory is not what its announcement said              ours
-├── LinkError           a Unix link between two of our processes
-│   ├── LinkClosed      the peer is gone: an expected end
-│   └── LinkGarbled     the peer sent what no framefan process sends                   ours
-├── SourceError         a camera could not be opened or read; carries the reason code
-└── ClientError         a client of a gateway cannot go on; what framefan.client raises
-    ├── Refused         the gateway said no, and would again: trying again does not help
-    ├── Unreachable     no connection within the time that was given for it
-    └── CommandFailed   a command was answered by an error; carries its code
+├── UsageError          user: a wrong flag, key, source scheme or predictor reference  exit 2
+├── StartError          user: a file, port or predictor that cannot be used            exit 3
+│   └── RingTooLarge    the frames do not fit into the available memory                exit 3
+├── RunError            the run or command started, then failed                        exit 1
+├── RingError           a ring's memory does not match its announcement                internal
+├── LinkError           a Unix link between two framefan processes
+│   ├── LinkClosed      the peer is gone; this is expected
+│   └── LinkGarbled     the peer sent something that no framefan process sends         internal
+├── SourceError         a camera could not be opened or read; has the reason code
+└── ClientError         framefan.client cannot continue
+    ├── Refused         the gateway refused the client; a retry does not help
+    ├── Unreachable     no connection within the time limit
+    └── CommandFailed   the gateway answered a command with an error; has its code
 
-The first four reach a person, so they carry three lines: what happened, why, and what to do.
+The first four are shown to the user, so they have three lines: what happened, why, what to do.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ EXIT_USAGE = 2
 EXIT_START = 3
 EXIT_FORCED = 130
 
-OPENCV_FIX = "`framefan doctor` says what lacks, and the command that installs it"
+OPENCV_FIX = "run `framefan doctor`: it says what is missing, and the command that installs it"
 
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "{}", otherwise: str = "") -> str:
-    """The question with the known word that is nearest, written in that form; or `otherwise`."""
+    """The question with the nearest known word, formatted by `form`; if none, `otherwise`."""
     import difflib
 
     near = difflib.get_close_matches(word, list(known), 1)
@@ -43,7 +43,7 @@ def did_you_mean(word: str, known: Iterable[str], form: str = "{}", otherwise: s
 
 
 class FramefanError(Exception):
-    """The root; `exit_code` is what the command line exits with when this ends the run."""
+    """The root of the tree; `exit_code`: the exit code of a command that this error ends."""
 
     exit_code = EXIT_FAILED
     usual_why = ""
@@ -56,7 +56,7 @@ class FramefanError(Exception):
         self.fix = fix
 
     def lines(self) -> list[str]:
-        """One line what, one why, one what to do; empty ones left out."""
+        """The lines what, why and what to do; empty ones are left out."""
         why, fix = self.why or self.usual_why, self.fix or self.usual_fix
         lines = [f"framefan: {self.what}"]
         if why:
@@ -68,8 +68,8 @@ class FramefanError(Exception):
 
 class UsageError(FramefanError):
     exit_code = EXIT_USAGE
-    usual_why = "`framefan --help` lists the options, and what each may be"
-    usual_fix = "correct it, and start again"
+    usual_why = "`framefan --help` lists the options and their values"
+    usual_fix = "correct it and start again"
 
 
 class StartError(FramefanError):
@@ -81,7 +81,7 @@ class RunError(FramefanError):
 
 
 class RingTooLarge(StartError):
-    """Both numbers are in the message: bytes needed and bytes there."""
+    """The message has both numbers: bytes needed and bytes available."""
 
 
 class RingError(FramefanError):
@@ -110,12 +110,12 @@ class SourceError(FramefanError):
 
 class ClientError(FramefanError):
     def __str__(self) -> str:
-        """With the reason: who catches it in a program of their own reads this, not `lines`."""
+        """What and why, because programs that catch the error print this, not `lines`."""
         return f"{self.what}: {self.why}" if self.why else self.what
 
 
 class Refused(ClientError):
-    """`code`: the HTTP status or the close code; 0 where it has no number."""
+    """`code`: the HTTP status or the close code; 0: neither."""
 
     def __init__(self, what: str, why: str = "", fix: str = "", code: int = 0) -> None:
         super().__init__(what, why, fix)
@@ -127,7 +127,7 @@ class Unreachable(ClientError):
 
 
 class CommandFailed(ClientError):
-    """`code` and `message` as the gateway told them; `temporary`: the same may work later."""
+    """`code` and `message` are the gateway's; `temporary`: the command may work later."""
 
     def __init__(self, code: int, message: str, temporary: bool) -> None:
         super().__init__(message)

@@ -238,7 +238,7 @@ class Camera:
             problem = self._intake.last_problem
             raise SourceError(
                 problem.reason if problem else "unreadable",
-                f"{self._settings.source} has no picture",
+                f"{self._settings.source} has no good picture",
                 problem.what if problem else "it ended before the first one",
                 "check that it is what you meant",
             )

@@ -2,8 +2,8 @@
 
     python -m framefan_capture.tryout PID   < CameraSettings as JSON   > one line of JSON
 
-It opens the source as a run does, and writes the size of its first good picture or the error.
-Output of the user's code goes to stderr. The process ends when PID ends.
+It opens the source as a run does, and prints the size of the first good picture, or the error.
+Output of the user's code goes to stderr. The process ends when the process PID ends.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def attempt(camera: CameraSettings, source: Source) -> Picture:
-    """Open `source` and take its first good picture. Raises FramefanError."""
+    """Open `source` and return its first good picture. Raises FramefanError."""
     began = clock.now()
     source.open()
     until = began + camera.open_timeout_s + camera.read_timeout_s
@@ -61,14 +61,14 @@ def attempt(camera: CameraSettings, source: Source) -> Picture:
             return Picture(image.shape[1], image.shape[0], after_s, _jpeg(image))
     raise SourceError(
         "unreadable",
-        f"{camera.source} has no picture",
-        "it ended before the first good one",
+        f"{camera.source} has no good picture",
+        "the source ended before the first one",
         "check that it is what you meant",
     )
 
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    """Empty where it cannot be made."""
+    """Encode a picture as JPEG; b"" if that fails."""
     import cv2
 
     is_made, data = cv2.imencode(".jpg", image)

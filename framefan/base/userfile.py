@@ -38,7 +38,7 @@ def load(path: Path) -> ModuleType:
     A file may be loaded again, for example when a failed camera is retried. Each load starts fresh.
     """
     if path.stem in sys.stdlib_module_names or hasattr(sys.modules.get(path.stem), "__path__"):
-        raise ImportError(f"{path.name} has the name of a module that Python uses: rename it")
+        raise ImportError(f"{path.name} has the name of a Python module: rename the file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -54,11 +54,11 @@ def load(path: Path) -> ModuleType:
 
 
 def text(error: BaseException) -> str:
-    """The error's message; the `__str__` of a user's class may itself raise."""
+    """The error's message; guards against a user's `__str__` that raises."""
     try:
         return str(error)
-    except Exception as problem:  # noqa: BLE001 - whatever their __str__ raises
-        return f"its text cannot be had: {type(problem).__name__}"
+    except Exception as problem:  # noqa: BLE001 - the user's __str__ may raise anything
+        return f"its __str__ raised {type(problem).__name__}"
 
 
 def told(error: BaseException) -> str:
@@ -82,7 +82,7 @@ def where(error: BaseException) -> str:
 
 
 def _is_installed(filename: str) -> bool:
-    """Whether this is code of Python or a package. `<frozen ...>` and `<string>` are no files."""
+    """Whether this is code of Python or of a package; `<string>` and the like count as such."""
     return filename.startswith(("<", _LIBRARY)) or bool(
         {"site-packages", "dist-packages"} & set(Path(filename).parts)
     )
@@ -102,7 +102,7 @@ def place(call: object) -> str:
 
 
 def line(error: BaseException, path: Path) -> int | None:
-    """The innermost line of that file in the traceback; None: it has none."""
+    """The innermost line of that file in the traceback; None if there is none."""
     name = str(path.absolute())
     if isinstance(error, SyntaxError) and error.filename == name:
         return error.lineno

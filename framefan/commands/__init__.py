@@ -1,1 +1,1 @@
-"""The commands that people type."""
+"""The commands of the `framefan` program."""

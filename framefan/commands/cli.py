@@ -95,7 +95,7 @@ def doctor(
 
 @app.command(usage="Usage: framefan once [SOURCE] [OPTIONS]")
 def once(
-    source: Annotated[str, _SOURCES] = "demo?",  # the scene, though a file be called demo
+    source: Annotated[str, _SOURCES] = "demo?",  # the scene, even if there is a file called demo
     *,
     options: Annotated[OnceOptions, _OPTIONS] = _ONCE_UNSAID,
     name: Annotated[
@@ -190,7 +190,7 @@ def watch(
     ] = (),
     max_fps: Annotated[
         float | None,
-        Parameter(help="Most results per second, for each camera.", metavar="N"),
+        Parameter(help="Maximum results per second, for each camera.", metavar="N"),
     ] = None,
     token_file: Annotated[str | None, _TOKEN_FILE] = None,
     tls_ca: Annotated[str | None, _TLS_CA] = None,
@@ -203,7 +203,7 @@ def watch(
         from framefan.commands.terminal.watch import watch as view
 
         return view(Wanted(url, name, camera, max_fps, token_file, tls_ca, duration, json))
-    except KeyboardInterrupt:  # before there was anything to see
+    except KeyboardInterrupt:  # before anything was shown
         return 0
 
 
@@ -223,7 +223,7 @@ def top(
         from framefan.commands.terminal.watch import Wanted
 
         return show(Wanted(url, name, (), None, token_file, tls_ca, duration, json))
-    except KeyboardInterrupt:  # before there was anything to see
+    except KeyboardInterrupt:  # before anything was shown
         return 0
 
 
@@ -277,10 +277,10 @@ def execute(tokens: Sequence[str]) -> int:
         return _fail(error, tokens)
     except KeyboardInterrupt:
         return EXIT_FORCED
-    except BrokenPipeError:  # `framefan status | head`: nobody reads on, and nobody is to be told
+    except BrokenPipeError:  # `framefan status | head`: the reader has closed the pipe
         standard_output.give_up(sys.stdout.fileno())
         return EXIT_FAILED
-    except Exception as error:  # noqa: BLE001 - the border of the process: a person gets a line
+    except Exception as error:  # noqa: BLE001 - the process border: print the error, then exit
         return _fail(
             RunError(
                 f"internal error: {type(error).__name__}: {error}",
@@ -293,12 +293,12 @@ def execute(tokens: Sequence[str]) -> int:
 
 
 def _misused(error: CycloptsError, tokens: list[str]) -> UsageError:
-    """With the command's own help, and words that are too many by themselves."""
+    """The error with the command's own help; surplus words have a message of their own."""
     command = " ".join(("framefan", *(error.command_chain or ())))
-    why = f"`{command} --help` lists the options, and what each may be"
+    why = f"`{command} --help` lists the options and their values"
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         words = " ".join(error.unused_tokens)
-        return UsageError(f"`{command}` has no place for: {words}", why, "leave it out")
+        return UsageError(f"`{command}` takes no argument: {words}", why, "leave it out")
     if isinstance(error, UnknownOptionError):
         word = error.token.keyword or error.token.value
         return _no_option(word, command, tokens) or UsageError(_sentence(error), why)
@@ -314,15 +314,15 @@ def _no_option(word: str, command: str, tokens: list[str]) -> UsageError | None:
     _, separator, others = " ".join(tokens).partition(" -- ")
     if separator and word in others.split():
         return UsageError(
-            f"`{command}` has no place for: {word}",
-            "it stands behind `--`, where every word is a source",
+            f"`{command}` takes no argument: {word}",
+            "after `--` every word is a source",
             "put options before `--`",
         )
     if source_spec.is_file(word):
         return UsageError(
-            f"{word} is read as an option, and there is none of that name",
+            f"there is no option {word}",
             "a word that starts with a dash is an option",
-            f"there is a file of that name: write ./{word}",
+            f"there is a file with that name: write ./{word}",
         )
     return None
 
@@ -348,7 +348,7 @@ def _debugs(tokens: Sequence[str]) -> bool:
 
 
 def _hide_addresses() -> None:
-    """Hide argv first of all: it may contain a password, and every user can read it."""
+    """Hide argv before anything else: it may contain a password, and every user can read it."""
     if any("://" in each for each in sys.argv):
         import setproctitle
 
@@ -356,9 +356,9 @@ def _hide_addresses() -> None:
 
 
 def _open_missing() -> None:
-    """Open standard streams that were closed at our start, so that printing does not fail.
+    """Open standard streams that were closed at the start, so that printing does not fail.
 
-    Otherwise the next opened file or socket would get the number of the closed stream.
+    Otherwise the next file or socket would get the number of the closed stream.
     """
     for fd in range(3):
         try:
@@ -367,7 +367,7 @@ def _open_missing() -> None:
             os.open(os.devnull, os.O_RDWR)
     for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
-            stream = open(fd, "w" if fd else "r", closefd=False)  # noqa: SIM115 - to the end
+            stream = open(fd, "w" if fd else "r", closefd=False)  # noqa: SIM115 - open until exit
             setattr(sys, name, stream)
 
 

@@ -26,38 +26,38 @@ from framefan.settings.states import FLOWING, LASTING, REMEDIES
 
 _LOOK_S = 0.25
 _FROM_THE_START = "?delivery=every&history=1000"
-"""The first result may have come before this client did."""
+"""Asks for earlier results too: the first one may be older than the connection."""
 _GRACE_S = 15.0
 _LINES = 20
 _COLUMNS = 96
 _LASTS_S = 3.0
 """How long a camera is retried after an error that is probably permanent."""
 _FACTS = ("state", "reason", "message")
-_LONGER = "try --timeout with more seconds, or `framefan doctor` with the same arguments"
+_LONGER = "try a longer --timeout, or `framefan doctor` with the same arguments"
 _UNUSED = {each.variable for each in OPTIONS.values() if each.group == SERVED} | {
     OPTIONS["config"].variable,
     TOKEN_VARIABLE,
 }
-"""Variables for runs that others connect to, or look at."""
+"""Variables that do not apply to a private, temporary run."""
 
 
 def first_result(
     source: str, options: OnceOptions, name: str, timeout_s: float, compact: bool
 ) -> int:
-    """Print the first result or error as JSON; the exit code. Raises FramefanError."""
+    """Print the first result or error as JSON; returns the exit code. Raises FramefanError."""
     processes.name_this("once")
     name = name or f"once-{os.getpid()}"
     asked = {"predictor": OPTIONS["predictor"].default} | given(options)
     asked |= {"name": name, "host": "127.0.0.1", "port": 0, "log_level": "warning"}
-    asked["loop"] = True  # a short file would else be over before anybody has connected
-    asked["duration"] = timeout_s + _GRACE_S  # it ends by itself if we are killed
+    asked["loop"] = True  # otherwise a short file could end before the client has connected
+    asked["duration"] = timeout_s + _GRACE_S  # the run ends by itself if we are killed
     environment = {key: text for key, text in os.environ.items() if key not in _UNUSED}
-    # Malformed arguments and missing files are told here, without starting anything.
+    # Malformed arguments and missing files raise here, before anything is started.
     settings, _ = configure([source], Options(**asked), environment)
     if settings.cameras[0].source.spec.can_wait:
         asked["mode"] = "every"  # the first frame of a file is the first result
     command = [*processes.PYTHON, "-m", "framefan", "run", *arguments(Options(**asked))]
-    environment[SOURCES_VARIABLE] = shlex.quote(source)  # argv is for all to read
+    environment[SOURCES_VARIABLE] = shlex.quote(source)  # every user can read argv
     with tempfile.TemporaryFile("w+") as log:
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
         try:
@@ -65,7 +65,7 @@ def first_result(
             trouble = _Trouble()
             message = _receive(run, name, began + timeout_s, trouble)
             waited_s = clock.now() - began
-            # Before it is ended: its table says what became of the camera.
+            # While the run is still there: its table says why there is no result.
             reason = ("", "") if message else trouble.reason or _reason(name)
         finally:
             _end(run)
@@ -77,7 +77,7 @@ def first_result(
 
 
 def readable(message: dict[str, Any]) -> str:
-    """The same JSON for people: filled lines, and one line for each detection."""
+    """The same JSON, wrapped for people, with one line per detection."""
     lines = [""]
     for key, value in message.items():
         text = f"{json.dumps(key)}: {_several_lines(value) or json.dumps(value)}, "
@@ -88,7 +88,7 @@ def readable(message: dict[str, Any]) -> str:
 
 
 def _several_lines(value: Any) -> str:
-    """Of a list of objects; empty for all else."""
+    """A list of objects, one per line; empty for anything else."""
     if not isinstance(value, list) or not value or not all(isinstance(it, dict) for it in value):
         return ""
     return "[\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]"
@@ -130,7 +130,7 @@ def _told(camera: str, state: str, reason: str, message: str) -> tuple[str, str]
 def _receive(
     run: subprocess.Popen[bytes], name: str, deadline: float, trouble: _Trouble
 ) -> dict[str, Any] | None:
-    """The first result or error message; None if the run or the time ended before.
+    """The first result or error message; None if the run ended or the time was up before.
 
     A lasting failure of the camera also ends the wait.
     """
@@ -163,7 +163,7 @@ def _first(
 
 
 def _websocket(run: subprocess.Popen[bytes], name: str, deadline: float) -> str:
-    """The run's address, which the run publishes on its bus once the pool has started."""
+    """The run's address, from its bus; empty if the run ended or the time was up before."""
     while run.poll() is None and clock.now() < deadline:
         try:
             url = run_table.fetch(name, _LOOK_S).url
@@ -200,16 +200,16 @@ def _reason(name: str) -> tuple[str, str]:
     was_killed = any(facts.lost_by.get("predict_timeout") for facts in state.cameras.values())
     if not was_killed and not any(it.state in ("ready", "busy") for it in state.workers):
         for worker in state.workers:
-            if worker.reason:  # of the last one that died
-                return f"the predictor's process ends while it is set up: {worker.reason}", (
+            if worker.reason:  # how its last process ended
+                return f"the predictor's process ended during setup: {worker.reason}", (
                     setup_death.cure(worker.predictor)
                 )
-        return "the predictor is not ready: its set-up takes longer", _LONGER
-    return "frames come, but predict has not returned", _LONGER
+        return "the predictor is not ready: its setup takes longer", _LONGER
+    return "frames arrive, but predict has not returned", _LONGER
 
 
 def _explain(run: subprocess.Popen[bytes], log: IO[str], when: str, why: str, do: str) -> int:
-    """Pass on the run's log and, if the run failed by itself, its exit code."""
+    """Print the run's log; returns the run's exit code if it failed, else raises RunError."""
     log.seek(0)
     said = log.read().splitlines(keepends=True)[-_LINES:]
     sys.stderr.write("".join(said))

@@ -14,7 +14,7 @@ DEADLINE_S = 2.0
 
 
 def fetch(name: str, deadline_s: float = DEADLINE_S) -> StateRecord:
-    """The state of the run of that name; the pool answers a new subscription at once."""
+    """The state table of the named run; the pool answers a new subscription at once."""
     path = run_dir(name)
     if not rundir.is_running(path):
         raise rundir.not_running(name)
@@ -23,8 +23,8 @@ def fetch(name: str, deadline_s: float = DEADLINE_S) -> StateRecord:
     if state is None:
         raise RunError(
             f'the run "{name}" (pid {rundir.holder(path)}) did not answer within {deadline_s:g} s',
-            "it is starting, or its pool is",
-            "try again; its log says more",
+            "the run or its pool is still starting",
+            "try again; see the run's log",
         )
     return state
 
@@ -42,7 +42,7 @@ def _receive(endpoint: str, deadline_s: float) -> StateRecord | None:
             parts = sock.recv_multipart()
             try:
                 return msgspec.msgpack.decode(parts[-1], type=StateRecord)
-            except msgspec.MsgspecError:  # not of our version: a later message may be
+            except msgspec.MsgspecError:  # of another version; a later message may decode
                 continue
         return None
     finally:

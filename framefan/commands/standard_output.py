@@ -1,10 +1,10 @@
-r"""Replaces stdout and stderr so that any encoding and a full disk are handled.
+r"""Replaces stdout and stderr with streams that handle any encoding and a full disk.
 
-It is done once, at the start of the process, so that code that prints need not handle these cases:
+The process does this once, at its start, so that code that prints need not handle these cases:
 
 1. A character that the encoding lacks is written as `\uXXXX`, which is also valid in JSON.
-2. A failed write to stdout is an error of three lines. A pipe without a reader still raises
-   BrokenPipeError.
+2. A failed write to stdout raises OutputLost, an error with three lines. A pipe without a reader
+   still raises BrokenPipeError.
 3. A failed write to stderr is ignored, because there is no way left to report it.
 """
 
@@ -70,8 +70,8 @@ class _Output(io.FileIO):
             give_up(self.fileno())
             raise OutputLost(
                 f"standard output cannot be written: {error.strerror}",
-                "what was asked for is not printed whole",
-                "make room there, or send the output elsewhere",
+                "the output is incomplete",
+                "free space there, or send the output elsewhere",
             ) from error
 
 

@@ -1,24 +1,25 @@
-"""The ring: one camera's slots in shared memory, written by its capture process alone.
+"""The ring: one camera's slots in shared memory, written only by its capture process.
 
 The algorithm, each step with the race it closes:
 
-1. Capture makes the memory without a name and reserves every page. (A name could leak after
-   kill -9; an unreserved page would be SIGBUS at first touch.)
+1. Capture creates the memory without a name and reserves every page. (A name could leak after
+   kill -9; the first access to an unreserved page could raise SIGBUS.)
 2. Capture writes the header, then announces the ring over its Unix socket together with a
-   read-only descriptor. (A worker that could map it writable might tear another one's frame; a
-   descriptor needs no clean-up by anyone.)
-3. Capture alone takes slots from its own list of free ones, and writes a frame only into a slot
-   it has taken. (One allocator: two frames never land in one slot.)
-4. `ready(slot)` is sent after the frame is whole. The message is the barrier: whoever has received
-   it sees the bytes. (No flag in memory is polled, so no memory model is assumed.)
-5. From `ready` until `free` the slot belongs to the pool, which lends it to at most one worker at a
-   time. The slot goes back only after that worker returned its lease, or after waitpid said that
-   the worker is dead. (A worker that is merely silent may still be reading.)
-6. A larger frame or more workers make a new ring; the old memory lives until the last process
-   that maps it lets go. (Nobody waits for anybody; nothing is resized under a reader.)
+   read-only descriptor. (A worker with a writable mapping could corrupt frames of others; a
+   descriptor needs no clean-up.)
+3. Only capture takes slots from its list of free slots, and it writes a frame only into a slot
+   that it has taken. (With one allocator, two frames never share a slot.)
+4. Capture sends `ready(slot)` after the frame is complete. The message is the barrier: a process
+   that has received it sees the bytes. (No flag in memory is polled, so no memory model is
+   assumed.)
+5. From `ready` until `free` the slot belongs to the pool, which leases it to at most one worker at
+   a time. The pool returns the slot only after that worker returned its lease, or after waitpid
+   reported the worker's end. (A worker that does not answer may still be reading.)
+6. Larger frames or more workers need a new ring. The old memory stays until the last process has
+   unmapped it. (No process waits for another; no ring is resized while it is read.)
 
-So a slot needs no header, flag, counter or lock. The file's header only proves that the
-descriptor is what its announcement says.
+So a slot needs no header, flag, counter or lock. The file's header only proves that the descriptor
+matches its announcement.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
 MAGIC = b"FRMFAN\r\n"
 LAYOUT = 1
 _HEADER = struct.Struct("<8sIIQQ")  # magic, layout, slots, ring id, slot bytes
-_CHECKED = struct.Struct("<I")  # CRC-32 of the above
+_CHECKED = struct.Struct("<I")  # CRC-32 of the header
 _SMALLER = "use a smaller frame size, fewer workers or fewer cameras"
-_UNLIMITED = "`ulimit -f unlimited` before the start: that limit holds for rings too"
+_UNLIMITED = "run `ulimit -f unlimited` before the start: that limit applies to rings too"
 
 
 def pack_header(ring: int, slots: int, slot_bytes: int) -> bytes:
@@ -53,7 +54,7 @@ def pack_header(ring: int, slots: int, slot_bytes: int) -> bytes:
 
 
 def check_header(data: bytes, ring: int, slots: int, slot_bytes: int) -> None:
-    """Raises RingError unless `data` is exactly the header of the ring that was announced."""
+    """Raises RingError unless `data` begins with the header of the announced ring."""
     if len(data) < _HEADER.size + _CHECKED.size:
         raise RingError("a ring's header is cut short", f"{len(data)} bytes")
     head = data[: _HEADER.size]
@@ -62,7 +63,7 @@ def check_header(data: bytes, ring: int, slots: int, slot_bytes: int) -> None:
         raise RingError("a ring's header is damaged", "its checksum does not match")
     magic, layout, *facts = _HEADER.unpack(head)
     if magic != MAGIC or layout != LAYOUT:
-        raise RingError("this memory is no ring of this version", f"{magic!r}, layout {layout}")
+        raise RingError("this memory is not a ring of this version", f"{magic!r}, layout {layout}")
     if facts != [slots, ring, slot_bytes]:
         raise RingError(
             "a ring is not the one announced", f"{facts} != {[slots, ring, slot_bytes]}"
@@ -70,10 +71,10 @@ def check_header(data: bytes, ring: int, slots: int, slot_bytes: int) -> None:
 
 
 class RingWriter:
-    """The side of the capture process: makes the memory, takes slots, writes frames."""
+    """The capture process's side: creates the memory, takes slots, writes frames."""
 
     def __init__(self, ring: int, slots: int, frame_bytes: int) -> None:
-        """Raises RingTooLarge when the machine has not that much memory to spare."""
+        """Raises RingTooLarge when too little memory is available."""
         self.ring = ring
         self.slots = slots
         self.slot_bytes = stride(frame_bytes)
@@ -93,8 +94,8 @@ class RingWriter:
             if self._fd >= 0:
                 os.close(self._fd)
             raise RingTooLarge(
-                f"no {size:,} bytes of shared memory to be had",
-                f"{error.strerror}; {available:,} bytes are said to be available",
+                f"cannot allocate {size:,} bytes of shared memory",
+                f"{error.strerror}; {available:,} bytes are reported as available",
                 _UNLIMITED if error.errno == errno.EFBIG else _SMALLER,
             ) from error
         header = pack_header(ring, slots, self.slot_bytes)
@@ -102,13 +103,13 @@ class RingWriter:
         self._free = list(range(slots))
 
     def take(self) -> int | None:
-        """A free slot, now the caller's to write; None when the pool holds them all."""
+        """Take a free slot to write into; None when the pool holds all slots."""
         return self._free.pop() if self._free else None
 
     def give_back(self, slot: int) -> None:
-        """The slot is free again: the pool said so, or the frame in it turned out bad."""
+        """Free a slot that the pool has returned or whose frame is bad."""
         if slot in self._free or not 0 <= slot < self.slots:
-            raise RingError(f"slot {slot} of ring {self.ring} came back twice or never was")
+            raise RingError(f"slot {slot} of ring {self.ring} was returned twice or never existed")
         self._free.append(slot)
 
     @property
@@ -122,7 +123,7 @@ class RingWriter:
         return np.frombuffer(self._map, np.uint8, size, offset).reshape(height, width, 3)
 
     def share(self) -> int:
-        """A new read-only descriptor to hand over; the caller closes it. Raises RingTooLarge."""
+        """A new read-only descriptor to send; the caller closes it. Raises RingTooLarge."""
         try:
             return host.read_only(self._fd)
         except OSError as error:  # no descriptor left
@@ -130,12 +131,12 @@ class RingWriter:
 
     def close(self) -> None:
         os.close(self._fd)
-        # The mapping goes with the last array over it; closing it under one would raise.
+        # The mapping ends with the last array over it; closing it earlier would raise.
         del self._map
 
 
 class RingReader:
-    """The side of a worker: a read-only mapping of a ring whose descriptor came over a link."""
+    """A worker's side: a read-only mapping of a ring whose descriptor came over a link."""
 
     def __init__(self, fd: int, ring: int, slots: int, slot_bytes: int) -> None:
         """Maps and checks; takes over `fd` and closes it. Raises RingError."""
@@ -150,9 +151,9 @@ class RingReader:
         self.slot_bytes = slot_bytes
 
     def base(self, slot: int, size: int) -> NDArray[np.uint8]:
-        """`size` bytes of a slot, flat and read-only: the one array all views of a frame rest on.
+        """`size` bytes of a slot, flat and read-only; all views of the frame are based on it.
 
-        Whoever keeps a view of the frame keeps a reference to this array, so its reference count
-        tells whether a predictor held on to the image.
+        A view of the frame keeps a reference to this array, so its reference count shows whether a
+        predictor still holds the image.
         """
         return np.frombuffer(self._map, np.uint8, size, PAGE + slot * self.slot_bytes)

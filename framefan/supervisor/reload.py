@@ -64,7 +64,9 @@ UNDER_WAY = NotDone(
     "the configuration is being read",
     "wait for its answer, then try again",
 )
-STOPPING = NotDone(EXIT_FAILED, "the run is stopping", "it makes no more changes", "start it again")
+STOPPING = NotDone(
+    EXIT_FAILED, "the run is stopping", "it received a stop signal", "start it again"
+)
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ def _others(lives: list[CameraFacts]) -> str:
     """The rarer outcomes; with them the numbers add up to all captured frames."""
     bad = sum(facts.bad for facts in lives)
     left = sum(facts.waiting + facts.running for facts in lives)
-    return (f", {bad} bad" if bad else "") + (f", {left} unprocessed" if left else "")
+    return (f", {bad} bad" if bad else "") + (f", {left} not processed" if left else "")
 
 
 def _superseded(lives: list[CameraFacts]) -> str:

@@ -130,7 +130,7 @@ class Supervisor:
             self._forgive(now - self._last)
         self._last = now
         if self._signals.stops(now):
-            logs.info("stopping: asked to")
+            logs.info("stopping: received a stop signal")
             self._code = EXIT_OK
             return
         for key, _ in events:

@@ -1,1 +1,1 @@
-"""Inference: the pool that owns leases, outcomes and order, and its workers."""
+"""Inference: the pool, which leases frames and orders outcomes, and its workers."""

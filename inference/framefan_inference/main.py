@@ -16,15 +16,15 @@ def main() -> None:
     parent = Parent("pool", FromSupervisor)
     settle()
     if parent.results_fd >= 0:
-        host.raise_descriptor_limit()  # who comes there has one before a key is asked for
+        host.raise_descriptor_limit()  # each reader there holds one, even before its key is checked
     try:
         Pool(parent, epoch=secrets.token_hex(4)).run()
     except LinkClosed:
         logs.debug("the supervisor is gone")
-    except Exception:  # noqa: BLE001 - the process border: say it, then end with a code
+    except Exception:  # noqa: BLE001 - the process border: log it, then exit with a code
         logs.exception("the pool failed")
         raise SystemExit(1) from None
-    bus.context().destroy(linger=0)  # after an orderly end nothing is left open to linger for
+    bus.context().destroy(linger=0)  # every socket is closed by now: nothing is left to send
 
 
 if __name__ == "__main__":

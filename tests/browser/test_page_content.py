@@ -228,7 +228,7 @@ def test_people_read_plain_words(feeder: Feeder, page: Page) -> None:
     page.wait_for_selector(".tile[data-state=backoff]")
     page.wait_for_selector("#workers td")
     text = page.inner_text("body")
-    assert "down · nobody listens at that port" in text
+    assert "down · nothing listens on that port" in text
     assert "waiting to restart: exited" in text
     for word in ("backoff", "newer", "this page missed"):
         assert word not in text

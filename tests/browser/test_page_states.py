@@ -25,7 +25,7 @@ def test_a_camera_that_is_not_live_says_why_and_when_it_is_tried_next(
 ) -> None:
     feeder.status("backoff", "refused", next_try_s=30.0)
     page.wait_for_selector(".tile[data-state=backoff]")
-    assert "nobody listens at that port" in page.inner_text(".tile .state")
+    assert "nothing listens on that port" in page.inner_text(".tile .state")
     page.wait_for_function(
         "() => /next try in 2[0-8] s/.test(document.querySelector('.state').textContent)"
     )

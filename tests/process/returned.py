@@ -313,7 +313,7 @@ ROWS: dict[str, Row] = {
     "the image": (lambda image: image, {"kind": "too_large", "says": "allowed", "line": "predict"}),
     "raises": _fails(_raises, "KeyError", "no such thing"),
     "raises in a library": _fails(_raises_in_a_library, "ValueError", "at least one array"),
-    "raises oddly": _fails(_raises_oddly, "Odd", "its text cannot be had: ValueError"),
+    "raises oddly": _fails(_raises_oddly, "Odd", "its __str__ raised ValueError"),
     "raises surrogates": _fails(_raises_surrogates, "ValueError", "a lone ?"),
     "interrupts": _fails(_interrupts, "KeyboardInterrupt", ""),
     "raises a group": _fails(_raises_a_group, "ExceptionGroup", "several (2 sub-exceptions)"),

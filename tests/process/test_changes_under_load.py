@@ -198,7 +198,7 @@ def test_a_predictor_that_fails_leaves_the_old_one_in_place(tmp_path: Path) -> N
             path = write(tmp_path, text)
             done = command(run, "swap", f"{path}:predict")
             assert (done.returncode, done.stdout) == (code, ""), (how, done.stderr)
-            for word in (*words, "the old predictor goes on (motion)"):
+            for word in (*words, "the old predictor stays (motion)"):
                 assert word in done.stderr, (how, done.stderr)
             reader.go_on()
         after = run.fresh_state().workers

@@ -21,7 +21,7 @@ def test_a_stop_of_the_whole_group_reads_like_a_stop(number: signal.Signals) -> 
         os.killpg(run.process.pid, number)
         assert run.process.wait(20) == 0
         said = run.log()[before:]
-    assert "stopping: asked to" in said
+    assert "stopping: received a stop signal" in said
     for word in ("worker ended", " died", "error:", "warning:", "next_start_s"):
         assert word not in said, said
 

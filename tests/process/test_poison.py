@@ -44,7 +44,7 @@ def poison_and_heal(folder: Path, env: dict[str, str] | None = None) -> None:
         run.wait_for_results("bad")
         flag.touch()
         (opened, *_) = wait_until(lambda: told(run, "open"), 8, "the circuit to open")
-        assert "workers ended within" in opened.message
+        assert "workers died within" in opened.message
         assert opened.next_try_s == 2.0
 
         def lost() -> int:

@@ -161,7 +161,7 @@ def test_a_picture_that_cannot_be_encoded_affects_nothing_else(tmp_path: Path) -
         state = run.fresh_state()
         assert [worker.restarts for worker in state.workers] == [0, 0]
         assert_balanced(state)
-        assert "no picture could be made" in run.log()
+        assert "encoding a picture failed" in run.log()
 
 
 @pytest.mark.smoke

@@ -38,9 +38,9 @@ def pip_that_says(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("said", "why", "fix"),
     [
-        ("ERROR: [Errno 28] No space left on device", "the disk is full", "make room"),
+        ("ERROR: [Errno 28] No space left on device", "the disk is full", "free about 500 MB"),
         ("WARNING: 'NewConnectionError('<pip..", "no package index", "PIP_INDEX_URL"),
-        ("ERROR: something else", "", "mend that and run make again"),
+        ("ERROR: something else", "", "fix that and run make again"),
     ],
 )
 def test_pips_complaint_stands_there_and_what_to_do(
@@ -64,14 +64,14 @@ def test_a_folder_that_cannot_be_written_is_not_told_as_a_python_that_lacks_venv
     with pytest.raises(SystemExit):
         setup.make_environment(tmp_path / ".venv")
     said = capfd.readouterr().err
-    assert "may not write there" in said
+    assert "no write permission there" in said
     assert "venv (Debian" not in said
 
 
 def test_venv_that_fails_says_why(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     fix, why = setup.venv_advice("Error: [Errno 28] No space left on device")
     assert "No space left" in why
-    assert "make room" in fix
+    assert "free about 500 MB" in fix
     monkeypatch.setattr(setup.importlib.util, "find_spec", lambda _: None)
     fix, why = setup.venv_advice("whatever")
     assert "ensurepip" in why

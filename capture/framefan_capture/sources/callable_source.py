@@ -124,11 +124,11 @@ class CallingSource:
     # ---- errors --------------------------------------------------------------------------------
 
     def _failed(self, error: BaseException) -> SourceError:
-        return SourceError("source_failed", self._told(error), fix="mend it")
+        return SourceError("source_failed", self._told(error), fix="fix that line")
 
     def _no_picture(self, what: str) -> SourceError:
         text = f"{self._path.name}: {self._name} gave {what}, which is no picture"
-        return SourceError("source_failed", text, _IS, "mend it")
+        return SourceError("source_failed", text, _IS, "yield or return such pictures")
 
     def _seconds(self, value: Any) -> float | None:
         """Convert a time. Raises SourceError("source_failed") for an invalid one."""
@@ -139,7 +139,7 @@ class CallingSource:
                 return seconds
         text = f"{self._path.name}: {self._name} gave an invalid time"
         why = "the second value is seconds on the camera's own clock"
-        raise SourceError("source_failed", text, why, "mend it")
+        raise SourceError("source_failed", text, why, "give the time in seconds, or leave it out")
 
     def _told(self, error: BaseException) -> str:
         return told(error, self._path)
@@ -193,7 +193,7 @@ def load(path: Path, name: str) -> Callable[[], Any]:
         raise StartError(
             f"the file {path} of a py: source does not import",
             told(error, path),
-            "mend it, or install what it needs in the environment framefan runs in",
+            "fix it, or install what it needs in the environment that framefan runs in",
         ) from error
     if not hasattr(module, name):
         public = [each for each, value in vars(module).items() if _is_candidate(each, value)]

@@ -1,1 +1,1 @@
-"""`framefan doctor`: what would keep a run from working. examine.py first."""
+"""`framefan doctor`: checks whether a run would work. Begin with examine.py."""

@@ -1,4 +1,4 @@
-"""The check of cameras in `framefan doctor`: it takes one picture from each, as a run would.
+"""The check of cameras in `framefan doctor`: takes one picture from each, as a run would.
 
 Each camera is tested in a separate process (isolated.py), which answers with one line of JSON.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from framefan.settings.run import CameraSettings
 
 GRACE_S = 5.0
-"""Beyond the camera's own timeouts: Python starts, and loads OpenCV."""
+"""Extra time beyond the camera's own timeouts, in which Python starts and loads OpenCV."""
 _AT_ONCE = 8
 _MODULE = "framefan_capture.tryout"
 
@@ -38,11 +38,11 @@ def _take(camera: CameraSettings) -> Picture | FramefanError:
     clean = Redaction(camera.source).clean
     if not answer.said:
         last = clean(answer.stderr).strip().splitlines()[-1:]
-        ended = "".join(last) or f"without a word (exit code {answer.code})"
+        ended = "".join(last) or f"without a message (exit code {answer.code})"
         return RunError(
             f"no picture within {limit_s:g} s",
             "it does not answer" if answer.code is None else f"its process ended: {ended}",
-            "try it again; `framefan once` with it shows what a run makes of it",
+            "try again; `framefan once` with this source shows what a run does with it",
         )
     told = msgspec.json.decode(answer.said, type=Picture | Failed)
     if isinstance(told, Picture):

@@ -46,15 +46,15 @@ def folder(settings: Settings) -> Finding:
 
 
 def token(settings: Settings, path: str) -> Iterator[Finding]:
-    """`path`: the token's file; empty where the environment holds it, or there is none."""
+    """`path`: the token file; empty if the token is in the environment, or there is none."""
     if settings.token and path:
         yield _private("token", path)
     if settings.token and not settings.tls_cert and not net.is_loopback(settings.host):
         yield Finding(
             Level.WARN,
             "token",
-            f"it crosses the network as it is: {settings.host} is served without TLS",
-            "add --tls-cert FILE and --tls-key FILE, or serve 127.0.0.1 behind a proxy that has",
+            f"it crosses the network unencrypted: {settings.host} is served without TLS",
+            "add --tls-cert FILE and --tls-key FILE, or serve 127.0.0.1 behind a proxy with TLS",
         )
 
 
@@ -63,7 +63,7 @@ def _private(subject: str, path: str) -> Finding:
     if mode & 0o077:
         text = f"other users of this machine may read {path} (mode {mode:o})"
         return Finding(Level.WARN, subject, text, f"chmod 600 {path}")
-    return Finding(Level.OK, subject, f"{path} is for this user alone")
+    return Finding(Level.OK, subject, f"{path} is readable by this user only")
 
 
 def certificate(settings: Settings) -> Iterator[Finding]:
@@ -74,7 +74,7 @@ def certificate(settings: Settings) -> Iterator[Finding]:
     except FramefanError as error:
         yield failure("certificate", error)
         return
-    text = f"{settings.tls_cert} is good for {days:.0f} days"
+    text = f"{settings.tls_cert} is valid for {days:.0f} days"
     soon = days < _SOON_DAYS
     yield Finding(Level.WARN if soon else Level.OK, "certificate", text, "renew it" if soon else "")
     key = _private("key", settings.tls_key)
@@ -83,7 +83,7 @@ def certificate(settings: Settings) -> Iterator[Finding]:
 
 
 def published(settings: Settings) -> Iterator[Finding]:
-    """Where `--publish` wants results as well; the keys were read with the settings."""
+    """The endpoint and keys of `--publish`; the keys were read with the settings."""
     if not settings.publish:
         return
     try:
@@ -98,4 +98,4 @@ def published(settings: Settings) -> Iterator[Finding]:
     if secret.level is not Level.OK:
         yield secret
     readers = "1 reader" if len(keys.readers) == 1 else f"{len(keys.readers)} readers"
-    yield Finding(Level.OK, "keys", f"{keys.folder} lets in {readers}")
+    yield Finding(Level.OK, "keys", f"{keys.folder} admits {readers}")

@@ -1,4 +1,4 @@
-"""`framefan doctor`: reports each problem that would prevent a run, with its remedy, on one line.
+"""`framefan doctor`: prints each problem that would prevent a run, with its fix, on one line.
 
 Code that may crash, print or hang (OpenCV, a predictor, a camera) is tested in a separate process.
 """
@@ -49,7 +49,7 @@ print(json.dumps({"version": cv2.__version__, "gui": gui, "backends": backends})
 
 
 def examine(given: Sequence[str], options: Options) -> int:
-    """Print the findings; 1 when one of them is a problem."""
+    """Print the findings; returns 1 if one of them is a problem, else 0."""
     code = EXIT_OK
     for finding in _findings(given, options):
         sys.stdout.write(finding.line() + "\n")
@@ -82,13 +82,13 @@ def _findings(given: Sequence[str], options: Options) -> Iterator[Finding]:
 
 
 def _step(text: str) -> None:
-    """What may take a while: a person is not left wondering, a program is told nothing."""
+    """Announce a slow step, in a terminal only."""
     if sys.stderr.isatty():
         sys.stderr.write(f"  {text} ...\n")
 
 
 def _token_file(options: Options) -> str:
-    """Where the token comes from, if it is a file: the settings hold what was in it."""
+    """The token file, if there is one; the settings hold only its content."""
     return str(merge(said((), options), os.environ)[0].values.get("token_file", ""))
 
 
@@ -123,13 +123,13 @@ def _opencv() -> Iterator[Finding]:
             Level.PROBLEM,
             "video",
             f"no FFMPEG among the backends: {backends or 'none'}",
-            f"{pip} install --force-reinstall opencv-python (a build of your own: with FFMPEG)",
+            f"{pip} install --force-reinstall opencv-python (your own build needs FFMPEG)",
         )
 
 
 def _no_opencv(tried: subprocess.CompletedProcess[str], pip: str) -> Finding:
     text = f"does not import: {_last_line(tried.stderr)}"
-    if tried.returncode < 0:  # the shell's limits, or a broken wheel: no library that lacks
+    if tried.returncode < 0:  # a limit of the shell or a broken wheel, not a missing library
         text = f"its import was {processes.describe_exit(tried.returncode)}"
         cure = f"see `ulimit -a` for memory; else {pip} install --force-reinstall opencv-python"
         return Finding(Level.PROBLEM, "opencv", text, cure)
@@ -166,7 +166,7 @@ def _try(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "it ended without a word"
+    return lines[-1] if lines else "it ended without a message"
 
 
 def _predictor(settings: Settings, tried: PredictorFacts | FramefanError) -> Iterator[Finding]:
@@ -178,24 +178,24 @@ def _predictor(settings: Settings, tried: PredictorFacts | FramefanError) -> Ite
         yield Finding(
             Level.PROBLEM,
             "predictor",
-            f"a frame takes {settings.predictor} {tried.predict_s:.1f} s; a worker is killed after"
-            f" {most:g} s",
+            f"{settings.predictor} takes {tried.predict_s:.1f} s per frame; a worker is killed"
+            f" after {most:g} s",
             f"[limits] predict_s = {2 * tried.predict_s:.0f} in a file for --config",
         )
         return
-    text = f"{settings.predictor} loads, and takes {1000 * tried.predict_s:.3g} ms a frame"
+    text = f"{settings.predictor} loads, and takes {1000 * tried.predict_s:.3g} ms per frame"
     yield Finding(Level.OK, "predictor", text)
     for subject, about in tried.about.items():
         yield Finding(Level.OK, subject, about)
     if settings.device and not tried.uses_device:
-        text = f"{settings.predictor} has no use for --device {settings.device}"
+        text = f"{settings.predictor} ignores --device {settings.device}"
         yield Finding(Level.WARN, "predictor", text, "give its setup a parameter `device`")
 
 
 def _cameras(
     cameras: Sequence[CameraSettings],
 ) -> Generator[Finding, None, dict[str, Picture]]:
-    """Each opened once; the pictures of those that gave one."""
+    """Open each camera once; returns the pictures by camera."""
     pictures = {}
     for camera, seen in zip(cameras, camera_check.take(cameras), strict=True):
         if isinstance(seen, Picture):
@@ -217,14 +217,14 @@ def _doubts(camera: CameraSettings) -> Iterator[Finding]:
     doubts = [
         (
             0 < camera.max_fps < 1 / camera.stalled_s,
-            f"max_fps {camera.max_fps:g} is slower than stalled_s {camera.stalled_s:g}:"
-            " it will be told as stalled between two frames",
+            f"max_fps {camera.max_fps:g} leaves gaps longer than stalled_s {camera.stalled_s:g}:"
+            " the camera will be `stalled` between two frames",
             f"set stalled_s to more than {1 / (camera.max_fps or 1):g}",
         ),
         (
             0 < camera.frozen_s <= camera.stalled_s,
             f"frozen_s {camera.frozen_s:g} is not longer than stalled_s {camera.stalled_s:g}",
-            "set frozen_s to some seconds more, or to 0 for never",
+            "set frozen_s some seconds higher, or to 0 to switch it off",
         ),
     ]
     for is_so, text, cure in doubts:

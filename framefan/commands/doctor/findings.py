@@ -18,7 +18,7 @@ class Level(enum.Enum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One line of the report; `cure` is a command or an act, empty when all is well."""
+    """One line of the report; `cure`: what to do, empty if nothing is wrong."""
 
     level: Level
     subject: str

@@ -1,7 +1,7 @@
 """Runs code that may crash, print or hang in a separate process.
 
-The process gets its question on stdin, because other users can read argv. It answers with JSON on
-stdout, and is killed after a time limit; an answer that it gave before still counts.
+The process gets its request on stdin, because other users can read argv. It answers with JSON on
+stdout. It is killed after a time limit; an answer that it printed before still counts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 class Answer(NamedTuple):
     said: bytes
-    """Empty when it gave none."""
+    """Empty: it printed no answer."""
     stderr: str
     code: int | None
-    """As waitpid tells it; None when it had to be killed."""
+    """The exit code from waitpid; None: it was killed at the time limit."""
 
 
 def ask(python: Sequence[str], question: msgspec.Struct, limit_s: float) -> Answer:
-    """`python`: the interpreter's arguments; our pid, whose death the process ends by, is added."""
+    """Run `python`, the interpreter's arguments, with our pid appended.
+
+    The process ends when our process does.
+    """
     try:
         done = subprocess.run(
             [*PYTHON, *python, str(os.getpid())],
@@ -37,6 +40,6 @@ def ask(python: Sequence[str], question: msgspec.Struct, limit_s: float) -> Answ
             env=environment(),
             check=False,
         )
-    except subprocess.TimeoutExpired as late:  # it may have answered, and hang in closing
+    except subprocess.TimeoutExpired as late:  # it may have answered and then hung
         return Answer(late.stdout or b"", "", None)
     return Answer(done.stdout, done.stderr.decode(errors="replace"), done.returncode)

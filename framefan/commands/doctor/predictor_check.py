@@ -1,4 +1,4 @@
-"""The check of the predictor in `framefan doctor`: a separate process uses it as a worker would.
+"""The check of the predictor in `framefan doctor`: a separate process runs it as a worker would.
 
 The process (isolated.py) is framefan_inference/worker/tryout.py.
 """
@@ -26,7 +26,10 @@ _GRACE_S = 5.0
 def attempt(
     settings: Settings, width: int, height: int, jpeg: bytes = b""
 ) -> PredictorFacts | FramefanError:
-    """Load it, set it up and have it look at a picture of that size; `jpeg`: one of a camera."""
+    """Load it, set it up and call it with a picture of that size.
+
+    `jpeg`: a camera's picture, for what the predictor reports about itself.
+    """
     limits = settings.limits
     asked = PredictorTryout(
         settings.predictor,
@@ -43,12 +46,13 @@ def attempt(
     if not answer.said and answer.code is None:
         return RunError(
             f'the predictor "{settings.predictor}" gave no result within {limit_s:g} s',
-            f"a worker has {limits.worker_start_s:g} s to start and {limits.predict_s:g} s a frame",
+            f"a worker has {limits.worker_start_s:g} s to start and {limits.predict_s:g} s per"
+            " frame",
             "set worker_start_s or predict_s under [limits] in a file for --config",
         )
     if not answer.said and answer.code is not None:
         words = answer.stderr.strip().splitlines()
-        said = f": {words[-1]}" if words else " without a word"
+        said = f": {words[-1]}" if words else " without a message"
         return RunError(
             f'the predictor "{settings.predictor}" ended its process',
             describe_exit(answer.code) + said,

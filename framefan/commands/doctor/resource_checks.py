@@ -1,4 +1,4 @@
-"""The checks of machine limits in `framefan doctor`: each is compared with the run's needs."""
+"""The checks of machine limits in `framefan doctor`: compares each with what the run needs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 _ASSUMED_SIZE = (1920, 1080)
 _ASSUMED = PredictorFacts(0.0, 60 << 20, 5, 600 << 20, uses_device=False)
-"""Of a predictor that could not be tried."""
+"""Assumed for a predictor that could not be tried."""
 _CAPTURE_BYTES = 60 << 20
 _REST_BYTES = 100 << 20
-"""Supervisor, pool and gateway."""
+"""Memory of supervisor, pool and gateway."""
 _GATEWAY_BYTES, _GATEWAY_THREADS = 25 << 20, 2
-"""Of each gateway but the first."""
+"""Memory and threads of each further gateway."""
 _REST_THREADS = 10
 _CAPTURE_ADDRESS = 900 << 20
 
@@ -32,7 +32,7 @@ _CAPTURE_ADDRESS = 900 << 20
 def limits(
     settings: Settings, sizes: Mapping[str, Size], tried: PredictorFacts | None
 ) -> Iterator[Finding]:
-    """`sizes`: of the cameras that gave a picture; `tried`: what one worker takes."""
+    """`sizes`: picture sizes by camera, where known; `tried`: what one worker needs, if known."""
     rings = sum(_ring(settings, camera, sizes.get(camera.name)) for camera in settings.cameras)
     one = tried or _ASSUMED
     yield memory(settings, rings, one)
@@ -71,8 +71,9 @@ def memory(settings: Settings, rings: int, one: PredictorFacts) -> Finding:
     shown = ", ".join(f"{name} {_mib(size)}" for name, size in parts.items())
     text = f"about {_mib(need)} of {_mib(there)}: {shown}; none of it from /dev/shm"
     if need > there - SPARE_BYTES:
-        cure = "--workers with fewer, max_size for the cameras, or fewer cameras"
-        return Finding(Level.PROBLEM, "memory", f"{text}, {_mib(SPARE_BYTES)} stay free", cure)
+        cure = "use fewer --workers, max_size for the cameras, or fewer cameras"
+        spare = f"{text}; {_mib(SPARE_BYTES)} must stay free"
+        return Finding(Level.PROBLEM, "memory", spare, cure)
     return Finding(Level.OK, "memory", text)
 
 
@@ -82,7 +83,7 @@ def worker_memory(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
         yield Finding(
             Level.PROBLEM,
             "memory",
-            f"a worker takes {_mib(one.own_bytes)} and is replaced beyond {_mib(most)}",
+            f"a worker uses {_mib(one.own_bytes)} and is replaced above {_mib(most)}",
             f"[limits] worker_memory_bytes = {2 * one.own_bytes} in a file for --config",
         )
 
@@ -91,21 +92,21 @@ def address_space(rings: int, one: PredictorFacts) -> Iterator[Finding]:
     most = host.soft_limit("AS")
     need = max(one.address_bytes, _CAPTURE_ADDRESS) + rings
     if most is not None and most < need:
-        text = f"{_mib(most)} of address space a process; one will need about {_mib(need)}"
+        text = f"a process may have {_mib(most)} of address space; one needs about {_mib(need)}"
         yield Finding(Level.PROBLEM, "memory", text, "ulimit -v unlimited")
 
 
 def file_size(settings: Settings, sizes: Mapping[str, Size]) -> Iterator[Finding]:
-    """Rings are files in memory, so this limit holds for them too."""
+    """Rings are files in memory, so this limit applies to them too."""
     most = host.soft_limit("FSIZE")
     need = max(_ring(settings, each, sizes.get(each.name)) for each in settings.cameras)
     if most is not None and most < need:
-        text = f"files may have {_mib(most)}; the largest ring will have {_mib(need)}"
+        text = f"a file may have {_mib(most)}; the largest ring needs {_mib(need)}"
         yield Finding(Level.PROBLEM, "file size", text, "ulimit -f unlimited")
 
 
 def processes(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
-    """Linux counts threads."""
+    """Linux counts threads as processes."""
     room = host.thread_room()
     if room is None:
         return
@@ -127,26 +128,26 @@ def cores(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             Level.WARN,
             "workers",
-            f"{settings.workers} on {there} cores: more than cores help only a predict that waits",
+            f"{settings.workers} on {there} cores: more help only if predict waits",
             f"--workers {there}",
         )
     if settings.gateways > max(there, 1):
         yield Finding(
             Level.WARN,
             "gateways",
-            f"{settings.gateways} on {there} cores: more than cores serve no more clients",
+            f"{settings.gateways} on {there} cores: more do not serve more clients",
             f"--gateways {there}",
         )
 
 
 def descriptors(settings: Settings) -> Finding:
     there, most, gateways = host.descriptor_limit(), settings.limits.max_clients, settings.gateways
-    need = -(-most // gateways) + host.SPARE_DESCRIPTORS  # each has its own
-    need += (need // 10 + 8) if gateways > 1 else 0  # and a little more clients than the mean
+    need = -(-most // gateways) + host.SPARE_DESCRIPTORS  # for each gateway
+    need += (need // 10 + 8) if gateways > 1 else 0  # one may have more clients than the mean
     own = 32 + 4 * (len(settings.cameras) + settings.workers)
     soft = host.soft_limit("NOFILE")
     if soft is not None and soft < own:
-        text = f"{soft} files may be open in a process; this run needs {own}"
+        text = f"a process may have {soft} open files; this run needs {own}"
         return Finding(Level.PROBLEM, "descriptors", text, f"ulimit -n {own}")
     if there >= need:
         return Finding(Level.OK, "descriptors", f"{there}, enough for {need}")

@@ -1,8 +1,8 @@
-"""The table of `framefan watch`: each camera's last seconds, from a client's messages. No I/O.
+"""The table of `framefan watch`: the last seconds of each camera, from its messages. No I/O.
 
-A camera's state is that of its last status, or `live` if there was none: a new client gets a status
-only for cameras that are not live. A frame captured after the status shows that the camera is live
-again. So a status that was missed during a disconnection soon no longer matters.
+A camera's state is that of its last status, or `live` without one: a new client gets a status only
+for cameras that are not live. A frame captured after the status shows that the camera is live
+again, so a status missed while disconnected does no lasting harm.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WINDOW_S = 5.0
 _SUMMARY_MOST = 40
 _KEPT = 5000
-"""Results within the window: of a camera of 1,000 a second, all of them."""
+"""Most results of one camera within the window: enough for 1,000 per second."""
 
 
 class Row(NamedTuple):
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     p50_ms: float | None
     p95_ms: float | None
     trouble: str = ""
-    """Why it is not live, or why its newest result is none; never shortened."""
+    """Why it is not live, or why its newest result is an error; never shortened."""
 
 
 class _Camera:
@@ -50,7 +50,7 @@ class _Camera:
         self.error = ""
         self.since: float | None = None
         self.arrived: deque[tuple[float, float]] = deque(maxlen=_KEPT)
-        """When, and its total latency in milliseconds."""
+        """For each result, when it arrived and its total latency in milliseconds."""
 
     def take(self, outcome: Result | Failure, now: float) -> None:
         if self.since is None:
@@ -60,7 +60,7 @@ class _Camera:
         self.seq = outcome.seq
         self.seen = summary(outcome)
         self.error = self.seen if isinstance(outcome, Failure) else ""
-        if outcome.latency_ms.total < WINDOW_S * 1000:  # else it was kept for newcomers
+        if outcome.latency_ms.total < WINDOW_S * 1000:  # an older one was replayed
             self.arrived.append((now, outcome.latency_ms.total))
 
     def told(self, status: Status, now: float) -> None:
@@ -84,7 +84,7 @@ class _Camera:
         return Row(name, self.state(now), fps, self.seq, self.seen, p50, p95, trouble)
 
     def trouble(self, now: float) -> str:
-        """Why it is not live, with the message that came with its state."""
+        """Why it is not live: its state and the message that came with it."""
         if self.status is None or self.status.state == "live":
             return ""
         message = self.status.message
@@ -153,7 +153,7 @@ def _shortly(value: Any) -> str:
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """What sorts cam-2 before cam-10."""
+    """A sort key that puts cam-2 before cam-10."""
     parts = re.split(r"([0-9]+)", name)
     return [(True, int(each), "") if each.isdecimal() else (False, 0, each) for each in parts]
 
@@ -164,6 +164,6 @@ def printable(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """The same, shortened to fit into a table."""
+    """`printable`, shortened to fit into a table."""
     shown = printable(text)
     return shown if len(shown) <= _SUMMARY_MOST else shown[: _SUMMARY_MOST - 3] + "..."

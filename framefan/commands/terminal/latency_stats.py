@@ -1,7 +1,7 @@
-"""Frame rates and latencies as `framefan top` and the page show them. No I/O.
+"""Computes frame rates and latencies as `framefan top` and the page show them. No I/O.
 
-The server's table contains counters; two tables, some seconds apart, give rates. Latencies are
-those of the results that this client received in the last minute.
+The run's table contains counters; two tables some seconds apart give rates. Latencies are those of
+the results that this client received in the last minute.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 WINDOW_S = 60.0
 _KEPT = 20_000
-"""Results of one camera within the window: of 300 a second, all of them."""
+"""Most results of one camera within the window: enough for 300 per second."""
 _LEAST = 0.05
-"""A cause with fewer frames a second is not named."""
+"""A cause with fewer frames per second is not shown."""
 
 
 class Stages(NamedTuple):
@@ -40,12 +40,12 @@ class Minute:
         self._seen: deque[tuple[float, Latency]] = deque(maxlen=_KEPT)
 
     def add(self, latency: Latency, now: float) -> None:
-        """A result of a frame that is older than the window, kept for newcomers, is left out."""
+        """Add a result, unless its frame is older than the window: then it was replayed."""
         if latency.total < WINDOW_S * 1000:
             self._seen.append((now, latency))
 
     def stages(self, now: float) -> Stages | None:
-        """None when nothing came within the window."""
+        """None if there was no result within the window."""
         while self._seen and self._seen[0][0] <= now - WINDOW_S:
             self._seen.popleft()
         if not self._seen:
@@ -62,15 +62,15 @@ class Minute:
 
 
 class Flow(NamedTuple):
-    """Frames of one camera, a second."""
+    """Frames per second of one camera."""
 
     captured: float
     predicted: float
     dropped: dict[str, float]
-    """By cause: those that no worker was given, and those that were lost, bad or failed."""
+    """By cause: frames that no worker got, and frames that were lost, bad or failed."""
 
     def told(self, causes: int = 99) -> str:
-        """So many causes, the largest first, and how many more; with none of them the sum."""
+        """The `causes` largest causes and how many more there are; with 0, only the sum."""
         order = sorted(self.dropped.items(), key=lambda item: -item[1])
         if not causes and order:
             return f"{sum(self.dropped.values()):.1f}"
@@ -80,7 +80,7 @@ class Flow(NamedTuple):
 
 
 def flow(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> Flow:
-    """What happened between two tables; each is a camera of `/api/status`."""
+    """The rates between two tables; each is a camera's entry in `/api/status`."""
 
     def rate(name: str) -> float:
         return float(after[name] - before[name]) / seconds

@@ -1,4 +1,4 @@
-"""Gets a server's table over HTTP from `/api/status`, for commands that are ordinary clients."""
+"""Gets a run's table over HTTP from `/api/status`, for commands that are ordinary clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ANSWER_S = 5.0
 def asking(
     url: str, token: str | None, trust: ssl.SSLContext | None
 ) -> Callable[[], dict[str, Any] | str]:
-    """A function that returns the server's table, or a text that says why it got none.
+    """Returns a function that gets the table, or a text that says why it could not.
 
     That function raises RunError if the token is missing or wrong.
     """
@@ -47,8 +47,8 @@ def asking(
             error.close()
             if error.code == http.HTTPStatus.UNAUTHORIZED:
                 raise RunError(
-                    f"{url} answered 401: nothing is shown without the run's token",
-                    "the run was started with one" if not token else "this is not the token",
+                    f"{url} answered 401: the run's token is needed",
+                    "no token was given" if not token else "the given token is wrong",
                     "name the file that holds it: --token-file FILE",
                 ) from error
             return f"{where} answered {error.code}"

@@ -1,6 +1,6 @@
 """`framefan top`: an overview of a run in a terminal, with the same numbers as its page.
 
-It is an ordinary client: it gets the server's table over HTTP, and latencies with the results.
+It is an ordinary client: it gets the run's table over HTTP, and the latencies from the results.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class RunView:
             minute.add(message.latency_ms, now)
 
     def look(self, table: dict[str, Any]) -> None:
-        """A table of `/api/status`; one that is shown already changes nothing."""
+        """Take in a table of `/api/status`, unless it is not newer than the current one."""
         if self.table and self.table["epoch"] == table["epoch"]:
             if table["ts"] <= self.table["ts"]:
                 return
@@ -72,7 +72,7 @@ class RunView:
         return minute.stages(now) if minute else None
 
     def told(self, now: float) -> dict[str, Any]:
-        """All of it, for `--json`."""
+        """The whole view, for `--json`."""
         table = self.table or {"cameras": {}, "workers": [], "gateways": []}
         cameras = {}
         for name, facts in table["cameras"].items():
@@ -90,7 +90,7 @@ class RunView:
 
 
 def top(wanted: Wanted) -> int:
-    """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
+    """Show the run until Ctrl-C, SIGTERM or the end of the duration. Raises FramefanError."""
     processes.name_this("top")
     asked, token, trust = watch.connection(wanted, "framefan top")
     with contextlib.suppress(KeyboardInterrupt), watch.piped():
@@ -127,7 +127,7 @@ async def _read(feed: Feed, glance: RunView) -> None:
 async def _show(
     feed: Feed, glance: RunView, ask: Callable[[], dict[str, Any] | str], as_json: bool
 ) -> None:
-    """Over and over in a terminal, a line each time as JSON; elsewhere once, at the end."""
+    """Redraw in a terminal, or print a line of JSON each time; without a terminal print once."""
     console = Console()
     live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
     paints = console.is_terminal and not as_json
@@ -167,7 +167,7 @@ def picture(feed: Feed, glance: RunView, now: float, width: int | None) -> list[
         "",
         *_cameras(glance, table, now, width),
         *_troubles(table),
-        "  in, out and dropped: frames a second; the rest: milliseconds, of the last minute",
+        "  in, out, dropped: frames per second; other columns: milliseconds, last minute",
         "",
         *_workers(table, width),
     ]
@@ -208,7 +208,7 @@ def _cameras(glance: RunView, table: dict[str, Any], now: float, width: int | No
 
 
 def _troubles(table: dict[str, Any]) -> list[str]:
-    """A line for each camera that is not live, and one for each on which predict fails."""
+    """A line for each camera that is not live, and for each camera on which predict fails."""
     lines = []
     for name, facts in table["cameras"].items():
         if facts["state"] != "live":

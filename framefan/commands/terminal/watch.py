@@ -1,4 +1,4 @@
-"""`framefan watch`: shows the live results of a run in a terminal, as any client gets them."""
+"""`framefan watch`: shows the live results of a run in a terminal, as a client receives them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def watch(wanted: Wanted) -> int:
-    """Until Ctrl-C, SIGTERM or the duration's end; 0. Raises FramefanError, with what to do."""
+    """Show results until Ctrl-C, SIGTERM or the end of the duration. Raises FramefanError."""
     processes.name_this("watch")
     asked, token, trust = connection(wanted, "framefan watch")
     with contextlib.suppress(KeyboardInterrupt), piped():
@@ -69,10 +69,12 @@ def piped() -> Iterator[None]:
 def connection(wanted: Wanted, command: str) -> tuple[connect, str | None, ssl.SSLContext | None]:
     """The connection, its token and its TLS context. Raises FramefanError."""
     if wanted.url and wanted.name:
-        raise UsageError("both an address and --name", "either says where to look", "leave one out")
+        raise UsageError("both an address and --name", "each names a run", "leave one out")
     if wanted.duration_s is not None and not wanted.duration_s >= 0:
         raise UsageError(
-            f"--duration cannot be {wanted.duration_s:g}", "it is a time in seconds", "choose more"
+            f"--duration cannot be {wanted.duration_s:g}",
+            "it is a time in seconds",
+            "use 0 or more",
         )
     url = wanted.url or _url_of_run(wanted.name, command)
     cameras = [name for each in wanted.cameras for name in each.split(",") if name]
@@ -127,7 +129,7 @@ def _trust(path: str | None) -> ssl.SSLContext | None:
 async def _until_over(
     asked: connect, wanted: Wanted, token: str | None, trust: ssl.SSLContext | None
 ) -> None:
-    """The time and the signal count from the start, also while nobody answers yet."""
+    """The duration and SIGTERM apply from the start, even before the gateway answers."""
     there = asyncio.Event()
     task = asyncio.ensure_future(_show(asked, there, wanted, token, trust))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -135,9 +137,9 @@ async def _until_over(
         over, _ = await asyncio.wait([task], timeout=wanted.duration_s)
         if not over and not there.is_set():
             raise RunError(
-                f"nobody answered within {wanted.duration_s:g} s",
-                "somebody listens there, and says nothing",
-                "check the address, or give --duration more seconds",
+                f"no answer within {wanted.duration_s:g} s",
+                "the connection was accepted, but nothing was received",
+                "check the address, or use a longer --duration",
             )
     finally:
         task.cancel()
@@ -155,21 +157,21 @@ async def _show(
     async with asked as feed:
         there.set()
         if token is None:
-            # A gateway waits some seconds for the token of who shows none, as browsers cannot at
-            # once; over HTTP it says right away that there must be one.
+            # A gateway waits some seconds for a token from a client that sends none, because
+            # browsers send it later. Over HTTP it says at once that a token is needed.
             await asyncio.to_thread(status_api.asking(feed.url, token, trust))
         await (_print(feed) if wanted.json else _paint(feed))
 
 
 async def _print(feed: Feed) -> None:
-    """One message, one line, at once."""
+    """Print each message as one line, at once."""
     async for message in feed.messages():
         sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
         sys.stdout.flush()
 
 
 async def _paint(feed: Feed) -> None:
-    """Redraw the table repeatedly; the last one stays. Without a terminal print it at the end."""
+    """Redraw the table; the last one stays. Without a terminal print it once, at the end."""
     board, console = Board(), Console()
     reading = asyncio.ensure_future(_read(feed, board))
     live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
@@ -193,7 +195,7 @@ async def _read(feed: Feed, board: Board) -> None:
 
 
 def shown(lines: Sequence[str]) -> Text:
-    """For a terminal, which breaks a line that is longer than it is wide."""
+    """The lines as text that wraps at the width of the terminal."""
     return Text("\n".join(lines), overflow="fold")
 
 

@@ -1,18 +1,18 @@
 """Batching: how long an idle worker waits for more frames. Pure: arrivals in, a time out.
 
-A predictor that takes several images a call does more the fuller its calls are, but a frame that
-waits for others grows old. So:
+A predictor that takes several images per call has more throughput with fuller calls, but a frame
+that waits for others gets older. So:
 
-1. A worker waits only for frames that are expected. A camera is expected at its last arrival plus
-   its usual interval, the median of the latest ones, and given up when it is later than that by
-   more than those differed from it. One that differs by more than half of it has no rhythm and is
-   never expected.
-2. The worker waits until all who are expected have come or are given up, or until as many as its
-   call has room for, but never beyond a limit: `wait_s` or half a recent call, whichever is less,
+1. A worker waits only for expected frames. A camera's next frame is expected one usual interval
+   after its last one; the usual interval is the median of the latest ones. The worker gives it up
+   when it is late by more than the largest deviation of these intervals from the median. A camera
+   with a deviation of more than half the median has no rhythm, and its frames are never expected.
+2. The worker waits until all expected frames have arrived or are given up, or until its call is
+   full, but never beyond a limit. The limit is `wait_s` or half a recent call, whichever is less,
    counted from the arrival of the oldest waiting frame. Half a call, because a frame that arrives
    `w` after the first one would otherwise wait `P - w` for the end of a call of length `P`: with
    `w` up to P - w, the others gain by the wait at least what the first one loses.
-3. A frame that had to wait for a worker has waited by then: under load nothing is added.
+3. The time that a frame waits for an idle worker counts too, so under load no wait is added.
 
 Pure: times come in as arguments, in seconds of one monotonic clock.
 """
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 _LATEST = 8
 """How many intervals a camera's rhythm is computed from."""
 _LEAST = 3
-"""With fewer nothing is expected."""
+"""With fewer intervals no frame is expected."""
 _SHARE = 1 / 8
-"""How much the latest call moves the length that calls are taken to have."""
+"""The weight of the latest call in the moving average of call lengths."""
 
 
 class _Rhythm:
-    """When one camera's frames came."""
+    """The arrival times of one camera's frames."""
 
     __slots__ = ("intervals", "last")
 
@@ -48,7 +48,7 @@ class _Rhythm:
         self.last = now
 
     def next(self) -> tuple[float, float] | None:
-        """When the next frame is due and when it is given up; None without a rhythm."""
+        """When the next frame is expected and when it is given up; None without a rhythm."""
         if len(self.intervals) < _LEAST:
             return None
         usual = median(self.intervals)
@@ -59,7 +59,7 @@ class _Rhythm:
 
 
 class Batching:
-    """The rhythms of all cameras, and how long a call takes."""
+    """The rhythms of all cameras and the average length of a call."""
 
     def __init__(self, wait_s: float) -> None:
         """`wait_s` 0: no worker ever waits."""
@@ -83,10 +83,10 @@ class Batching:
         self._call_s += (seconds - self._call_s) * (_SHARE if self._call_s else 1.0)
 
     def until(self, since: float, room: int, others: Iterable[str], now: float) -> float:
-        """When to start, unless company comes before; `now` or earlier: at once.
+        """When to start the call, unless more frames arrive first; `now` or earlier: at once.
 
-        `since` is when the oldest waiting frame came, `room` how many more frames the call takes,
-        `others` are the cameras that could bring one and have none waiting.
+        `since`: when the oldest waiting frame arrived. `room`: how many more frames the call takes.
+        `others`: the cameras without a waiting frame that could add one.
         """
         limit = since + min(self._wait_s, self._call_s / 2)
         if room <= 0 or now >= limit:
@@ -97,7 +97,7 @@ class Batching:
         return min(limit, given_up[min(room, len(given_up)) - 1])
 
     def _given_up(self, others: Iterable[str], now: float, limit: float) -> Iterable[float]:
-        """For each camera that is expected within the limit, when it is given up."""
+        """For each frame that is expected within the limit, when it is given up."""
         for camera in others:
             rhythm = self._rhythms.get(camera)
             found = rhythm.next() if rhythm else None

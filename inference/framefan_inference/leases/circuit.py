@@ -1,23 +1,23 @@
-"""Circuits: a camera whose frames keep killing workers is skipped for a while. A pure core.
+"""Circuit breakers: a camera whose frames keep killing workers is skipped for a while.
 
               deaths                    retry_s later
     closed ------------> open -------------------------> half_open
        ^                  ^                               |     |
        |                  +------- its worker died -------+     |
-       +------------------- its frame came through -------------+
+       +------------------- its worker survived ----------------+
 
-1. A frame is never leased twice, so a frame that kills its worker costs one worker. When workers
-   have ended with frames of one camera in hand `deaths` times within `within_s`, that camera's
-   circuit opens: its frames are superseded, by the cause `circuit`, and no worker sees them.
-2. After `retry_s` one frame is let through. If its worker lives, the circuit is closed; if it dies,
-   the circuit is open again.
-3. Who is guilty in a call with frames of several cameras is unknown: such a death counts for none
-   of them. But for `within_s` after any death, the cameras it had in hand go alone, one frame a
-   call, so that the next death tells.
+1. A frame is never leased twice, so a frame that kills its worker costs one worker. When `deaths`
+   workers have died within `within_s` while they held frames of one camera, that camera's circuit
+   opens: its frames are superseded, cause `circuit`, and no worker gets them.
+2. After `retry_s` one frame is leased. If its worker survives, the circuit closes; if it dies, the
+   circuit opens again.
+3. When a worker dies in a call with frames of several cameras, the cause is unknown, so the death
+   counts for none of them. But for `within_s` after it, each of these cameras gets calls of its own
+   with one frame each, so that the next death has one cause.
 
-A worker that is killed from outside while it predicts looks the same, and counts too. With
-`deaths` 0 nothing is counted and no circuit opens. Pure: times come in as arguments, in seconds of
-one monotonic clock.
+A worker that is killed from outside while it predicts looks the same, and counts too. With `deaths`
+0 no death is counted and no circuit opens. Pure: times are arguments, in seconds of one monotonic
+clock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 class Change(NamedTuple):
-    """A circuit changed its state; `message` says why, for people."""
+    """A circuit changed its state; `message` explains why."""
 
     camera: str
     state: State
@@ -42,21 +42,21 @@ class Change(NamedTuple):
 
 
 class _Circuit:
-    """One camera with a death to its name."""
+    """The circuit of one camera that has had a death."""
 
     def __init__(self) -> None:
         self.state: State = "closed"
         self.message = ""
         self.deaths: deque[float] = deque()
-        """When workers died with frames of this camera alone."""
+        """When workers died with frames of only this camera."""
         self.alone_until = 0.0
         self.retry_at = 0.0
         self.probe: int | None = None
-        """The lease of the one frame that was let through."""
+        """The lease of the one frame that is tried while `half_open`."""
 
 
 class CircuitBreaker:
-    """The circuits of one predictor, by camera; a camera without a death has none."""
+    """The circuits of one predictor by camera; a camera without deaths has none."""
 
     def __init__(self, deaths: int, within_s: float, retry_s: float) -> None:
         self._limit = deaths
@@ -68,13 +68,13 @@ class CircuitBreaker:
 
     @property
     def counts(self) -> bool:
-        """Whether deaths count here, and so not on the worker."""
+        """Whether deaths count for the camera, and so not for the worker."""
         return self._limit > 0
 
     # ---- events -----------------------------------------------------------------------------
 
     def died(self, cameras: Collection[str], now: float) -> list[str]:
-        """A worker ended with frames of these cameras in hand; answers whose circuit opens."""
+        """A worker died with frames of these cameras; returns the cameras whose circuit opens."""
         if not self._limit:
             return []
         for camera in cameras:
@@ -82,7 +82,7 @@ class CircuitBreaker:
             circuit.alone_until = now + self._within_s
         if len(cameras) == 1:
             suspects = list(cameras)
-        else:  # one that was tried had no company; if it had, the trial is over all the same
+        else:  # a tried frame goes alone; if it did not, its trial has failed all the same
             suspects = [each for each in cameras if self._circuits[each].state == "half_open"]
         return [each for each in suspects if self._convicts(each, self._circuits[each], now)]
 
@@ -91,26 +91,26 @@ class CircuitBreaker:
         while now - circuit.deaths[0] > self._within_s:
             circuit.deaths.popleft()
         if circuit.state == "open":
-            return False  # it had a frame at another worker when the circuit opened
+            return False  # another worker held a frame of it when the circuit opened
         if circuit.state == "half_open":
-            why = "the frame that was tried ended its worker too"
+            why = "the worker that tried one of its frames died too"
         elif len(circuit.deaths) >= self._limit:
             why = (
-                f"{len(circuit.deaths)} workers ended within {self._within_s:g} s "
-                "while they predicted frames of this camera"
+                f"{len(circuit.deaths)} workers died within {self._within_s:g} s "
+                "while predicting frames of this camera"
             )
         else:
             return False
         circuit.retry_at = now + self._retry_s
         circuit.probe = None
-        text = f"{why}; its frames are left out for {self._retry_s:g} s, then one is tried"
+        text = f"{why}; its frames are skipped for {self._retry_s:g} s, then one is tried"
         self._enter(camera, circuit, "open", text, self._retry_s)
         return True
 
     def admits(self, camera: str, now: float, in_line: bool) -> bool:
         """Whether a frame of the camera may wait for a worker.
 
-        `in_line`: one waits already which this one would not replace.
+        `in_line`: another one waits already and would not be replaced by this one.
         """
         circuit = self._circuits.get(camera)
         if circuit is None or circuit.state == "closed":
@@ -127,10 +127,10 @@ class CircuitBreaker:
             circuit.probe = lease
 
     def returned(self, camera: str, lease: int) -> None:
-        """A worker is done with a frame, and lives."""
+        """A worker returned a frame, so it survived."""
         circuit = self._circuits.get(camera)
         if circuit and circuit.state == "half_open" and circuit.probe == lease:
-            self._close(camera, circuit, "a frame was predicted and its worker lives")
+            self._close(camera, circuit, "a worker predicted one of its frames and survived")
 
     def _close(self, camera: str, circuit: _Circuit, why: str) -> None:
         circuit.deaths.clear()
@@ -138,7 +138,7 @@ class CircuitBreaker:
         self._enter(camera, circuit, "closed", f"{why}; frames of this camera are predicted again")
 
     def drop(self, camera: str) -> None:
-        """The camera has left."""
+        """The camera has left: drop its circuit."""
         self._circuits.pop(camera, None)
 
     def forget(self) -> None:
@@ -162,7 +162,7 @@ class CircuitBreaker:
     # ---- what it knows ----------------------------------------------------------------------
 
     def alone(self, now: float) -> frozenset[str]:
-        """Cameras whose frames share no call with those of others."""
+        """Cameras whose frames must not share a call with those of others."""
         if not self._circuits:
             return _NOBODY
         over = [
@@ -175,7 +175,7 @@ class CircuitBreaker:
         return frozenset(self._circuits)
 
     def state(self, camera: str) -> tuple[State, str]:
-        """Its state, and why it is not closed."""
+        """The state of a camera's circuit, and why it is not closed."""
         circuit = self._circuits.get(camera)
         if circuit is None or circuit.state == "closed":
             return "closed", ""

@@ -1,8 +1,8 @@
-"""The ledger: schedule and sequencers as one, so that every frame and seq is answered for.
+"""The ledger: the schedule and the sequencers together; every frame and seq is accounted for.
 
-captured = leased + superseded + bad + waiting, and leased = results + errors + lost + running:
-what waits or was superseded is the schedule's, what was leased is a sequencer's, and nothing moves
-from one to the other except here. Pure: no clock, no socket.
+captured = leased + superseded + bad + waiting, and leased = results + errors + lost + running. The
+schedule counts waiting and superseded frames, a sequencer the leased ones. Only this module moves a
+frame from one to the other. Pure: no clock, no socket.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from framefan_inference.leases.schedule import Frame
 
 _P95_OF = 100
-"""How many of the latest predictions the order's patience is derived from."""
+"""How many of the latest predictions set how long an outcome may wait for its turn."""
 
 
 class Account(NamedTuple):
@@ -34,7 +34,7 @@ class Account(NamedTuple):
 
 
 class Ledger:
-    """Frames by camera, from ready to left."""
+    """All frames of a run, from ready until their seq has left."""
 
     def __init__(
         self,
@@ -44,25 +44,25 @@ class Ledger:
         batch_wait_s: float = 0.0,
         circuits: CircuitBreaker | None = None,
     ) -> None:
-        """`first_lease` differs from pool to pool, so that no lease of an earlier one fits.
+        """`first_lease` differs for each pool, so that no outcome of an earlier pool matches.
 
-        Without `circuits` no camera is ever left out.
+        Without `circuits` no camera is ever skipped.
         """
         rows = [(camera.name, camera.mode) for camera in cameras]
         self.schedule = Schedule(rows, first_lease, batch_wait_s)
         self.circuits = circuits or CircuitBreaker(0, 0.0, 0.0)
         self.sequencers = {name: Sequencer(mode, order_wait_s) for name, mode in rows}
         self.freed: list[Freed] = []
-        """Slots that nobody reads any more, until `take_freed`."""
+        """Slots that became free since the last `take_freed`."""
         self.stale = 0
-        """Outcomes and returns of leases that are settled already, or never were."""
+        """Outcomes and returns of leases that are settled already or never existed."""
         self._order_wait_s = self._patience_s = order_wait_s
         self._leases: dict[int, Grant] = {}
-        """Leases whose seq has not left: an outcome may come after the return."""
+        """Leases whose seq has not left; an outcome may arrive after the return."""
         self._news: set[str] = set()
-        """Cameras of which an outcome came since the last release."""
+        """Cameras with an outcome since the last release."""
         self._due = math.inf
-        """No seq is settled by the clock alone before this."""
+        """The earliest time at which the clock alone may settle a seq."""
         self._predict_s: deque[float] = deque(maxlen=_P95_OF)
 
     # ---- cameras ----------------------------------------------------------------------------
@@ -76,28 +76,28 @@ class Ledger:
         self.set_mode(camera, mode)
 
     def set_mode(self, camera: str, mode: Mode) -> None:
-        """What waits or is leased already goes on under the new mode's contract."""
+        """Change the mode; it applies to waiting and leased frames too."""
         sequencer = self.sequencers[camera]
         self.schedule.cameras[camera].mode = sequencer.mode = mode
         self._expect(sequencer.next_due())
 
     def remove(self, camera: str) -> None:
-        """No frame of it comes any more; the slots of those that wait are free."""
+        """Accept no more frames of a camera; the slots of its waiting frames are free."""
         self.circuits.drop(camera)
         self.freed += self.schedule.remove(camera)
 
     def is_settled(self, camera: str) -> bool:
-        """Whether all its frames are answered for and all its slots free."""
+        """Whether all its seqs have left and all its slots are free."""
         return not self.schedule.slots_out(camera) and not self.sequencers[camera].running
 
     def park(self, camera: str) -> Account:
-        """Take out a camera that was removed and is settled."""
+        """Take out a removed camera that is settled."""
         return Account(self.schedule.park(camera), self.sequencers.pop(camera))
 
     # ---- frames, leases, outcomes -----------------------------------------------------------
 
     def ready(self, camera: str, frame: Frame, now: float = 0.0) -> None:
-        """A frame waits, unless its camera's circuit is open; one that it replaces is free."""
+        """A frame is ready: it waits, or is superseded if its camera's circuit is open."""
         queue = self.schedule.cameras[camera]
         in_line = bool(queue.waits) and queue.mode == "every"
         if not self.circuits.admits(camera, now, in_line):
@@ -106,7 +106,7 @@ class Ledger:
             self.freed += self.schedule.ready(camera, frame, now)
 
     def assign(self, now: float = 0.0) -> list[Grant]:
-        """Every lease that can be given now; those of one worker are one call."""
+        """Grant every lease that can be granted now; those of one worker are one call."""
         grants = self.schedule.assign(now, self.circuits.alone(now))
         for grant in grants:
             self.circuits.leased(grant.camera, grant.lease)
@@ -115,7 +115,7 @@ class Ledger:
         return grants
 
     def outcome(self, outcome: WorkerOutcome, now: float) -> Grant | None:
-        """What became of a lease; None when it is stale."""
+        """Record the outcome of a lease; None: the outcome is stale."""
         grant = self._leases.get(outcome.lease)
         if grant is None or not self.sequencers[grant.camera].outcome(grant.seq, outcome, now):
             self.stale += 1
@@ -128,7 +128,7 @@ class Ledger:
         return grant
 
     def returned(self, worker: int, lease: int, now: float) -> bool:
-        """A lease came back: its slot is free. False when it is stale."""
+        """A worker returned a lease, so its slot is free; False: the return is stale."""
         grant = self.schedule.returned(worker, lease)
         if grant is None:
             self.stale += 1
@@ -139,9 +139,9 @@ class Ledger:
         return True
 
     def worker_down(self, worker: int, cause: str, now: float) -> None:
-        """A worker is dead, known from waitpid: the slots it had are free, its seqs nearly lost.
+        """A worker has ended (waitpid): its slots are free, and its seqs are about to be lost.
 
-        That holds for a seq whose lease it had returned, too: its outcome has left or never will.
+        That includes seqs whose lease it had returned: their outcome was sent or never will be.
         """
         for grant in self._leases.values():
             if grant.worker == worker:
@@ -150,33 +150,33 @@ class Ledger:
             self.freed.append(Freed(grant.camera, grant.frame.ring, grant.frame.slot))
 
     def blame(self, cameras: Collection[str], now: float) -> None:
-        """A worker died with frames of these cameras; the slots of those left out now are free."""
+        """A worker died with frames of these cameras; slots of those skipped now become free."""
         for camera in self.circuits.died(cameras, now):
             self.freed += self.schedule.leave_out(camera, CIRCUIT)
 
     def worker_left(self, worker: int) -> None:
-        """A worker that retired has ended by itself and had given back all it was leased.
+        """A retired worker has ended by itself, after it returned all its leases.
 
-        What it published before is on its way, so its seqs keep the time their return gave them.
+        Its last outcomes may still arrive, so its seqs keep the deadline that the return set.
         """
         had = self.schedule.worker_down(worker)
         assert not had, "it had a lease"
 
     def borrow(self) -> tuple[str, Frame] | None:
-        """A frame to try a predictor on: it gets no seq, and counts as waiting."""
+        """Borrow a frame for a predictor's self-test: it gets no seq and counts as waiting."""
         return self.schedule.borrow()
 
     def give_back(self, camera: str) -> None:
-        """Nobody reads the borrowed frame any more; its slot is free if it is superseded."""
+        """Return the borrowed frame; its slot is free if it was superseded meanwhile."""
         self.freed += self.schedule.give_back(camera)
 
     def take_freed(self) -> list[Freed]:
-        """The slots that became free since the last call."""
+        """Return the slots that became free since the last call."""
         freed, self.freed = self.freed, []
         return freed
 
     def release(self, now: float) -> list[Entry]:
-        """Every seq that leaves now, in order within its camera."""
+        """Return every seq that leaves now, in order within its camera."""
         if now < self._due:
             return []
         left: list[Entry] = []
@@ -197,7 +197,7 @@ class Ledger:
         return left
 
     def stop(self, now: float) -> list[Entry]:
-        """No outcome comes any more: what is open is lost. Answers all that had not left."""
+        """No more outcomes will arrive: open seqs are lost. Returns all that had not left."""
         for name, each in self.sequencers.items():
             each.stop(now)
             self._news.add(name)
@@ -205,11 +205,11 @@ class Ledger:
         return self.release(now)
 
     def is_open(self, lease: int) -> bool:
-        """Whether its seq has not left yet."""
+        """Whether the seq of this lease has not left yet."""
         return lease in self._leases
 
     def next_due(self) -> float:
-        """Before this, `release` has nothing without another event; inf when it never will."""
+        """When `release` may return something without another event; inf: never."""
         return self._due
 
     def _expect(self, due: float | None) -> None:
@@ -217,7 +217,7 @@ class Ledger:
             self._due = min(self._due, due)
 
     def tune(self) -> None:
-        """Set the order's patience: twice the recent p95 of predict, if that is longer."""
+        """Set how long an outcome may wait for its turn: twice the p95 of predict, if longer."""
         if self._predict_s:
             recent = sorted(self._predict_s)
             p95 = recent[int(0.95 * (len(recent) - 1))]
@@ -227,5 +227,5 @@ class Ledger:
 
     @property
     def idle(self) -> bool:
-        """Nothing waits, nothing is leased, nothing has still to leave."""
+        """Whether no frame waits, none is leased and every seq has left."""
         return self.schedule.idle and not self._leases

@@ -1,27 +1,27 @@
-"""The schedule: which frame goes to which worker next. A pure core: events in, decisions out.
+"""The schedule: which frame goes to which worker next. Pure: events in, decisions out.
 
-1. A ready frame waits with its camera. In `live` only the newest waits: the one before it is
+1. A ready frame waits in its camera's queue. In `live` only the newest waits: the one before it is
    superseded at once and its slot freed. In `every` all wait, in order; capture stops reading its
-   source when its slots are out, so no more than those can wait.
-2. Whenever a worker is idle and a frame waits, a grant is made: the camera with the fewest frames
-   in flight goes first, then the one served longest ago. So a camera that asks often or predicts
-   slowly takes no turn from another.
-3. A grant takes the camera's next seq. From then on the sequencer answers for that seq, and the
-   worker for the slot, until it returns the lease or is known to be dead.
-4. A stateful predictor sees each camera in one worker only. A camera is pinned to the worker with
-   the fewest cameras when it first needs one; it moves when its worker dies, and one at a time
-   cameras move to a worker with at least two fewer, once that came up or another camera left.
-5. A worker whose predictor takes several frames a call gets what waits, up to its number: from each
-   camera one before a second of any, by the turns of rule 2. Where several such workers are idle
-   they share alike. Only the last idle one may wait for company (batching.py). A camera that must
-   go alone gets a call of its own, and no worker waits for company meanwhile. A worker is idle
-   again when all its leases are back.
-6. A worker that retires gets no more grants and keeps those it has. A stateful camera moves on
-   when its frame there is back: it is never in two workers at once.
-7. A frame can be borrowed: it is shown to a predictor on trial, gets no seq and still counts as
-   waiting. It comes back to the front, unless a newer one of its camera went first.
-8. A removed camera gets no more grants: what waits is superseded at once. When its last lease is
-   back it is parked; if it returns, its queue goes on where it was.
+   source when it has no free slot, so the slots limit how many can wait.
+2. Whenever a worker is idle and a frame waits, the schedule makes a grant. The camera with the
+   fewest frames in flight goes first, then the one served longest ago. So a camera with many frames
+   or a slow predict takes no turn from another.
+3. A grant takes the camera's next seq. From then on the sequencer is responsible for that seq, and
+   the worker holds the slot until it returns the lease or is known to be dead.
+4. A stateful predictor gets each camera in one worker only. A camera is pinned to the worker with
+   the fewest cameras when it first needs one. It moves when its worker dies. When a worker comes up
+   or a camera leaves, cameras move one at a time to a worker with at least two cameras fewer.
+5. A worker whose predictor takes several frames per call gets the waiting frames, up to its limit:
+   one of each camera before a second of any, in the order of rule 2. Several such workers that are
+   idle share the frames equally. Only the last idle worker may wait for more (batching.py). A
+   camera that must go alone gets a call of its own, and no worker waits for more meanwhile. A
+   worker is idle again when it has returned all its leases.
+6. A retiring worker gets no more grants and keeps those it has. A stateful camera moves on when its
+   frame there is returned, so it is never in two workers at once.
+7. A frame can be borrowed for the self-test of a predictor on trial. It gets no seq and still
+   counts as waiting. It returns to the front of its queue, unless it was superseded meanwhile.
+8. A removed camera gets no more grants, and its waiting frames are superseded at once. When its
+   last lease is returned it is parked; if it is added again, its queue resumes where it left off.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Frame(NamedTuple):
 
 
 class Freed(NamedTuple):
-    """This slot is capture's again."""
+    """A slot that belongs to capture again."""
 
     camera: str
     ring: int
@@ -70,7 +70,10 @@ class Freed(NamedTuple):
 
 
 class Grant(Struct):
-    """This worker may read this frame until it returns the lease; kept until its seq has left."""
+    """The right of a worker to read a frame until it returns the lease.
+
+    It is kept until its seq has left.
+    """
 
     lease: int
     worker: int
@@ -78,40 +81,40 @@ class Grant(Struct):
     seq: int
     frame: Frame
     holder: Any = None
-    """The worker's handle: when the seq leaves, the number may be another worker's."""
+    """The worker's handle; when the seq leaves, another worker may have the number."""
 
 
 class CameraQueue:
-    """One camera's frames that wait, and its part of the ledger."""
+    """One camera's waiting frames and its part of the ledger."""
 
     def __init__(self, mode: Mode) -> None:
         self.mode = mode
         self.waiting: deque[Frame] = deque()
         self.since = 0.0
-        """When a frame began to wait here while none did; what supersedes it waits as long."""
+        """Since when a frame has been waiting here; superseding a frame does not reset it."""
         self.superseded_by: Counter[str] = Counter()
         self.next_seq = 0
         self.in_flight = 0
         self.served = 0
         self.pinned: int | None = None
         self.lent: Frame | None = None
-        """Borrowed from the front: it counts as waiting and cannot be granted."""
+        """The frame borrowed from the front; it counts as waiting and cannot be granted."""
         self.overtaken = ""
-        """Why the lent frame is superseded when it comes back; empty: it is not."""
+        """Why the lent frame will be superseded when it returns; empty: it will not."""
 
     @property
     def waits(self) -> int:
-        """Frames that are neither leased nor superseded, the lent one included."""
+        """How many frames are neither leased nor superseded, including the lent one."""
         return len(self.waiting) + (self.lent is not None)
 
     @property
     def may_go(self) -> bool:
-        """A frame waits and may be leased: in `every` none overtakes the lent one."""
+        """Whether a frame may be leased; in `every` none may overtake the lent one."""
         return bool(self.waiting) and (self.lent is None or self.mode == "live")
 
 
 class Schedule:
-    """Cameras by name, workers by id. A worker that is down is not in here."""
+    """Cameras by name, and workers that are up by number."""
 
     def __init__(
         self,
@@ -119,17 +122,17 @@ class Schedule:
         first_lease: int = 1,
         batch_wait_s: float = 0.0,
     ) -> None:
-        """`first_lease` differs from pool to pool, so that no lease of an earlier one fits."""
+        """`first_lease` differs for each pool, so that no outcome of an earlier pool matches."""
         self.cameras = {name: CameraQueue(mode) for name, mode in cameras}
         self.stateful = False
         self._idle: dict[int, None] = {}  # a set in the order in which they became idle
         self._held: set[int] = set()
-        """Idle workers that wait for company, as the last `assign` decided."""
+        """Idle workers that wait for more frames, as the last `assign` decided."""
         self._grants: dict[int, Grant] = {}
         self._up: dict[int, int] = {}
-        """By worker, the most frames that it takes in one call."""
+        """By worker, the most frames that it takes per call."""
         self._out: Counter[int] = Counter()
-        """By worker, the leases that it has not returned."""
+        """By worker, how many leases it has not returned."""
         self.window = Batching(batch_wait_s)
         self.due = math.inf
         """When `assign` may grant more without another event."""
@@ -139,9 +142,9 @@ class Schedule:
     # ---- events -----------------------------------------------------------------------------
 
     def ready(self, camera: str, frame: Frame, now: float = 0.0) -> list[Freed]:
-        """A frame waits; answers the slots of frames that it supersedes.
+        """A frame is ready: it waits. Returns the slots of frames that it supersedes.
 
-        The time matters only to workers that take several frames a call.
+        The time matters only for workers that take several frames per call.
         """
         queue = self.cameras[camera]
         self.window.arrived(camera, now)
@@ -152,12 +155,12 @@ class Schedule:
         return freed
 
     def refuse(self, camera: str, frame: Frame, cause: str) -> Freed:
-        """A frame that may not even wait."""
+        """Supersede a frame at once."""
         self.cameras[camera].superseded_by[cause] += 1
         return Freed(camera, frame.ring, frame.slot)
 
     def supersede(self, camera: str, cause: str) -> list[Freed]:
-        """No frame of the camera waits any more; answers the slots of those that did."""
+        """Supersede all waiting frames of a camera; returns their slots."""
         queue = self.cameras[camera]
         freed = [Freed(camera, old.ring, old.slot) for old in queue.waiting]
         queue.superseded_by += Counter({cause: len(freed)})
@@ -165,17 +168,17 @@ class Schedule:
         return freed
 
     def remove(self, camera: str) -> list[Freed]:
-        """No frame of the camera comes any more; answers the slots of those that wait."""
+        """Accept no more frames of a camera; returns the slots of its waiting frames."""
         self.window.forget(camera)
         return self.leave_out(camera, REMOVED)
 
     def leave_out(self, camera: str, cause: str) -> list[Freed]:
-        """Supersede what waits, and what is lent as soon as that comes back; answers the slots."""
+        """Supersede waiting frames, and the lent one on its return; returns the freed slots."""
         self.cameras[camera].overtaken = cause
         return self.supersede(camera, cause)
 
     def park(self, camera: str) -> CameraQueue:
-        """Take a removed camera out, which has nothing leased; `cameras[name] = it` undoes that."""
+        """Take out a removed camera without leases; `cameras[name] = queue` undoes that."""
         queue = self.cameras.pop(camera)
         queue.pinned = None
         if self.stateful and self._up:
@@ -183,14 +186,14 @@ class Schedule:
         return queue
 
     def worker_up(self, worker: int, most: int = 1) -> None:
-        """A worker has its predictor set up and no lease; it takes up to `most` frames a call."""
+        """A worker is set up and has no lease; it takes up to `most` frames per call."""
         self._up[worker] = most
         self._idle[worker] = None
         if self.stateful:
             self._rebalance(worker)
 
     def retire(self, worker: int) -> None:
-        """A worker gets no more grants. What it has is its own until it returns it or is down."""
+        """Make no more grants to a worker; it keeps its leases until it returns them or dies."""
         self._up.pop(worker, None)
         self._idle.pop(worker, None)
         for queue in self.cameras.values():
@@ -198,9 +201,9 @@ class Schedule:
                 queue.pinned = None
 
     def worker_down(self, worker: int) -> list[Grant]:
-        """A worker is known to be dead. Answers the leases it still had.
+        """A worker is dead; returns the leases it still had.
 
-        Their slots may be freed only because its process is known to have ended.
+        Call it only after waitpid: until then the process may read the slots.
         """
         self.retire(worker)
         mine = [grant for grant in self._grants.values() if grant.worker == worker]
@@ -209,7 +212,7 @@ class Schedule:
         return mine
 
     def returned(self, worker: int, lease: int) -> Grant | None:
-        """A worker is done with a slot; None when it never had that lease, or no longer."""
+        """A worker returned a lease; None: it does not have that lease."""
         grant = self._grants.get(lease)
         if grant is None or grant.worker != worker:
             return None
@@ -219,9 +222,10 @@ class Schedule:
         return grant
 
     def borrow(self) -> tuple[str, Frame] | None:
-        """The oldest waiting frame of a camera; of a `live` one if there is any, as it can pass on.
+        """Take the oldest waiting frame of a camera, of a `live` camera if possible.
 
-        Until `give_back` its slot is nobody else's.
+        A borrowed frame delays an `every` camera, and not a `live` one. Until `give_back` nobody
+        else gets its slot.
         """
         rows = [(queue.mode != "live", name) for name, queue in self.cameras.items()]
         for _, name in sorted(rows):
@@ -232,7 +236,7 @@ class Schedule:
         return None
 
     def give_back(self, camera: str) -> list[Freed]:
-        """Nobody reads the borrowed frame any more; answers its slot if the frame is superseded."""
+        """Return the borrowed frame; returns its slot if the frame was superseded meanwhile."""
         queue = self.cameras[camera]
         frame, queue.lent = queue.lent, None
         assert frame is not None
@@ -246,9 +250,9 @@ class Schedule:
     # ---- decisions --------------------------------------------------------------------------
 
     def assign(self, now: float = 0.0, alone: AbstractSet[str] = _NOBODY) -> list[Grant]:
-        """Every grant that can be made now; those of one worker belong into one call of it.
+        """Make every grant that can be made now; those of one worker are one call.
 
-        Frames of the cameras in `alone` share no call with others.
+        Frames of cameras in `alone` share no call with others.
         """
         grants: list[Grant] = []
         self._held.clear()
@@ -282,7 +286,7 @@ class Schedule:
     def _wait(
         self, worker: int, company: dict[str, CameraQueue], alone: AbstractSet[str], now: float
     ) -> float:
-        """Until when the worker waits for more company; `now`: not at all."""
+        """Until when the worker waits for more frames; `now`: not at all."""
         if len(self._idle) > 1 and not self.stateful:
             return now
         if any(name in alone and queue.waiting for name, queue in self.cameras.items()):
@@ -299,7 +303,7 @@ class Schedule:
         return self.window.until(since, room, others, now)
 
     def _grant_several(self, worker: int, company: dict[str, CameraQueue]) -> list[Grant]:
-        """One call's frames: this worker's share of those that wait, as many as it takes."""
+        """Grant the frames of one call: the worker's share of the waiting ones, up to its limit."""
         sharers = 1 if self.stateful else len(self._idle)
         waiting = sum(len(queue.waiting) for queue in company.values())
         del self._idle[worker]
@@ -315,7 +319,7 @@ class Schedule:
         return grants
 
     def _next(self) -> tuple[str, CameraQueue, int] | None:
-        """The camera whose turn it is among those that have a frame and may use an idle worker."""
+        """The next camera, of those with a waiting frame and an idle worker that may take it."""
         best: tuple[tuple[int, int], str, CameraQueue, int] | None = None
         for name, queue in self.cameras.items():
             if not queue.may_go:
@@ -333,7 +337,7 @@ class Schedule:
             return next(iter(self._idle))
         if queue.pinned is None:
             if queue.in_flight or not self._up:
-                return None  # its last frame is still in a worker that retires
+                return None  # a retiring worker still holds its last frame
             queue.pinned = min(self._up, key=lambda worker: (self._pins(worker), worker))
         is_free = queue.pinned in self._idle and queue.pinned not in self._held
         return queue.pinned if is_free else None
@@ -360,7 +364,7 @@ class Schedule:
         return sum(queue.pinned == worker for queue in self.cameras.values())
 
     def _rebalance(self, newcomer: int) -> None:
-        """Move single cameras to a worker that came up while another has two more than it."""
+        """Move cameras to a worker while another has at least two more than it."""
         while True:
             fullest = max(self._up, key=self._pins)
             if self._pins(fullest) - self._pins(newcomer) < 2:
@@ -372,13 +376,13 @@ class Schedule:
             )
             queue = next(movable, None)
             if queue is None:
-                return  # all of them are in predict just now: order matters more than balance
+                return  # all have frames in flight: order matters more than balance
             queue.pinned = newcomer
 
-    # ---- what it knows ----------------------------------------------------------------------
+    # ---- state ------------------------------------------------------------------------------
 
     def uses(self, camera: str, ring: int) -> bool:
-        """Whether a waiting or leased frame still stands in this ring."""
+        """Whether a waiting, lent or leased frame is in this ring."""
         queue = self.cameras[camera]
         if queue.lent is not None and queue.lent.ring == ring:
             return True
@@ -387,14 +391,14 @@ class Schedule:
         )
 
     def in_hand(self, worker: int) -> set[str]:
-        """Cameras of which the worker has a frame."""
+        """The cameras of the frames that the worker holds."""
         return {grant.camera for grant in self._grants.values() if grant.worker == worker}
 
     def slots_out(self, camera: str) -> int:
-        """Slots that capture has handed over and not got back."""
+        """How many slots capture has handed over and not got back."""
         return self.cameras[camera].waits + self.cameras[camera].in_flight
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing is leased."""
+        """Whether no frame waits and none is leased."""
         return not self._grants and not any(queue.waits for queue in self.cameras.values())

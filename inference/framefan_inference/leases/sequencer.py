@@ -1,15 +1,15 @@
-"""The sequencer: settles every seq of one camera exactly once and lets them out in order.
+"""The sequencer: settles every seq of one camera exactly once and releases them in order.
 
-1. `leased` opens a seq. It is settled by the first of: an outcome from its worker; the death of
-   its worker and 50 ms in which an outcome that was already on its way may still arrive; one
-   second after the lease came back without an outcome; in `live`, the order's patience.
-2. Settled seqs leave in order, so one that is done waits for those before it that are not. In
-   `live` nobody waits longer than `order_wait` for another: when the oldest waiting outcome has
-   waited that long, every open seq before it is lost, cause `late`. In `every` it waits as long as
-   the leases live.
-3. What comes for a seq that is settled is stale and changes nothing.
+1. `leased` opens a seq. The first of these settles it: an outcome from its worker; 50 ms after the
+   death of its worker, since an outcome sent before may still arrive; one second after the lease
+   was returned without an outcome; in `live`, rule 2.
+2. Settled seqs leave in order, so a settled seq waits for earlier ones that are still open. In
+   `live` no seq waits longer than `order_wait_s` for another: when the oldest waiting outcome has
+   waited that long, every open seq before it is lost, cause `late`. In `every` it waits until they
+   are settled.
+3. An outcome for a settled seq is stale and changes nothing.
 
-Pure: times come in as arguments, in seconds of one monotonic clock.
+Pure: times are arguments, in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ PREDICT_TIMEOUT = "predict_timeout"
 STOPPED = "stopped"
 
 SILENCE_S = 0.05
-"""How long an outcome may still be on its way after its worker is known to be dead."""
+"""How long after its worker's death an outcome may still arrive."""
 RETURN_S = 1.0
-"""How long an outcome may take longer than the return of its lease."""
+"""How long after the return of its lease an outcome may still arrive."""
 
 
 class Entry:
-    """One seq that has not left yet."""
+    """A seq that has not left yet."""
 
     __slots__ = ("cause", "due", "grant", "outcome", "settled_at")
 
@@ -42,14 +42,14 @@ class Entry:
         self.grant = grant
         self.outcome: Any = None
         self.cause = ""
-        """Why it was lost; empty while open and when it has an outcome."""
+        """Why it was lost; empty while it is open or when it has an outcome."""
         self.due: float | None = None
         """When it will be lost, with `cause`, unless an outcome comes first."""
         self.settled_at: float | None = None
 
 
 class Sequencer:
-    """One camera's seqs between lease and publication."""
+    """One camera's seqs, from lease to publication."""
 
     def __init__(self, mode: Mode, order_wait_s: float) -> None:
         self.order_wait_s = order_wait_s
@@ -61,14 +61,14 @@ class Sequencer:
 
     @property
     def running(self) -> int:
-        """Seqs that were leased and have not left."""
+        """How many seqs were leased and have not left."""
         return len(self._open)
 
     def leased(self, grant: Grant) -> None:
         self._open[grant.seq] = Entry(grant)
 
     def outcome(self, seq: int, outcome: Any, now: float) -> bool:
-        """The outcome of a seq; False when it is settled already, so that this one is stale."""
+        """Settle a seq by its outcome; False: it is settled already, so this outcome is stale."""
         entry = self._open.get(seq)
         if entry is None or entry.settled_at is not None:
             return False
@@ -77,29 +77,35 @@ class Sequencer:
         return True
 
     def returned(self, seq: int, now: float) -> float | None:
-        """The lease is back: its outcome is out, or will never be. When it is lost, if open."""
+        """The lease was returned, so its outcome was sent or never will be.
+
+        Returns when the seq will be lost; None: it is settled.
+        """
         return self._expect(seq, NO_OUTCOME, now + RETURN_S)
 
     def worker_died(self, seq: int, cause: str, now: float) -> float | None:
-        """The worker is dead; what it sent before may still come. When it is lost, if open."""
+        """The worker is dead; an outcome sent before may still arrive.
+
+        Returns when the seq will be lost; None: it is settled.
+        """
         return self._expect(seq, cause, now + SILENCE_S)
 
     def _expect(self, seq: int, cause: str, due: float) -> float | None:
         entry = self._open.get(seq)
         if entry is None or entry.settled_at is not None:
             return None
-        if entry.due is None or due < entry.due:  # returned, then dead: the death settles it
+        if entry.due is None or due < entry.due:  # a death after the return settles it earlier
             entry.cause = cause
             entry.due = due
         return entry.due
 
     def stop(self, now: float) -> None:
-        """No outcome will come any more: what is open is lost."""
+        """No more outcomes will arrive: open seqs are lost."""
         for entry in self._open.values():
             self._lose(entry, entry.cause or STOPPED, now)
 
     def release(self, now: float) -> list[Entry]:
-        """Settle what is due, then answer every seq that may leave now, in order."""
+        """Settle what is due, then return every seq that may leave now, in order."""
         out: list[Entry] = []
         overdue: int | None = None
         while self._open:
@@ -117,7 +123,7 @@ class Sequencer:
         return out
 
     def _settle_due(self, now: float) -> int:
-        """Lose what is due; the last seq that has waited for others as long as it may, or -1."""
+        """Settle what is due as lost; returns the last seq that has waited long enough, or -1."""
         for entry in self._open.values():
             if entry.due is not None and entry.due <= now:
                 self._lose(entry, entry.cause, now)
@@ -135,7 +141,7 @@ class Sequencer:
         return waited[-1] if waited else -1
 
     def next_due(self) -> float | None:
-        """When `release` may have something new without another event."""
+        """When `release` may return something without another event; None: never."""
         if not self._open:
             return None
         times = [

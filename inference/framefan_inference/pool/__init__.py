@@ -1,1 +1,1 @@
-"""The pool: who predicts on which frame and when, what became of it, and who is told."""
+"""The pool's process: leases frames to workers and publishes each outcome once, in order."""

@@ -1,12 +1,14 @@
-"""What the log says of the cameras' states: each change that is news, and not each that is none.
+"""Logs changes of camera states, and limits how often one camera is logged.
 
-1. A camera that leaves `live` is told at once, a failure as a warning, and so is that it is back.
-2. While it is away, each state and reason is told the first time. Further tries are counted, and a
-   line sums them up after 5 minutes, then after 10, 20 and so on up to an hour.
-3. A camera that comes and goes is told so often only: when it has used up its share of the log, it
-   is told to come and go, summed up as in 2, and back when it was live for a minute.
+1. When a camera leaves `live`, that is logged at once, a failure as a warning. Its return is logged
+   too.
+2. During an outage each pair of state and reason is logged the first time only. Further changes are
+   counted. One line sums them up after 5 minutes, then after 10, 20 and so on up to an hour.
+3. Each camera may log a few outages, and one more every 10 minutes. A camera that has used them up
+   is flapping: one line says so, later lines sum up as in 2, and the return is logged once it has
+   been live for a minute.
 
-All changes are there at level debug. No I/O but the log; time comes in as an argument.
+Changes that are left out are logged at level debug. No I/O but the log; the time is an argument.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 
 FIRST_SUM_S, LAST_SUM_S = 300.0, 3600.0
 STEADY_S = 60.0
-"""One that came and went is well when it has been live for so long."""
+"""How long a flapping camera must be live before its return is logged."""
 SHARE, SHARE_EVERY_S = 4, 600.0
-"""So many absences are told each by itself, and one more each so many seconds."""
+"""How many outages of a camera are logged one by one; one more is allowed every `SHARE_EVERY_S`."""
 _PAIRS = 4
 _WELL = ("live", "ended")
 _WARNS = ("stalled", "frozen", "backoff", "failed")
@@ -32,9 +34,9 @@ class _Camera:
     def __init__(self, now: float) -> None:
         self.away_since: float | None = None
         self.told: set[tuple[str, str]] = set()
-        """States and reasons that this absence was told with."""
+        """The states and reasons that were logged during this outage."""
         self.count = 0
-        """Changes that were not told."""
+        """Changes not logged since the last line."""
         self.sum_due = 0.0
         self.sum_after_s = FIRST_SUM_S
         self.comes_and_goes = False
@@ -65,14 +67,14 @@ class CameraLog:
         elif record.state in _WELL:
             self._is_there(camera, record, now)
         elif record.state == "connecting" and not record.reason:
-            _tell(logs.debug, record)  # how the try ends is told
+            _tell(logs.debug, record)  # how this attempt ends is logged
             return
         else:
             self._is_away(camera, record, now)
         camera.last = record
 
     def tick(self, now: float) -> None:
-        """What is due by the clock."""
+        """Log what is due by the clock: returns and summaries."""
         for camera in self._cameras.values():
             if camera.away_since is None or camera.last is None:
                 continue
@@ -108,7 +110,7 @@ class CameraLog:
             camera.sum_due = now + FIRST_SUM_S
             camera.comes_and_goes = not camera.may_be_told(now)
             if camera.comes_and_goes:
-                _tell(logs.warning, record, "comes and goes")
+                _tell(logs.warning, record, "flapping")
             else:
                 _tell(tell, record)
         elif pair in camera.told or len(camera.told) >= _PAIRS or camera.comes_and_goes:
@@ -121,7 +123,7 @@ class CameraLog:
     def _sum_up(self, camera: _Camera, record: StatusRecord, now: float) -> None:
         assert camera.away_since is not None
         facts = {"changes": camera.count, "for_s": round(now - camera.away_since)}
-        words = "still comes and goes" if camera.comes_and_goes else f"still {record.state}"
+        words = "still flapping" if camera.comes_and_goes else f"still {record.state}"
         _tell(logs.warning, record, words, **facts)
         camera.count = 0
         camera.sum_after_s = min(2 * camera.sum_after_s, LAST_SUM_S)

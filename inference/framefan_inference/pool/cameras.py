@@ -1,17 +1,17 @@
-"""One camera as the pool sees it: its link, its state as told to clients, its part of the ledger.
+"""One camera in the pool: its link, its published state, its part of the ledger.
 
-Capture says how the source is: connecting, live, frozen, backoff, ended. The pool adds what capture
-cannot say of itself:
+Capture reports the state of the source: connecting, live, frozen, backoff, ended. The pool adds
+what capture cannot report:
 
-1. A frame makes a camera live, or what else capture last said of frames that come. It ends
-   `stalled`, which begins when no frame has come for `stalled_s`.
-2. A frame of another size than the one before is `live`, reason `size_changed`.
-3. A process that has ended makes it `connecting (restarting)`; while the supervisor lets it wait
-   for its next start, `backoff`; when it has ended too often, or can never work, `failed`.
-4. A camera whose source has come to its end stays `ended`, whatever becomes of its process, until
-   its settings change.
+1. A frame makes a camera `live`, or gives it the flowing state that capture reported last. No frame
+   for `stalled_s` makes it `stalled`; the next frame ends that.
+2. A frame of another size than the one before makes it `live`, reason `size_changed`.
+3. When its process has ended, it is `connecting (restarting)`; while the supervisor delays the next
+   start, `backoff`; when the process has ended too often, or can never work, `failed`.
+4. A camera whose source has ended stays `ended` until its settings change, whatever happens to its
+   process.
 
-What capture repeats once a second is no news, so it undoes nothing that the pool added.
+Capture repeats its report once a second. A repeated report does not undo what the pool added.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from framefan_inference.leases.ledger import Ledger
 
 _SAME_TRY_S = 0.25
-"""Two announced times of the next try that differ by less are one, told twice."""
+"""Two reported times of the next attempt that differ by less are the same attempt."""
 _NOTHING = ("", "", "")
 Totals = tuple[int, int, int, int]
 """Frames captured, bad, without a slot, and beyond `max_fps`."""
 
 
 class Camera:
-    """State and counters. Totals of a capture process end with it; `_before` keeps their sum."""
+    """State and counters. Each capture process counts from 0; `_before` sums up earlier ones."""
 
     def __init__(self, settings: CameraSettings, before: Camera | None = None) -> None:
-        """`before` is the same camera as it was when it was removed: its numbers go on."""
+        """`before`: the same camera when it was removed; its counters continue."""
         self.settings = settings
         self.facts = CameraFacts(
             source=str(settings.source), mode=settings.mode, since=clock.wall()
@@ -52,26 +52,26 @@ class Camera:
         self.is_removed = False
         self.next_frame: int = before.next_frame if before else 0
         self.began = 0
-        """The number of the first frame that its source, as it is now, has or had."""
+        """The number of the first frame of its current source."""
         self._from_start = before is not None
-        """The next process reads another source than the one before, or the same once more."""
+        """The next process reads another source, or the same one from the start."""
         self._before: Totals = before.totals() if before else (0, 0, 0, 0)
         self._latest: Ready | SourceStatus | None = None
-        """It holds the counters of this capture process."""
+        """The newest message with the counters of this capture process."""
         self._frame_at = clock.now()
         self._said = _NOTHING
-        """State, reason and message, as this capture process last gave them."""
+        """State, reason and message, as this capture process reported them last."""
         self._next_try_at: float | None = None
         self._is_down = False
-        """The supervisor says that there is no process: what comes by its link is old."""
+        """The supervisor reports that there is no process, so messages on its link are old."""
         self._begins_anew = False
-        """Its settings have changed: for the next process the source has not ended."""
+        """Its settings have changed, so the next process reads the source even if it had ended."""
 
     @property
     def has_ended(self) -> bool:
         return self.facts.state == "ended" and not self._begins_anew
 
-    # ---- frames, each answering the status to publish, if any --------------------------------
+    # ---- frames; each method returns the status to publish, if any ---------------------------
 
     def ready(self, message: Ready) -> StatusRecord | None:
         self.next_frame = message.frame + 1
@@ -97,26 +97,26 @@ class Camera:
 
     @property
     def stalls_at(self) -> float:
-        """When it is to be called stalled, unless a frame comes first."""
+        """When it becomes `stalled`, unless a frame arrives first."""
         if self.facts.state not in FLOWING or self.is_removed:
             return math.inf
         return self._frame_at + self.settings.stalled_s
 
     def tick(self, now: float, waiting: int) -> StatusRecord | None:
-        """`stalled` when it should be live and nothing came, unless frames wait for workers."""
+        """`stalled` if no frame arrived in time, unless frames still wait for workers."""
         if now < self.stalls_at or waiting:
             return None
         return self._enter("stalled", "no_frame", f"no frame for {self.settings.stalled_s:g} s")
 
-    # ---- what capture says of the source -----------------------------------------------------
+    # ---- what capture reports of the source --------------------------------------------------
 
     def source_status(self, message: SourceStatus) -> StatusRecord | None:
         """Raises LinkGarbled for a state or reason that is not in the table."""
         state, reason = message.state, message.reason
         if state not in STATES or reason not in STATES[state].reasons:
-            raise LinkGarbled(f'a capture says that its camera is "{state}" ("{reason}")')
+            raise LinkGarbled(f'capture reported the unknown state "{state}" ("{reason}")')
         self._latest = message
-        self.next_frame = max(self.next_frame, message.frame)  # also those without a Ready count
+        self.next_frame = max(self.next_frame, message.frame)  # frames without a Ready count too
         self.facts.fps = message.fps
         if message.width:
             self.facts.width, self.facts.height = message.width, message.height
@@ -134,31 +134,31 @@ class Camera:
         return self._enter(state, reason, message.message, message.next_try_s)
 
     def _stays(self, said: str) -> bool:
-        """Whether the pool knows better than what capture says now."""
+        """Whether the current state overrides this report of capture."""
         state = self.facts.state
         if said in FLOWING and state == "stalled":
-            return True  # the next frame will tell
+            return True  # only a frame ends `stalled`
         if said == "live" and state == "live":
-            return True  # the reason is the size
+            return True  # the current reason may be `size_changed`: keep it
         return said == "connecting" and (state == "connecting" or self.has_ended)
 
     def _is_known(self, next_try_at: float | None) -> bool:
         if next_try_at is None or self._next_try_at is None:
             return next_try_at is self._next_try_at
-        # One that is overdue is announced as due at once, again and again.
+        # While an attempt is overdue, every report says that it is due now.
         expected = max(self._next_try_at, clock.now())
         return abs(next_try_at - expected) < _SAME_TRY_S
 
     # ---- its process -------------------------------------------------------------------------
 
     def hello(self, link: Link[ToPool], hello: HelloCapture) -> StatusRecord | None:
-        """A capture process connected; `next_frame` is the number its next frame has."""
+        """A capture process connected; its next frame gets the number `next_frame`."""
         self._before = self.totals()
         self._latest = None
         self._said = _NOTHING
         self._is_down = False
         self.next_frame = max(self.next_frame, hello.frame)
-        self.began = max(self.began, hello.began)  # what the pool before this one knew
+        self.began = max(self.began, hello.began)  # known from an earlier pool
         stays = self.has_ended
         if self._from_start and hello.pid != self.facts.pid:
             self.began, self._from_start = self.next_frame, False
@@ -176,7 +176,7 @@ class Camera:
         return self._restarting()
 
     def child(self, child: ChildFacts) -> StatusRecord | None:
-        """What the supervisor knows of its process."""
+        """Apply the supervisor's report of its process."""
         self.facts.restarts = child.restarts
         if self.has_ended or self.is_removed:
             return None
@@ -204,11 +204,11 @@ class Camera:
     # ---- reload --------------------------------------------------------------------------------
 
     def added(self) -> StatusRecord:
-        """It came to a run that was there before it."""
+        """The status of a camera that a reload has added."""
         return self._enter("connecting")
 
     def change(self, settings: CameraSettings) -> StatusRecord | None:
-        """New settings; its process, if there is one, is about to be replaced."""
+        """Apply new settings; its process, if there is one, is about to be replaced."""
         was_removed, self.is_removed = self.is_removed, False
         if settings == self.settings and not was_removed:
             return None
@@ -222,7 +222,7 @@ class Camera:
         return self._restarting()
 
     def remove(self) -> None:
-        """It has no link any more, and ends when all its frames are answered for."""
+        """Drop its link; it ends when all its frames are settled."""
         self.link = None
         self.is_removed = True
 
@@ -232,7 +232,7 @@ class Camera:
     def _enter(
         self, state: str, reason: str = "", message: str = "", next_try_s: float | None = None
     ) -> StatusRecord:
-        """The one place where a camera changes its state."""
+        """Change the state. Nothing else assigns it."""
         assert reason in STATES[state].reasons, (state, reason)
         facts = self.facts
         facts.state, facts.reason, facts.message = state, reason, message
@@ -251,14 +251,14 @@ class Camera:
     # ---- the ledger --------------------------------------------------------------------------
 
     def totals(self) -> Totals:
-        """Over all its processes."""
+        """The sum over all its processes."""
         captured, bad, no_slot, max_fps = self._before
         if (now := self._latest) is None:
             return self._before
         return captured + now.captured, bad + now.bad, no_slot + now.no_slot, max_fps + now.max_fps
 
     def measure(self, ledger: Ledger, slots: int) -> CameraFacts:
-        """Its facts with every counter of this epoch, taken in one moment."""
+        """Its facts with every counter of this epoch, all read at the same moment."""
         facts = self.facts
         facts.captured, facts.bad, no_slot, max_fps = self.totals()
         name = self.settings.name
@@ -284,7 +284,7 @@ class Camera:
         return facts
 
     def _next_try_s(self) -> float | None:
-        """It counts down, and stays 0 while the try is overdue."""
+        """Seconds until the next attempt; 0 while that is overdue."""
         if self._next_try_at is None:
             return None
         return round(max(0.0, self._next_try_at - clock.now()), 3)

@@ -1,12 +1,12 @@
-"""The cameras of a run: the links of their capture processes, and the rings these fill.
+"""The cameras of a run: the links to their capture processes, and the rings that these write.
 
-A capture's slots come in as Ready and go back as Free, on its link and for its newest ring only.
-When the link ends nobody fills its rings any more: they go as soon as no frame stands in them.
+A slot arrives as Ready and returns as Free, on the capture's link and for its newest ring only.
+When the link ends, nothing writes to its rings any more. Each is dropped once it holds no frame.
 
-Cameras come and go by a reload. One that is removed loses its link at once, and the frames that
-wait are superseded. It leaves when those that are leased are published: `ended (removed)`, and one
-table with its last counters, are the last that is told of it. What it had counted is kept, in case
-it comes back within this epoch.
+A reload adds and removes cameras. A removed camera loses its link at once, and its waiting frames
+are superseded. It leaves when its leased frames are published. The last messages about it are
+`ended (removed)` and one table with its final counters. These counters are kept, so that the camera
+resumes with them if it is added again within this epoch.
 """
 
 from __future__ import annotations
@@ -79,19 +79,19 @@ class CaptureLinks:
     # ---- links ------------------------------------------------------------------------------
 
     def greet(self, link: Link[ToPool], hello: HelloCapture, rest: Sequence[Any]) -> None:
-        """A capture process has connected; `rest` came together with its hello."""
+        """A capture process has connected; `rest`: messages that came with its hello."""
         camera = self.cameras.get(hello.camera)
-        if camera is None or camera.is_removed:  # a process that is being stopped, or it asks again
-            logs.debug("a capture of no camera of this run", camera=hello.camera)
+        if camera is None or camera.is_removed:  # it is being stopped, or connects again later
+            logs.debug("capture of an unknown or removed camera", camera=hello.camera)
             self._loop.drop(link)
             return
-        if camera.link is not None:  # its predecessor's end has not been read yet
+        if camera.link is not None:  # the end of its predecessor's link has not been read yet
             self._loop.drop(camera.link)
         self._orphan(camera)
         self._publisher.status(camera.hello(link, hello))
         epoch, slots = self._publisher.epoch, self._supervisor.settings.slots
         facts = (camera.next_frame, slots, camera.has_ended, camera.began)
-        with contextlib.suppress(LinkClosed):  # its end is read right after
+        with contextlib.suppress(LinkClosed):  # `_listen` below reads the end of the link
             link.send(Welcome(epoch, *facts))
         self._loop.watch(link.fileno(), partial(self._listen, camera, link))
         self._listen(camera, link, rest)
@@ -106,7 +106,7 @@ class CaptureLinks:
             if camera.link is link:
                 camera.link = None
                 self._orphan(camera)
-                if not self._supervisor.stopping:  # a stop ends captures too: that is no news
+                if not self._supervisor.stopping:  # a stop ends captures too: publish no change
                     self._publisher.status(camera.gone())
 
     def _take_in(self, camera: Camera, link: Link[ToPool], messages: Iterable[Any]) -> None:
@@ -115,7 +115,7 @@ class CaptureLinks:
             match message:
                 case Ready(ring):
                     if not self._rings.is_current(name, ring):
-                        raise LinkGarbled(f"a frame stands in ring {ring}, which was never made")
+                        raise LinkGarbled(f"a frame in ring {ring}, which was never announced")
                     self._ledger.ready(name, _frame(message), clock.now())
                     self._publisher.status(camera.ready(message))
                 case SourceStatus():
@@ -153,14 +153,14 @@ class CaptureLinks:
         if camera.link is not None:
             self._loop.drop(camera.link)
         camera.remove()
-        self._ledger.remove(camera.settings.name)  # the slots are nobody's any more
+        self._ledger.remove(camera.settings.name)  # frees the slots of waiting frames
         self._orphan(camera)
         self._leaving.add(camera.settings.name)
 
     def part(self) -> list[str]:
-        """Tell the end of removed cameras of which every frame is settled and told.
+        """Publish the end of removed cameras whose every frame is settled and published.
 
-        Answers their names: `let_go` is to be called once the last table with them is published.
+        Returns their names; call `let_go` for each once the last table with them is published.
         """
         settled = [each for each in self._leaving if self._ledger.is_settled(each)]
         for name in settled:
@@ -168,16 +168,16 @@ class CaptureLinks:
         return settled
 
     def let_go(self, name: str) -> None:
-        """Keep of a camera only what it needs to resume if it is added again."""
+        """Drop a camera, except what it needs to resume if it is added again."""
         self._leaving.remove(name)
         self._parked[name] = Parked(self.cameras.pop(name), self._ledger.park(name))
         if len(self._parked) > PARKED:
             del self._parked[next(iter(self._parked))]
 
-    # ---- what is known of them --------------------------------------------------------------
+    # ---- state ------------------------------------------------------------------------------
 
     def look(self, now: float) -> float:
-        """Tell which cameras stall; answers when the next one may, unless its frames come."""
+        """Publish which cameras have stalled; returns when the next one would, without frames."""
         due = math.inf
         for name, camera in self.cameras.items():
             waiting = self._ledger.schedule.cameras[name].waits
@@ -198,7 +198,7 @@ class CaptureLinks:
 
     @property
     def all_ended(self) -> bool:
-        """Whether there are cameras, and the sources of all have come to their end."""
+        """Whether there is any camera, and the sources of all have ended."""
         stay = [camera for camera in self.cameras.values() if not camera.is_removed]
         return bool(stay) and all(camera.has_ended for camera in stay)
 
@@ -210,7 +210,7 @@ class CaptureLinks:
     # ---- slots and rings --------------------------------------------------------------------
 
     def free(self, freed: Iterable[Freed]) -> None:
-        """Slots go back to the captures they came from, if those still want them."""
+        """Return slots to the captures they came from, if those still use the ring."""
         for camera, ring, slot in freed:
             link = self.cameras[camera].link if camera in self.cameras else None
             if link and self._rings.is_current(camera, ring):

@@ -1,15 +1,16 @@
-r"""Changes while the run goes on: another number of workers, another predictor, a fresh worker.
+r"""Changes during a run: another number of workers, another predictor, a fresh worker.
 
-One at a time, and all by the same course. New workers are hired beside the old ones and are leased
-nothing. The first one of another predictor is tried on a frame that is borrowed from a camera;
-only when it has made a result of it are the others hired. When all are ready, all change places
-between two leases: each seq is the old ones' or the new ones', and none waits meanwhile. Then the
-old ones finish what they have and go. What fails before that ends the new ones, and only those.
+One change runs at a time, and all take the same steps. New workers start beside the old ones and
+get no leases yet. For another predictor, the first new worker must make a result from a frame that
+is borrowed from a camera; only then do the others start. When all are ready, the pool switches
+between two leases: each seq goes to an old worker or to a new one, and no frame waits for the
+switch. Then the old workers finish their frames and end. A failure before the switch ends the new
+workers only.
 
     hiring -> trying -> hiring the others -> retiring -> done
        \________|______________/
                 v
-             failed: the old ones have never stopped
+             failed: the old workers have never stopped
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ UNDER_WAY = NotDone(
     EXIT_FAILED,
     "another change is under way",
     "workers are being started or retired",
-    "wait for its end, then try again",
+    "wait until it ends, then try again",
 )
 
 
@@ -70,7 +71,7 @@ class _Change:
         """The settings that apply once the change is done."""
         self.reason = reason
         self.asked = reason in ("scale", "swap")
-        """A person waits for its end."""
+        """A command waits for its end."""
         self.was = ""
         self.now = ""
         self.notes: list[str] = []
@@ -78,9 +79,9 @@ class _Change:
         self.old: list[WorkerHandle] = []
         self.ready: set[int] = set()
         self.frame_by = math.inf
-        """Until then a frame is waited for; inf: none is wanted."""
+        """How long to wait for a frame; inf: no frame is needed."""
         self.lent_by = ""
-        """The camera whose frame is being tried on."""
+        """The camera whose frame is used for the self-test."""
         self.retires = False
 
 
@@ -97,7 +98,10 @@ class Changes:
         resize: Callable[[int], None],
         prints_fd: int,
     ) -> None:
-        """`resize`: asks the captures for so many slots. `prints_fd`: for what workers print."""
+        """`resize` asks the captures for a number of slots.
+
+        `prints_fd`: the descriptor that the workers' stdout and stderr go to.
+        """
         self._supervisor = supervisor
         self._ledger = ledger
         self._publisher = publisher
@@ -109,10 +113,10 @@ class Changes:
         self._memory_guarded = True
         self._edits = self._watched(supervisor.settings.predictor)
 
-    # ---- what is asked for ------------------------------------------------------------------
+    # ---- requests ---------------------------------------------------------------------------
 
     def scale(self, workers: int) -> None:
-        """Answers the supervisor when it is done."""
+        """Change the number of workers; the supervisor gets an answer when it is done."""
         if self._change or self._supervisor.stopping:
             self._supervisor.send(UNDER_WAY)
             return
@@ -120,7 +124,7 @@ class Changes:
         change.was, change.now = str(self._supervisor.settings.workers), str(workers)
         there = self.workers.regular
         for worker in there:
-            worker.start_now()  # one that has failed gets its chance
+            worker.start_now()  # also those that have failed
         if workers <= len(there):
             change.old = to_retire(there, len(there) - workers)
             self._switch(change)
@@ -129,7 +133,7 @@ class Changes:
         self._hire(change, workers - len(there))
 
     def swap(self, reference: str, reason: str = "swap") -> None:
-        """Answers the supervisor when it is done, if the reason is that it asked."""
+        """Change the predictor; for reason "swap" the supervisor gets an answer at the end."""
         if self._change or self._supervisor.stopping:
             self._supervisor.send(UNDER_WAY)
             return
@@ -151,28 +155,28 @@ class Changes:
             self._tell(f"starting worker {worker.number}")
             self.workers.start(worker)
             if self._change is not change:
-                return  # it could not even be started
+                return  # it could not be started, which ended the change
 
-    # ---- what the new ones do ---------------------------------------------------------------
+    # ---- events of new workers --------------------------------------------------------------
 
     def step(self, worker: WorkerHandle) -> None:
         if worker.on_trial:
             self._tell(f"worker {worker.number}: {worker.step}")
 
     def ready(self, worker: WorkerHandle) -> None:
-        """A worker on trial has set its predictor up."""
+        """A worker on trial has set up its predictor."""
         change = self._change
         if change is None or worker not in change.new or self._supervisor.stopping:
             return
         change.ready.add(worker.number)
         if change.what == "predictor" and worker is change.new[0]:
-            self._tell(f"worker {worker.number}: waiting for a frame to try it on")
+            self._tell(f"worker {worker.number}: waiting for a frame for its self-test")
             change.frame_by = clock.now() + FRAME_S
         else:
             self._look_complete(change)
 
     def borrow(self) -> None:
-        """Before frames are leased: take one to try the new predictor on, if that is due."""
+        """Borrow a frame for the self-test of a new predictor, if due. Call before leasing."""
         change = self._change
         if change is None or change.frame_by == math.inf:
             return
@@ -196,7 +200,7 @@ class Changes:
         if self._supervisor.stopping:
             return
         if result.error:
-            self._fail("self_test", f"its self-test gave an error: {result.error}", result.message)
+            self._fail("self_test", f"its self-test failed: {result.error}", result.message)
         else:
             self._go_on(change)
 
@@ -221,7 +225,7 @@ class Changes:
             self._switch(change)
 
     def ended(self, worker: WorkerHandle, ending: str) -> None:
-        """A worker on trial, or one that retired, has ended; nobody reads its frames any more."""
+        """A worker on trial or a retired one has ended, so it reads no frame any more."""
         change = self._change
         if change is None:
             return
@@ -239,10 +243,10 @@ class Changes:
                 reason = "import" if worker.step == _LOADING else "setup"
                 self._fail(reason, failed.what, failed.why, failed.fix, code)
 
-    # ---- how it goes on ---------------------------------------------------------------------
+    # ---- switch, end, failure ---------------------------------------------------------------
 
     def _switch(self, change: _Change) -> None:
-        """Between two leases: from here on the new workers get the frames."""
+        """Lease frames to the new workers from now on, and retire the old ones."""
         self._supervisor.settings = change.settings
         for worker in change.old:
             self.workers.withdraw(worker)
@@ -253,7 +257,7 @@ class Changes:
             worker.settings = change.settings  # for its next process
         if change.what == "predictor":
             self._memory_guarded = True
-            self._ledger.circuits.forget()  # the new one has killed nobody yet
+            self._ledger.circuits.forget()  # the new predictor has no deaths yet
             self._say("swapped", change.reason, f"from {change.was} to {change.now}")
         if change.new:
             self._edits.watch(change.new[0].files if change.settings.reload else ())
@@ -270,7 +274,7 @@ class Changes:
             return
         self._change = None
         logs.info(f"{change.reason}: done", was=change.was, now=change.now)
-        if change.asked and change.what != "memory":  # nobody asks for that one
+        if change.asked and change.what != "memory":  # no command asks for that one
             self._supervisor.send(Changed(change.what, change.was, change.now, change.notes))
 
     def _fail(
@@ -283,8 +287,8 @@ class Changes:
             self.workers.dismiss(worker)
         if self._supervisor.stopping:
             return
-        kept = f"the old predictor goes on ({change.was})" if change.what == "predictor" else ""
-        fix = fix or "see the run's log, mend it and try again"
+        kept = f"the old predictor stays ({change.was})" if change.what == "predictor" else ""
+        fix = fix or "see the run's log, fix the cause and try again"
         logs.warning(f"{change.reason}: not done: {what}", why=why)
         if change.what == "predictor":
             self._say("swap_failed", reason, f"{what}: {why}")
@@ -295,12 +299,12 @@ class Changes:
             answer[2] += f"; {kept}" if kept else ""
             self._supervisor.send(NotDone(code, *answer))
 
-    # ---- by itself --------------------------------------------------------------------------
+    # ---- due by the clock -------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         change = self._change
         if change is not None and now >= change.frame_by:
-            change.notes.append("no camera had a frame: it was not tried on one")
+            change.notes.append("no camera had a frame, so the self-test was skipped")
             self._go_on(change)
         if self._change is None and not self._supervisor.stopping:
             if self._supervisor.settings.reload and self._edits.look(now):
@@ -317,7 +321,7 @@ class Changes:
         return edits
 
     def loaded(self, worker: WorkerHandle) -> None:
-        """A regular worker is ready, and told which files it has loaded."""
+        """A regular worker is ready: watch the files that it loaded."""
         self._edits.watch(worker.files)
 
     def _look_at_memory(self) -> None:
@@ -329,7 +333,7 @@ class Changes:
                 continue
             has = host.own_bytes(worker.facts.pid)
             if has > limit:
-                logs.warning(f"worker {worker.number} has {has:,} bytes: it is replaced")
+                logs.warning(f"worker {worker.number} uses {has:,} bytes: replacing it")
                 change = self._begin("memory", reason="memory")
                 change.was = change.now = f"worker {worker.number}"
                 change.old = [worker]
@@ -343,11 +347,11 @@ class Changes:
         if has <= limit:
             return False
         self._memory_guarded = False
-        why = f"a new worker has {has:,} bytes: set limits.worker_memory_bytes above that"
-        self._fail("memory", "no worker is replaced for its memory any more", why)
+        why = f"a new worker uses {has:,} bytes: set limits.worker_memory_bytes above that"
+        self._fail("memory", "workers are no longer replaced for their memory", why)
         return True
 
-    # ---- telling ----------------------------------------------------------------------------
+    # ---- progress and status ----------------------------------------------------------------
 
     def _tell(self, step: str) -> None:
         logs.debug(step)

@@ -1,11 +1,13 @@
-"""Cameras on whose frames predict fails: how often, and what people are told of it in the log.
+"""Cameras on whose frames predict fails: counts the errors, and logs them in few lines.
 
-1. The first error of a camera is a warning that says what was raised and where.
-2. After that one line tells of all cameras, at most each `EVERY_S`: how many more, and the newest.
-3. A camera works again when it had results and no error for `CALM_S`. One that fails again soon
-   after is counted in the lines of 2, so one frame in a hundred makes no line each.
+1. The first error of a camera is logged as a warning: what was raised, and where.
+2. After that, one line every `EVERY_S` at most covers all cameras: how many more errors, and the
+   newest.
+3. A camera works again when it has had results and no error for `CALM_S`. If it fails again within
+   `AGAIN_S`, its errors are counted in the lines of 2. So a camera that fails now and then does not
+   log a line each time.
 
-No I/O but the log, and time comes in as an argument.
+No I/O but the log; the time is an argument.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 EVERY_S = 10.0
 CALM_S = 5.0
 AGAIN_S = 60.0
-"""A camera has a warning of its own at most so often."""
+"""Least seconds between two warnings of one camera alone."""
 _NAMED = 5
 
 
@@ -38,7 +40,7 @@ class _Camera:
 
 
 class Failures:
-    """`settled` hears of every outcome, in order."""
+    """Call `settled` with every outcome, in order."""
 
     def __init__(self) -> None:
         self._cameras: dict[str, _Camera] = {}
@@ -58,7 +60,7 @@ class Failures:
         self._cameras.pop(camera, None)
 
     def in_row(self, camera: str) -> tuple[int, str]:
-        """Errors since its last result, and what the newest says; 0 and nothing where it works."""
+        """Errors since its last result, and the newest one's text; 0 and "" if it works."""
         known = self._cameras.get(camera)
         return (known.in_row, _said(known)) if known and known.in_row else (0, "")
 
@@ -111,15 +113,15 @@ class Failures:
 
 
 def _said(known: _Camera) -> str:
-    """The exception's class, its text and its place, in one line."""
+    """The exception's class, text and place, in one line."""
     error = _read(known.payload)
     if error is None:
-        return "an error that cannot be read"
+        return "an error that cannot be decoded"
     return " ".join(f"{error.kind}: {error.message}".split())
 
 
 def _read(payload: msgspec.Raw) -> PredictError | None:
-    """None: user code shares the worker's process and may send anything."""
+    """None if it does not decode: user code in the worker's process may send anything."""
     try:
         return msgspec.msgpack.decode(payload, type=PredictError)
     except msgspec.MsgspecError:

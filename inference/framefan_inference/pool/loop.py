@@ -1,4 +1,4 @@
-"""The pool's ears: which descriptors it listens to, and what it does when one has news."""
+"""The pool's event loop: a handler for each descriptor that becomes readable."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Loop:
         self._first = -1
 
     def watch(self, fd: int, handler: Callable[[], None]) -> None:
-        """Have the handler called when there is something to read; a second call replaces it."""
+        """Call `handler` when `fd` is readable; a second call replaces the handler."""
         self._handlers[fd] = handler
         self._poll.register(fd, select.POLLIN)
 
     def hear_first(self, fd: int, handler: Callable[[], None]) -> None:
-        """Like `watch`, and before the others of the same turn: theirs may rest on this one."""
+        """Like `watch`, but called before the other handlers of a turn, which depend on it."""
         self.watch(fd, handler)
         self._first = fd
 
@@ -39,7 +39,7 @@ class Loop:
         link.close()
 
     def turn(self, seconds: float) -> None:
-        """Wait for news, so long at most, and have it handled."""
+        """Wait at most `seconds` for readable descriptors, and call their handlers."""
         ready = [fd for fd, _ in self._poll.poll(max(0.0, seconds) * 1000)]
         if self._first in ready:
             ready.remove(self._first)

@@ -1,12 +1,12 @@
-"""Pictures on the bus: by sockets of their own, to bound in bytes what waits for a reader.
+"""Pictures on the bus have their own sockets, so that each reader's queue is bounded in bytes.
 
-libzmq keeps one queue for each connection, bounded by the number of its messages alone. On sockets
-that have pictures up to one size only (bus.PICTURE_QUEUES), such a bound is one in bytes; a reader
-that stands still fills its own queues, and nobody else's, and no result waits in them.
+libzmq keeps one queue per connection and bounds it by the number of messages only. A socket that
+carries pictures up to one size (bus.PICTURE_QUEUES) is thereby bounded in bytes too. A reader that
+has stopped reading fills only its own queues, and no result waits in them.
 
-Readers that ask for pictures at the results endpoint have them and results in one queue. There
-all pictures that have not left yet share `picture_bytes`, whoever they wait for, and are few enough
-to leave `bus_hwm` messages their room: beyond it none is sent there.
+At the results endpoint a reader has pictures and results in one queue. There all pictures that have
+not left yet share `picture_bytes`, for all readers together. Their number is limited too, so that
+`bus_hwm` messages keep their room. A picture beyond these limits is not sent there.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _WARN_EVERY_S = 60.0
 
 
 def most_shared(limits: Limits) -> int:
-    """So many pictures wait at the results endpoint at most."""
+    """Most pictures that may wait at the results endpoint."""
     return min(max(limits.bus_hwm // _SHARE, 1), _MOST_SHARED)
 
 
 def room_for_shared(limits: Limits) -> int:
-    """What the queue there has to be longer by.
+    """By how many messages the queue there must be longer.
 
-    libzmq hears of what was read by halves of its bound, so as many again may seem to wait.
+    libzmq learns what was read only after half of its bound, so twice as many may seem to wait.
     """
     return 2 * most_shared(limits)
 
@@ -57,7 +57,7 @@ class PictureBus:
         self._shared = _Shared(settings.limits)
 
     def send(self, topic: bytes, body: bytes, places: int) -> None:
-        """`places`: where somebody subscribes to the topic, as Previews.places has it."""
+        """Send a picture. `places`: where its topic is subscribed to (Previews.places)."""
         if places & _AT_RESULTS and self._shared.has_room(len(body)):
             self._results.send(topic, _SNDMORE)
             self._shared.sent(self._results, body)
@@ -65,7 +65,7 @@ class PictureBus:
             return
         for sock, size in zip(self.sockets, self._sizes, strict=True):
             if len(body) <= size:
-                sock.getsockopt(_EVENTS)  # sending alone may hear a millisecond late what was read
+                sock.getsockopt(_EVENTS)  # makes libzmq notice at once what was read
                 sock.send(topic, _SNDMORE)
                 sock.send(body, 0)
                 return
@@ -76,14 +76,14 @@ class PictureBus:
 
 
 def subscriptions(sock: zmq.Socket[bytes]) -> Iterator[tuple[bool, str]]:
-    """What has begun (True) or ended at an XPUB since the last call, and its topic."""
-    while int(sock.getsockopt(_EVENTS)) & _POLLIN:  # an Again costs far more
+    """Subscriptions that began (True) or ended at an XPUB since the last call, with their topic."""
+    while int(sock.getsockopt(_EVENTS)) & _POLLIN:  # far cheaper than a zmq.Again
         said = sock.recv(_NOBLOCK)
         yield said[:1] == b"\x01", said[1:].decode(errors="replace")
 
 
 class _Shared:
-    """Which pictures libzmq still holds of those that were sent at the results endpoint."""
+    """The pictures sent at the results endpoint that libzmq still holds."""
 
     def __init__(self, limits: Limits) -> None:
         self._most, self._most_bytes = most_shared(limits), limits.picture_bytes
@@ -112,6 +112,7 @@ class _Shared:
         elif now - self._full_since > _STUCK_S and now >= self._warn_at:
             self._warn_at = now + _WARN_EVERY_S
             logs.warning(
-                "a reader of pictures at the results endpoint stands still: nobody gets any there",
-                do="stop it, or read pictures at the endpoints that are for them alone",
+                "a reader of pictures at the results endpoint has stopped reading: "
+                "no reader gets pictures there",
+                do="stop that reader, or read pictures at the picture endpoints",
             )

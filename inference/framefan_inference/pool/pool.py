@@ -1,13 +1,13 @@
-"""The pool: it leases frames, orders the outcomes, and starts and ends the workers.
+"""The pool: leases frames, orders the outcomes, starts and ends the workers.
 
-One thread, one poll, over the supervisor's link, the listening socket, the links of captures,
-gateways and workers, and both ZeroMQ sockets. Each round: take in what arrived, hand free workers
-the frames that wait, publish the seqs that may leave, then whatever is due by the clock.
+One thread polls the supervisor's link, the listening socket, the links of captures, gateways and
+workers, and the ZeroMQ sockets. Each round it reads what has arrived, leases waiting frames to idle
+workers, publishes the seqs whose turn has come, and does what is due by the clock.
 
-ledger.py decides, without I/O, who gets which frame and what becomes of a seq. capture_links.py
-carries it out towards the captures, workers.py towards the workers, changes.py exchanges workers.
-None of them knows the pool: what they bring about (a freed slot, a table that is due, a ring that
-nobody needs) stands in the ledger, the publisher and the rings until the pool's next turn.
+ledger.py decides, without I/O, which worker gets which frame and how each seq is settled.
+capture_links.py talks to the captures, workers.py to the workers, and changes.py replaces workers.
+None of them calls the pool. What they cause (a freed slot, a table that is due, an unused ring) is
+recorded in the ledger, the publisher and the rings until the pool's next round.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ if TYPE_CHECKING:
     from framefan_inference.tracking.track_ids import TrackIds
 
 _ROUND_S = 0.25
-"""How often deadlines of workers are looked at; they are seconds long."""
+"""How often the deadlines of workers are checked; they are seconds long."""
 _AUDIENCE_S = 5.0
-"""How long a new pool waits for the first subscriber to results, where each of them counts."""
+"""How long a new pool with `every` cameras waits for the first subscriber to results."""
 
 
 class Pool:
-    """All state of inference but what is inside the workers."""
+    """All state of inference, except what is inside the workers."""
 
     def __init__(self, parent: Parent, epoch: str) -> None:
         self._supervisor = supervisor = SupervisorLink(parent)
@@ -136,7 +136,7 @@ class Pool:
         self._finish()
 
     def _free_slots(self) -> None:
-        """Slots that became free go back to the captures; rings without a frame are let go."""
+        """Return freed slots to the captures, and drop retired rings that hold no frame."""
         self._captures.free(self._ledger.take_freed())
         for camera, ring in self._rings.collect(self._ledger.schedule.uses):
             self._workers.detach(camera, ring)
@@ -156,7 +156,7 @@ class Pool:
         self._publisher.tick(now)
 
     def _part(self, now: float) -> None:
-        """Removed cameras leave: one last table shows their final counters."""
+        """Drop removed cameras that are settled; one last table shows their final counters."""
         parted = self._captures.part()
         if not parted:
             return
@@ -200,7 +200,7 @@ class Pool:
             return False
         if clock.now() >= stop_by:
             return True
-        # What a worker published just before it ended may still be on its way.
+        # What a worker published just before it ended may not have arrived yet.
         return self._ledger.next_due() == math.inf and not self._workers.is_alive
 
     def _finish(self) -> None:
@@ -216,14 +216,14 @@ class Pool:
     # ---- peers: captures and gateways -------------------------------------------------------
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # it has gone again, or there is no descriptor just now
+        with contextlib.suppress(OSError):  # the peer has gone, or no descriptor is free now
             sock, _ = self._listener.accept()
             sock.setblocking(True)
             link: Link[ToPool] = links.Link(sock, ToPool)
             self._loop.watch(link.fileno(), partial(self._from_stranger, link))
 
     def _from_stranger(self, link: Link[ToPool]) -> None:
-        """A peer's first message says who it is; what came with it is handled after."""
+        """The first message of a peer identifies it; messages that came with it follow."""
         try:
             messages = link.receive()
         except LinkError:
@@ -238,7 +238,7 @@ class Pool:
             self._loop.watch(link.fileno(), partial(self._from_gateway, first.id, link))
             self._from_gateway(first.id, link, rest)
         else:
-            logs.warning("a stranger spoke to the pool", said=type(first).__name__)
+            logs.warning("an unknown peer connected to the pool", said=type(first).__name__)
             self._loop.drop(link)
 
     def _from_gateway(self, number: int, link: Link[ToPool], early: Sequence[Any] = ()) -> None:
@@ -253,7 +253,7 @@ class Pool:
     # ---- leases and outcomes ----------------------------------------------------------------
 
     def _assign(self, now: float) -> float:
-        """Lease what can be leased; answers when a worker has waited for company long enough."""
+        """Lease what can be leased; return when a worker stops waiting to fill its batch."""
         if self._supervisor.stopping:
             return math.inf
         self._changes.borrow()
@@ -340,6 +340,6 @@ def _ledger(settings: Settings) -> Ledger:
 
 
 def _track_ids(settings: Settings) -> TrackIds:
-    from framefan_inference.tracking.track_ids import TrackIds  # numpy, only where it is used
+    from framefan_inference.tracking.track_ids import TrackIds  # imports numpy, only if needed
 
     return TrackIds([camera.name for camera in settings.cameras])

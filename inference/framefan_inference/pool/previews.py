@@ -1,14 +1,15 @@
-"""Previews in the pool: which pictures somebody watches, and that each follows its result.
+"""Previews in the pool: which pictures are watched, and when each is sent: after its result.
 
-1. Who subscribes to `preview/CAMERA/PICTURE/` watches it, at any of the bus's sockets that have
-   pictures (places); each says when the first comes and when the last has gone. A subscription to
-   less than a whole topic asks for nothing.
-2. A lease says which pictures its worker is to make. Nobody watches: no worker makes any.
-3. The worker sends them behind the outcome, so its result does not wait for a picture. A picture
-   whose result still waits for its turn waits with it, so long as few do; of a seq that is lost,
-   or of no lease of ours, none is sent.
+1. A subscription to `preview/CAMERA/PICTURE/` at any of the bus's sockets that carry pictures
+   (places) asks for that picture. Each socket reports its first subscriber and the end of its last
+   one. A subscription to a mere prefix of a topic asks for nothing.
+2. Each lease lists the pictures that its worker must make. Pictures that nobody watches are not
+   made.
+3. The worker sends pictures after the outcome, so a result never waits for its picture. A picture
+   whose result has not left yet is held until it does, within a limit. Pictures of a lost seq or of
+   an unknown lease are dropped.
 
-Pure: topics and messages come in.
+Pure: topics and messages are arguments.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 256
 _HELD = 32
-"""Leases: pictures are large, and behind a worker that hangs results may wait for long."""
+"""Most leases with held pictures: pictures are large, and a hanging worker delays results."""
 RESULTS = 0
-"""The place of the results' socket; the sockets for pictures are 1, 2 and 3."""
+"""The place of the socket for results; the sockets for pictures are 1, 2 and 3."""
 
 
 class Preview(NamedTuple):
@@ -38,23 +39,23 @@ class Preview(NamedTuple):
 
 class Previews:
     def __init__(self, most_bytes: int) -> None:
-        """`most_bytes`: of pictures that wait for their results."""
+        """`most_bytes`: most bytes of pictures that are held until their results leave."""
         self._most_bytes = most_bytes
         self._wanted: dict[str, tuple[str, ...]] = {}
         self._places: dict[str, int] = {}
-        """By topic, where it is subscribed to: one bit for each place."""
+        """By topic, the places where it is subscribed to, one bit each."""
         self._held: dict[int, list[Preview]] = {}
-        """By lease, those whose result has not left yet; the oldest first."""
+        """By lease, the pictures whose result has not left yet; the oldest first."""
         self._held_bytes = 0
         self._told: deque[int] = deque(maxlen=_REMEMBERED)
-        """The leases whose results left last."""
+        """The latest leases whose results have left."""
         self.made: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        """By camera, how many of each picture."""
+        """By camera, how many of each picture were made."""
         self.cpu_s: defaultdict[str, float] = defaultdict(float)
-        """By camera, the workers' CPU time for them."""
+        """By camera, the workers' CPU time for pictures."""
 
     def watched(self, topic: str, starts: bool, place: int) -> bool:
-        """A subscription begins or ends at this place; answers whether it was one to previews."""
+        """A subscription begins or ends at this place; returns whether it is one to previews."""
         if not topic.startswith(bus.PREVIEW):
             return False
         camera, _, picture = topic[len(bus.PREVIEW) : -1].partition("/")
@@ -70,15 +71,15 @@ class Previews:
         return True
 
     def places(self, topic: str) -> int:
-        """Where this picture is watched, one bit for each place; 0: nowhere."""
+        """The places where this picture is watched, one bit each; 0: nowhere."""
         return self._places.get(topic, 0)
 
     def of(self, camera: str) -> tuple[str, ...]:
-        """The pictures that the next lease of this camera asks for."""
+        """The pictures that the next lease of this camera must ask for."""
         return self._wanted.get(camera, ())
 
     def arrived(self, preview: Preview, is_open: bool) -> list[Preview]:
-        """What may be sent now. `is_open`: its seq has not left yet."""
+        """A picture has arrived; returns what may be sent now. `is_open`: its seq has not left."""
         head = preview.head
         self.made[head.camera][head.picture] += 1
         self.cpu_s[head.camera] += head.cpu_s
@@ -91,7 +92,7 @@ class Previews:
         return []
 
     def left(self, lease: int, is_lost: bool) -> list[Preview]:
-        """A seq has left: what was made of its frame may follow."""
+        """A seq has left; returns the held pictures of its frame, which may be sent now."""
         held = self._take_held(lease)
         if is_lost:
             return []
@@ -104,6 +105,6 @@ class Previews:
         return held
 
     def forget(self, camera: str) -> None:
-        """The camera has left; who watches it may see it come back."""
+        """The camera has left: drop its counters; subscriptions stay in case it returns."""
         self.made.pop(camera, None)
         self.cpu_s.pop(camera, None)

@@ -1,8 +1,8 @@
-"""The bus at its second endpoint (`--publish`), and who may read there.
+"""The bus's second endpoint (`--publish`), and which readers it admits.
 
-libzmq copies a socket's options when it binds. So the run's own endpoint, bound before, stays
-without keys, and what is set here holds for the second one only. The supervisor has bound that
-(framefan/config/publish.py); here its socket is taken over.
+libzmq copies a socket's options when it binds. The run's own endpoint was bound earlier, so it has
+no keys, and the options set here apply to the second endpoint only. The supervisor has bound the
+listening socket (framefan/config/publish.py); this module takes it over.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _NOBLOCK = int(zmq.NOBLOCK)
 _ZAP = "inproc://zeromq.zap.01"
 _DOMAIN = b"framefan"
 _ENFORCED = 1
-"""Without it libzmq lets everybody in where no doorman answers."""
+"""Without it libzmq admits every reader when no ZAP handler answers."""
 _IDLE_S = 10
 _UNANSWERED_MS = 30_000
-"""A reader whose machine has vanished is let go after so long."""
+"""After this long without an acknowledgement, the connection of a vanished reader is closed."""
 
 
 def open_outlet(sock: zmq.Socket[bytes], settings: Settings, fd: int) -> CurveAuth | None:
-    """Have the bound `sock` publish at the listening socket `fd` too; answers who asks for keys.
+    """Make the bound `sock` publish at the listening socket `fd` too; returns the ZAP handler.
 
-    Raises zmq.ZMQError when it cannot.
+    The handler is None without `publish_keys`. Raises zmq.ZMQError when it cannot bind.
     """
     keys, doorman = settings.publish_keys, None
     if keys:
-        doorman = CurveAuth(keys.readers)  # before anybody can knock
+        doorman = CurveAuth(keys.readers)  # before any reader can connect
         sock.setsockopt(zmq.CURVE_SERVER, 1)
         sock.setsockopt(zmq.CURVE_SECRETKEY, keys.secret.reveal().encode())
         sock.setsockopt(zmq.ZAP_DOMAIN, _DOMAIN)
@@ -54,7 +54,7 @@ def open_outlet(sock: zmq.Socket[bytes], settings: Settings, fd: int) -> CurveAu
 
 
 class CurveAuth:
-    """Answers libzmq's question whether a reader may come in (ZAP, rfc.zeromq.org/spec/27)."""
+    """The ZAP handler: tells libzmq whether to admit a reader (rfc.zeromq.org/spec/27)."""
 
     def __init__(self, readers: Iterable[str]) -> None:
         self._readers = {z85.decode(key) for key in readers}
@@ -63,11 +63,11 @@ class CurveAuth:
         self._socket.bind(_ZAP)
 
     def fileno(self) -> int:
-        """Readable when `answer` may have something to do."""
+        """Readable when a request may have arrived."""
         return int(self._socket.getsockopt(zmq.FD))
 
     def answer(self) -> None:
-        """All who have asked."""
+        """Answer all requests that have arrived."""
         while True:
             try:
                 asked = self._socket.recv_multipart(_NOBLOCK)
@@ -78,11 +78,11 @@ class CurveAuth:
             self._socket.send_multipart([version, request, code, text, b"", b""])
 
     def _may(self, mechanism: bytes, credentials: list[bytes]) -> bool:
-        """Who comes without keys comes to an endpoint that has none: the run's own."""
+        """NULL is admitted: only the run's own endpoint, which has no keys, offers it."""
         if mechanism == b"CURVE":
             return len(credentials) == 1 and credentials[0] in self._readers
         return mechanism == b"NULL"
 
     def close(self) -> None:
-        self._socket.unbind(_ZAP)  # closing alone leaves the name taken for a while
+        self._socket.unbind(_ZAP)  # without it the name stays taken for a while after closing
         self._socket.close(linger=0)

@@ -1,4 +1,4 @@
-"""The pool's ends of the bus: one XPUB with one numbering, and a bound SUB for its workers.
+"""The pool's sockets on the bus: one XPUB with one numbering, and a bound SUB for its workers.
 
 Pictures have sockets of their own: picture_bus.py.
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 # Plain ints: enums are combined in Python code.
 _NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
 _AT_ONCE = 256
-"""A flood of outcomes must not keep the pool from everything else."""
+"""Most outcomes that one drain reads, so that a flood of them does not block the pool."""
 _EVENTS, _POLLIN, _RCVMORE = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.RCVMORE)
 
 
 class _Topics(dict[str, bytes]):
-    """The topic of each camera's results, made when it is first used."""
+    """The topic of each camera's results, built on first use."""
 
     def __missing__(self, camera: str) -> bytes:
         topic = self[camera] = f"{bus.RESULT}{camera}/".encode()
@@ -39,20 +39,20 @@ class _Topics(dict[str, bytes]):
 
 
 class Publisher:
-    """Everything the run tells the world, in one order: `n` counts the records."""
+    """Publishes all records of a run in one order; `n` counts them."""
 
     def __init__(self, settings: Settings, epoch: str, results_fd: int = -1) -> None:
-        """Binds the results endpoint, and publishes at `results_fd` too, a listening socket.
+        """Binds the results endpoint, and publishes at the listening socket `results_fd` too.
 
         Raises zmq.ZMQError when it cannot.
         """
         self.epoch = epoch
         self.n = 0
         self.table_due = clock.now()
-        """When the next state table is to come; anyone may bring it forward."""
+        """When the next state table is due; anyone may move it forward."""
         self._camera_log = CameraLog()
         self.has_readers = False
-        """Somebody has subscribed to results since the start."""
+        """Whether anybody has subscribed to results since the start."""
         self.previews = Previews(settings.limits.picture_bytes)
         self._encoder = msgspec.msgpack.Encoder()
         self._topics = _Topics()
@@ -62,11 +62,14 @@ class Publisher:
         self.doorman = open_outlet(self.socket, settings, results_fd) if results_fd >= 0 else None
 
     def fileno(self) -> int:
-        """Readable when `new_subscriptions` may have some; sending may hide that, so ask anyway."""
+        """Readable when subscriptions may have arrived.
+
+        A send can clear that, so call `new_subscriptions` from time to time anyway.
+        """
         return int(self.socket.getsockopt(zmq.FD))
 
     def outcome(self, entry: Entry, model: str, now: float) -> None:
-        """One seq, settled: what its worker sent, or that it is lost and why."""
+        """Publish a settled seq: what its worker sent, or that it is lost and why."""
         grant = entry.grant
         frame = grant.frame
         sent: WorkerOutcome | None = entry.outcome
@@ -114,12 +117,12 @@ class Publisher:
         self._pictures.send(topic.encode(), self._encoder.encode(record), places)
 
     def forget(self, camera: str) -> None:
-        """The camera has left."""
+        """The camera has left: drop what is kept for it."""
         self._topics.pop(camera, None)
         self.previews.forget(camera)
 
     def status(self, record: StatusRecord | None) -> None:
-        """Publish a change, if it is one; the state table follows it at once."""
+        """Publish a status change, unless it is None; the state table follows at once."""
         if record is None:
             return
         self.table_due = now = clock.now()
@@ -145,7 +148,7 @@ class Publisher:
         self.socket.send(self._encoder.encode(record), 0)
 
     def new_subscriptions(self) -> bool:
-        """Whether somebody has subscribed since the last call, to anything but previews."""
+        """Whether anybody subscribed since the last call to anything but previews."""
         found = False
         for starts, topic in subscriptions(self.socket):
             if not self.previews.watched(topic, starts, RESULTS) and starts:
@@ -154,13 +157,13 @@ class Publisher:
         return found
 
     def new_watchers(self) -> None:
-        """Take in what was subscribed to, or is no more, where there are only pictures."""
+        """Read what began and ended at the sockets for pictures."""
         for place, sock in enumerate(self.picture_sockets, RESULTS + 1):
             for starts, topic in subscriptions(sock):
                 self.previews.watched(topic, starts, place)
 
     def close(self) -> None:
-        """Give subscribers a moment to take what was sent."""
+        """Close; messages already sent get half a second to leave."""
         self._pictures.close()
         self.socket.close(linger=500)
         if self.doorman:
@@ -172,29 +175,29 @@ def _covers_results(topic: str) -> bool:
 
 
 class OutcomeReader:
-    """What the workers publish, decoded no further than needed; the rest is counted as foreign."""
+    """Reads what workers publish; a message that does not decode is counted as foreign."""
 
     def __init__(self, settings: Settings) -> None:
         self.foreign = 0
         self.more = False
         self.previews: list[Preview] = []
-        """Those that came with the last drain."""
+        """The previews that the last drain read."""
         self._decoder = msgspec.msgpack.Decoder(WorkerOutcome)
         self._heads = msgspec.msgpack.Decoder(WorkerPreview)
         self.socket = bus.subscriber(settings.limits, b"")
         self.socket.bind(settings.outcomes_endpoint)
 
     def fileno(self) -> int:
-        """Readable when something arrived; silent about what `drain` left."""
+        """Readable when something arrives; not again for messages that `drain` left."""
         return int(self.socket.getsockopt(zmq.FD))
 
     def drain(self) -> list[WorkerOutcome]:
-        """The outcomes that have arrived; `more` says whether some were left for another time."""
+        """Read the outcomes that have arrived; `more`: some were left for the next call."""
         outcomes: list[WorkerOutcome] = []
         self.previews = []
         for _ in range(_AT_ONCE):
             self.more = bool(int(self.socket.getsockopt(_EVENTS)) & _POLLIN)
-            if not self.more:  # asking is far cheaper than an Again
+            if not self.more:  # this check is far cheaper than a zmq.Again
                 break
             data = self.socket.recv(_NOBLOCK)
             try:
@@ -207,9 +210,9 @@ class OutcomeReader:
         return outcomes
 
     def _preview(self, head: bytes) -> Preview:
-        """One that came in two parts. Raises msgspec.MsgspecError when it is none of ours."""
+        """Read a preview, which has two parts. Raises msgspec.MsgspecError for anything else."""
         parts = []
-        while self.socket.getsockopt(_RCVMORE):  # the parts of a message come all together
+        while self.socket.getsockopt(_RCVMORE):  # all parts of a message arrive together
             parts.append(self.socket.recv(_NOBLOCK))
         found = self._heads.decode(head)
         if len(parts) != 1 or found.picture not in PICTURES:

@@ -1,4 +1,4 @@
-"""The rings the pool knows: descriptors to hand to workers, kept while a frame stands in them."""
+"""The rings that the pool passes to workers; each is kept while it holds a frame."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Ring(NamedTuple):
 
 
 class Rings:
-    """By (camera, ring id). The newest ring of a camera is current; older ones are retired."""
+    """Rings by camera and ring id. A camera's newest ring is current; older ones are retired."""
 
     def __init__(self) -> None:
         self._rings: dict[tuple[str, int], Ring] = {}
         self._current: dict[str, int] = {}
 
     def made(self, attach: Attach, fd: int) -> None:
-        """A camera made a ring: take over its descriptor; the ones before it are retired."""
+        """Take over the descriptor of a new ring; the camera's earlier rings are retired."""
         old = self._rings.pop((attach.camera, attach.ring), None)
         if old:
             os.close(old.fd)
@@ -35,7 +35,7 @@ class Rings:
         return self._rings[key]
 
     def is_current(self, camera: str, ring: int) -> bool:
-        """Whether capture still wants slots of this ring back."""
+        """Whether capture still uses this ring, and so wants its slots back."""
         return self._current.get(camera) == ring
 
     def slots(self, camera: str) -> int:
@@ -43,13 +43,13 @@ class Rings:
         return ring.attach.slots if ring else 0
 
     def orphan(self, camera: str) -> None:
-        """The camera's capture is gone, so all its rings are retired."""
+        """Retire all rings of a camera whose capture is gone."""
         self._current.pop(camera, None)
 
     def collect(self, in_use: Callable[[str, int], bool]) -> Iterator[tuple[str, int]]:
-        """Close retired rings in which no frame stands; answers which."""
+        """Close retired rings that hold no frame; yields camera and ring id of each."""
         if len(self._rings) == len(self._current):
-            return  # the usual case: one ring a camera, none retired
+            return  # the usual case: one ring per camera, none retired
         for camera, ring in list(self._rings):
             if not self.is_current(camera, ring) and not in_use(camera, ring):
                 os.close(self._rings.pop((camera, ring)).fd)

@@ -1,4 +1,4 @@
-"""The pool's link to the supervisor, and what came over it: the settings in force, and the stop."""
+"""The pool's link to the supervisor, the current settings, and whether a stop has begun."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class SupervisorLink:
     def __init__(self, parent: Parent) -> None:
         self._parent = parent
         self.settings = parent.settings
-        """As they are in force: a change of workers or predictor replaces them."""
+        """The current settings; a scale or swap replaces them."""
         self.early: list[Any] = list(parent.early)
-        """What came together with the settings."""
+        """Messages that came together with the settings."""
         self.stop_by: float | None = None
-        """Until then the workers may finish what they have; None: nobody asked for a stop."""
+        """Until then the workers may finish their frames; None: no stop has begun."""
         self._news = select.poll()
         self._news.register(parent.link.fileno(), select.POLLIN)
 
@@ -31,9 +31,12 @@ class SupervisorLink:
         return self._parent.link.fileno()
 
     def receive(self) -> list[Any]:
-        """Everything that has arrived: what a peer says next may rest on the last of it."""
+        """Return everything that has arrived.
+
+        A peer's next message may depend on the last of these, so none is left unread.
+        """
         messages: list[Any] = []
-        while self._news.poll(0):  # a message in parts makes an empty read before the last
+        while self._news.poll(0):  # reading part of a message returns nothing, and more follows
             messages += self._parent.link.receive()
         return messages
 
@@ -41,12 +44,12 @@ class SupervisorLink:
         self._parent.link.send(message)
 
     def tell(self, table: StateRecord, all_ended: bool) -> None:
-        """The table is the proof of progress too: it comes out of the loop that does the work."""
+        """Send the table and a Progress: a new table shows that the pool's loop still runs."""
         self._parent.link.offer(Table(table, all_ended))
         self._parent.link.offer(Progress(table.n))
 
     def begin_stop(self) -> bool:
-        """Whether the stop begins now; it is asked for once, however often that is heard."""
+        """Begin the stop; False if it has begun already."""
         if self.stop_by is not None:
             return False
         self.stop_by = clock.now() + self.settings.limits.grace_s / 2
@@ -54,10 +57,13 @@ class SupervisorLink:
 
     @property
     def signalled(self) -> bool:
-        """Whether a signal asked for the stop, before any message did."""
+        """Whether a signal has asked for the stop."""
         return self._parent.stop_asked
 
     @property
     def stopping(self) -> bool:
-        """Also when a signal to the whole group has just come: what ends now was asked to."""
+        """Whether a stop has begun or a signal has arrived.
+
+        A signal to the whole process group ends children on purpose, so that is no failure.
+        """
         return self.stop_by is not None or self._parent.stop_asked

@@ -1,4 +1,4 @@
-"""The state table: one record of everything, every second and whenever something changed."""
+"""The state table: one record of all states and counters, each second and after each change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Parts(NamedTuple):
-    """What the table is gathered from."""
+    """The sources of the table."""
 
     supervisor: SupervisorLink
     ledger: Ledger
@@ -35,7 +35,7 @@ class Parts(NamedTuple):
 
 
 class Tables:
-    """Publishes the pool's table when the publisher says that it is due."""
+    """Publishes the table when `publisher.table_due` has passed."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -62,7 +62,7 @@ class Tables:
         self._parts.supervisor.tell(record, self._all_ended())
 
     def _all_ended(self) -> bool:
-        """Every source has come to its end and every frame of it is settled."""
+        """Whether every source has ended and all frames are settled."""
         return self._parts.captures.all_ended and self._parts.ledger.idle
 
     def _record(self, now: float) -> StateRecord:
@@ -89,16 +89,16 @@ class Tables:
         )
 
     def _restarts(self) -> int:
-        """How often the supervisor has started a pool anew."""
+        """How often the supervisor has restarted the pool."""
         return sum(child.restarts for child in self.children.children if child.stage == "pool")
 
     def heard(self, facts: GatewayFacts) -> None:
-        """A gateway says how it is, about once a second."""
+        """A gateway has reported its facts, about once a second."""
         self.gateways[facts.id] = facts
         self._heard_at[facts.id] = clock.now()
 
     def _gateways(self) -> list[GatewayFacts]:
-        """What each gateway says of itself, with what the supervisor knows of its process."""
+        """Each gateway's own report, with the supervisor's facts of its process."""
         known = {
             int(child.role): child for child in self.children.children if child.stage == "gateway"
         }

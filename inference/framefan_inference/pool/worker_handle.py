@@ -1,12 +1,12 @@
-r"""The pool's workers as it knows them: processes, states, deadlines, restarts.
+r"""One worker in the pool: its process, state, deadline and restarts.
 
     starting -> ready <-> busy -> stopping
         \________|_______/
                  v
          backoff or failed -> starting
 
-A worker is dead when its link ends. It is then killed and waited for, whatever its process still
-does, and only after that are the slots it had leased free again.
+A worker counts as dead when its link ends. Its process is then killed and waited for. Only after
+that are its leased slots free again.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from framefan_inference.pool.rings import Ring
 
 LEAVE_S = 5.0
-"""What a worker that retires and has no frame gets for its predictor's close()."""
+"""How long a retiring worker without a frame has for its predictor's close()."""
 DUMP_S = 0.3
-"""How long a worker that hangs gets to write its stacks before it is killed."""
+"""How long a hanging worker has to write its stacks before it is killed."""
 _DYING_S = 0.1
-"""How often a worker that was killed and is still there is looked at."""
+"""How often a killed worker that still exists is checked."""
 _BY_SIGTERM = "SIGTERM"
 EXIT_S = 0.1
-"""What a worker that closed its link gets to finish exiting, so that its exit code is its own."""
+"""How long a worker that closed its link has to exit by itself, so its exit code is known."""
 
 
 class WorkerHandle:
-    """One place in the pool, through all the processes that fill it."""
+    """One worker number, through all its processes."""
 
     def __init__(self, number: int, settings: Settings, output: int = STDERR) -> None:
-        """`output`: a descriptor for what it prints."""
+        """`output`: the descriptor that its stdout and stderr go to."""
         self.number = number
         self._output = output
         self.facts = WorkerFacts(id=number, predictor=settings.predictor)
@@ -54,22 +54,22 @@ class WorkerHandle:
         self._policy = RestartPolicy(settings.limits)
         self.child: processes.Child | None = None
         self.deadline: float | None = None
-        """When it counts as hanging, or, while it has no process, when to start one."""
+        """When it counts as hanging; without a process: when to start one."""
         self.failed: WorkerFailed | None = None
         """Why this process could not set up its predictor, as it reported."""
         self.step = ""
         """Its current step before it is ready, as it reported."""
         self.dies_of: str | None = None
-        """Why it was killed, while its process is still there."""
+        """Why it was killed, while its process still exists."""
         self.on_trial = False
-        """It is not leased to yet, and is not started again if it ends."""
+        """It gets no leases yet, and is not restarted if it ends."""
         self.retires = False
         """It finishes its frames, ends, and is not replaced."""
         self.stateful = False
         self.most = 1
         self.files: list[str] = []
         self._untold: dict[str, Any] = {}
-        """How it ended, while that may still turn out to be part of an orderly stop."""
+        """How it ended; logged later, because that may be part of an orderly stop."""
         self._dumped = False
         self._attached: set[tuple[str, int]] = set()
         self._in_hand = 0
@@ -79,7 +79,7 @@ class WorkerHandle:
     # ---- life -------------------------------------------------------------------------------
 
     def start(self) -> processes.Child:
-        self._tell_end(logs.warning)  # the run goes on: the signal was for this worker alone
+        self._tell_end(logs.warning)  # the run continues: the signal was for this worker alone
         self._attached.clear()
         self._dumped = False
         self.failed = None
@@ -100,7 +100,7 @@ class WorkerHandle:
         self.deadline = None
 
     def hangs(self, now: float) -> bool:
-        """Called past the deadline: first has the stacks written, then answers true."""
+        """Call past the deadline: first makes the worker write its stacks, then returns True."""
         if not self._dumped and self.child:
             self._dumped = True
             with contextlib.suppress(ProcessLookupError):
@@ -110,10 +110,10 @@ class WorkerHandle:
         return True
 
     def kill(self, reason: str) -> bool:
-        """Whether its process is gone. If not, it is to be asked again at `deadline`."""
+        """Kill its process; False: it still exists, call again at `deadline`."""
         assert self.child is not None
         dies = self.dies_of is not None
-        if not (reason or dies):  # it closed its link: it is ending by itself, how is worth knowing
+        if not (reason or dies):  # it closed its link: let it exit by itself, to learn how
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.process.wait(EXIT_S)
         if self.child.kill(0.0 if dies else processes.KILL_S):
@@ -124,10 +124,10 @@ class WorkerHandle:
         return False
 
     def bury(self, reason: str = "", excused: bool = False, asked: bool = False) -> str:
-        """It is gone: set the time of the next start; answers how it ended.
+        """Its process is gone: set the time of the next start; returns how it ended.
 
-        `excused`: it had a frame in hand, whose camera answers for its death (circuit.py).
-        `asked`: the whole run ends.
+        `excused`: it held a frame, so the death counts for that camera instead (circuit.py).
+        `asked`: the whole run is stopping.
         """
         assert self.child is not None
         asked = asked or self.facts.state == "stopping"
@@ -137,7 +137,7 @@ class WorkerHandle:
         return ending
 
     def not_born(self, error: OSError) -> None:
-        """The system could not start the process: that counts as a death."""
+        """The system could not start the process; that counts as a death."""
         self._died(f"could not be started: {error.strerror}", quiet=False)
 
     def _died(self, ending: str, quiet: bool, excused: bool = False) -> None:
@@ -172,9 +172,9 @@ class WorkerHandle:
         grants: Sequence[tuple[Grant, Ring]],
         pictures: Callable[[str], tuple[str, ...]] = lambda _camera: (),
     ) -> None:
-        """Send the frames of one call, and each ring before the first lease on it.
+        """Send the frames of one call; each ring is sent before its first lease.
 
-        `pictures`: what is to be made of a camera's frame for those who watch. Raises LinkClosed.
+        `pictures`: returns the pictures to make of a camera's frame. Raises LinkClosed.
         """
         assert self.child is not None
         self._dumped = False
@@ -190,7 +190,7 @@ class WorkerHandle:
         self.child.link.send(leases[0] if len(leases) == 1 else Leases(leases))
 
     def try_on(self, camera: str, frame: Frame, ring: Ring) -> None:
-        """Have it predict on a borrowed frame. Raises LinkClosed."""
+        """Make it predict on a borrowed frame. Raises LinkClosed."""
         assert self.child is not None
         self._dumped = False
         self.step = "self-test"
@@ -214,7 +214,7 @@ class WorkerHandle:
         self.deadline = clock.now() + LEAVE_S if self.retires else None
 
     def retire(self) -> None:
-        """It finishes the frame in hand, and is not started again."""
+        """Stop it after its current frame, and do not restart it."""
         self.retires = True
         if self.deadline is None:
             self.deadline = clock.now() + LEAVE_S
@@ -227,7 +227,7 @@ class WorkerHandle:
             self.deadline = clock.now()
 
     def predicted(self, kind: str, started_at: float, finished_at: float) -> None:
-        """An outcome; those of one call share its time, which counts once."""
+        """Count an outcome; outcomes of one call share its time, which counts once."""
         self._busy_s += max(0.0, finished_at - max(started_at, self._busy_until))
         self._busy_until = max(finished_at, self._busy_until)
         if kind == "error":
@@ -242,7 +242,7 @@ class WorkerHandle:
                 self.child.link.send(Detach(camera, ring))
 
     def status(self, state: str, reason: str, message: str = "") -> StatusRecord:
-        """A change of this worker, to be published."""
+        """A status record of this worker, to be published."""
         return StatusRecord(
             subject="worker",
             worker=self.number,
@@ -252,7 +252,7 @@ class WorkerHandle:
         )
 
     def measure(self, now: float) -> WorkerFacts:
-        """Its facts, with the share of the time since the last call that it spent in predict."""
+        """Its facts, with the share of time it spent in predict since the last call."""
         elapsed = now - self._measured_at
         if elapsed >= 0.5:
             self.facts.busy = round(min(1.0, self._busy_s / elapsed), 3)

@@ -1,7 +1,7 @@
-"""The workers of a run, all together: their links, their leases, their ends.
+"""All workers of a run: their links, leases and deaths.
 
-A worker's link brings what it says; the end of the link is its death, which is followed by SIGKILL
-and waitpid (worker_handle.py). Only after that does the ledger hear of it, and its slots are free.
+A worker's link carries its messages. The end of the link counts as its death, and SIGKILL and
+waitpid follow (worker_handle.py). Only then does the ledger free its slots.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HANGS = "no answer within the predict deadline"
 _SLOW_START = "not ready within the start deadline"
 _AT_STOP = "killed at stop"
 _STAYS = "did not end when it was retired"
-_DISMISSED = "not needed any more"
+_DISMISSED = "no longer needed"
 
 
 class Events(Protocol):
@@ -71,7 +71,7 @@ class Workers:
         events: Events,
         prints_fd: int,
     ) -> None:
-        """`prints_fd`: for what workers print."""
+        """`prints_fd`: the descriptor that the workers' stdout and stderr go to."""
         self._supervisor = supervisor
         self._loop = loop
         self._ledger = ledger
@@ -84,11 +84,11 @@ class Workers:
         }
         self._been_ready = False
         self._told_death = False
-        """That the predictor's process died while it was set up."""
+        """Whether a death during the predictor's setup was logged."""
 
     @property
     def regular(self) -> list[WorkerHandle]:
-        """Those that fill the run's places: neither on trial nor retiring."""
+        """Workers that are neither on trial nor retiring."""
         return [each for each in self._workers.values() if not (each.on_trial or each.retires)]
 
     def has(self, worker: WorkerHandle) -> bool:
@@ -140,7 +140,7 @@ class Workers:
             self._loop.forget(worker.child.link.fileno())
         else:
             reason = worker.dies_of
-        if not worker.kill(reason):  # it may read its frame for as long as it is there
+        if not worker.kill(reason):  # while the process exists it may read its frame
             ledger.schedule.retire(worker.number)
             return
         was_starting = worker.facts.state == "starting" and not reason and worker.failed is None
@@ -161,7 +161,7 @@ class Workers:
                 self._died_in_setup(worker, ending)
 
     def _died_in_setup(self, worker: WorkerHandle, ending: str) -> None:
-        """No worker has been ready yet: say why, and end the run when trying again is no use."""
+        """No worker has been ready yet: log why; end the run if restarts are used up."""
         error = setup_death.told(worker.settings.predictor, ending)
         if worker.facts.state == "failed":
             self._supervisor.send(Fatal(error.exit_code, error.what, error.why, error.fix))
@@ -169,17 +169,17 @@ class Workers:
             self._told_death = True
             logs.error(error.what, why=error.why, do=error.fix)
 
-    # ---- places -----------------------------------------------------------------------------
+    # ---- adding and removing ----------------------------------------------------------------
 
     def hire(self, settings: Settings) -> WorkerHandle:
-        """A worker on trial, not started yet."""
+        """Add a worker on trial; the caller starts it."""
         worker = WorkerHandle(lowest_free(self._workers), settings, self._prints_fd)
         worker.on_trial = True
         self._workers[worker.number] = worker
         return worker
 
     def join(self, worker: WorkerHandle) -> None:
-        """A worker that is ready gets frames from now on."""
+        """Lease frames to a ready worker from now on."""
         worker.on_trial = False
         schedule = self._ledger.schedule
         schedule.stateful = worker.stateful
@@ -187,15 +187,15 @@ class Workers:
             schedule.worker_up(worker.number, worker.most)
 
     def withdraw(self, worker: WorkerHandle) -> None:
-        """It gets no more frames."""
+        """Lease no more frames to the worker."""
         self._ledger.schedule.retire(worker.number)
         worker.retires = True
 
     def retire(self, worker: WorkerHandle) -> None:
-        """A withdrawn worker finishes its frames and ends."""
+        """End a withdrawn worker after its current frames."""
         if worker.child is None:
             self._remove(worker, "")
-        elif worker.facts.state == "starting":  # it hears nothing before it is set up
+        elif worker.facts.state == "starting":  # it reads no messages before it is set up
             self._bury(worker, _DISMISSED)
         else:
             worker.retire()
@@ -219,7 +219,7 @@ class Workers:
         for worker in list(self._workers.values()):
             starting = worker.facts.state == "starting"
             worker.stop()
-            if starting:  # it hears nothing before its predictor is set up, and has no frame
+            if starting:  # it reads no messages during setup, and has no frame to finish
                 self._bury(worker, _AT_STOP)
 
     def kill(self) -> None:
@@ -231,7 +231,7 @@ class Workers:
     def is_alive(self) -> bool:
         return any(worker.child for worker in self._workers.values())
 
-    # ---- what they say ----------------------------------------------------------------------
+    # ---- messages from workers --------------------------------------------------------------
 
     def _listen(self, worker: WorkerHandle) -> None:
         assert worker.child is not None
@@ -278,10 +278,10 @@ class Workers:
         self._been_ready = True
         self._publisher.table_due = clock.now()
 
-    # ---- what they are told -----------------------------------------------------------------
+    # ---- messages to workers ----------------------------------------------------------------
 
     def lease(self, number: int, grants: Sequence[tuple[Grant, Ring]]) -> None:
-        """The frames of one call."""
+        """Send a worker the frames of one call."""
         worker = self._workers[number]
         for grant, _ in grants:
             grant.holder = worker
@@ -292,11 +292,11 @@ class Workers:
         grant.holder.predicted(kind, started_at, finished_at)
 
     def model_of(self, grant: Grant) -> str:
-        """The model of the worker that had this lease."""
+        """The model name of the worker that had this lease."""
         return str(grant.holder.facts.model)
 
     def detach(self, camera: str, ring: int) -> None:
-        """No lease on this ring will follow."""
+        """Make all workers unmap this ring; no lease on it will follow."""
         for worker in self._workers.values():
             worker.detach(camera, ring)
 

@@ -1,1 +1,1 @@
-"""What predicts: the user's function, a model, or what framefan brings along."""
+"""Predictors: the user's function or class, an ONNX model, or a built-in one."""

@@ -1,7 +1,8 @@
-"""Edits: has the predictor's file, or one beside it that it loaded, changed on disk?
+"""Detects edits of the predictor's file and of the files in its folder that it loaded.
 
-Twice a second time and size of each are looked at. A change counts once it has stood still for one
-look, so that many quick saves are one, and half a file is none.
+The modification time and size of each file are checked twice a second. A change counts when the
+next check finds no further change. So several quick saves are one change, and a half-written file
+is not loaded.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Stamp(NamedTuple):
 
 
 def stamp(path: str) -> Stamp | None:
-    """None while there is no such file: editors put a new one in the place of the old."""
+    """None while the file does not exist: editors replace files."""
     try:
         facts = os.stat(path)  # noqa: PTH116 - one call, half a microsecond
     except OSError:
@@ -30,7 +31,7 @@ def stamp(path: str) -> Stamp | None:
 
 
 class FileWatch:
-    """Files by path, as they were when they were last loaded."""
+    """The stamps of files by path, from when they were last loaded."""
 
     def __init__(self, stamp: Callable[[str], Stamp | None] = stamp) -> None:
         self._stamp = stamp
@@ -39,13 +40,13 @@ class FileWatch:
         self._due = 0.0
 
     def watch(self, paths: Iterable[str]) -> None:
-        """These too; those that are known keep the stamp they had when they were loaded."""
+        """Watch these files too; files already watched keep their stamp."""
         for path in paths:
             if path not in self._loaded:
                 self._loaded[path] = self._stamp(path)
 
     def look(self, now: float) -> bool:
-        """Whether they are to be loaded anew; true once for each change."""
+        """Whether the files must be loaded again; True once for each change."""
         if now < self._due:
             return False
         self._due = now + LOOK_S

@@ -1,13 +1,13 @@
-"""Predictors: from a reference on the command line to something a worker can call.
+"""Loads a predictor from a reference on the command line.
 
     motion                     a name from framefan_inference/predictors/builtin/
-    package.module:Name        importable from here
-    path/to/file.py:Name       a file of the user's
+    package.module:Name        importable from the current folder
+    path/to/file.py:Name       the user's file
     onnx:PATH[?OPTIONS]        a detector in an ONNX file
 
-Name is a function `predict(image)` or a class with `predict`, and optionally `setup`, `close`,
-`stateful`, `labels` and a second parameter `frame`. With `predict_batch(images)` it takes frames of
-several cameras in one call, up to `max_batch`.
+Name is a function `predict(image)` or a class with a method `predict`. `predict` may take a second
+parameter `frame`. The class may have `setup`, `close`, `stateful` and `labels`. A class with
+`predict_batch(images)` takes frames of several cameras in one call, up to `max_batch`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from framefan.settings.predictor_ref import onnx_options
 from framefan_inference.predictors.results import ResultError
 
 MAX_BATCH = 8
-"""The most images that `predict_batch` gets at once, where the class does not say."""
+"""The most images per call of `predict_batch`, unless the class sets `max_batch`."""
 
-_INSTALL = "mend it, or install what it needs in the environment framefan runs in"
+_INSTALL = "fix it, or install what it needs in the environment that framefan runs in"
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 
 
 class Frame(Struct, frozen=True):
-    """What a predictor learns of a frame when it has a second parameter `frame`."""
+    """A frame's metadata, for predictors with a second parameter `frame`."""
 
     camera: str
     frame: int
     """The frame's number at its source."""
     ts: float
-    """Wall time at which it was grabbed, seconds since 1970."""
+    """Wall time of the grab, seconds since 1970."""
     seq: int
     pts: float | None = None
     """Seconds on the source's own clock, where it has one."""
 
 
 class Predictor:
-    """A loaded predictor, whatever its form, behind one way to call it."""
+    """A loaded predictor; the same calls work for every form of it."""
 
     def __init__(self, model: str, target: Any) -> None:
         """`target` is the user's function, or an instance of the user's class."""
@@ -59,12 +59,12 @@ class Predictor:
         self.target = target
         self.stateful = bool(getattr(target, "stateful", False))
         self.notices: list[tuple[str, str]] = []
-        """Kind and text of what clients should know once it is set up."""
+        """Kind and text of notices for clients, known after setup."""
         self.about: Callable[[bytes], dict[str, str]] = lambda _jpeg: {}
-        """What a model is, for people, and what it sees in a JPEG."""
+        """Describes a model, for people, and what it finds in a JPEG."""
         self._call, several = _entry(target)
         self.place = userfile.place(self._call)
-        """Where the user's predict is, ` (file.py, line 12, in predict)`; empty when unknown."""
+        """The place of the user's predict, ` (file.py, line 12, in predict)`; "": unknown."""
         self._wants_frame = _has_frame_parameter(self._call)
         _check_call(self._call, several, self._wants_frame, self.place)
         self._batch: Callable[..., Any] | None = None
@@ -78,7 +78,7 @@ class Predictor:
 
     @property
     def max_batch(self) -> int:
-        """How many frames one call takes; setup may be what knows. Raises StartError."""
+        """How many frames one call takes; setup may set it. Raises StartError."""
         if self._batch is None:
             return 1
         most = getattr(self.target, "max_batch", MAX_BATCH)
@@ -92,7 +92,7 @@ class Predictor:
 
     @property
     def labels(self) -> Any:
-        """Names of class numbers, by sequence or mapping; setup may be what brings them."""
+        """The names of class numbers, a sequence or mapping; setup may set them."""
         for name in ("labels", "names"):
             labels = getattr(self.target, name, None)
             if labels is not None:
@@ -100,7 +100,7 @@ class Predictor:
         return ()
 
     def setup(self, device: str = "") -> bool:
-        """Whether it has a use for the device. Raises whatever the user's setup raises."""
+        """Run the user's setup; returns whether it takes `device`. Raises what it raises."""
         setup = getattr(self.target, "setup", None)
         if not callable(setup) or inspect.isfunction(self.target):
             return False
@@ -111,19 +111,19 @@ class Predictor:
         return False
 
     def predict(self, image: Any, frame: Frame) -> Any:
-        """Raises whatever the user's predict raises."""
+        """Call the user's predict. Raises whatever it raises."""
         if self._wants_frame:
             return self._call(image, frame=frame)
         return self._call(image)
 
     def _predict_one(self, image: Any, frame: Frame) -> Any:
-        """Where there is only `predict_batch`."""
+        """`predict` for a class that has only `predict_batch`."""
         return self.predict_batch([image], [frame])[0]
 
     def predict_batch(self, images: Sequence[Any], frames: Sequence[Frame]) -> list[Any]:
-        """What each image's result is made of, in their order.
+        """Call the user's predict_batch; returns one value per image, in order.
 
-        Raises ResultError when it is not one for each, else whatever the user's method raises.
+        Raises ResultError for a wrong number of values, else whatever the user's method raises.
         """
         assert self._batch is not None
         if self._batch_wants_frame:
@@ -144,7 +144,7 @@ class Predictor:
 
 
 def _entry(target: Any) -> tuple[Callable[..., Any], bool]:
-    """What to call, and whether it takes several images at once."""
+    """The callable to use, and whether it takes several images per call."""
     if inspect.isfunction(target) or inspect.isbuiltin(target):
         return target, False
     for name in ("predict", "predict_batch"):
@@ -161,7 +161,7 @@ def _entry(target: Any) -> tuple[Callable[..., Any], bool]:
 
 
 def _one_for_each(returned: Any, wanted: int) -> list[Any]:
-    """A list, a tuple, an array or what a generator gives. Raises ResultError."""
+    """The values in a list, tuple, array or iterator. Raises ResultError."""
     told = f"a {type(returned).__name__}"
     is_several = isinstance(returned, Sequence | Iterator) or hasattr(returned, "shape")
     if is_several and not isinstance(returned, str | bytes) and getattr(returned, "shape", 1) != ():
@@ -188,22 +188,22 @@ def _has_parameter(call: Callable[..., Any], name: str) -> bool:
 
 
 def _check_call(call: Callable[..., Any], several: bool, frame: bool, place: str) -> None:
-    """Refuse at the start what could only fail with every frame. Raises StartError."""
+    """Refuse at the start a callable that would fail for every frame. Raises StartError."""
     name = getattr(call, "__name__", type(call).__name__)
     argument = "images" if several else "image"
     ours = f"{name}({argument}, frame)" if frame else f"{name}({argument})"
     if _is_of_kind(call, inspect.iscoroutinefunction, inspect.isasyncgenfunction):
         raise StartError(
             f"the predictor {name} is `async def`{place}",
-            f"framefan calls {ours} in a process of its own and takes what it returns: "
-            "nothing there awaits it",
-            "write `def` in place of `async def`; asyncio.run(...) inside it may call async code",
+            f"framefan calls {ours} in a worker process and uses its return value; "
+            "nothing awaits it",
+            "use `def` instead of `async def`; call async code inside it with asyncio.run(...)",
         )
     if _is_of_kind(call, inspect.isgeneratorfunction):
         raise StartError(
             f"the predictor {name} is a generator{place}",
-            f"framefan calls {ours} once per frame and takes what it returns, not what it yields",
-            "write `return` in place of `yield`; a list holds several detections",
+            f"framefan calls {ours} once per frame and uses its return value, not what it yields",
+            "use `return` instead of `yield`; return several detections as a list",
         )
     try:
         signature = inspect.signature(call)
@@ -215,13 +215,13 @@ def _check_call(call: Callable[..., Any], several: bool, frame: bool, place: str
         raise StartError(
             f"the predictor {name}{signature} cannot be called with a frame's {argument}{place}",
             f"framefan calls {ours}: {problem}",
-            f"let it take one parameter for the {argument}, and `frame` if it wants that; "
-            "give others a default",
+            f"let it take one parameter for the {argument} and, if needed, `frame`; "
+            "give other parameters a default",
         ) from None
 
 
 def _is_of_kind(call: Any, *kinds: Callable[[Any], bool]) -> bool:
-    """Of a function, a method or an object with `__call__`."""
+    """Whether a function, a method or an object's `__call__` is of one of these kinds."""
     own = vars(type(call)).get("__call__")
     return any(kind(each) for kind in kinds for each in (call, own))
 
@@ -237,8 +237,8 @@ def load(reference: str) -> Predictor:
         return Predictor(reference, _instance(reference, getattr(module, name)))
     if not module_name or not name.isidentifier():
         raise UsageError(
-            f'"{reference}" is no predictor reference',
-            "it is a built-in's name, package.module:Name or path/to/file.py:Name",
+            f'"{reference}" is not a predictor reference',
+            "a reference is the name of a built-in, package.module:Name or path/to/file.py:Name",
             "run `framefan predictors` to see the built-in ones",
         )
     if module_name.endswith(".py"):
@@ -259,17 +259,17 @@ def load(reference: str) -> Predictor:
 
 
 def set_up(predictor: Predictor, reference: str, device: str) -> bool:
-    """Whether it has a use for the device. Raises FramefanError."""
+    """Run the predictor's setup; returns whether it takes the device. Raises FramefanError."""
     try:
         uses_device = predictor.setup(device)
-        _ = predictor.max_batch  # asked again later; here its fault ends the start
+        _ = predictor.max_batch  # an invalid one ends the start here
     except FramefanError:
         raise
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise FramefanError(
             f'the predictor "{reference}" failed in setup',
             f"{type(error).__name__}: {userfile.told(error)}",
-            "mend its setup()",
+            "fix its setup()",
         ) from error
     return uses_device
 
@@ -293,9 +293,9 @@ def _onnx(target: str) -> Predictor:
 
 
 def files(reference: str) -> list[str]:
-    """The file that a reference names, and those of its folder and below that are loaded by now.
+    """The file of a predictor, and the loaded modules in its folder and below.
 
-    Nothing for a built-in, which is ours. What is installed there (site-packages) is left out.
+    Empty for a built-in predictor. Files in site-packages are left out.
     """
     module_name, colon, _ = reference.rpartition(":")
     named = Path(module_name).stem if module_name.endswith(".py") else module_name
@@ -335,7 +335,7 @@ def _import(reference: str, import_it: Callable[[], ModuleType]) -> ModuleType:
 
 
 def _names(reference: str, missing: str) -> bool:
-    """Whether the module that is missing is the one referred to, or a package it is in."""
+    """Whether the missing module is the referenced one or a package that contains it."""
     module = reference.rpartition(":")[0]
     return not module.endswith(".py") and f"{module}.".startswith(f"{missing}.")
 
@@ -349,7 +349,7 @@ def _failed(reference: str, error: BaseException) -> StartError:
 
 
 def _is_opencv(error: BaseException) -> bool:
-    """Whether OpenCV itself does not import, and not what asks for it."""
+    """Whether the import failed inside OpenCV itself."""
     if not isinstance(error, ImportError) or isinstance(error, ModuleNotFoundError):
         return False
     frames = traceback.extract_tb(error.__traceback__)
@@ -373,7 +373,7 @@ def _instance(reference: str, target: Any) -> Any:
         return target()
     except (Exception, SystemExit) as error:  # the user's constructor may raise anything
         raise StartError(
-            f'the predictor "{reference}" cannot be made',
+            f'the predictor "{reference}" cannot be instantiated',
             f"{type(error).__name__}: {userfile.told(error)}",
-            "framefan calls its class without arguments",
+            "fix its constructor; framefan calls it without arguments",
         ) from error

@@ -1,8 +1,8 @@
-"""How many threads a worker's libraries use: with a thread per core in each they would only fight.
+"""Limits the threads of a worker's libraries, so that workers do not compete for the cores.
 
-OpenMP, OpenBLAS and MKL read variables when they are loaded, so `limit` comes before whatever the
-predictor imports; OpenCV and onnxruntime are told by calls. What the user's environment says goes
-first.
+OpenMP, OpenBLAS and MKL read environment variables when they are loaded, so call `limit` before the
+predictor is imported. OpenCV and onnxruntime are set by calls. Variables that the user has set take
+precedence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def share(workers: int) -> int:
-    """Of the cores that this process may use, those of one worker of so many."""
+    """How many of the cores that this process may use belong to one of `workers` workers."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (cores or 1) // workers)
 
@@ -25,13 +25,13 @@ def limit(workers: int) -> None:
 
 
 def here() -> int:
-    """What `limit` or the user has set for this process; 0, a library's own choice, without."""
+    """The thread limit that `limit` or the user has set; 0: none, the library decides."""
     text = os.environ.get(_VARIABLES[0], "")
     return int(text) if text.isdecimal() else 0
 
 
 def limit_opencv() -> None:
-    """It reads no variable; only where the predictor has loaded it."""
+    """Limit OpenCV's threads if the predictor has loaded it; OpenCV reads no variable."""
     cv2 = sys.modules.get("cv2")
     if cv2 is not None and here():
         cv2.setNumThreads(here())

@@ -1,1 +1,1 @@
-"""Tracking: which detections of one camera are the same thing, result after result."""
+"""Tracking: gives the same id to the same object in successive results of one camera."""

@@ -1,29 +1,29 @@
-"""Which track gets which detection.
+"""Assigns detections to tracks.
 
-Every pair of a track and a detection that may be the same thing has a cost. The pairs are taken in
-the order of their costs, each track and each detection once. A pair is possible
+Every pair of a track and a detection that may be the same object has a cost. Pairs are taken in the
+order of their costs; each track and each detection is used once. A pair is possible
 
 - by overlap: the track's expected box and the detection have an intersection over union (IoU) of
   at least 0.2. Its cost is 1 - IoU;
-- or by distance, since small fast things do not overlap: the two are alike in size, and the
-  detection's centre is near the expected one, or near the last one, for a thing may have turned.
+- or by distance, since small fast objects do not overlap: the two are similar in size, and the
+  detection's centre is near the expected one, or near the last one, as the object may have turned.
   Its cost is 1 + the distance in sizes, so every overlap goes first.
 
-No pair leaps: a centre moves at most half a size, one size more for each second that passed, up to
-two sizes, and three quarters of the way that the track's speed makes in that time. A size is the
-mean of the larger box's sides.
+The distance from the last place is limited. It may be half a size, plus one size for each second
+that passed, up to two sizes; to that is added three quarters of the way that the track's speed
+covers in that time. A size is the mean of the larger box's sides.
 
 Costs are raised in steps of 10, so that
 
-1. the tracks of the last result take what they can. A track that is only waited for cannot take the
-   box of one that is there;
-2. a lost track takes what overlaps it by half;
-3. a track of the last result takes what overlaps it by half and has another label: detectors call
-   the same thing a car in one picture and a truck in the next;
-4. lost tracks take what is left. Of 1, 2 and 4 the labels agree.
+1. tracks seen in the last result are matched first, so a lost track cannot take the box of a track
+   that is still visible;
+2. then lost tracks, with an IoU of at least 0.5;
+3. then tracks seen in the last result, with an IoU of at least 0.5 and another label, because a
+   detector may call the same object a car in one picture and a truck in the next;
+4. then all other pairs of lost tracks. In 1, 2 and 4 the labels must be equal.
 
-Taking the best first is simpler than the assignment of the least total cost, and better here: that
-one joins wrong pairs to save others (docs/benchmarks.md).
+Taking the cheapest pair first is simpler than the assignment of least total cost, and better here:
+that assignment joins wrong pairs to save others (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -48,15 +48,18 @@ if TYPE_CHECKING:
 _LEAST_IOU = 0.2
 _SAME_IOU = 0.5
 _ALIKE = 2.0
-"""How much larger one of two boxes may be to be joined by distance."""
+"""The largest ratio of the two sizes of a pair by distance."""
 _NEAR, _NEAR_PER_S = 0.5, 0.75
-"""How far a centre may be from where it was expected, in sizes; of a track that moves."""
+"""The largest distance from the expected place in sizes: at once, and more per second."""
 _REACH_PER_S, _MOST_REACH = 1.0, 2.0
-"""How far from where it was seen last."""
+"""The largest distance from the last place in sizes: more per second, and at most."""
 _NEAR_SPEED, _NEAR_SPEED_S, _REACH_SPEED = 0.5, 0.5, 0.75
-"""How much of a track's way widens both; near the expected place of this time at most."""
+"""The share of the way covered at the track's speed that is added to both distances.
+
+For the expected place that way counts for `_NEAR_SPEED_S` at most.
+"""
 _SURE_AFTER = 3
-"""Sightings after which a speed is one: two boxes of a careless detector make any speed."""
+"""The least number of sightings for a usable speed: two imprecise boxes give any speed."""
 _STEP = 10.0
 
 
@@ -68,10 +71,10 @@ def match(
     last: float,
     least_size: float,
 ) -> list[tuple[int, int]]:
-    """Rows of `tracks` and of `boxes`, each in one pair at most.
+    """Returns pairs of a row of `tracks` and a row of `boxes`; each row is in at most one pair.
 
-    `last` is the time of the last result, `least_size` the smallest size to scale distances with,
-    in pixels.
+    `last`: the time of the last result. `least_size`: the smallest size, in pixels, that distances
+    are divided by.
     """
     sizes = _size(tracks.boxes, least_size), _size(boxes, least_size)
     gap_s = now - tracks.seen_at
@@ -101,7 +104,7 @@ def match(
 def best_first(cost: Column, rows: Index, columns: Index) -> list[tuple[int, int]]:
     """Take the cheapest pair whose row and column are both free, until there is none.
 
-    Pair k is `rows[k]` and `columns[k]` and costs `cost[k]`. Of equal costs the first goes first.
+    Pair k is `rows[k]` and `columns[k]` and costs `cost[k]`. Of equal costs the first one wins.
     """
     order = np.argsort(cost, kind="stable")
     pairs: list[tuple[int, int]] = []
@@ -124,9 +127,9 @@ def iou(one: Boxes, other: Boxes) -> Column:
 def _reached(
     tracks: Tracks, boxes: Boxes, sizes: tuple[Column, Column], gap_s: Column, speed: Column
 ) -> tuple[Index, Index, Column, Column]:
-    """Pairs that are no leap: their rows and columns, sizes, and distances from the last place.
+    """Pairs within reach: their rows, columns, sizes, and distances from the last place.
 
-    This is all that is computed for every pair; few are left.
+    Only this is computed for every pair; few pairs remain.
     """
     last, found = tracks.boxes[:, :2] + tracks.boxes[:, 2:], boxes[:, :2] + boxes[:, 2:]
     x, y = (last[:, None, axis] - found[:, axis] for axis in (0, 1))
@@ -149,12 +152,12 @@ def _area(boxes: Boxes) -> Column:
 
 
 def _size(boxes: Boxes, least: float) -> Column:
-    """The mean of a box's sides, and at least `least`."""
+    """The mean of each box's sides, at least `least`."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return np.asarray(np.maximum(sides.sum(axis=1) / 2, least))
 
 
 def _apart(one: Boxes, other: Boxes) -> Column:
-    """The distance of each centre from the one in the same row, in pixels."""
+    """The distance between the centres in the same row, in pixels."""
     moved = (one[:, :2] + one[:, 2:] - other[:, :2] - other[:, 2:]) / 2
     return np.asarray(np.hypot(moved[:, 0], moved[:, 1]))

@@ -1,8 +1,8 @@
-"""Track ids in the results of all cameras, as they leave.
+"""Adds track ids to the results of all cameras as they are published.
 
-A camera has a tracker of its own, and numbers of its own, so that its ids do not depend on when
-the others' results come: of three cameras the first has 1, 4, 7, the second 2, 5, 8, and so on.
-Those that join a run later share numbers far above. So no id is used twice in an epoch.
+Each camera has its own tracker and its own numbers, so that its ids do not depend on when results
+of other cameras arrive. With three cameras the first has 1, 4, 7, the second 2, 5, 8, and so on.
+Cameras that a reload adds share much higher numbers. So no id is used twice in an epoch.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from framefan_inference.tracking.tracker import Picture
 
 _LATER = 1_000_000_000
-"""The first id of cameras that join later. Nobody counts as far: it takes 30 ids/s for a year."""
+"""The first id of cameras that a reload adds. The others reach it after a year at 30 ids/s."""
 
 
 class TrackIds:
     """The trackers of a pool's cameras."""
 
     def __init__(self, cameras: Sequence[str]) -> None:
-        """`cameras` are those that the run begins with, in their order."""
+        """`cameras`: the cameras at the start of the run, in order."""
         step = len(cameras)
         self._ids: dict[str, Iterator[int]] = {
             name: itertools.count(number, step) for number, name in enumerate(cameras, 1)
@@ -38,14 +38,14 @@ class TrackIds:
         self._later = itertools.count(_LATER)
         self._trackers: dict[str, Tracker] = {}
         self._own: dict[str, str] = {}
-        """Cameras whose predictor gives ids of its own, and that predictor's model."""
+        """Cameras whose predictor sets ids itself, and the name of its model."""
         self._decoder = msgspec.msgpack.Decoder(list[Detection])
         self._encoder = msgspec.msgpack.Encoder()
 
     def outcome(
         self, camera: str, model: str, picture: Picture, sent: WorkerOutcome | None
     ) -> WorkerOutcome | None:
-        """What became of a seq, with ids where it is detections."""
+        """Returns the outcome of a seq, with ids if it holds detections."""
         if sent is None or sent.kind != "detections":
             return sent
         payload = self.payload(camera, model, picture, sent.payload)
@@ -54,9 +54,9 @@ class TrackIds:
     def payload(
         self, camera: str, model: str, picture: Picture, payload: msgspec.Raw
     ) -> msgspec.Raw:
-        """The payload with ids; as it came when it is no detections or has ids of its own.
+        """Returns the payload with ids; unchanged if it holds no detections or has ids already.
 
-        A predictor that gave one id gives them all: two numberings in one feed would collide.
+        A predictor that sets one id must set all of them: two numberings in one feed would collide.
         """
         if self._own.get(camera) == model:
             return payload
@@ -77,6 +77,6 @@ class TrackIds:
         return msgspec.Raw(self._encoder.encode(detections))
 
     def forget(self, camera: str) -> None:
-        """The camera has left; if it comes back, its ids are new ones."""
+        """The camera has left; if it is added again, it gets new ids."""
         self._trackers.pop(camera, None)
         self._own.pop(camera, None)

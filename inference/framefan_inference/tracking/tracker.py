@@ -3,17 +3,17 @@
 After SORT (Bewley et al., 2016: constant velocity and IoU), with tracks of the last result first as
 in the cascade of DeepSORT (Wojke et al., 2017), and without a Kalman filter.
 
-1. The time is counted from result to result: by `pts` where both have one that went on, else by
-   `ts`. So a file gives the same ids on a slow machine and on a fast one.
-2. `matching` decides which track gets which detection; `tracks` says where each is expected.
-3. What gets none begins a track. It has its id at once: each result is told when it is made, and
-   cannot wait for the next one to confirm it.
-4. A track that is not seen is kept for 2 s, or 0.5 s if it was seen only once. One that was seen in
-   the last result is always tried, so that a slow camera keeps its ids.
-5. All tracks end where nothing says that things went on: `pts` goes back (a file loops), `ts` does
-   so by more than 2 s, the picture's size changes, or time stands still. That is a gap of more than
-   2 s which is twice as long as the gap before it, or of more than 10 s. Without the second half
-   a camera that gives a picture every 4 s would never have a track.
+1. The time between two results is the difference of their `pts` if both have one and it changed,
+   else that of their `ts`. So a file gives the same ids on a slow machine and on a fast one.
+2. `matching` assigns detections to tracks; `tracks` predicts where each track's box should be.
+3. A detection without a track begins one and gets its id at once. A result is published without
+   delay, so it cannot wait for the next one to confirm a track.
+4. A track that is not seen is kept for 2 s, or 0.5 s if it was seen only once. A track that was
+   seen in the last result is always tried, so that a slow camera keeps its ids.
+5. All tracks end where the picture is not continuous: `pts` goes back (a file loops), `ts` goes
+   back by more than 2 s, the picture's size changes, or there is a long gap. A gap is long if it
+   takes more than 10 s, or more than 2 s and more than twice the gap before it. Without the
+   comparison with the gap before, a camera with one picture every 4 s would never have a track.
 
 A track's label is that of its newest detection. Pure: no clock is read, and nothing is random.
 """
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
 
 FORGET_S = 10.0
 MAX_TRACKS = 512
-"""Of more detections in a result only the most confident get an id."""
+"""If a result has more detections, only the most confident ones get an id."""
 _STALL = 2.0
-"""How many times as long as the gap before it a gap is that ends tracks."""
+"""A gap ends all tracks if it is more than this many times the gap before it."""
 _LEAST_SIZE = 0.005
-"""Of the picture's diagonal. What is smaller, or has no area, may move as far as this size."""
+"""The least size that distances are divided by, as a share of the picture's diagonal."""
 
 
 class Picture(Protocol):
-    """What is known of the picture that a result is about."""
+    """The picture that a result belongs to."""
 
     @property
     def ts(self) -> float:
-        """When it was taken, seconds of wall time."""
+        """When it was taken, in seconds of wall time."""
         ...
 
     @property
@@ -67,20 +67,20 @@ class Picture(Protocol):
 
 
 class Tracker:
-    """The tracks of one camera; `ids` is where new ones come from."""
+    """The tracks of one camera; `ids` yields the ids of new tracks."""
 
     def __init__(self, ids: Iterator[int]) -> None:
         self.tracks = Tracks()
         self._ids = ids
         self._now = 0.0
-        """Seconds on a clock of our own, which never goes back."""
+        """Seconds on the tracker's own clock, which never goes back."""
         self._ts = -math.inf
         self._pts: float | None = None
         self._gap_s: float | None = None
         self._size = (0, 0)
 
     def update(self, detections: Sequence[Detection], picture: Picture) -> None:
-        """Set `track_id` of each detection. Their order does not matter."""
+        """Set `track_id` of each detection; their order does not matter."""
         last = self._now
         self._go_on(picture)
         self.tracks.end_lost(self._now, last)
@@ -105,7 +105,7 @@ class Tracker:
         self.tracks.end_oldest(MAX_TRACKS)
 
     def _go_on(self, picture: Picture) -> None:
-        """Advance the time; end all tracks where nothing says that things went on."""
+        """Advance the clock; end all tracks where the picture is not continuous."""
         size = picture.width, picture.height
         gap_s = self._gap(picture.ts, picture.pts)
         if gap_s is None or size != self._size or self._is_stall(gap_s):
@@ -119,7 +119,7 @@ class Tracker:
         self._pts, self._size = picture.pts, size
 
     def _gap(self, ts: float, pts: float | None) -> float | None:
-        """Seconds since the last result; None where the clock went back, or never ran."""
+        """Seconds since the last result; None if the time went back or this is the first one."""
         if pts is not None and self._pts is not None and pts != self._pts:
             return pts - self._pts if pts > self._pts else None
         gap_s = ts - self._ts

@@ -1,9 +1,9 @@
-"""The tracks of one camera, as columns of arrays, and how each is expected to move.
+"""The tracks of one camera, as columns of arrays, and the prediction of their boxes.
 
-A track is a box, the speed of its centre, and when it was last seen. The speed is a mean of the
-newest movements, weighted by their age: what is 0.1 s older counts a third. It is expected to fade
-while a track is not seen: people stop and turn, so of a speed of 10 pixels a second 5 pixels remain
-in the long run.
+A track has a box, the speed of its centre, and the time when it was last seen. The speed is a mean
+of the latest movements, weighted by age: a movement that is 0.1 s older counts a third. While a
+track is not seen its speed is assumed to fade, because people stop and turn: at 10 pixels per
+second the box moves 5 pixels in the long run.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 KEEP_S = 2.0
 """How long a track that is not seen is kept."""
 KEEP_NEW_S = 0.5
-"""How long, if it was seen only once: most of those are mistakes of the detector."""
+"""How long a track that was seen only once is kept; most of those are false detections."""
 _MEMORY_S = 0.1
 _FADE_S = 0.5
 
 
 class Tracks:
-    """Row i of every column is one track."""
+    """The tracks; row i of every column is one track."""
 
     def __init__(self) -> None:
         self.ids: NDArray[np.int64] = np.zeros(0, np.int64)
         self.labels: list[str] = []
-        """Of the newest detection of each."""
+        """The label of each track's newest detection."""
         self.boxes: NDArray[np.float64] = np.zeros((0, 4))
         self.speeds: NDArray[np.float64] = np.zeros((0, 2))
-        """x and y in pixels a second."""
+        """x and y, in pixels per second."""
         self.seen_at: NDArray[np.float64] = np.zeros(0)
         self.sightings: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -42,7 +42,7 @@ class Tracks:
         return len(self.ids)
 
     def expected(self, now: float) -> NDArray[np.float64]:
-        """Where each box should be, float64[T, 4]."""
+        """The predicted boxes, float64[T, 4]."""
         travelled_s = _FADE_S * -np.expm1((self.seen_at - now) / _FADE_S)
         moved = self.speeds * travelled_s[:, None]
         return np.asarray(self.boxes + np.concatenate((moved, moved), axis=1))
@@ -50,7 +50,7 @@ class Tracks:
     def see(
         self, rows: Sequence[int], boxes: NDArray[np.float64], labels: Sequence[str], now: float
     ) -> None:
-        """These tracks were found again, at these boxes."""
+        """Update these tracks with the boxes at which they were found."""
         if not rows:
             return
         at = np.array(rows)
@@ -79,14 +79,14 @@ class Tracks:
         self.sightings = np.append(self.sightings, np.ones(count, np.int64))
 
     def end_lost(self, now: float, last: float) -> None:
-        """Those that were not seen for too long, and not in the last result, at `last`."""
+        """End tracks that were unseen for too long and not in the last result, at `last`."""
         keep_s = np.where(self.sightings > 1, KEEP_S, KEEP_NEW_S)
         kept = (self.seen_at >= last) | (now - self.seen_at <= keep_s)
         if not kept.all():
             self._keep(np.flatnonzero(kept))
 
     def end_oldest(self, most: int) -> None:
-        """Those that were seen longest ago, of more than `most`."""
+        """Keep the `most` tracks that were seen last."""
         if len(self) > most:
             newest = np.argsort(-self.seen_at, kind="stable")[:most]
             self._keep(np.sort(newest))

@@ -1,1 +1,1 @@
-"""A worker: one process that predicts on frames where they lie."""
+"""A worker: one process that predicts on frames in shared memory, without copies."""

@@ -1,9 +1,9 @@
-"""Pictures of a frame for people: encoded in the worker, from the slot that is still under lease.
+"""Pictures of a frame for people: the worker encodes them from the slot that it still leases.
 
-320, 640 and 1280 are widths: a wider frame is scaled down (pixels are averaged over areas, so
-that nothing flickers), a narrower one is left as it is. `full` has the frame's own size, and
-`boxes` too, with what was detected drawn on it, in the colours of the page. Ids are those that the
-predictor gave: the pool's tracker sees a result after its picture was made.
+320, 640 and 1280 are widths. A wider frame is scaled down (averaged over areas, so that nothing
+flickers); a narrower one keeps its size. `full` and `boxes` have the frame's own size; `boxes`
+shows the detections in the colours of the page. Its ids are those of the predictor, because the
+pool's tracker gets a result only after its picture was made.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _QUALITY, _FINE = 70, 90
-"""JPEG's 0 to 100: for what changes all the time, and for what is looked at alone."""
+"""JPEG quality, 0 to 100: for the scaled pictures, and for `full` and `boxes`."""
 _TRIES = 4
 _FONT, _DARK = cv2.FONT_HERSHEY_SIMPLEX, (24, 24, 24)
 _MANY = 20
-"""Above so many boxes only ids are written, as on the page: words would hide the picture."""
+"""With more boxes only ids are written, as on the page: labels would hide the picture."""
 _detections = msgspec.msgpack.Decoder(list[Detection])
 
 
 def encode(
     image: NDArray[np.uint8], picture: str, detections: bytes | None, most_bytes: int
 ) -> bytes:
-    """A JPEG of `image`, `uint8[height, width, 3]` BGR, which is only read; b"" if there is none.
+    """Encode `image`, `uint8[height, width, 3]` BGR, as JPEG; b"" if that fails.
 
-    `detections`: a MessagePack list of Detection, to be drawn where `picture` is `boxes`.
-    One that has more than `most_bytes`, so that the bus would not carry it, is made smaller.
+    `image` is only read. `detections`: a MessagePack list of Detection, drawn if `picture` is
+    `boxes`. A JPEG of more than `most_bytes`, the bus's limit, is encoded again, lower and smaller.
     """
     if picture == "boxes":
         image = image.copy()
@@ -87,7 +87,7 @@ def _draw(image: NDArray[np.uint8], seen: Detection, text: str) -> None:
 
 
 def _colour(seen: Detection) -> tuple[Any, ...]:
-    """The page's light colour of this id, or of this label; BGR."""
+    """The page's light colour for this track id, or for this label; BGR."""
     if seen.track_id is not UNSET:
         hue = seen.track_id * 137
     else:

@@ -1,9 +1,9 @@
-"""A predictor tried once, in a process of its own: what `framefan doctor` says of it.
+"""Tries a predictor once in a process of its own, for `framefan doctor`.
 
     python -m framefan_inference.worker.tryout   < PredictorTryout as JSON   > one line of JSON
 
-It goes through what a worker goes through: import, setup, and a call, with a made-up picture.
-Whatever the user's code prints goes to stderr.
+It does what a worker does: import, setup and a call, with a made-up picture. What the user's code
+prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from framefan_inference.predictors.predictor import Frame
 if TYPE_CHECKING:
     from framefan_inference.predictors.predictor import Predictor
 
-_MEND = "mend it: each such frame is an error to the clients"
+_MEND = "fix it: clients get an error for each such frame"
 
 
 def main() -> None:
@@ -41,15 +41,15 @@ def main() -> None:
     except FramefanError as error:
         told = Failed(error.what, error.why, error.fix)
     answers.write(msgspec.json.encode(told))
-    os._exit(0)  # threads of the user's would keep it
+    os._exit(0)  # threads of the user's code would keep the process alive
 
 
 def attempt(asked: PredictorTryout) -> PredictorFacts:
-    """Raises FramefanError."""
+    """Load, set up and call the predictor. Raises FramefanError."""
     predictor = predictors.load(asked.predictor)
     uses_device = predictors.set_up(predictor, asked.predictor, asked.device)
     threads.limit_opencv()
-    _call(predictor, asked)  # the first call of many models warms them up
+    _call(predictor, asked)  # the first call warms up many models
     began = clock.now()
     _call(predictor, asked)
     took_s = clock.now() - began
@@ -81,12 +81,12 @@ def _call(predictor: Predictor, asked: PredictorTryout) -> None:
 
 
 def _of_call(asked: PredictorTryout, why: str, fix: str) -> StartError:
-    what = f'the predictor "{asked.predictor}" gives no result for a picture'
+    what = f'the predictor "{asked.predictor}" returns no valid result for a picture'
     return StartError(f"{what} of {asked.width}x{asked.height}", why, fix)
 
 
 def _picture(width: int, height: int) -> Any:
-    """Grey that grows brighter from left to right, with a dark square; nobody may write to it."""
+    """A grey gradient, brighter to the right, with a dark square; read-only."""
     import numpy as np
 
     line = np.linspace(40, 215, width, dtype=np.uint8)
@@ -97,7 +97,7 @@ def _picture(width: int, height: int) -> Any:
 
 
 def _status() -> dict[str, int]:
-    """Threads and VmSize (KiB) of this process; zeros where the system does not tell."""
+    """Threads and VmSize (KiB) of this process; zeros on systems without /proc."""
     found = {"Threads": 0, "VmSize": 0}
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -1,21 +1,20 @@
 """A worker: one process, one predictor, one call at a time.
 
-1. A lease names a slot. The worker maps the slot's ring once, read-only, and hands the predictor
+1. A lease names a slot. The worker maps the slot's ring once, read-only, and passes the predictor
    an array over the slot itself: nothing is copied.
-2. The outcome goes out on ZeroMQ, then the lease goes back. Between the two the pool may hear of
-   them in either order; it settles the seq by the outcome and frees the slot by the return. What
-   people watch is encoded from the slot between the two: no result waits for a picture.
-3. Before the lease goes back the worker looks whether the predictor still holds the image. All
-   views of a frame rest on one array, so its reference count tells. The result counts: the image
-   was whole while it was made. But the slot's memory is used again, so from then on the predictor
-   gets copies, which are slower and safe to keep. One warning says so.
+2. The worker sends the outcome on ZeroMQ, then returns the lease on its link. The pool may receive
+   them in either order: the outcome settles the seq, the return frees the slot. Watched pictures
+   are encoded from the slot between the two, so no result waits for a picture.
+3. Before it returns the lease, the worker checks whether the predictor still holds the image. All
+   views of a frame share one base array, so its reference count shows that. The result is valid:
+   the frame was intact while predict ran. But the slot's memory will be reused, so from then on the
+   predictor gets copies, which are slower and safe to keep. One warning says so.
+4. Several leases that came together are one call of `predict_batch`. If it raises and the predictor
+   is not stateful, the frames are tried one by one, so that only the faulty one is an error. Frames
+   that do not fit into the deadline of the call are errors too.
 
-4. Several leases that came together are one call of `predict_batch`. When it raises, and the
-   predictor keeps no state, its frames are tried one by one, so that only the guilty one is an
-   error; what there is no time for within the deadline of the call is one too.
-
-Everything the predictor raises becomes an error result: the worker lives. What kills it (a native
-crash, sys.exit in a thread, a hang) is the pool's to notice.
+Whatever the predictor raises becomes an error result, and the worker survives. The pool notices
+what the worker cannot survive: a native crash, a killed process, a hang.
 """
 
 from __future__ import annotations
@@ -66,13 +65,13 @@ if TYPE_CHECKING:
 Answer = tuple[results.Kind, bytes]
 LOADING = "loading"
 WARMING_UP = "warming up"
-"""What a worker that is not ready yet says it is at: importing, or in the predictor's setup."""
+"""The steps that a worker reports before it is ready: import and setup of the predictor."""
 
 
 def _unheld() -> int:
-    """What getrefcount says of an object that a caller passes on and nobody else has.
+    """The reference count of an object that only a caller and its callee hold.
 
-    Interpreters differ: since 3.14 some names only borrow.
+    It depends on the interpreter: since 3.14 some local variables only borrow.
     """
 
     def count(base: object) -> int:
@@ -86,7 +85,7 @@ _UNHELD = _unheld()
 
 
 class Worker:
-    """The predictor, the rings it reads from and the socket its outcomes leave by."""
+    """The predictor, the rings it reads from and the socket for its outcomes."""
 
     def __init__(self, parent: Parent, predictor: Predictor, outcomes: Outcomes) -> None:
         self._link = parent.link
@@ -98,14 +97,14 @@ class Worker:
         self._rings: dict[tuple[str, int], RingReader] = {}
         self._copies = False
         self._left_out: set[str] = set()
-        """Kinds of returned data that clients do not get and that were already reported."""
+        """Kinds of returned data that clients do not get, already reported."""
         self._encode: Callable[[Any, str, bytes | None, int], bytes] | None = None
         self._most_jpeg_bytes = bus.most_jpeg_bytes(parent.settings.limits)
         self._stopping = False
 
     def run(self) -> None:
-        """Serve leases until told to stop; raises LinkClosed when the pool is gone."""
-        messages = self._early  # a stop may have come together with the start
+        """Serve leases until a Stop arrives. Raises LinkClosed when the pool is gone."""
+        messages = self._early  # a Stop may have come together with the settings
         while True:
             for message in messages:
                 self._handle(message)
@@ -130,13 +129,13 @@ class Worker:
                 self._stopping = True
 
     def _serve(self, lease: Lease, since: float | None = None) -> None:
-        """`since`: when the call began that this frame was in before."""
+        """`since`: when the earlier call with this frame began, if there was one."""
         started = clock.now()
         answer, finished = self._answer(lease)
         self._finish(lease, answer, started if since is None else since, finished)
 
     def _try(self, lease: Lease) -> None:
-        """The self-test: as with a lease, but only the pool gets the outcome."""
+        """Run the self-test: predict as for a lease, but send the outcome to the pool only."""
         (kind, payload), _ = self._answer(lease)
         if kind == "error":
             error = msgspec.msgpack.decode(payload, type=PredictError)
@@ -145,7 +144,10 @@ class Worker:
             self._link.send(Tried())
 
     def _answer(self, lease: Lease) -> tuple[Answer, float]:
-        """Kind and payload, and when predict was done. Nobody reads the slot after this."""
+        """Predict; returns kind and payload, and when predict ended.
+
+        The predictor does not read the slot after this.
+        """
         base = self._base(lease)
         kind, payload = self._predict(lease, base)
         finished = clock.now()
@@ -180,8 +182,8 @@ class Worker:
             encode = self._encode or self._load_encoder()
             seen = payload if kind == "detections" else None
             jpeg = encode(image, picture, seen, self._most_jpeg_bytes)
-        except Exception:  # noqa: BLE001 - nobody's frame is lost because somebody watches
-            logs.exception("no picture could be made")
+        except Exception:  # noqa: BLE001 - a failed picture must not lose the frame
+            logs.exception("encoding a picture failed")
             jpeg = b""
         cost_s = time.process_time() - began
         facts = lease.lease, lease.camera, lease.seq, lease.frame, picture, cost_s
@@ -189,7 +191,7 @@ class Worker:
             self._outcomes.send_preview(WorkerPreview(*facts), jpeg)
 
     def _load_encoder(self) -> Callable[[Any, str, bytes | None, int], bytes]:
-        from framefan_inference.worker import pictures  # OpenCV, which not every predictor loads
+        from framefan_inference.worker import pictures  # loads OpenCV; not every predictor does
 
         threads.limit_opencv()
         self._encode = pictures.encode
@@ -212,7 +214,7 @@ class Worker:
             self._give_back(lease, answer)
 
     def _serve_one_by_one(self, leases: list[Lease], started: float, raised: bytes) -> None:
-        """After a call that raised; each step may take as long as the longest before it."""
+        """Retry the frames of a call that raised, while the longest step so far still fits."""
         longest = clock.now() - started
         for lease in leases:
             began = clock.now()
@@ -225,7 +227,7 @@ class Worker:
     def _predict_together(
         self, leases: list[Lease], bases: list[Any]
     ) -> tuple[list[Answer], bytes]:
-        """An answer for each, and, when predict_batch raised, what it raised as a payload."""
+        """Returns an answer for each lease, and the error payload if predict_batch raised."""
         images = [self._image(lease, base) for lease, base in zip(leases, bases, strict=True)]
         frames = [_frame(lease) for lease in leases]
         try:
@@ -263,7 +265,7 @@ class Worker:
         return image
 
     def _predict(self, lease: Lease, base: Any) -> Answer:
-        """Kind and payload. No reference to the image is left when this returns, if it is ours."""
+        """Returns kind and payload. Keeps no reference of our own to the image."""
         image = self._image(lease, base)
         try:
             returned = self._predictor.predict(image, _frame(lease))
@@ -276,7 +278,7 @@ class Worker:
             return "error", results.error(type(error).__name__, text)
 
     def _is_held(self, base: Any) -> bool:
-        """Whether anything but us refers to the image; a dead cycle does not count."""
+        """Whether anything else refers to the image; unreachable cycles are collected first."""
         if sys.getrefcount(base) <= _UNHELD:
             return False
         gc.collect()
@@ -286,9 +288,9 @@ class Worker:
         self._copies = True
         self._notice(
             "kept_image",
-            f"predictor {self._predictor.model} keeps the image, or a result that holds it, after "
-            "predict has returned; its memory is used again for other frames, so it gets copies "
-            "from now on: keep image.copy(), or let go of the result",
+            f"predictor {self._predictor.model} keeps the image, or a result that refers to it, "
+            "after predict has returned; the image's memory is reused for other frames, so the "
+            "predictor gets copies from now on: keep image.copy(), or drop the result",
         )
 
     def _tell_left_out(self, what: str) -> None:
@@ -298,7 +300,7 @@ class Worker:
             self._notice(
                 "left_out",
                 f"predictor {self._predictor.model} returns {what}, which clients do not get: "
-                "return them as a value of your own if they are needed",
+                "return them as custom data if you need them",
             )
 
     def _notice(self, kind: str, text: str) -> None:
@@ -311,7 +313,7 @@ def _frame(lease: Lease) -> Frame:
 
 
 class Outcomes:
-    """The socket outcomes leave by: an XPUB, because it tells when the pool has subscribed."""
+    """The socket for outcomes: an XPUB, because it reports when the pool has subscribed."""
 
     def __init__(self, settings: Settings) -> None:
         self._encoder = msgspec.msgpack.Encoder()
@@ -319,7 +321,7 @@ class Outcomes:
         self._socket.connect(settings.outcomes_endpoint)
 
     def wait_for_subscriber(self, seconds: float) -> bool:
-        """Wait for the pool to subscribe; until then ZeroMQ drops what is sent, silently."""
+        """Wait for the pool to subscribe; until then ZeroMQ silently drops messages."""
         return bool(self._socket.poll(int(seconds * 1000), zmq.POLLIN))
 
     def send(self, outcome: WorkerOutcome) -> None:
@@ -330,20 +332,20 @@ class Outcomes:
         self._socket.send(jpeg)
 
     def close(self) -> None:
-        """Give what was sent a moment to leave."""
+        """Close; messages already sent get half a second to leave."""
         self._socket.close(linger=500)
         bus.context().term()
 
 
 def _set_up(parent: Parent) -> Predictor:
-    """Load the predictor and have it set itself up. Raises FramefanError."""
+    """Load the predictor and run its setup. Raises FramefanError."""
     reference = parent.settings.predictor
     parent.link.send(WorkerStep(LOADING))
     predictor = predictors.load(reference)
     parent.link.send(WorkerStep(WARMING_UP))
     uses_device = predictors.set_up(predictor, reference, parent.settings.device)
     if parent.settings.device and not uses_device:
-        text = f"{reference} has no use for --device: its setup has no parameter of that name"
+        text = f"{reference} ignores --device: its setup has no parameter `device`"
         logs.warning(text)
         parent.link.send(Notice("device_unused", text))
     for kind, text in predictor.notices:
@@ -353,11 +355,11 @@ def _set_up(parent: Parent) -> Predictor:
 
 def main() -> None:
     parent = Parent("worker", ToWorker)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a lone SIGTERM ends it; the pool starts anew
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a SIGTERM ends it; the pool restarts it
     faulthandler.enable()
     parent.write_stacks_when_asked()
     threads.limit(parent.settings.workers)
-    sys.dont_write_bytecode = True  # its times are whole seconds: an edit within one is missed
+    sys.dont_write_bytecode = True  # .pyc files store whole seconds: a quick edit would be missed
     outcomes = Outcomes(parent.settings)
     try:
         predictor = _set_up(parent)
@@ -377,7 +379,7 @@ def main() -> None:
         predictor.close()
     except LinkClosed:
         logs.debug("the pool is gone")
-    except Exception:  # noqa: BLE001 - the process border: say it, then end with a code
+    except Exception:  # noqa: BLE001 - the process border: log it, then exit with a code
         logs.exception("the worker failed")
         raise SystemExit(1) from None
     finally:

@@ -1,1 +1,1 @@
-"""Predictors that come with framefan."""
+"""The built-in predictors."""

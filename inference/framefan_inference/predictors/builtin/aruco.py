@@ -27,7 +27,7 @@ class Predictor:
     def predict(self, image: NDArray[np.uint8]) -> list[Detection]:
         """A detection for each marker: labelled `aruco 7`, with the number as its class_id."""
         corners, numbers, _ = self._detector.detectMarkers(image)
-        if not corners:  # the numbers are None then
+        if not corners:  # then `numbers` is None
             return []
         return [
             Detection(f"aruco {number}", 1.0, around(points[0].tolist(), image.shape), int(number))

@@ -1,16 +1,16 @@
-"""`health`: whether a camera can see: out of focus or dirty, too dark or too bright, moved.
+"""`health`: detects a camera that is out of focus or dirty, too dark, too bright, or was moved.
 
 - Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in
-  brightfield microscopy", ICPR 2000). What is sharp depends on the scene, so a camera is compared
-  with its own past: with the usual sharpness, learned slowly.
+  brightfield microscopy", ICPR 2000). A normal value depends on the scene, so each picture is
+  compared with a slow average of its own camera.
 - Brightness is the mean grey level.
-- A move of the camera is a shift of the whole picture against a slowly learned reference: found by
-  phase correlation (Kuglin and Hines, 1975), and believed only if the picture, moved back by it,
-  agrees with the reference far better than where it stands. So nothing that moves inside the
-  picture is taken for a move of the camera.
+- A camera has moved if the whole picture is shifted against a slowly learned reference. Phase
+  correlation (Kuglin and Hines, 1975) finds the shift. It counts only if the picture, shifted back,
+  agrees with the reference far better than unshifted. So things that move inside the picture do not
+  count as a move of the camera.
 
-All on a grey picture 160 pixels wide, with a memory for each camera. A problem has to be there for
-`LOOKS` frames in a row before it is told.
+All this is computed on a grey picture 160 pixels wide, with a memory for each camera. A problem is
+reported when it lasts `LOOKS` frames in a row.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 WIDTH = 160
 DARK, BRIGHT = 30.0, 225.0
-"""Mean grey levels beyond which little is to be seen, of 0 to 255."""
+"""Mean grey levels, of 0 to 255, below and above which a picture counts as dark or bright."""
 BLURRED = 0.35
-"""Of the usual sharpness."""
+"""Below this share of the usual sharpness a picture counts as blurred."""
 FLAT = 5.0
-"""A variance below which there is nothing in the picture that could be sharp."""
+"""With a usual sharpness below this, the scene has too little detail to look blurred."""
 SHIFTED = 0.02
-"""Of the picture's width."""
+"""A larger shift, as a share of the picture's width, counts as a move."""
 ALIKE, BETTER = 0.5, 0.15
-"""The correlation that a picture moved back must have with the reference, and how much more than
-where it stands."""
+"""The least correlation of the picture, shifted back, with the reference, and by how much it must
+exceed that of the unshifted picture."""
 LOOKS = 5
 _LEARNING = 0.02
 _RELUCTANT = 0.002
-"""How much of a frame goes into what is usual: when all is well, and when not. So a camera that
-was moved on purpose is at home in its new view some minutes later."""
+"""The weight of a frame in the reference: without problems, and with some. So a camera that was
+moved on purpose is accepted in its new view some minutes later."""
 
 
 class Predictor:
@@ -66,7 +66,7 @@ class Predictor:
 
 
 class _View:
-    """What one camera usually shows."""
+    """The usual picture and sharpness of one camera."""
 
     def __init__(self, grey: NDArray[np.uint8]) -> None:
         self.shape = grey.shape
@@ -95,7 +95,7 @@ class _View:
         }
 
     def _shift(self, grey: NDArray[np.uint8]) -> tuple[float, float]:
-        """Pixels that the whole picture has moved to the right and down; 0, 0 when it has not."""
+        """By how many pixels the whole picture has moved right and down; 0, 0: it has not."""
         (across, down), _ = cv2.phaseCorrelate(  # OpenCV 5 writes into what it is given
             self._reference.copy(), grey.astype(np.float32), self._window
         )
@@ -116,7 +116,7 @@ def _sharpness(grey: NDArray[np.uint8]) -> float:
 def _agreement(
     reference: NDArray[np.float32], grey: NDArray[np.uint8], across: int, down: int
 ) -> float:
-    """Correlation, -1 to 1, of what both show when the second was moved by so many pixels."""
+    """The correlation, -1 to 1, of the overlap when `grey` is shifted by `across` and `down`."""
     height, width = grey.shape
     if abs(across) > width // 2 or abs(down) > height // 2:
         return -1.0

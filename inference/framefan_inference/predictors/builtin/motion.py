@@ -1,9 +1,8 @@
-"""`motion`: boxes around what moves, by a background model per camera.
+"""`motion`: boxes around moving regions, from a background model per camera.
 
 The method is MOG2: Zivkovic and van der Heijden, "Efficient adaptive density estimation per image
 pixel for the task of background subtraction", Pattern Recognition Letters 27 (2006), as in OpenCV.
-It runs on a picture a fraction of the frame's size: motion needs no detail, and the cost falls
-with the area.
+It runs on a scaled-down picture: motion needs no detail, and the cost falls with the area.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from framefan_inference.predictors.predictor import Frame
 
 WIDTH = 480
-"""Pixels across the picture in which motion is looked for."""
+"""The width in pixels of the picture that is searched for motion."""
 MIN_AREA = 1 / 2500
 """A moving region smaller than this share of the picture is noise."""
 
@@ -48,7 +47,7 @@ class Predictor:
         return _boxes(mask, width / size[0], height / size[1])
 
     def _model(self, camera: str, size: tuple[int, int]) -> Any:
-        """The camera's background model; a new one when the picture changed its size."""
+        """The camera's background model; a new one when the picture's size has changed."""
         key = f"{camera} {size}"
         if key not in self._models:
             for old in [each for each in self._models if each.startswith(f"{camera} ")]:

@@ -1,7 +1,7 @@
-"""`qr`: QR codes, each labelled with the text in it.
+"""`qr`: QR codes, each labelled with its text.
 
-The method is OpenCV's `QRCodeDetectorAruco`, which finds the three corner patterns the way ArUco
-markers are found: faster than `QRCodeDetector`, and it sees several codes at once.
+The method is OpenCV's `QRCodeDetectorAruco`, which finds the three corner patterns as it finds
+ArUco markers. It is faster than `QRCodeDetector` and finds several codes at once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LONGEST = 256
-"""Characters of a label: a code may hold thousands, and anybody may hang one up."""
+"""Most characters of a label: a code may hold thousands, and anyone can show one to a camera."""
 UNREAD = "qr"
-"""The label of a code that was found and could not be read."""
+"""The label of a code that was found but not decoded."""
 
 
 class Predictor:
@@ -29,7 +29,7 @@ class Predictor:
         self._detector = cv2.QRCodeDetectorAruco()
 
     def predict(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """A detection for each code: confidence 1 when it was read, 0.5 when only found."""
+        """A detection for each code: confidence 1 if it was decoded, 0.5 if only found."""
         found, texts, corners, _ = self._detector.detectAndDecodeMulti(image)
         if not found:
             return []
@@ -46,7 +46,7 @@ def _detection(
 def around(
     points: Sequence[tuple[float, float]], shape: tuple[int, ...]
 ) -> tuple[float, float, float, float]:
-    """The box around corner points x, y, inside a picture of `shape` (height, width, ...)."""
+    """The box around points (x, y), clipped to a picture of `shape` (height, width, ...)."""
     height, width = shape[:2]
     across, down = zip(*points, strict=True)
     return (

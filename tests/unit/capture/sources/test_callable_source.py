@@ -249,7 +249,7 @@ FAILURES = {
     "a long text": ("def it():\n    raise OSError('x' * 10_000)", "OSError: xxxx"),
     "a text that raises": (
         "class E(Exception):\n    def __str__(self): 1 / 0\ndef it():\n    raise E",
-        "own.py:5: E: its text cannot be had",
+        "own.py:5: E: its __str__ raised",
     ),
 }
 

@@ -127,7 +127,7 @@ def test_a_predict_that_does_not_return_is_reported(env, tmp_path) -> None:
     command = ("once", "-p", f"{slow}:predict", "--timeout", f"{5 * SCALE:g}")
     done = framefan(*command, env=env | limits(grace_s=1), seconds=60)
     assert done.returncode == 1
-    assert "why: frames come, but predict has not returned" in done.stderr
+    assert "why: frames arrive, but predict has not returned" in done.stderr
 
 
 @pytest.mark.parametrize("source", ["film.avi", "picture.png", "picture*.png", "demo?fps=200"])

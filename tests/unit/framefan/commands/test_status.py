@@ -53,7 +53,7 @@ def test_workers_and_gateways_have_their_rows(state: StateRecord) -> None:
 def test_names_are_shortened_before_numbers_and_reasons(
     state: StateRecord, width: int | None
 ) -> None:
-    why = "the camera ended the stream, or takes a connection and closes it: " + "x" * 90
+    why = "the camera ended the stream, or accepts a connection and closes it: " + "x" * 90
     name = "the-camera-above-the-loading-bay-at-the-northern-gate"
     state.cameras = {
         name: CameraFacts(

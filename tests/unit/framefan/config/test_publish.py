@@ -347,7 +347,7 @@ def test_doctor_looks_at_endpoint_and_keys() -> None:
     Path("keys/server.key_secret").chmod(0o600)
     endpoint, found = doctor_served.published(settings)
     assert (endpoint.level, found.level) == (Level.OK, Level.OK)
-    assert found.text == "keys lets in 2 readers"
+    assert found.text == "keys admits 2 readers"
     Path("keys/server.key_secret").chmod(0o640)
     _, loose, _ = doctor_served.published(settings)
     assert (loose.level, loose.cure) == (Level.WARN, "chmod 600 keys/server.key_secret")

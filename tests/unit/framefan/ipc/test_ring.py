@@ -42,7 +42,7 @@ def test_another_layout_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(ring, "LAYOUT", ring.LAYOUT + 1)
     other = pack_header(7, 5, 8192)
     monkeypatch.undo()
-    with pytest.raises(RingError, match="no ring of this version"):
+    with pytest.raises(RingError, match="not a ring of this version"):
         check_header(other, 7, 5, 8192)
 
 

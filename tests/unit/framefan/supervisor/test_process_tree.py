@@ -212,7 +212,7 @@ def test_the_end_of_all_sources_does_not_count_before_the_pool_knows_the_new_one
     code, said = run.stop()
     assert code == 0
     assert "every source has ended" not in said
-    assert "asked to" in said
+    assert "received a stop signal" in said
 
 
 def test_fatal_of_a_camera_that_a_reload_brought_ends_nothing(begin) -> None:

@@ -35,7 +35,7 @@ def test_every_captured_frame_is_in_the_line() -> None:
     summary = Summary()
     summary.add(state("a", captured=9, results=4, bad=2, waiting=2, running=1), 0.0)
     assert "9 frames captured, 4 results" in summary.lines()[0]
-    assert ", 0 superseded, 2 bad, 3 unprocessed" in summary.lines()[0]
+    assert ", 0 superseded, 2 bad, 3 not processed" in summary.lines()[0]
 
 
 def test_the_rate_is_taken_between_the_first_and_the_last_frame_seen() -> None:

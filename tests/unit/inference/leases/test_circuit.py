@@ -32,7 +32,7 @@ def test_three_deaths_within_a_minute_open_it_and_say_why() -> None:
     assert it.died(["bad"], 159.0) == ["bad"]
     (change,) = it.changes
     assert (change.camera, change.state, change.next_try_s) == ("bad", "open", 60.0)
-    assert "3 workers ended within 60 s" in change.message
+    assert "3 workers died within 60 s" in change.message
     assert it.state("bad") == ("open", change.message)
     assert not it.admits("bad", 218.9, in_line=False)
     assert it.admits("good", 160.0, in_line=False)

@@ -60,7 +60,7 @@ def test_who_comes_and_goes_fills_no_log_and_is_told_when_it_stays() -> None:
             log.changed(told("live"), now + 2.0)
             log.tick(now + 3.0)
         assert 8 < len(said) <= 20, said
-        assert any("comes and goes" in line for line in said)
+        assert any("flapping" in line for line in said)
         log.tick(3600 + STEADY_S)
         assert said[-1].startswith("camera gate: live  after_s=")
 

@@ -69,7 +69,7 @@ def test_each_camera_is_told_first_and_all_in_one_sum(said: list[str]) -> None:
 
 def test_what_is_no_error_of_ours_is_told_as_such(said: list[str]) -> None:
     Failures().settled("front", WorkerOutcome(1, "error", 0, 0, msgspec.Raw(b"\xc1")), 0.0)
-    assert "an error that cannot be read" in said[0]
+    assert "an error that cannot be decoded" in said[0]
 
 
 @given(

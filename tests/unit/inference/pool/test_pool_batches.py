@@ -90,7 +90,7 @@ def test_a_camera_that_kills_is_left_out_and_comes_back(gate: Gate) -> None:
             gate.caught()
             run.outcome(n, "bad")
         state = run.state(lambda state: state.cameras["bad"].circuit == "open")
-        assert "3 workers ended within 60 s" in state.cameras["bad"].circuit_message
+        assert "3 workers died within 60 s" in state.cameras["bad"].circuit_message
         state = run.wait_ready()
         assert state.workers[0].restarts == 3, "they do not count on the worker"
         bad.ready()

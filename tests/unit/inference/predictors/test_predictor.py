@@ -333,7 +333,7 @@ def test_a_constructor_that_fails(written: Any, body: str) -> None:
     path = written(f"class Model:\n    def __init__(self):\n        {body}\n")
     error = refusal(f"{path}:Model")
     assert isinstance(error, StartError)
-    assert "cannot be made" in error.what
+    assert "cannot be instantiated" in error.what
     assert "no device (own.py, line 3, in __init__)" in error.why
 
 
@@ -390,4 +390,4 @@ def test_an_error_whose_own_text_fails_is_still_told(written: Any) -> None:
         """)
     predictor = load(f"{path}:it")
     text = told(raised_by(lambda: predictor.predict(1, FRAME)))
-    assert text == "its text cannot be had: ZeroDivisionError (own.py, line 6, in it)"
+    assert text == "its __str__ raised ZeroDivisionError (own.py, line 6, in it)"

@@ -20,7 +20,7 @@ WRONG = {
     "async function": (
         "async def it(image): return 1",
         "the predictor it is `async def` (own.py, line 1, in it)",
-        "nothing there awaits it",
+        "nothing awaits it",
     ),
     "async method": (
         "class it:\n    async def predict(self, image, frame): return 1",

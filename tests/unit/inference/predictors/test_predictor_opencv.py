@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     ("opencv", "mine", "advice"),
     [
         ("raise ImportError('libxcb.so.1: cannot open')", "import cv2", "framefan doctor"),
-        ("", "from cv2 import nothing_of_it", "mend it"),
+        ("", "from cv2 import nothing_of_it", "fix it"),
         ("", "import nowhere_to_be_found", "install what it needs"),
     ],
 )

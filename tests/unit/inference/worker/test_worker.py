@@ -137,7 +137,7 @@ ERRORS = [
     (8, "recursive", "itself"),
     (9, "unsupported", "own.Model"),
     (10, "too_large", "50,000,005"),
-    (11, "Unsayable", "its text cannot be had"),
+    (11, "Unsayable", "its __str__ raised"),
     (12, "OSError", "no file ?"),
     (18, "RecursionError", "recursion"),
 ]

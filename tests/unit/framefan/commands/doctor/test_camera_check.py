@@ -82,10 +82,10 @@ def test_nobody_at_that_port_and_no_such_webcam() -> None:
     [
         ("def frames(): yield 1", "no picture"),
         ("def frames(): raise ValueError('no licence')", "my.py:1: ValueError: no licence"),
-        ("def frames(): return None", "no picture"),
+        ("def frames(): return None", "no good picture"),
         ("def other(): yield 1", 'has no "frames"'),
         ("import nowhere_to_be_found", "nowhere_to_be_found"),
-        ("import os; os._exit(3)", "without a word (exit code 3)"),
+        ("import os; os._exit(3)", "without a message (exit code 3)"),
         ("def frames(where): yield 1", "without arguments"),
         ("import sys; sys.exit(0)", "does not import"),
     ],

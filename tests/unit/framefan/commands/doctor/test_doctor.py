@@ -73,7 +73,7 @@ def test_a_device_nobody_uses_is_a_warning() -> None:
         settings(device="cuda:0"), PredictorFacts(0.01, 0, 1, 0, uses_device=False)
     )
     assert (ok.level, warning.level) == (Level.OK, Level.WARN)
-    assert "10 ms a frame" in ok.text
+    assert "10 ms per frame" in ok.text
 
 
 def test_where_the_tokens_file_is_named(tmp_path, monkeypatch) -> None:

@@ -43,12 +43,12 @@ def test_what_one_worker_takes() -> None:
     ("text", "words", "fix"),
     [
         ("import nowhere_to_be_found", "nowhere_to_be_found", "install"),
-        ("x = (", "my.py", "mend"),
+        ("x = (", "my.py", "fix it"),
         ("def other(image): return []", "other", "my.py:NAME"),
         ("import os; os._exit(3)", "exit code 3", "by itself"),
         ("import os; os.abort()", "SIGABRT", "by itself"),
-        ("def predict(image): raise ValueError('too dark')", "ValueError: too dark", "mend"),
-        ("def predict(image): image[0] = 1", "read-only", "mend"),
+        ("def predict(image): raise ValueError('too dark')", "ValueError: too dark", "fix it"),
+        ("def predict(image): image[0] = 1", "read-only", "fix it"),
         ("def predict(image): return object()", "JSON", "docs/predictors.md"),
         (
             "class predict:\n    def setup(self): raise OSError('no weights')\n"

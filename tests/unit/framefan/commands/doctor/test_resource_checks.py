@@ -74,7 +74,7 @@ def test_a_size_limit_makes_rings_smaller() -> None:
 def test_a_worker_that_would_be_replaced_for_its_size() -> None:
     heavy = PredictorFacts(0.01, 5 << 30, 4, 500 * MIB, uses_device=False)
     (finding,) = found(settings(), heavy)
-    assert "5120 MiB and is replaced beyond 4096 MiB" in finding.text
+    assert "5120 MiB and is replaced above 4096 MiB" in finding.text
 
 
 @pytest.mark.parametrize(
