@@ -218,7 +218,7 @@ class Connector:
         wait = self._backoff.failed(lasted_s)
         url = self._asked.url
         if not self.ever and self._deadline is not None and now + wait > self._deadline:
-            fix = "start it: framefan run; or name another address"
+            fix = retry_rules.advice(url, error)
             raise Unreachable(f"no connection to {url}", why, fix) from error
         level = logging.INFO if self.trouble else logging.WARNING  # warn once per outage
         _log.log(level, "no connection to %s (%s); next try in %.1f s", url, why, wait)

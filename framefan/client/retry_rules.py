@@ -81,6 +81,13 @@ def of_opening(url: str, error: Exception) -> Refused | None:
     return Refused(f"{url} is not a WebSocket", why, "check the address")
 
 
+def advice(url: str, error: Exception) -> str:
+    """What to do about an address to which no attempt succeeded."""
+    if url.startswith("ws://") and (_is_cut(error) or isinstance(error, ConnectionResetError)):
+        return "something listens there; if it serves TLS, write wss://"
+    return "start it: framefan run; or name another address"
+
+
 def _is_cut(error: Exception) -> bool:
     """Whether the connection ended before the reply to the handshake."""
     return isinstance(error, ConnectionClosed) or (

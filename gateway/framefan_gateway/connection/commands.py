@@ -38,7 +38,8 @@ class Command(NamedTuple):
 
 
 class _Acknowledged(msgspec.Struct, forbid_unknown_fields=True):
-    ack: int
+    ack: int | float
+    """Whole; languages with one type of numbers may write 1.0."""
 
 
 _json_ack = msgspec.json.Decoder(_Acknowledged)
@@ -54,9 +55,10 @@ def parse_ack(data: bytes | bytearray | memoryview, fmt: Format, *, binary: bool
     if b"ack" not in bytes(data):
         return None
     try:
-        return (_msgpack_ack if binary else _json_ack).decode(data).ack
+        count = (_msgpack_ack if binary else _json_ack).decode(data).ack
     except (msgspec.MsgspecError, ValueError):
         return None
+    return int(count) if isinstance(count, int) or count.is_integer() else None
 
 
 def _protobuf_ack(data: bytes) -> int | None:
@@ -79,8 +81,11 @@ def refuse(number: Id, refusal: Refusal) -> Reply:
     return Reply(id=number, error=CommandError(refusal.code, refusal.message, refusal.temporary))
 
 
-def read(message: str | bytes, fmt: Format) -> Command:
-    """Parse a client's message in this format. Raises NotACommand, with the reply."""
+def read(message: str | bytes, fmt: Format, *, acks: bool = False) -> Command:
+    """Parse a client's message in this format. Raises NotACommand, with the reply.
+
+    `acks`: the client acknowledges, and this message is no valid acknowledgement.
+    """
     found = _decode(message, fmt)
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise NotACommand(None, Refusal(NOT_DECODED, "a command is one object"))
@@ -92,7 +97,7 @@ def read(message: str | bytes, fmt: Format) -> Command:
     if isinstance(number, int) and not -_LARGEST_ID <= number < _LARGEST_ID:
         raise NotACommand(None, Refusal(BAD_VALUE, "id is not within 64 bits"))
     try:
-        return _command(number, found)
+        return _command(number, found, acks)
     except Refusal as refusal:
         raise NotACommand(number, refusal) from None
 
@@ -110,11 +115,13 @@ def _decode(message: str | bytes, fmt: Format) -> Any:
         raise NotACommand(None, Refusal(NOT_DECODED, f"this is no {kind}")) from None
 
 
-def _command(number: Id, found: dict[str, Any]) -> Command:
+def _command(number: Id, found: dict[str, Any], acks: bool) -> Command:
     if len(found) != 1:
         what = "no command" if not found else "more than one command"
         raise Refusal(UNKNOWN_COMMAND, f"{what}; send one of {', '.join(NAMES)}")
     ((name, options),) = found.items()
+    if name == "ack" and acks:
+        raise Refusal(BAD_VALUE, 'an acknowledgement is {"ack": N} alone, N a whole number')
     if name == "ack":
         raise Refusal(UNKNOWN_COMMAND, "acknowledgements are not asked for; subscribe with ack=N")
     if name not in NAMES:

@@ -17,7 +17,6 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
@@ -25,6 +24,7 @@ from framefan.base import clock
 from framefan_gateway.connection import tcp
 from framefan_gateway.connection.commands import parse_ack
 from framefan_gateway.connection.flow import Counted, Open, flow_for
+from framefan_gateway.connection.handshake import HandshakeConnection
 from framefan_gateway.connection.token_bucket import TokenBucket
 from framefan_gateway.connection.write_deadline import WriteDeadline
 from framefan_gateway.delivery import frames
@@ -84,7 +84,7 @@ class ConnectionHost(Protocol):
         """Run a coroutine to its end; the host handles its errors."""
 
 
-class ClientConnection(ServerConnection):
+class ClientConnection(HandshakeConnection):
     def __init__(self, host: ConnectionHost, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._host = host

@@ -148,7 +148,7 @@ def _plain(name: str, text: str) -> Any:
     if name == "nonempty":
         found = {"1": True, "true": True, "0": False, "false": False}.get(text.lower())
         return text if found is None else found
-    if name in ("max_fps", "min_confidence", "history", "preview", "ack"):
+    if name in ("max_fps", "min_confidence", "history", "preview", "ack") and text.isascii():
         try:
             return float(text) if name in ("max_fps", "min_confidence") else int(text)
         except ValueError:
@@ -160,8 +160,10 @@ def _names(name: str, value: Any) -> frozenset[str] | None:
     if value is None:
         return None
     items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) and item for item in items):
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise Refusal(BAD_VALUE, f"{name} is a list of names")
+    if not all(items):
+        raise Refusal(BAD_VALUE, f"{name} has a name that is empty")
     return frozenset(items)
 
 

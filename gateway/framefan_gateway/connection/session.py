@@ -133,7 +133,7 @@ class Session:
             self._connection.acknowledge(count)  # fragmented, or not new
             return
         try:
-            command = commands.read(message, fmt)
+            command = commands.read(message, fmt, acks=self._connection.ack is not None)
         except commands.NotACommand as error:
             self._say(error.reply)
             return

@@ -135,7 +135,7 @@ class Hub:
         rest = client.cursor.end_subscription(now)
         own = client.cursor.account()
         old.move(client, Place.CLOSED)
-        subscribers = client.subscribers = self._subscribers(subscription)
+        subscribers = client.subscribers = self._subscribers(subscription, old)
         client.cursor = self._cursor(subscribers, own)
         client.cursor.adopt(rest)
         client.cursor.greet(reply)
@@ -150,12 +150,16 @@ class Hub:
             subscribers.move(client, Place.BLOCKED)
         subscribers.advance(client, now)
 
-    def _subscribers(self, subscription: Subscription) -> Subscribers:
+    def _subscribers(
+        self, subscription: Subscription, before: Subscribers | None = None
+    ) -> Subscribers:
+        """Those of a subscription; `before`: of the client's earlier one, if it changes."""
         subscribers = self._groups.get(subscription)
         if subscribers is None:
-            subscribers = self._groups[subscription] = Subscribers(
-                self._new_stream(subscription), self._work
-            )
+            stream = self._new_stream(subscription)
+            if before is not None:
+                stream.continue_selection(before.stream)
+            subscribers = self._groups[subscription] = Subscribers(stream, self._work)
             self.on_regroup()
         return subscribers
 

@@ -41,6 +41,10 @@ class Selection:
             return "max_fps"
         return None
 
+    def continue_from(self, before: Selection) -> None:
+        """Start where an earlier selection was, so that a change adds no result to `max_fps`."""
+        self._due = dict(before._due)
+
     def forget(self, camera: str) -> None:
         self._due.pop(camera, None)
 

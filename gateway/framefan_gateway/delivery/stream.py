@@ -93,6 +93,10 @@ class Stream:
         """`totals` as of the last `take_batch`: what live clients have been sent. A client that
         stops being live starts its own account from there."""
 
+    def continue_selection(self, before: Stream) -> None:
+        """Start where the stream of a client's earlier subscription was; see `Selection`."""
+        self._selection.continue_from(before._selection)
+
     @property
     def totals(self) -> Totals:
         """The account of a client that has been live since the stream began."""

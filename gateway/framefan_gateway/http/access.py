@@ -23,14 +23,19 @@ _PROBES = ("/healthz", "/readyz")
 _SHOWN = 100
 
 
-def refusal(settings: Settings, headers: Headers, path: str = "") -> str:
-    """Why a request is refused, and which flag would allow it; empty if it is not refused."""
+def refusal(settings: Settings, headers: Headers, path: str = "", *, is_file: bool = False) -> str:
+    """Why a request is refused, and which flag would allow it; empty if it is not refused.
+
+    `is_file`: a file of the page was requested. Its Origin does not matter: the file holds nothing
+    of this run, and a page that does not load could not say why.
+    """
     hosts = headers.get_all("Host")
     if not hosts and path in _PROBES and "Origin" not in headers:
         return ""
     if len(hosts) != 1:
         return f"exactly one Host header is needed, and there are {len(hosts) or 'none'}"
-    return _of_host(settings, hosts[0]) or _of_origin(settings, headers, hosts[0])
+    wrong_host = _of_host(settings, hosts[0])
+    return wrong_host or ("" if is_file else _of_origin(settings, headers, hosts[0]))
 
 
 def _of_host(settings: Settings, host: str) -> str:

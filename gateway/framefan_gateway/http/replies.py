@@ -28,6 +28,14 @@ def pack(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
+def refuse(code: http.HTTPStatus, message: str) -> Response:
+    """A complete response that says why a request is refused, whatever its method was."""
+    body = pack({"error": message})
+    head = Headers({"Date": email.utils.formatdate(usegmt=True), "Content-Type": JSON} | _ALWAYS)
+    head["Content-Length"] = str(len(body))
+    return Response(code.value, code.phrase, head, body)
+
+
 def reply(request: Request, code: int, body: bytes, kind: str, **headers: str) -> Response:
     """A complete response; HEAD gets the same headers without the body."""
     head = Headers(

@@ -22,7 +22,7 @@ import msgspec
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from framefan.base import clock
+from framefan.base import clock, logs
 from framefan.ipc import proto_schema, protocol
 from framefan.settings import query
 from framefan_gateway.http import access, client_list, snapshots
@@ -62,6 +62,8 @@ _OPEN = (*_FILES, "/healthz", "/readyz")
 _QUERY_TOKENS = {"token", "access_token"}
 _LONG_ONES = 4
 """How many long responses are built at a time, and how many requests to other gateways run."""
+_MOST_LOGGED = 8
+"""How many different refusals are logged, each once: anybody may cause them."""
 _PATIENCE_S = 0.3
 _LOOK_S = 0.005
 _OF_THE_TABLE = ("pid", "state", "restarts")
@@ -100,6 +102,8 @@ class Web:
         self._long_ones = asyncio.Semaphore(_LONG_ONES)
         self._asking = asyncio.Semaphore(_LONG_ONES)
         self._schema = b""
+        self._logged: set[str] = set()
+        """Refusals of a Host or Origin that are in the log."""
         self._heard_of: set[str] = set()
         """Cameras that have been live or have said why not; readiness does not wait for them."""
         self._services: dict[str, Callable[[Request], Response | Awaitable[Response]]] = {
@@ -210,10 +214,13 @@ class Web:
 
     def refusal(self, headers: Headers, path: str = "") -> str:
         """Why this request is refused; empty if it is not."""
-        return access.refusal(self._settings, headers, path)
+        return access.refusal(self._settings, headers, path, is_file=path in self._files)
 
     def _refused(self, request: Request, path: str) -> Response | None:
         if refusal := self.refusal(request.headers, path):
+            if refusal not in self._logged and len(self._logged) < _MOST_LOGGED:
+                self._logged.add(refusal)
+                logs.warning(f"refused a request: {refusal}")
             return self._error(request, 403, refusal)
         if path != SOCKET_PATH and _wants_socket(request.headers):
             message = f"the WebSocket is at {SOCKET_PATH}, not at {path[:200]}"
@@ -238,9 +245,10 @@ class Web:
         ):
             return None  # it may send the token in its first message, as browsers must
         challenge = {"WWW-Authenticate": "Bearer"}
-        return self._error(
-            request, 401, "a token is needed: Authorization: Bearer TOKEN", **challenge
-        )
+        wrong = "Authorization" in request.headers
+        message = "the token is wrong" if wrong else "a token is needed"
+        message += ": Authorization: Bearer TOKEN"
+        return self._error(request, 401, message, **challenge)
 
     # ---- state ------------------------------------------------------------------------------
 

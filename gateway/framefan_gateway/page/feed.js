@@ -40,6 +40,17 @@ export function get(path, options = {}) {
   return fetch(path, { ...options, headers });
 }
 
+// Why the server refuses a WebSocket from this page, if it does. A browser does not show a page the
+// answer to a handshake; a POST has the same Origin, and its answer may be read.
+async function refusal() {
+  try {
+    const answer = await get("ws", { method: "POST" });
+    return answer.status === 403 ? (await answer.json()).error : "";
+  } catch {
+    return "";
+  }
+}
+
 async function needsToken() {
   try {
     return (await get("api/status", { method: "HEAD" })).status === 401;
@@ -152,7 +163,7 @@ export class Feed {
       return;
     }
     this.retryMs = Math.min(this.retryMs * 2, RETRY_CAP_MS);
-    this.why = CLOSED[event.code] || "connection lost";
+    this.why = CLOSED[event.code] || await refusal() || "connection lost";
     this.tryAt = performance.now() + this.retryMs * (0.5 + Math.random() / 2);
     this.countDown();
   }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from framefan.ipc.protocol import CommandError, Reply
 from framefan_gateway.connection import options
-from framefan_gateway.connection.commands import Command, NotACommand, read
+from framefan_gateway.connection.commands import Command, NotACommand, parse_ack, read
 from framefan_gateway.delivery import wire
 
 LONGEST = 500
@@ -139,3 +139,22 @@ def check(message: str | bytes) -> None:
         reply = error.reply
     for found in (wire.body(reply, "json"), wire.body(reply, "msgpack")):
         assert len(found) < LONGEST
+
+
+@pytest.mark.parametrize("count", [0, 1, 1.0, 7, -1])
+def test_a_whole_number_acknowledges_also_as_languages_without_integers_write_it(
+    count: float,
+) -> None:
+    message = {"ack": count}
+    assert parse_ack(msgspec.json.encode(message), "json", binary=False) == count
+    assert parse_ack(msgspec.msgpack.encode(message), "json", binary=True) == count
+
+
+@pytest.mark.parametrize("count", ["1", True, None, 1.5, float("inf"), float("nan"), [1]])
+def test_what_is_no_whole_number_is_told_by_what_an_acknowledgement_is(count: Any) -> None:
+    message = msgspec.msgpack.encode({"ack": count})
+    assert parse_ack(message, "json", binary=True) is None
+    for acks, words in ((True, "N a whole number"), (False, "subscribe with ack=N")):
+        with pytest.raises(NotACommand) as caught:
+            read(message, "json", acks=acks)
+        assert words in told(caught.value.reply).message

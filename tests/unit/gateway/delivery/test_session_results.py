@@ -178,3 +178,18 @@ def check_holes(messages: list[dict[str, Any]]) -> None:
             if expected is not None:
                 assert message["seq"] == expected + message["missed"], message
             expected = message["seq"] + 1
+
+
+@pytest.mark.parametrize("delivery", ["latest", "every"])
+async def test_who_changes_other_options_gets_no_more_than_max_fps(delivery: str) -> None:
+    at, results, every_s = 100.0, 30, 0.3
+    async with running() as gateway, talking(gateway, f"?max_fps=1&delivery={delivery}") as talk:
+        for number in range(results):
+            await talk.ask("subscribe", labels=[f"label-{number}"])
+            gateway.publish(captured_at=at + number * every_s)
+        await talk.caught_up(gateway)
+        account = next(iter(gateway.server._connections))._client
+        assert account is not None
+        totals = account.cursor.account()
+        assert totals.sent <= results * every_s + 1
+        assert totals.offered == results

@@ -1,0 +1,82 @@
+"""Whatever is no valid request gets an answer: JSON that says why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+
+import pytest
+from gateway_server import UPGRADE, running
+
+from framefan.client.retry_rules import of_opening
+
+
+def get(extra: str = "", target: str = "/healthz") -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n".encode()
+
+
+def upgrade(old: str, new: str) -> bytes:
+    return UPGRADE.replace(old.encode(), new.encode(), 1)
+
+
+async def answer(port: int, request: bytes) -> tuple[int, bytes, bytes]:
+    """The status, the head and the body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    async with asyncio.timeout(10):
+        whole = await reader.read()
+    writer.close()
+    head, _, body = whole.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head, body
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "said"),
+    [
+        (get("Content-Length: 2\r\n") + b"{}", 400, "with a body"),
+        (get("Transfer-Encoding: chunked\r\n") + b"0\r\n\r\n", 400, "with a body"),
+        (get(target="/ws?camera=\u00e9"), 400, "percent-encode"),
+        (get(target="/ws?label=a b"), 400, "no valid HTTP request"),
+        (get("X-A: b\r\n c\r\n"), 400, "no valid HTTP request"),
+        (get().replace(b"\r\n", b"\n"), 400, "CRLF"),
+        (get("X-Big: " + 9000 * "a" + "\r\n"), 431, "longer than 8192"),
+        (get("".join(f"X-{n}: a\r\n" for n in range(150))), 431, "more than 128 headers"),
+        (get(target="/" + 9000 * "a"), 414, "longer than 8192"),
+        (upgrade("Version: 13", "Version: 8"), 400, "Sec-WebSocket-Version"),
+        (upgrade("Key: dGhlIHNhbXBsZSBub25jZQ==", "Key: abc"), 400, "Sec-WebSocket-Key"),
+        (upgrade("HTTP/1.1", "HTTP/1.0"), 505, "HTTP/1.0"),
+        (upgrade("GET", "HEAD"), 405, "HEAD"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "no TLS"),
+    ],
+)
+async def test_what_is_no_valid_request_gets_json_that_says_why(
+    request_: bytes, status: int, said: str
+) -> None:
+    async with running() as gateway:
+        code, head, body = await answer(gateway.port, request_)
+        assert code == status
+        assert b"application/json" in head
+        assert said in json.loads(body)["error"]
+        assert b"WebSocket connection" not in body
+
+
+async def test_who_uses_tls_on_a_plain_port_is_told_so_by_the_client_library() -> None:
+    async with running() as gateway:
+        with pytest.raises(ssl.SSLError) as raised:
+            context = ssl.create_default_context()
+            await asyncio.open_connection("127.0.0.1", gateway.port, ssl=context)
+    refused = of_opening(f"wss://127.0.0.1:{gateway.port}/ws", raised.value)
+    assert refused is not None
+    assert "does not use TLS" in refused.what
+
+
+async def test_a_file_of_the_page_loads_from_any_origin_and_data_does_not() -> None:
+    """Behind a proxy that changes Host the page has to load, or it cannot say why nothing comes."""
+    async with running() as gateway:
+        foreign = "Origin: http://proxy.example\r\n"
+        assert (await answer(gateway.port, get(foreign, "/main.js")))[0] == 200
+        for target in ("/api/status", "/ws", "/snapshot/cam.jpg"):
+            code, _, body = await answer(gateway.port, get(foreign, target))
+            assert code == 403
+            assert "--origin http://proxy.example" in json.loads(body)["error"]
