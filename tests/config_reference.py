@@ -46,8 +46,8 @@ max_fps = 10
 - Sources on the command line or in `FRAMEFAN_SOURCES` replace all `[[camera]]` tables.
 - `mode`, `fast` and `loop` outside the tables apply to each camera that does not set them itself.
 - `framefan reload` reads the file again. It applies changed cameras, {live} at once;
-  other keys take effect at the next start. What `scale` or `swap` changed meanwhile stays, and a note
-  says so.
+  other keys take effect at the next start. What `scale` or `swap` changed meanwhile stays, and a
+  note says so.
 - Lists in a variable are split as in a shell: `FRAMEFAN_SOURCES="front=rtsp://cam/a b.mp4"`.
 - A switch is `true` or `false` in the file; in variables, `1` and `0` work as well.
 - A number is finite and not negative. 0 switches something off only where its meaning says so.

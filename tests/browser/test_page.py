@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import urllib.request
 from collections.abc import Callable
@@ -253,6 +254,32 @@ WIDTHS = """async () => {
     told.push(width.judge(63000));
     return told;
 }"""
+
+
+RATES = """async () => {
+    const {Rates, perSecond, inWords} = await import("./rates.js");
+    const late = [0, 4, 11].map((after) => inWords(perSecond(3, 100, 115, 115 + after)));
+    const rates = new Rates(), told = [];
+    for (let ts = 0; ts < 120; ts += 2) {
+        const count = Math.floor(ts / 5);
+        const none = {bad: 0, errors: 0, lost_by: {}, superseded_by: {}};
+        rates.look({ts, cameras: {slow: {captured: count, results: count, ...none}}});
+        told.push(rates.flow("slow"));
+    }
+    return [late, told];
+}"""
+
+
+def test_a_slow_camera_has_its_rate_on_the_page(opened: Open) -> None:
+    with Run("front=demo?size=320x240") as run:
+        page = opened().page
+        page.goto(run.url)
+        late, told = page.evaluate(RATES)
+    assert late == ["0.2", "0.2", "0.0"]
+    assert told[0] is None
+    for words in told[15:]:
+        into, out = re.findall(r"([0-9.]+) fps", words)
+        assert (float(into), float(out)) == pytest.approx((0.2, 0.2), abs=0.05)
 
 
 def test_pictures_get_smaller_on_a_slow_line_and_larger_again(opened: Open) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from framefan.base import clock
+from framefan.base import clock, rates
 from framefan.client import Feed, address, connect
 from framefan.commands import run_table
 from framefan.commands.terminal import status_api
@@ -231,4 +231,4 @@ def _cells(row: Row, missed: str, width: int | None) -> tuple[str, ...]:
     seq = "-" if row.seq is None else str(row.seq)
     times = ("-" if each is None else f"{each:.1f}" for each in (row.p50_ms, row.p95_ms))
     seen = row.seen if width is None else clean(row.seen)
-    return (row.camera, state, f"{row.fps:.1f}", seq, *times, seen, missed)
+    return (row.camera, state, rates.in_words(row.fps), seq, *times, seen, missed)
