@@ -35,6 +35,8 @@ max_fps = 10
 ```
 
 - An unknown key or variable is an error, which names the nearest known one.
+- Variables count for `run`, `doctor` and `once`. `once` reads no file and ignores what says where
+  a run is served.
 - An empty variable counts as not set, except `FRAMEFAN_TOKEN`. An overridden value is not checked.
 - The file is UTF-8, with or without a byte order mark, with any line ends.
 - `framefan reload` refuses a file that is empty or names no camera, because it may be half written.
