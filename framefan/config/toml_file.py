@@ -35,6 +35,9 @@ def read(path: str) -> dict[str, Any]:
         return tomllib.loads(_text(path, data))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML", str(error), "fix that line") from error
+    except RecursionError as error:
+        why = "its brackets are nested more deeply than it can be read"
+        raise UsageError(f"{path} is not TOML", why, "look whether it is the right file") from error
 
 
 def _text(path: str, data: bytes) -> str:
