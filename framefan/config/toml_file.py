@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 import io
 import tomllib
-from pathlib import Path
 from typing import Any
 
+from framefan.config import small_file
 from framefan.errors import StartError, UsageError
 
 _SAVE = "save it as UTF-8, in the editor or with: iconv -f {name} -t UTF-8 {path} > NEW"
@@ -24,7 +24,7 @@ _WIDE = (  # the longer mark first: it begins with the shorter one
 def read(path: str) -> dict[str, Any]:
     """The file's content. Raises StartError for a missing file, UsageError for invalid TOML."""
     try:
-        data = Path(path).read_bytes()
+        data = small_file.read(path)
     except OSError as error:
         raise StartError(
             f"cannot read the configuration {path}",
