@@ -17,7 +17,7 @@ from rich.live import Live
 
 from framefan.base import clock
 from framefan.base.rates import in_words
-from framefan.commands.terminal import status_api, watch
+from framefan.commands.terminal import patient_output, status_api, watch
 from framefan.commands.terminal.camera_table import in_words as state_in_words
 from framefan.commands.terminal.camera_table import printable
 from framefan.commands.terminal.columns import Column, Version, fitted
@@ -126,7 +126,9 @@ async def _show(
     live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
     paints = console.is_terminal and not as_json
     try:
-        with live if paints else contextlib.nullcontext():
+        if paints:
+            await patient_output.taken()  # it writes already as it begins
+        with live if paints else contextlib.nullcontext(), patient_output.leaving():
             while True:
                 answer = await asyncio.to_thread(ask)
                 if isinstance(answer, str):
@@ -136,9 +138,8 @@ async def _show(
                     glance.look(answer)
                 if as_json:
                     text = msgspec.json.encode(glance.told(clock.now())).decode()
-                    sys.stdout.write(text + "\n")
-                    sys.stdout.flush()
-                elif paints:
+                    await patient_output.put(text + "\n")
+                elif paints and patient_output.is_taken():
                     lines = picture(feed, glance, clock.now(), console.width)
                     live.update(watch.shown(lines), refresh=True)
                 await asyncio.sleep(EVERY_S)

@@ -19,7 +19,7 @@ from rich.text import Text
 from framefan.base import clock, rates
 from framefan.client import Feed, address, connect
 from framefan.commands import run_table
-from framefan.commands.terminal import status_api
+from framefan.commands.terminal import patient_output, status_api
 from framefan.commands.terminal.camera_table import Board, clean, printable
 from framefan.commands.terminal.columns import Column, Version, fitted
 from framefan.errors import EXIT_OK, RunError, StartError, UsageError
@@ -164,8 +164,7 @@ async def _show(
 async def _print(feed: Feed) -> None:
     """One message, one line, at once."""
     async for message in feed.messages():
-        sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
-        sys.stdout.flush()
+        await patient_output.put(msgspec.json.encode(message).decode() + "\n")
 
 
 async def _paint(feed: Feed) -> None:
@@ -174,9 +173,12 @@ async def _paint(feed: Feed) -> None:
     reading = asyncio.ensure_future(_read(feed, board))
     live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
     try:
-        with live if console.is_terminal else contextlib.nullcontext():
+        if console.is_terminal:
+            await patient_output.taken()  # it writes already as it begins
+        shows = live if console.is_terminal else contextlib.nullcontext()
+        with shows, patient_output.leaving():
             while not reading.done():
-                if console.is_terminal:
+                if console.is_terminal and patient_output.is_taken():
                     live.update(shown(_picture(feed, board, console.width)), refresh=True)
                 await asyncio.wait([reading], timeout=_PAINT_S)
     finally:
