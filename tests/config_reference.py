@@ -35,6 +35,8 @@ max_fps = 10
 ```
 
 - An unknown key or variable is an error, which names the nearest known one.
+- Variables count for `run`, `doctor` and `once`. `once` reads no file and ignores what says where
+  a run is served.
 - An empty variable counts as not set, except `FRAMEFAN_TOKEN`. An overridden value is not checked.
 - The file is UTF-8, with or without a byte order mark, with any line ends.
 - `framefan reload` refuses a file that is empty or names no camera, because it may be incomplete.
@@ -45,8 +47,9 @@ max_fps = 10
 - `-` and `_` are the same in keys. Relative paths start at the folder where framefan was started.
 - Sources on the command line or in `FRAMEFAN_SOURCES` replace all `[[camera]]` tables.
 - `mode`, `fast` and `loop` outside the tables apply to each camera that does not set them itself.
-- `framefan reload` reads the file again. It applies cameras, {live} at once;
-  other keys take effect at the next start.
+- `framefan reload` reads the file again. It applies changed cameras, {live} at once;
+  other keys take effect at the next start. What `scale` or `swap` changed meanwhile stays, and a
+  note says so.
 - Lists in a variable are split as in a shell: `FRAMEFAN_SOURCES="front=rtsp://cam/a b.mp4"`.
 - A switch is `true` or `false` in the file; in variables, `1` and `0` work as well.
 - A number is finite and not negative. 0 means "off" or "no limit" only where the table says so.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socketserver
+import ssl
 import threading
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     Answer = Callable[["Request"], Iterable[bytes]]
 
@@ -24,21 +26,30 @@ class Request:
 class WebServer:
     """At http://127.0.0.1:PORT; `answers` may be changed at any time. Pieces are sent as they come.
 
-    A connection stays for a further request after an answer with a Content-Length.
+    A connection stays for a further request after an answer with a Content-Length. `pem`: a file
+    with a key and its certificate, to serve https.
     """
 
-    def __init__(self, **answers: Answer) -> None:
+    def __init__(self, *, pem: Path | None = None, **answers: Answer) -> None:
         self.answers = answers
+        self._scheme = "https" if pem else "http"
         self.requests: list[Request] = []
         self.connections = 0
         self.current = 0
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.web = self
+        if pem:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pem)
+            served = self._server.socket
+            self._server.socket = context.wrap_socket(
+                served, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def url(self, name: str, login: str = "") -> str:
-        return f"http://{login}127.0.0.1:{self._server.server_address[1]}/{name}"
+        return f"{self._scheme}://{login}127.0.0.1:{self._server.server_address[1]}/{name}"
 
     def answer(self, path: str, fields: dict[str, str]) -> Iterable[bytes]:
         name = path.strip("/").partition("?")[0].partition(".")[0]

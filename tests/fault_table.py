@@ -319,6 +319,29 @@ ROWS: dict[str, tuple[Row, ...]] = {
                 "unit/framefan/base/test_output::test_each_line_is_written_or_counted_in_its_place",
             ),
         ),
+        Row(
+            "nobody takes what `watch` or `top` print: a stopped terminal, a full pipe",
+            "a signal or --duration ends them",
+            ("process/test_watch_command::test_it_ends_also_while_nobody_takes_what_it_prints",),
+        ),
+        Row(
+            "whoever starts a run has blocked its signals",
+            "they are heard",
+            (
+                "unit/framefan/supervisor/test_signals::"
+                "test_signals_that_whoever_started_it_had_blocked_are_heard",
+            ),
+        ),
+        Row(
+            "a configuration or a token file that is a pipe",
+            "read once; one that nobody writes to is given up",
+            (
+                "unit/framefan/config/test_small_file::"
+                "test_a_configuration_and_a_token_may_come_by_a_pipe",
+                "unit/framefan/config/test_small_file::"
+                "test_a_pipe_that_nobody_writes_to_is_given_up",
+            ),
+        ),
     ),
     "Cameras": CAMERAS,
     "All together": (

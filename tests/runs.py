@@ -27,6 +27,7 @@ import psutil
 import zmq
 from waiting import wait_until
 
+from framefan.base import clock
 from framefan.ipc import bus
 from framefan.ipc.records import CameraFacts, OutcomeRecord, StateRecord
 from framefan.settings.run import Limits
@@ -174,10 +175,18 @@ class Run:
             self.descendants()
 
     def fresh_state(self) -> StateRecord:
-        """A table published after this call."""
-        self.state()
-        old = self._state
-        return wait_until(lambda: (new := self.state()) is not old and new, 10, "a fresh table")
+        """A table published after this call.
+
+        The next one to arrive may be older: on a busy machine it was on its way already, and holds
+        the pids of processes that are gone.
+        """
+        asked_at = clock.wall()
+
+        def fresh() -> StateRecord | None:
+            state = self.state()
+            return state if state and state.ts >= asked_at else None
+
+        return wait_until(fresh, 10, "a fresh table")
 
     def camera(self, name: str) -> CameraFacts:
         return self.fresh_state().cameras[name]

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from framefan.base.rates import per_second
+
 _SMOOTHING = 1 / 8
 
 
 class Rate:
-    """Frames per second over the last seconds, from totals sampled about once a second."""
+    """Frames per second over the last seconds, from totals sampled about once a second.
 
-    WINDOW = 4
+    Of a source with seconds between its frames, the last two moments at which frames had come.
+    """
+
+    WINDOW_S = 4.0
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, int]] = []
 
     def per_second(self, now: float, total: int) -> float:
-        if not self._samples or now - self._samples[-1][0] >= 0.5:
-            self._samples = [*self._samples[-self.WINDOW :], (now, total)]
-        then, before = self._samples[0]
-        return round((total - before) / (now - then), 2) if now > then else 0.0
+        samples = self._samples
+        if not samples or (total > samples[-1][1] and now - samples[-1][0] >= 0.5):
+            samples.append((now, total))
+        while len(samples) > 2 and samples[1][0] <= now - self.WINDOW_S:
+            del samples[0]
+        first, before = samples[0]
+        last = now if total > samples[-1][1] else samples[-1][0]
+        return round(per_second(total - before, first, last, now), 3)
 
 
 class FpsLimiter:

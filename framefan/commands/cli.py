@@ -95,7 +95,7 @@ def doctor(
 
 @app.command(usage="Usage: framefan once [SOURCE] [OPTIONS]")
 def once(
-    source: Annotated[str, _SOURCES] = "demo?",  # the scene, even if there is a file called demo
+    source: Annotated[str | None, _SOURCES] = None,
     *,
     options: Annotated[OnceOptions, _OPTIONS] = _ONCE_UNSAID,
     name: Annotated[

@@ -18,7 +18,8 @@ from framefan.base import clock
 from framefan.commands import run_table
 from framefan.config.configure import configure
 from framefan.config.options import OnceOptions, Options, arguments, given
-from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
+from framefan.config.places import from_environment
+from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError, UsageError
 from framefan.ipc import processes, setup_death
 from framefan.settings.options import OPTIONS, SERVED
 from framefan.settings.run import SOURCES_VARIABLE, TOKEN_VARIABLE
@@ -42,16 +43,21 @@ _UNUSED = {each.variable for each in OPTIONS.values() if each.group == SERVED} |
 
 
 def first_result(
-    source: str, options: OnceOptions, name: str, timeout_s: float, compact: bool
+    source: str | None, options: OnceOptions, name: str, timeout_s: float, compact: bool
 ) -> int:
-    """Print the first result or error as JSON; returns the exit code. Raises FramefanError."""
+    """Print the first result or error as JSON; returns the exit code. Raises FramefanError.
+
+    Without a source it takes that of FRAMEFAN_SOURCES, otherwise the demo.
+    """
     processes.name_this("once")
     name = name or f"once-{os.getpid()}"
-    asked = {"predictor": OPTIONS["predictor"].default} | given(options)
+    asked = given(options)
     asked |= {"name": name, "host": "127.0.0.1", "port": 0, "log_level": "warning"}
     asked["loop"] = True  # otherwise a short file could end before the client has connected
     asked["duration"] = timeout_s + _GRACE_S  # the run ends by itself if we are killed
     environment = {key: text for key, text in os.environ.items() if key not in _UNUSED}
+    if source is None:
+        source = _its_source(environment)
     # Malformed arguments and missing files raise here, before anything is started.
     settings, _ = configure([source], Options(**asked), environment)
     if settings.cameras[0].source.spec.can_wait:
@@ -74,6 +80,18 @@ def first_result(
             return _explain(run, log, f"{said} {min(waited_s, timeout_s):.3g} s", *reason)
     sys.stdout.write((json.dumps(message) if compact else readable(message)) + "\n")
     return EXIT_OK if message["type"] == "result" else EXIT_FAILED
+
+
+def _its_source(environment: dict[str, str]) -> str:
+    """The source of the environment. Raises UsageError if there are several."""
+    named = from_environment(environment).values.get("sources", ())
+    if len(named) > 1:
+        raise UsageError(
+            f"{SOURCES_VARIABLE} names {len(named)} sources",
+            "once takes one",
+            "give one: framefan once SOURCE",
+        )
+    return named[0] if named else "demo?"  # the scene, though a file may be called demo
 
 
 def readable(message: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from framefan.base.rates import in_words
 from framefan.commands import run_table
 from framefan.supervisor import rundir
 
@@ -83,7 +84,7 @@ def _table(
 
     columns = [Column(each, is_name=each in names) for each in (*names, *numbers)]
     told = [
-        [printable(f"{each:.1f}" if isinstance(each, float) else str(each)) for each in row]
+        [printable(in_words(each) if isinstance(each, float) else str(each)) for each in row]
         for row in rows
     ]
     return fitted(width, Version(columns, told))

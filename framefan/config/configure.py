@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from framefan.base import net
-from framefan.config import publish
+from framefan.config import publish, small_file
 from framefan.config.camera_settings import made_of, named
 from framefan.config.options import Options, given
 from framefan.config.places import LIMITS, Choices, merge
@@ -156,8 +156,7 @@ def _token(values: dict[str, Any]) -> str:
         return ""
     where, text = f"the variable {TOKEN_VARIABLE}", values.get("token", "")
     if path:
-        _readable("the token file", path)
-        where, text = f"the token file {path}", Path(path).read_text("utf-8-sig", "replace")
+        where, text = f"the token file {path}", _content("the token file", path)
     token = str(text).strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         make = "python3 -c 'import secrets; print(secrets.token_urlsafe())'"
@@ -197,9 +196,19 @@ def _readable(what: str, path: str) -> None:
         with Path(path).open("rb"):
             return
     except OSError as error:
-        raise StartError(
-            f"cannot read {what}: {path}", error.strerror or str(error), "check the path"
-        ) from error
+        raise _unreadable(what, path, error) from error
+
+
+def _content(what: str, path: str) -> str:
+    """The text of a file, which is opened once: it may be a pipe. Raises StartError."""
+    try:
+        return small_file.read(path).decode("utf-8-sig", "replace")
+    except OSError as error:
+        raise _unreadable(what, path, error) from error
+
+
+def _unreadable(what: str, path: str, error: OSError) -> StartError:
+    return StartError(f"cannot read {what}: {path}", error.strerror or str(error), "check the path")
 
 
 def _tables(choices: Choices) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 import io
 import tomllib
-from pathlib import Path
 from typing import Any
 
+from framefan.config import small_file
 from framefan.errors import StartError, UsageError
 
 _SAVE = "save it as UTF-8, in the editor or with: iconv -f {name} -t UTF-8 {path} > NEW"
@@ -24,7 +24,7 @@ _WIDE = (  # the longer mark first: it begins with the shorter one
 def read(path: str) -> dict[str, Any]:
     """The file's content. Raises StartError for a missing file, UsageError for invalid TOML."""
     try:
-        data = Path(path).read_bytes()
+        data = small_file.read(path)
     except OSError as error:
         raise StartError(
             f"cannot read the configuration {path}",
@@ -35,6 +35,9 @@ def read(path: str) -> dict[str, Any]:
         return tomllib.loads(_text(path, data))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML", str(error), "fix that line") from error
+    except RecursionError as error:
+        why = "its brackets are nested more deeply than it can be read"
+        raise UsageError(f"{path} is not TOML", why, "look whether it is the right file") from error
 
 
 def _text(path: str, data: bytes) -> str:

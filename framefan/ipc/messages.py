@@ -316,6 +316,16 @@ class Try(_Link):
     lease: Lease
 
 
+class Draw(_Link):
+    """Make the picture with boxes of a frame that the worker has kept. The pool has given ids.
+
+    `detections`: a MessagePack list of Detection; empty if it is too long for a link.
+    """
+
+    lease: int
+    detections: bytes = b""
+
+
 class Tried(_Link):
     """The worker no longer reads the frame. `error` is the kind of error, empty on success."""
 
@@ -358,7 +368,7 @@ class Notice(_Link):
     message: str
 
 
-ToWorker = Start | Stop | Attach | Detach | Lease | Leases | Try
+ToWorker = Start | Stop | Attach | Detach | Lease | Leases | Try | Draw
 FromWorker = WorkerReady | WorkerFailed | WorkerStep | Tried | Returned | Notice | Progress
 
 

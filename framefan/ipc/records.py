@@ -10,7 +10,8 @@ from typing import Literal
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 BUS_VERSION = 1
-PICTURES = ("320", "640", "1280", "full", "boxes")
+BOXES = "boxes"
+PICTURES = ("320", "640", "1280", "full", BOXES)
 """The kinds of preview: of that width, of the frame's own size, and full size with boxes drawn."""
 CIRCUIT = "circuit"
 """The `reason` of a `predictor` status that is about a camera's circuit breaker."""

@@ -4,14 +4,16 @@
    reads it, so that a disk that does not answer cannot block the supervisor's loop.
 2. If the configuration has any error, nothing changes.
 3. Cameras are identified by name. A camera whose fields are all unchanged is not touched.
-4. A new number of workers or gateways and a new predictor are applied next, one after the other,
-   as `framefan scale` and `swap` do it. If one of them fails, the other changes stay applied.
+4. If the number of workers or gateways or the predictor changed in the configuration, it is applied
+   next, one after the other, as `framefan scale` and `swap` do it. If one of them fails, the other
+   changes stay applied. What `scale` or `swap` changed since stays, and a note says so.
 5. All other changes are only reported: they take effect at the next start.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,7 @@ from framefan.ipc.messages import (
 from framefan.settings.options import OPTIONS, number
 from framefan.settings.run import Settings
 from framefan.supervisor import control, rundir
+from framefan.supervisor.scale_swap import absolute
 
 if TYPE_CHECKING:
     from framefan.ipc.messages import FromControl, ToControl
@@ -58,6 +61,12 @@ _STEPS: dict[str, Callable[[Any], Scale | ScaleGateways | Swap]] = {
     "predictor": Swap,
 }
 """Options that a reload applies besides the cameras, and the request that applies each."""
+_COMMANDS = {
+    "workers": "framefan scale",
+    "gateways": "framefan scale --gateways",
+    "predictor": "framefan swap",
+}
+"""The same as commands, for people."""
 UNDER_WAY = NotDone(
     EXIT_FAILED,
     "another reload is under way",
@@ -128,6 +137,28 @@ def _note(option: Option, name: str, old: Settings | Limits, new: Settings | Lim
     return f"{option.hidden_as or name} changed{values}: takes effect at the next start"
 
 
+def _drifted(run: Settings, old: Settings, new: Settings) -> list[str]:
+    """Notes about options that `scale` or `swap` changed, and that are as before in the
+    configuration.
+    """
+    drifted = [field for field in _COMMANDS if getattr(old, field) == getattr(new, field)]
+    return [
+        f"{field} is {getattr(run, field)} since `{' '.join(_COMMANDS[field].split()[:2])}`, and "
+        f"{getattr(new, field)} in the configuration, where it did not change; to go back: "
+        f"{_COMMANDS[field]} {shlex.quote(str(getattr(new, field)))}"
+        for field in drifted
+        if _is_other(field, run, new)
+    ]
+
+
+def _is_other(field: str, run: Settings, new: Settings) -> bool:
+    """Whether the run has another value than the configuration. `swap` makes paths absolute."""
+    has, wants = getattr(run, field), getattr(new, field)
+    if field == "predictor" and has != wants:
+        has, wants = absolute(has), absolute(wants)
+    return bool(has != wants)
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
@@ -137,21 +168,24 @@ def _shown(value: Any) -> str:
 class Reloads:
     """The supervisor's side of a reload. A thread reads the file; the loop applies the changes.
 
-    Only one reload runs at a time. `act` changes the cameras; `change` receives the requests that
-    scale or swap.
+    Only one reload runs at a time. `read`: the configuration as last read and applied. `act`
+    changes the cameras; `change` receives the requests that scale or swap; `run` returns the
+    settings that the run has now.
     """
 
     def __init__(
         self,
-        started_as: Settings,
+        read: Settings,
         invocation: Invocation,
         act: Callable[[Plan, Settings], None],
         change: Callable[[Asker], None],
+        run: Callable[[], Settings],
     ) -> None:
-        self._now = started_as
+        self.read = read
         self._invocation = invocation
         self._act = act
         self._change = change
+        self._run = run
         self._reading: _Reading | None = None
         self._client: Asker | None = None
         self._steps: _Steps | None = None
@@ -182,13 +216,17 @@ class Reloads:
             self._follow(client, reading.settings, reading.notes)
 
     def _follow(self, client: Asker, new: Settings, notes: list[str]) -> None:
-        made = plan(self._now, new)
+        made, run = plan(self.read, new), self._run()
+        notes = [*made.notes, *_drifted(run, self.read, new), *notes]
         logs.info(made.line())
-        self._now = msgspec.structs.replace(self._now, cameras=new.cameras)
+        for note in notes:
+            logs.info(f"reload: {note}")
+        same = {field: getattr(new, field) for field in _STEPS if not _is_other(field, run, new)}
+        self.read = msgspec.structs.replace(self.read, cameras=new.cameras, **same)
         if made.added or made.changed or made.removed:
             self._act(made, new)
-        done = Reloaded(made.added, made.changed, made.removed, made.kept, [*made.notes, *notes])
-        self._steps = _Steps(client, self._now, new, done)
+        done = Reloaded(made.added, made.changed, made.removed, made.kept, notes)
+        self._steps = _Steps(client, self.read, new, done)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -205,7 +243,7 @@ class Reloads:
     def _stepped(self, field: str, value: Any) -> None:
         """Record that `field` now has the file's value; empty: the step failed."""
         if field:
-            self._now = msgspec.structs.replace(self._now, **{field: value})
+            self.read = msgspec.structs.replace(self.read, **{field: value})
         self._go_on()
 
     def _answer(self, answer: Reloaded | NotDone) -> None:
@@ -318,4 +356,5 @@ def lines(done: Reloaded) -> list[str]:
     said = [f"{word:<9}{name}" for word, names in parts for name in names]
     said += [f"changed  {field} {was} -> {now}" for field, (was, now) in done.applied.items()]
     said += [f"failed   {text}" for text in done.failed]
-    return (said or ["nothing changed"]) + [f"note     {note}" for note in done.notes]
+    nothing = "nothing changed in the run" if done.notes else "nothing changed"
+    return (said or [nothing]) + [f"note     {note}" for note in done.notes]

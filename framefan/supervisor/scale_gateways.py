@@ -16,6 +16,8 @@ from framefan.supervisor.lifecycle import State
 from framefan.supervisor.scale_swap import UNDER_WAY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from framefan.supervisor.control import Asker
     from framefan.supervisor.process_tree import ProcessTree
 
@@ -23,10 +25,14 @@ START_S = 30.0
 
 
 class GatewayScale:
-    """The supervisor's side, one change at a time; `tick` is called in each turn of its loop."""
+    """The supervisor's side, one change at a time; `tick` is called in each turn of its loop.
 
-    def __init__(self, tree: ProcessTree) -> None:
+    `changed` is called with each change that was made.
+    """
+
+    def __init__(self, tree: ProcessTree, changed: Callable[[Changed], None]) -> None:
         self._tree = tree
+        self._changed = changed
         self._client: Asker | None = None
         self._was = self._want = len(tree.gateways)
         self._by = 0.0
@@ -56,7 +62,9 @@ class GatewayScale:
                                  "see the run's log, then try again"))  # fmt: skip
         elif self._is_done:
             logs.info(f"scale: gateways {self._was} -> {self._want}")
-            self._answer(Changed("gateways", str(self._was), str(self._want), []))
+            done = Changed("gateways", str(self._was), str(self._want), [])
+            self._changed(done)
+            self._answer(done)
 
     @property
     def _is_done(self) -> bool:

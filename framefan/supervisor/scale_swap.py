@@ -77,9 +77,9 @@ class ChangeRelay:
 
 
 def followed(settings: Settings, done: Changed) -> Settings:
-    """The settings with which the next pool is started."""
-    if done.what == "workers":
-        return msgspec.structs.replace(settings, workers=int(done.now))
+    """The settings that the run has now, with which the next pool is started."""
+    if done.what in ("workers", "gateways"):
+        return msgspec.structs.replace(settings, **{done.what: int(done.now)})
     return msgspec.structs.replace(settings, predictor=done.now)
 
 

@@ -28,9 +28,12 @@ class Signals:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # started by nohup: the run must outlive its terminal
             self._before[number] = signal.signal(number, lambda *_: None)
+        # Whoever started it may have blocked signals; it and its children would hear none.
+        self._mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup)

@@ -76,15 +76,16 @@ def supervise(settings: Settings, on_ready: Callable[[str], None], invocation: I
     )  # else a terminal could stop a process that prints to it
     with logs.queued(), Signals() as signals:
         _tell(settings, invocation)
+        read = settings
         while True:
             with RunDir(settings.name) as place, Listeners(settings, str(place.path)) as doors:
-                reloads = partial(Reloads, settings, invocation)
+                reloads = partial(Reloads, read, invocation)
                 supervisor = Supervisor(place, doors, signals, on_ready, reloads)
                 try:
                     return supervisor.run()
                 except FolderGone as gone:
                     logs.error(f"{gone.what}: the run restarts", why=gone.why)
-            settings, on_ready = supervisor.settings, _stay
+            settings, read, on_ready = supervisor.settings, supervisor.reloads.read, _stay
 
 
 def _stay(_url: str) -> None:

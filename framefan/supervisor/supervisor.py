@@ -75,10 +75,10 @@ class Supervisor:
         doors: Listeners,
         signals: Signals,
         on_ready: Callable[[str], None],
-        reloads: Callable[[Callable[[Plan, Settings], None], Callable[[Asker], None]], Reloads],
+        reloads: Callable[..., Reloads],
     ) -> None:
         settings = self.settings = doors.settings
-        """The current settings; a reload replaces them."""
+        """The current settings, after reloads, scales and swaps."""
         self._place = place
         self._signals = signals
         self._on_ready = on_ready
@@ -86,10 +86,10 @@ class Supervisor:
         self._tree = ProcessTree(doors)
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals, selectors.EVENT_READ, lambda: None)
-        self._reloads = reloads(self._follow, self._asked)
+        self.reloads = reloads(self._follow, self._asked, lambda: self.settings)
         self._control = Control(settings.path(CONTROL), self._selector, self._asked)
         self._changes = ChangeRelay(self._change)
-        self._gateways = GatewayScale(self._tree)
+        self._gateways = GatewayScale(self._tree, self._changed)
         self._code: int | None = None
         self._error: FramefanError | None = None
         self._untold = False
@@ -141,7 +141,7 @@ class Supervisor:
         self._reap()
         self._judge(now)
         self._control.tick(now)
-        self._reloads.tick(now)
+        self.reloads.tick(now)
         self._tend(now)
         self._gateways.tick(now)
         self._start_due(now)
@@ -158,7 +158,7 @@ class Supervisor:
 
     def _patience(self, now: float) -> float:
         events = [self._tree.next_event(now)]
-        events += [self._control.next_event(), self._reloads.next_event()]
+        events += [self._control.next_event(), self.reloads.next_event()]
         if self.settings.duration_s:
             events.append(self._began + self.settings.duration_s)
         return max(0.0, min(_TURN_S, min(events) - now))
@@ -219,13 +219,16 @@ class Supervisor:
         elif isinstance(client.request, messages.ScaleGateways):
             self._gateways.ask(client, client.request)
         else:
-            self._reloads.ask(client)
+            self.reloads.ask(client)
 
     def _change(self, request: messages.Scale | messages.Swap) -> bool:
         pool = self._tree.pool.child
         with contextlib.suppress(LinkClosed):  # its death is read from the link
             return pool is not None and pool.link.offer(request)
         return False
+
+    def _changed(self, done: messages.Changed) -> None:
+        self.settings = followed(self.settings, done)
 
     # ---- cameras added, changed and removed --------------------------------------------------
 
@@ -291,7 +294,7 @@ class Supervisor:
                     logs.info("stopping: every source has ended")
                     self._code = EXIT_OK
             case messages.Changed():
-                self.settings = followed(self.settings, message)
+                self._changed(message)
                 self._changes.heard(message)
             case messages.Changing() | messages.NotDone():
                 self._changes.heard(message)

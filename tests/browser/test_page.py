@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import urllib.request
 from collections.abc import Callable
@@ -69,6 +70,15 @@ def test_boxes_sit_on_the_shapes_of_the_picture_under_them(opened: Open) -> None
     assert numbers == sorted(set(numbers))
 
 
+# Keeps all that the state of a camera says, since a look now and then may miss what stands briefly.
+RECORD = """(camera) => {
+    window.told = [];
+    const state = document.querySelector(`[data-camera=${camera}] .state`);
+    new MutationObserver(() => window.told.push(state.textContent))
+        .observe(state, {childList: true, characterData: true, subtree: true});
+}"""
+
+
 def test_a_killed_camera_and_a_server_that_comes_back_are_told(opened: Open) -> None:
     with Run(
         "front=demo?size=320x240", "back=demo?size=320x240", env=limits(restart_first_s=3.0)
@@ -78,10 +88,9 @@ def test_a_killed_camera_and_a_server_that_comes_back_are_told(opened: Open) -> 
         page.goto(run.url)
         page.wait_for_selector(".tile[data-camera=back][data-frame]")
         assert page.inner_text("#connection").endswith("live")
+        page.evaluate(RECORD, "front")
         os.kill(run.camera("front").pid, signal.SIGKILL)
-        page.wait_for_function(
-            "() => /process/.test(document.querySelector('[data-camera=front] .state').innerText)"
-        )
+        page.wait_for_function("() => window.told.some((words) => /process/.test(words))")
         assert page.get_attribute(".tile[data-camera=back]", "data-state") != "backoff"
         page.wait_for_selector(".tile[data-camera=front][data-state=live]")
         os.kill(run.pid_of("gateway"), signal.SIGKILL)
@@ -253,6 +262,32 @@ WIDTHS = """async () => {
     told.push(width.judge(63000));
     return told;
 }"""
+
+
+RATES = """async () => {
+    const {Rates, perSecond, inWords} = await import("./rates.js");
+    const late = [0, 4, 11].map((after) => inWords(perSecond(3, 100, 115, 115 + after)));
+    const rates = new Rates(), told = [];
+    for (let ts = 0; ts < 120; ts += 2) {
+        const count = Math.floor(ts / 5);
+        const none = {bad: 0, errors: 0, lost_by: {}, superseded_by: {}};
+        rates.look({ts, cameras: {slow: {captured: count, results: count, ...none}}});
+        told.push(rates.flow("slow"));
+    }
+    return [late, told];
+}"""
+
+
+def test_a_slow_camera_has_its_rate_on_the_page(opened: Open) -> None:
+    with Run("front=demo?size=320x240") as run:
+        page = opened().page
+        page.goto(run.url)
+        late, told = page.evaluate(RATES)
+    assert late == ["0.2", "0.2", "0.0"]
+    assert told[0] is None
+    for words in told[15:]:
+        into, out = re.findall(r"([0-9.]+) fps", words)
+        assert (float(into), float(out)) == pytest.approx((0.2, 0.2), abs=0.05)
 
 
 def test_pictures_get_smaller_on_a_slow_line_and_larger_again(opened: Open) -> None:

@@ -73,7 +73,8 @@ def track_over_a_kill(*arguments: str, env: dict[str, str] | None = None) -> Non
     cameras = ["a=demo?fps=15&seed=2&size=640x360", "b=demo?fps=15&seed=5&size=640x360"]
     with Run(*cameras, "-p", f"onnx:{SHAPES}", *arguments, env=OFTEN | (env or {})) as run:
         with reading(run) as read:
-            messages = read(40)
+            wait_until(lambda: all(w.model for w in run.fresh_state().workers), 20, "both workers")
+            messages = read(40)  # the other one goes on while the dead one's successor loads
             kill_a_worker(run, run.fresh_state().workers[0].pid)
             messages += read(60)
         assert_nothing_is_missing(messages)

@@ -52,17 +52,22 @@ def poison_and_heal(folder: Path, env: dict[str, str] | None = None) -> None:
 
         wait_until(lambda: lost() >= DEATHS, 5, "what the dead had in hand")
         run.wait_for_results(GOOD, 20, 5)
-        facts = run.camera("bad")
-        assert facts.superseded_by.get("circuit", 0) > 5, "the circuit lets its frames through"
-        assert lost() <= DEATHS + 1, "it goes on killing"
+        wait_until(lambda: run.camera("bad").superseded_by.get("circuit", 0) > 5, 5, "the circuit")
+        dead = lost()
+        trials = len(told(run, "half_open"))  # on a busy machine one may be over by now
+        assert dead <= DEATHS + 1 + trials, "it goes on killing"
         wait_until(lambda: len(told(run, "open")) > 1, 10, "a trial that fails")
         flag.unlink()
         wait_until(lambda: told(run, "closed"), 10, "a trial that succeeds")
         assert len(told(run, "half_open")) >= 2
         run.wait_for_results("bad")
-        workers = run.fresh_state().workers
-        assert sum(worker.restarts for worker in workers) > DEATHS
-        assert all(worker.state in ("ready", "busy") for worker in workers)
+
+        def are_up() -> bool:
+            workers = run.fresh_state().workers
+            return all(worker.state in ("ready", "busy") for worker in workers)
+
+        wait_until(are_up, 10, "the successors of the dead")
+        assert sum(worker.restarts for worker in run.fresh_state().workers) > DEATHS
         run.assert_good_is_unharmed()
 
 

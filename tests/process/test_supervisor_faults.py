@@ -371,6 +371,9 @@ def test_deadlines_never_read_the_wall_clock() -> None:
 
 def test_a_folder_that_is_removed_under_a_run_is_made_again() -> None:
     with Run("demo?size=320x240") as run:
+        mine = {"XDG_RUNTIME_DIR": str(run.runtime)}
+        scaled = framefan("scale", "--gateways", "2", "--name", run.name, env=mine)
+        assert scaled.returncode == 0, scaled.stderr
         url, pool = run.url, run.fresh_state().pool.pid
         shutil.rmtree(run.dir)
         os.kill(pool, signal.SIGKILL)
@@ -382,8 +385,7 @@ def test_a_folder_that_is_removed_under_a_run_is_made_again() -> None:
         wait_until(outcomes.read, 10, "a result")
         outcomes.close()
         assert "was removed: the run restarts" in run.log()
-        second = framefan(
-            "run", "demo", "--name", run.name, env={"XDG_RUNTIME_DIR": str(run.runtime)}
-        )
+        assert len(run.fresh_state().gateways) == 2, "it stays scaled"
+        second = framefan("run", "demo", "--name", run.name, env=mine)
         assert second.returncode == 3
         assert "is already running" in second.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -9,8 +10,10 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from runs import Run, framefan
 from waiting import SCALE, wait_until
@@ -155,6 +158,38 @@ def test_being_told_to_stop_is_no_error(run: Run, number: int, flags: list[str])
         os.close(terminal)
     if not flags:
         assert b"\x1b[?25h" in shown, "the cursor is shown again"
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "duration"])
+@pytest.mark.parametrize("command", [["watch", "--json"], ["top", "--json"], ["watch"], ["top"]])
+def test_it_ends_also_while_nobody_takes_what_it_prints(
+    run: Run, command: list[str], how: str
+) -> None:
+    """A full pipe with --json; a terminal stopped with Ctrl-S without it."""
+    reader, writer = os.pipe() if "--json" in command else pty.openpty()
+    if "--json" in command:
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+    else:
+        termios.tcflow(writer, termios.TCOOFF)
+    framefan = [sys.executable, "-m", "framefan", command[0], run.url, *command[1:]]
+    lasts = ["--duration", "2"] if how == "duration" else LONGEST
+    printing = subprocess.Popen([*framefan, *lasts], stdout=writer, stdin=subprocess.DEVNULL)
+    try:
+        if how != "duration":
+            wait_until(lambda: psutil.Process(printing.pid).net_connections(), 20, "a connection")
+            before = run.fresh_state().n
+            wait_until(lambda: run.fresh_state().n > before + 40, 10, "results to print")
+            printing.send_signal(getattr(signal, how))
+        assert printing.wait(20 * SCALE) == 0
+    finally:
+        printing.kill()
+        printing.wait()
+        os.close(reader)
+        os.close(writer)
 
 
 def _read(terminal: int, shown: bytearray) -> bytearray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import contextlib
 import json
 import urllib.error
@@ -129,8 +130,7 @@ def swapping(*a):
     worker = sys.modules["__main__"].Worker
     show, tell = worker._show, worker._tell
     def first(self, lease, answer, *times):
-        for each in lease.pictures:
-            show(self, lease, answer, each)
+        show(self, lease, answer)
         tell(self, lease, answer, *times)
     worker._tell, worker._show, m.encode = first, lambda *a: None, slow
     return slow(*a)
@@ -189,3 +189,41 @@ def test_no_frame_no_snapshot_and_the_reason(tmp_path: Path) -> None:
         error = json.loads(body)["error"]
         assert 'no frame of "cam" was processed within 2 s; it is ended' in error
         assert get(f"{run.url}/snapshot/none.jpg")[0] == 404
+
+
+SEES_ONE = """
+def predict(image):
+    return [{"label": "person", "confidence": 0.9, "box": [40, 40, 200, 160]}]
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_snapshot_has_the_ids_of_track(tmp_path: Path, workers: int) -> None:
+    """The pool gives the ids after the worker has given the frame back."""
+    path = tmp_path / "one.py"
+    path.write_text(SEES_ONE)
+    how = ("-p", f"{path}:predict", "--track", "--workers", str(workers))
+    with Run(SOURCE, *how, env=OFTEN) as run:
+        with connect(run.ws, proxy=None) as client:
+            result = next(m for m in map(json.loads, client) if m["type"] == "result")
+        (found,) = result["detections"]
+        code, _, jpeg = get(f"{run.url}/snapshot/cam.jpg?boxes=1")
+        assert code == 200, jpeg
+        edge = picture(jpeg)[100, 200].astype(int)
+        assert np.abs(edge - colour(found["track_id"] * 137)).max() < 40
+        assert np.abs(colour(found["track_id"] * 137) - colour(hue("person"))).max() > 80
+        wait_until(lambda: not run.camera("cam").running, 10, "nothing in hand")
+        assert_balanced(run.fresh_state())
+
+
+def hue(label: str) -> int:
+    made = 7
+    for letter in label:
+        made = (made * 31 + ord(letter)) % 360
+    return made
+
+
+def colour(degrees: int) -> Any:
+    """The page's colour of that hue; BGR."""
+    red, green, blue = colorsys.hls_to_rgb(degrees % 360 / 360, 0.68, 0.9)
+    return np.array([blue, green, red]) * 255

@@ -143,12 +143,25 @@ def _asked(url: SourceUrl, proof: str | None, until: float) -> tuple[Conversatio
             "it takes the connection and stays silent",
             "restart the camera, if that goes on",
         ) from None
+    except ssl.SSLError as error:
+        raise _no_tls(url, error) from None
     except OSError:
         pass
     finally:
         if talk is not None and answer is None:
             talk.close()
     return None if talk is None or answer is None else (talk, answer)
+
+
+def _no_tls(url: SourceUrl, error: ssl.SSLError) -> SourceError:
+    reason = (error.reason or "the handshake failed").replace("_", " ").lower()
+    plain = url.scheme.removesuffix("s")
+    return SourceError(
+        "unreadable",
+        f"{shown(url)} does not speak TLS as framefan does",
+        f"OpenSSL says: {reason}",
+        f"if the camera has no encryption at this port, write {plain}: instead of {url.scheme}:",
+    )
 
 
 def proof(url: SourceUrl, challenges: list[str], count: int = 1) -> str | None:

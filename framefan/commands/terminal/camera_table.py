@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import UNSET
 
+from framefan.base.rates import per_second
 from framefan.ipc.protocol import Failure, Result, Status
 from framefan.settings.states import FLOWING
 
@@ -74,11 +75,13 @@ class _Camera:
         return in_words(self.status.state, self.status.reason, left)
 
     def row(self, name: str, now: float) -> Row:
-        while self.arrived and self.arrived[0][0] <= now - WINDOW_S:
-            self.arrived.popleft()
-        totals = [total for _, total in self.arrived]
-        window = min(WINDOW_S, now - self.since) if self.since is not None else 0.0
-        fps = len(totals) / window if window else 0.0
+        arrived = self.arrived
+        while len(arrived) > 2 and arrived[1][0] <= now - WINDOW_S:
+            arrived.popleft()
+        fps = 0.0
+        if arrived:
+            fps = per_second(len(arrived) - 1, arrived[0][0], arrived[-1][0], now)
+        totals = [total for at, total in arrived if fps or at > now - WINDOW_S]
         p50, p95 = _percentiles(totals)
         trouble = "; ".join(filter(None, (self.trouble(now), self.error)))
         return Row(name, self.state(now), fps, self.seq, self.seen, p50, p95, trouble)

@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.live import Live
 
 from framefan.base import clock
-from framefan.commands.terminal import status_api, watch
-from framefan.commands.terminal.camera_table import in_words, printable
+from framefan.base.rates import in_words
+from framefan.commands.terminal import patient_output, status_api, watch
+from framefan.commands.terminal.camera_table import in_words as state_in_words
+from framefan.commands.terminal.camera_table import printable
 from framefan.commands.terminal.columns import Column, Version, fitted
-from framefan.commands.terminal.latency_stats import Flow, Minute, Stages, flow
+from framefan.commands.terminal.latency_stats import Flow, Minute, Stages, Tables
 from framefan.errors import EXIT_OK
 from framefan.ipc import processes
 from framefan.ipc.protocol import Failure, Result
@@ -37,11 +39,11 @@ _WORKERS = ("worker", "state", "model", "busy", "results", "errors", "restarts")
 
 
 class RunView:
-    """The data of a run: the newest table, the previous one, and the last minute's latencies."""
+    """The data of a run: the newest table, those of the last minute, and its latencies."""
 
     def __init__(self) -> None:
         self.table: dict[str, Any] | None = None
-        self._before: dict[str, Any] | None = None
+        self._tables = Tables()
         self._minutes: dict[str, Minute] = {}
         self.trouble = ""
 
@@ -52,20 +54,12 @@ class RunView:
 
     def look(self, table: dict[str, Any]) -> None:
         """Take in a table of `/api/status`, unless it is not newer than the current one."""
-        if self.table and self.table["epoch"] == table["epoch"]:
-            if table["ts"] <= self.table["ts"]:
-                return
-            self._before = self.table
-        else:
-            self._before = None
-        self.table = table
+        self._tables.add(table)
+        self.table = self._tables.newest
         self._minutes = {n: each for n, each in self._minutes.items() if n in table["cameras"]}
 
     def flow(self, camera: str) -> Flow | None:
-        if not self.table or not self._before or camera not in self._before["cameras"]:
-            return None
-        seconds = self.table["ts"] - self._before["ts"]
-        return flow(self._before["cameras"][camera], self.table["cameras"][camera], seconds)
+        return self._tables.flow(camera)
 
     def stages(self, camera: str, now: float) -> Stages | None:
         minute = self._minutes.get(camera)
@@ -132,7 +126,9 @@ async def _show(
     live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
     paints = console.is_terminal and not as_json
     try:
-        with live if paints else contextlib.nullcontext():
+        if paints:
+            await patient_output.taken()  # it writes already as it begins
+        with live if paints else contextlib.nullcontext(), patient_output.leaving():
             while True:
                 answer = await asyncio.to_thread(ask)
                 if isinstance(answer, str):
@@ -142,9 +138,8 @@ async def _show(
                     glance.look(answer)
                 if as_json:
                     text = msgspec.json.encode(glance.told(clock.now())).decode()
-                    sys.stdout.write(text + "\n")
-                    sys.stdout.flush()
-                elif paints:
+                    await patient_output.put(text + "\n")
+                elif paints and patient_output.is_taken():
                     lines = picture(feed, glance, clock.now(), console.width)
                     live.update(watch.shown(lines), refresh=True)
                 await asyncio.sleep(EVERY_S)
@@ -199,7 +194,7 @@ def _cameras(glance: RunView, table: dict[str, Any], now: float, width: int | No
             frames, stages = glance.flow(name), glance.stages(name, now)
             counted = ("-", "-", "-")
             if frames:
-                rates = (f"{frames.captured:.1f}", f"{frames.predicted:.1f}")
+                rates = (in_words(frames.captured), in_words(frames.predicted))
                 counted = (*rates, frames.told(causes))
             times = [f"{ms:.1f}" for ms in stages] if stages else ["-"] * len(_LATENCY)
             rows.append(list(map(printable, (name, facts["state"], *counted, *times))))
@@ -213,7 +208,7 @@ def _troubles(table: dict[str, Any]) -> list[str]:
     for name, facts in table["cameras"].items():
         if facts["state"] != "live":
             message = f": {facts['message']}" if facts.get("message") else ""
-            state = in_words(facts["state"], facts["reason"], facts["next_try_s"])
+            state = state_in_words(facts["state"], facts["reason"], facts["next_try_s"])
             lines.append(f"  {name}: {state}{message}")
         if facts.get("last_error"):
             lines.append(f"  {name}: predict fails: {facts['last_error']}")

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from framefan.base import clock
+from framefan.base import clock, rates
 from framefan.client import Feed, address, connect
 from framefan.commands import run_table
-from framefan.commands.terminal import status_api
+from framefan.commands.terminal import patient_output, status_api
 from framefan.commands.terminal.camera_table import Board, clean, printable
 from framefan.commands.terminal.columns import Column, Version, fitted
 from framefan.errors import EXIT_OK, RunError, StartError, UsageError
@@ -166,8 +166,7 @@ async def _show(
 async def _print(feed: Feed) -> None:
     """Print each message as one line, at once."""
     async for message in feed.messages():
-        sys.stdout.write(msgspec.json.encode(message).decode() + "\n")
-        sys.stdout.flush()
+        await patient_output.put(msgspec.json.encode(message).decode() + "\n")
 
 
 async def _paint(feed: Feed) -> None:
@@ -176,9 +175,12 @@ async def _paint(feed: Feed) -> None:
     reading = asyncio.ensure_future(_read(feed, board))
     live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
     try:
-        with live if console.is_terminal else contextlib.nullcontext():
+        if console.is_terminal:
+            await patient_output.taken()  # it writes already as it begins
+        shows = live if console.is_terminal else contextlib.nullcontext()
+        with shows, patient_output.leaving():
             while not reading.done():
-                if console.is_terminal:
+                if console.is_terminal and patient_output.is_taken():
                     live.update(shown(_picture(feed, board, console.width)), refresh=True)
                 await asyncio.wait([reading], timeout=_PAINT_S)
     finally:
@@ -233,4 +235,4 @@ def _cells(row: Row, missed: str, width: int | None) -> tuple[str, ...]:
     seq = "-" if row.seq is None else str(row.seq)
     times = ("-" if each is None else f"{each:.1f}" for each in (row.p50_ms, row.p95_ms))
     seen = row.seen if width is None else clean(row.seen)
-    return (row.camera, state, f"{row.fps:.1f}", seq, *times, seen, missed)
+    return (row.camera, state, rates.in_words(row.fps), seq, *times, seen, missed)

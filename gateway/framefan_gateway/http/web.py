@@ -50,7 +50,7 @@ _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _SCRIPTS = (
     *("main", "feed", "ack", "health", "width", "snippets", "words"),
-    *("tile", "density", "draw", "strip"),
+    *("tile", "density", "draw", "strip", "rates"),
 )
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),

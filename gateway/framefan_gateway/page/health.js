@@ -1,6 +1,7 @@
 // Cameras, workers and clients, from the server's counts.
 
 import { get } from "./feed.js";
+import { Rates } from "./rates.js";
 import { row } from "./tile.js";
 import { CAUSES, WORKER_STATES } from "./words.js";
 
@@ -16,18 +17,11 @@ function counted(count, what) {
   return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 }
 
-function byCause(before, now, seconds) {
-  return Object.entries(now)
-    .map(([cause, count]) => [cause, (count - (before?.[cause] || 0)) / seconds])
-    .filter(([, rate]) => rate > 0.05)
-    .map(([cause, rate]) => `${CAUSES[cause] || cause} ${rate.toFixed(1)}`);
-}
-
 export class Health {
   // handlers: cameras(state, flows)
   constructor(handlers) {
     this.handlers = handlers;
-    this.before = null;
+    this.rates = new Rates();
     this.turn = 0;
     this.looking = false;
     clients.addEventListener("toggle", () => this.listClients());
@@ -47,14 +41,11 @@ export class Health {
   }
 
   show(state) {
-    const before = this.before?.state.epoch === state.epoch ? this.before : null;
-    const seconds = before ? state.ts - before.state.ts : 0;
     const flows = new Map();
-    for (const [name, facts] of Object.entries(state.cameras)) {
-      if (seconds > 0) flows.set(name, this.flow(before.state.cameras[name], facts, seconds));
+    if (this.rates.look(state)) {
+      for (const name of Object.keys(state.cameras)) flows.set(name, this.rates.flow(name));
     }
     this.handlers.cameras(state, flows);
-    if (!before || seconds > 0) this.before = { state };
     document.getElementById("health").hidden = false;
     this.showWorkers(state.workers);
     this.sum(state);
@@ -62,20 +53,6 @@ export class Health {
     const count = state.gateways.reduce((sum, each) => sum + each.clients, 0);
     clients.querySelector(".count").textContent = count.toLocaleString("en");
     if (count < MANY_CLIENTS || this.turn % 10 === 0) this.listClients();
-  }
-
-  flow(before, facts, seconds) {
-    if (!before) return null;
-    const rate = (name) => (facts[name] - before[name]) / seconds;
-    const dropped = [
-      ...byCause(before.superseded_by, facts.superseded_by, seconds),
-      ...byCause(before.lost_by, facts.lost_by, seconds),
-      ...(rate("bad") > 0.05 ? [`damaged ${rate("bad").toFixed(1)}`] : []),
-      ...(rate("errors") > 0.05 ? [`predict failed ${rate("errors").toFixed(1)}`] : []),
-    ];
-    const out = rate("results") + rate("errors");
-    return `in ${rate("captured").toFixed(1)} fps · out ${out.toFixed(1)} fps · ` +
-      (dropped.length ? `dropped: ${dropped.join(", ")}` : "nothing dropped");
   }
 
   sum(state) {

@@ -2,6 +2,7 @@
 // All external data is inserted as text, never as markup.
 
 import { caption, colour, paint, under } from "./draw.js";
+import { inWords, perSecond } from "./rates.js";
 import { Strip } from "./strip.js";
 import { REASONS, STATES } from "./words.js";
 
@@ -187,9 +188,10 @@ export class Tile {
     if (!message || now - this.wordsAt < WORDS_EVERY_MS) return;
     this.wordsAt = now;
     this.showFailing(now);
-    while (this.arrivals[0] < now - RATE_WINDOW_MS) this.arrivals.shift();
-    const span = (now - this.arrivals[0]) / 1000;  // up to now, so the rate falls when results stop
-    const fps = span > 0.5 ? `${((this.arrivals.length - 1) / span).toFixed(1)} fps` : "";
+    const came = this.arrivals;
+    while (came.length > 2 && came[1] < now - RATE_WINDOW_MS) came.shift();
+    const rate = perSecond(came.length - 1, came[0] / 1000, came.at(-1) / 1000, now / 1000);
+    const fps = came.length > 1 && now - came[0] > 500 ? `${inWords(rate)} fps` : "";
     const place = this.level === "full" ? `seq ${message.seq}, frame ${message.frame}` : "";
     this.part("numbers").textContent = [fps, place].filter(Boolean).join(" · ");
     if (this.level !== "wall") this.showLabels(message.detections || []);

@@ -37,7 +37,7 @@ from framefan.ipc.messages import (
     Swap,
     ToPool,
 )
-from framefan.ipc.records import CIRCUIT, StatusRecord
+from framefan.ipc.records import BOXES, CIRCUIT, StatusRecord
 from framefan_inference.leases.circuit import CircuitBreaker
 from framefan_inference.leases.ledger import Ledger
 from framefan_inference.pool.capture_links import CaptureLinks
@@ -295,9 +295,16 @@ class Pool:
                 entry.outcome = self._track_ids.outcome(camera, model, frame, entry.outcome)
             self._publisher.outcome(entry, model, now)
             self._failures.settled(entry.grant.camera, entry.outcome, now)
-            lost = entry.outcome is None
-            for preview in self._publisher.previews.left(entry.grant.lease, lost):
-                self._publisher.preview(preview)
+            self._show(entry)
+
+    def _show(self, entry: Entry) -> None:
+        """Send the pictures of a seq that has left, and have the one with track ids made."""
+        grant, outcome, previews = entry.grant, entry.outcome, self._publisher.previews
+        for preview in previews.left(grant.lease, outcome is None):
+            self._publisher.preview(preview)
+        watched = self._track_ids and BOXES in previews.of(grant.camera)
+        if watched and outcome and outcome.kind == "detections":
+            self._workers.draw(grant, outcome.payload)
 
     def _tell_circuits(self) -> None:
         changes = self._ledger.circuits.changes

@@ -20,7 +20,7 @@ from framefan.base import clock, logs
 from framefan.base.output import STDERR
 from framefan.errors import LinkClosed
 from framefan.ipc import processes
-from framefan.ipc.messages import Detach, FromWorker, Lease, Leases, Stop, Try, WorkerFailed
+from framefan.ipc.messages import Detach, Draw, FromWorker, Lease, Leases, Stop, Try, WorkerFailed
 from framefan.ipc.records import StatusRecord, WorkerFacts
 from framefan.settings.restart import RestartPolicy
 
@@ -35,6 +35,8 @@ LEAVE_S = 5.0
 """How long a retiring worker without a frame has for its predictor's close()."""
 DUMP_S = 0.3
 """How long a hanging worker has to write its stacks before it is killed."""
+_DRAWN_BYTES = 65536
+"""Longer lists of detections are not sent back to a worker: its link is for short messages."""
 _DYING_S = 0.1
 """How often a killed worker that still exists is checked."""
 _BY_SIGTERM = "SIGTERM"
@@ -188,6 +190,13 @@ class WorkerHandle:
             for each, _ in grants
         ]
         self.child.link.send(leases[0] if len(leases) == 1 else Leases(leases))
+
+    def draw(self, lease: int, detections: bytes) -> None:
+        """Have it make the picture with boxes of a frame that it has kept, if it still exists."""
+        if self.child:
+            fits = detections if len(detections) <= _DRAWN_BYTES else b""
+            with contextlib.suppress(LinkClosed):  # its end is read elsewhere
+                self.child.link.offer(Draw(lease, fits))
 
     def try_on(self, camera: str, frame: Frame, ring: Ring) -> None:
         """Make it predict on a borrowed frame. Raises LinkClosed."""

@@ -10,6 +10,8 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from framefan.base import clock, logs
 from framefan.errors import LinkClosed, LinkError
 from framefan.ipc import setup_death
@@ -287,6 +289,10 @@ class Workers:
             grant.holder = worker
         with contextlib.suppress(LinkClosed):  # its end is read elsewhere
             worker.lease(grants, self._publisher.previews.of)
+
+    def draw(self, grant: Grant, detections: msgspec.Raw) -> None:
+        """The ids of a frame are known: its worker makes the picture with boxes, if asked to."""
+        grant.holder.draw(grant.lease, bytes(detections))
 
     def predicted(self, grant: Grant, kind: str, started_at: float, finished_at: float) -> None:
         grant.holder.predicted(kind, started_at, finished_at)

@@ -2,8 +2,7 @@
 
 320, 640 and 1280 are widths. A wider frame is scaled down (averaged over areas, so that nothing
 flickers); a narrower one keeps its size. `full` and `boxes` have the frame's own size; `boxes`
-shows the detections in the colours of the page. Its ids are those of the predictor, because the
-pool's tracker gets a result only after its picture was made.
+shows the detections in the colours of the page.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 from msgspec import UNSET
 
 from framefan.ipc.records import Detection
+from framefan_inference.worker import plates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +25,6 @@ _QUALITY, _FINE = 70, 90
 """JPEG quality, 0 to 100: for the scaled pictures, and for `full` and `boxes`."""
 _TRIES = 4
 _FONT, _DARK = cv2.FONT_HERSHEY_SIMPLEX, (24, 24, 24)
-_MANY = 20
-"""With more boxes only ids are written, as on the page: labels would hide the picture."""
 _detections = msgspec.msgpack.Decoder(list[Detection])
 
 
@@ -40,9 +38,7 @@ def encode(
     """
     if picture == "boxes":
         image = image.copy()
-        found = _detections.decode(detections) if detections else []
-        for seen in found:
-            _draw(image, seen, _words(seen, len(found) > _MANY))
+        _draw(image, _detections.decode(detections) if detections else [])
     elif picture != "full":
         image = _scaled(image, int(picture))
     quality = _QUALITY if picture.isdecimal() else _FINE
@@ -63,27 +59,26 @@ def _scaled(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _words(seen: Detection, short: bool) -> str:
-    track = "" if seen.track_id is UNSET else f"#{seen.track_id}"
-    words = (track,) if short else (seen.label[:64], track, f"{seen.confidence:.2f}")
-    return " ".join(filter(None, words)).encode("ascii", "replace").decode()
-
-
-def _draw(image: NDArray[np.uint8], seen: Detection, text: str) -> None:
+def _draw(image: NDArray[np.uint8], found: list[Detection]) -> None:
+    """Draw each box and then the labels, so that no box crosses a label."""
     height, width = image.shape[:2]
     unit = max(width / 960, 0.5)
     far = 2 * max(width, height)
-    x1, y1, x2, y2 = (int(min(max(value, -far), far)) for value in seen.box)
-    colour = _colour(seen)
-    cv2.rectangle(image, (x1, y1), (x2, y2), colour, max(2, round(2 * unit)), cv2.LINE_AA)
-    if not text:
-        return
+    for seen in found:
+        x1, y1, x2, y2 = (int(min(max(value, -far), far)) for value in seen.box)
+        thick = max(2, round(2 * unit))
+        cv2.rectangle(image, (x1, y1), (x2, y2), _colour(seen), thick, cv2.LINE_AA)
     scale, thick = 0.5 * unit, max(1, round(unit))
-    (across, up), below = cv2.getTextSize(text, _FONT, scale, thick)
-    x = min(max(x1, 0), max(width - across - 4, 0))
-    y = min(max(y1 - below - 2, up + 2), height - below)
-    cv2.rectangle(image, (x, y - up - 2), (x + across + 4, y + below), _DARK, cv2.FILLED)
-    cv2.putText(image, text, (x + 2, y), _FONT, scale, colour, thick, cv2.LINE_AA)
+
+    def measure(words: str) -> float:
+        return cv2.getTextSize(words, _FONT, scale, thick)[0][0] + 4
+
+    (_, up), below = cv2.getTextSize("#", _FONT, scale, thick)
+    for plate in plates.placed(found, (width, height), up + below + 4, measure):
+        x1, y1, x2, y2 = map(round, plate.box)
+        cv2.rectangle(image, (x1, y1), (x2, y2), _DARK, cv2.FILLED)
+        where, colour = (x1 + 2, y2 - below), _colour(plate.seen)
+        cv2.putText(image, plate.words, where, _FONT, scale, colour, thick, cv2.LINE_AA)
 
 
 def _colour(seen: Detection) -> tuple[Any, ...]:

@@ -23,7 +23,6 @@ import faulthandler
 import gc
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +34,7 @@ from framefan.ipc import bus
 from framefan.ipc.messages import (
     Attach,
     Detach,
+    Draw,
     Lease,
     Leases,
     Notice,
@@ -55,10 +55,9 @@ from framefan.ipc.ring import RingReader
 from framefan_inference.predictors import predictor as predictors
 from framefan_inference.predictors import results, threads
 from framefan_inference.predictors.predictor import Frame
+from framefan_inference.worker.painter import Painter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from framefan.settings.run import Settings
     from framefan_inference.predictors.predictor import Predictor
 
@@ -97,9 +96,8 @@ class Worker:
         self._rings: dict[tuple[str, int], RingReader] = {}
         self._copies = False
         self._left_out: set[str] = set()
-        """Kinds of returned data that clients do not get, already reported."""
-        self._encode: Callable[[Any, str, bytes | None, int], bytes] | None = None
-        self._most_jpeg_bytes = bus.most_jpeg_bytes(parent.settings.limits)
+        """Kinds of returned data that clients do not get and that were already reported."""
+        self._painter = Painter(parent.settings, outcomes.send_preview)
         self._stopping = False
 
     def run(self) -> None:
@@ -120,6 +118,8 @@ class Worker:
                 self._serve_together(leases)
             case Try(lease):
                 self._try(lease)
+            case Draw():
+                self._painter.draw(message)
             case Attach(camera, ring, slots, slot_bytes):
                 fd = self._link.take_fd()
                 self._rings[camera, ring] = RingReader(fd, ring, slots, slot_bytes)
@@ -170,32 +170,14 @@ class Worker:
         )
 
     def _give_back(self, lease: Lease, answer: Answer) -> None:
-        for picture in lease.pictures:
-            self._show(lease, answer, picture)
+        if lease.pictures:
+            self._show(lease, answer)
         self._link.send(Returned(lease.lease))
 
-    def _show(self, lease: Lease, answer: Answer, picture: str) -> None:
+    def _show(self, lease: Lease, answer: Answer) -> None:
         kind, payload = answer
-        began = time.process_time()
         image = self._base(lease).reshape(lease.height, lease.width, 3)
-        try:
-            encode = self._encode or self._load_encoder()
-            seen = payload if kind == "detections" else None
-            jpeg = encode(image, picture, seen, self._most_jpeg_bytes)
-        except Exception:  # noqa: BLE001 - a failed picture must not lose the frame
-            logs.exception("encoding a picture failed")
-            jpeg = b""
-        cost_s = time.process_time() - began
-        facts = lease.lease, lease.camera, lease.seq, lease.frame, picture, cost_s
-        if jpeg:
-            self._outcomes.send_preview(WorkerPreview(*facts), jpeg)
-
-    def _load_encoder(self) -> Callable[[Any, str, bytes | None, int], bytes]:
-        from framefan_inference.worker import pictures  # loads OpenCV; not every predictor does
-
-        threads.limit_opencv()
-        self._encode = pictures.encode
-        return pictures.encode
+        self._painter.show(lease, image, payload if kind == "detections" else None)
 
     def _serve_together(self, leases: list[Lease]) -> None:
         bases = [self._base(lease) for lease in leases]

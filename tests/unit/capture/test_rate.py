@@ -42,6 +42,20 @@ def test_the_rate_is_that_of_the_last_seconds():
     assert shown == 10
 
 
+@pytest.mark.parametrize("every_s", [1.6, 5, 30])
+def test_the_rate_of_a_slow_source_stands_between_its_frames_and_ends_with_them(every_s: float):
+    rate = Rate()
+    until = 100 + 8 * every_s
+    shown = []
+    for second in range(int(30 * every_s)):
+        now = 100.0 + second
+        count = 1 + int((min(now, until) - 100) / every_s)
+        shown.append((now, rate.per_second(now, count)))
+    between = [each for now, each in shown if 100 + 3 * every_s < now < until]
+    assert between == pytest.approx([1 / every_s] * len(between), rel=0.4)
+    assert all(each == 0 for now, each in shown if now > until + 2.5 * every_s + 4)
+
+
 # ---- what is wanted ------------------------------------------------------------------------------
 
 

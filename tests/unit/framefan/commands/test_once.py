@@ -79,6 +79,26 @@ def test_what_is_set_for_runs_that_people_look_at_is_not_for_it(env, tmp_path) -
     assert not opened.exists()
 
 
+def test_variables_count_and_flags_go_before_them(env, tmp_path) -> None:
+    for name in ("mine", "other"):
+        (tmp_path / f"{name}.py").write_text(f"def predict(image): return {{'{name}': 1}}\n")
+    env |= {
+        "FRAMEFAN_PREDICTOR": f"{tmp_path}/mine.py:predict",
+        "FRAMEFAN_SOURCES": "'gate=demo?size=160x120&seed=7'",
+    }
+    done = framefan("once", "--json", env=env, seconds=40)
+    result = json.loads(done.stdout)
+    assert (result["camera"], result["width"], result["result"]) == ("gate", 160, {"mine": 1})
+    flags = ("yard=demo?size=320x240", "-p", f"{tmp_path}/other.py:predict")
+    done = framefan("once", *flags, "--json", env=env, seconds=40)
+    result = json.loads(done.stdout)
+    assert (result["camera"], result["width"], result["result"]) == ("yard", 320, {"other": 1})
+    env["FRAMEFAN_SOURCES"] = "demo demo?seed=2"
+    several = framefan("once", env=env)
+    assert several.returncode == 2
+    assert "FRAMEFAN_SOURCES names 2 sources" in several.stderr
+
+
 def test_the_time_limit_ends_it_too(env) -> None:
     done = framefan("once", "rtsp://127.0.0.1:1/live", "--timeout", "2", env=env)
     assert done.returncode == 1

@@ -18,6 +18,7 @@ def state() -> StateRecord:
         "still": CameraFacts(state="frozen", reason="same_picture", width=640, height=360),
         "fine": CameraFacts(state="live", fps=25.0, captured=100),
         "odd": CameraFacts(state="backoff", reason="[red]\x1b[2J", next_try_s=1.0),
+        "slow": CameraFacts(state="live", fps=0.033, captured=5),
     }
     return StateRecord(
         epoch="e1", n=0, ts=0.0, version="0", name="default", run_dir="/run", url="",
@@ -31,11 +32,12 @@ def shown(lines: list[str]) -> list[str]:
 
 
 def test_a_camera_that_is_down_says_why_and_when_it_is_tried_next(state: StateRecord) -> None:
-    _, down, still, fine, odd = shown(status._cameras(state, None))
+    _, down, still, fine, odd, slow = shown(status._cameras(state, None))
     assert down.startswith("down backoff - 0.0 0")
     assert still.startswith("still frozen 640x360")
     assert fine.startswith("fine live - 25.0 100")
     assert odd.startswith("odd backoff")
+    assert slow.startswith("slow live - 0.033 5")
     down, still, odd = status.troubles(state)
     assert down == "  down: refused, nobody listens; next try in 12 s"
     assert still == "  still: same_picture"

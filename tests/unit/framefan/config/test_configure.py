@@ -309,6 +309,11 @@ def test_a_configuration_as_editors_save_it(mark: str, end: str) -> None:
     assert settings(config="f.toml").workers == 3
 
 
+def test_a_configuration_that_is_nested_too_deeply() -> None:
+    Path("f.toml").write_text("a = " + "[" * 9000 + "]" * 9000)
+    refuse(2, "f.toml is not TOML", "nested", config="f.toml")
+
+
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [

@@ -127,7 +127,10 @@ class World:
             invocation,
             lambda *told: self.acted.append(told),
             self.steps.append,
+            lambda: self.run,
         )
+        self.run = settings(camera("a"))
+        """What it has now, which `framefan scale` and `swap` change too."""
 
     def answer(self) -> Reloaded | NotDone:
         asker = Asker()
@@ -215,6 +218,41 @@ def test_workers_gateways_and_predictor_are_changed_one_after_the_other(file) ->
     world.reloads.ask(Asker())
     wait_until(lambda: world.reloads.tick(now()) or world.steps)
     assert world.steps[0].request == ScaleGateways(2), "what failed is tried again"
+
+
+@pytest.mark.parametrize(
+    ("field", "now", "value", "command"),
+    [
+        ("workers", 4, 2, "framefan scale 2"),
+        ("gateways", 3, 1, "framefan scale --gateways 1"),
+        ("predictor", "/x/my size.py:f", "motion", "framefan swap motion"),
+    ],
+)
+def test_what_was_scaled_or_swapped_stays_and_is_told(file, field, now, value, command) -> None:
+    """Only what changed in the file is applied; else adding a camera would undo a scale."""
+    world = World(reading(file))
+    file.write_text('[[camera]]\nname = "a"\nsource = "demo"\n')
+    world.run = msgspec.structs.replace(world.run, **{field: now})
+    answer = world.answer()
+    assert (world.steps, answer.applied) == ([], {})
+    (note,) = answer.notes
+    assert note == (
+        f"{field} is {now} since `framefan {command.split()[1]}`, and {value} in the "
+        f"configuration, where it did not change; to go back: {command}"
+    )
+    assert lines(answer) == ["nothing changed in the run", f"note     {note}"]
+
+
+def test_a_file_that_now_says_what_the_run_has_changes_nothing(file, monkeypatch) -> None:
+    world = World(reading(file))
+    head = 'workers = 4\npredictor = "size.py:f"\n'
+    (file.parent / "size.py").write_text("def f(image): return 1\n")
+    monkeypatch.chdir(file.parent)
+    file.write_text(head + '[[camera]]\nname = "a"\nsource = "demo"\n')
+    world.run = msgspec.structs.replace(world.run, workers=4, predictor=f"{file.parent}/size.py:f")
+    answer = world.answer()
+    assert (world.steps, answer.applied, answer.notes) == ([], {}, [])
+    assert lines(answer) == ["nothing changed"]
 
 
 def test_a_bad_file_changes_nothing(file) -> None:

@@ -58,3 +58,16 @@ def test_nohup_is_respected() -> None:
             assert signals.stops(0.0) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_signals_that_whoever_started_it_had_blocked_are_heard() -> None:
+    """A program that waits for its own signals blocks them, and its children inherit that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+    try:
+        with Signals() as signals:
+            send(signal.SIGTERM)
+            assert select.select([signals], [], [], 5)[0]
+            assert signals.stops(0.0) == 1
+            assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set(), "children would be deaf"
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -63,8 +63,8 @@ async def test_what_is_no_valid_request_gets_json_that_says_why(
 
 async def test_who_uses_tls_on_a_plain_port_is_told_so_by_the_client_library() -> None:
     async with running() as gateway:
+        context = ssl.create_default_context()
         with pytest.raises(ssl.SSLError) as raised:
-            context = ssl.create_default_context()
             await asyncio.open_connection("127.0.0.1", gateway.port, ssl=context)
     refused = of_opening(f"wss://127.0.0.1:{gateway.port}/ws", raised.value)
     assert refused is not None

@@ -137,25 +137,6 @@ def test_boxes_are_drawn_on_a_copy(image: Any) -> None:
     assert np.abs(drawn[400:, 640:].astype(int) - plain[400:, 640:]).mean() < 2
 
 
-@pytest.mark.parametrize(
-    ("track", "count", "words"),
-    [
-        ({}, 1, "car 0.50"),
-        ({"track_id": 12}, 20, "car #12 0.50"),
-        ({"track_id": 12}, 21, "#12"),
-        ({}, 21, ""),
-    ],
-)
-def test_many_boxes_have_ids_alone(
-    image: Any, track: dict[str, int], count: int, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written = []
-    monkeypatch.setattr(pictures, "_draw", lambda _image, _seen, text: written.append(text))
-    seen = [Detection("car", 0.5, (9, 9, 99, 99), **track)] * count
-    pictures.encode(image, "boxes", msgspec.msgpack.encode(seen), MIB)
-    assert written == [words] * count
-
-
 def test_one_that_the_bus_would_not_carry_is_made_smaller(image: Any) -> None:
     whole = len(pictures.encode(image, "full", None, MIB))
     smaller = pictures.encode(image, "full", None, whole // 8)

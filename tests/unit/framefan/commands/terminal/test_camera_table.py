@@ -40,11 +40,19 @@ def test_a_young_camera_shows_its_rate_at_once_and_a_silent_one_none() -> None:
     board = Board()
     for seq in range(11):
         board.take(outcome(seq), now=50 + seq / 20)
-    assert board.rows(now=50.5)[0].fps == pytest.approx(22, abs=1)
+    assert board.rows(now=50.5)[0].fps == pytest.approx(20, abs=0.1)
     (row,) = board.rows(now=50.5 + WINDOW_S)
     assert row.fps == 0
     assert row.seq == 10
     assert row.p50_ms is None
+
+
+def test_a_slow_camera_has_its_rate_at_any_moment() -> None:
+    board = Board()
+    for seq in range(3):
+        board.take(outcome(seq), now=50.0 + 30 * seq)
+    rates = [board.rows(now=110 + later)[0].fps for later in (0, 1, 10, 29, 61)]
+    assert rates == pytest.approx([1 / 30] * 4 + [0])
 
 
 def test_one_result_has_a_latency_too() -> None:

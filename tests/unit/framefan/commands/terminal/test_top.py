@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from framefan.commands.terminal.top import RunView, picture
 from framefan.ipc.protocol import Latency, Result
 
@@ -70,6 +72,23 @@ def test_a_new_epoch_and_a_new_camera_have_no_rates_yet() -> None:
     glance.look(table(3.0, epoch="b", front={}))
     assert glance.flow("front") is None
     assert set(glance.told(1.0)["cameras"]) == {"front"}
+
+
+def test_a_slow_camera_has_its_rates_and_one_that_has_stopped_none() -> None:
+    glance = RunView()
+    rates = []
+    for second in range(120):
+        count = second // 5
+        slow = {"captured": count, "results": count}
+        fast = {"captured": 30 * min(second, 100), "results": 10 * min(second, 100)}
+        glance.look(table(float(second), slow=slow, fast=fast))
+        rates.append((glance.flow("slow"), glance.flow("fast")))
+    for slow, _ in rates[30:]:
+        assert (slow.captured, slow.predicted) == pytest.approx((0.2, 0.2), abs=0.04)
+    for _, fast in rates[1:101]:
+        assert (fast.captured, fast.predicted) == (30, 10)
+    assert all(fast.captured == 0 for _, fast in rates[105:])
+    assert " 0.2 " in shown(glance)
 
 
 def test_before_there_is_a_table_it_says_why() -> None:
