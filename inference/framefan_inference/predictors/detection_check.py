@@ -73,7 +73,8 @@ def _checked(detection: Detection, bounds: _Bounds) -> Detection:
     )
     _check_values(whole, bounds.far)
     if angle is not UNSET and whole.mask is UNSET:
-        whole.mask = shapes.corners(box, turned)
+        whole.mask = shapes.outline(shapes.corners(box, turned), (0, 0), shapes.MASK_POINTS)
+        assert whole.mask is not UNSET
         whole.box = shapes.around(whole.mask)
     _check_points(whole, bounds.far)
     return whole

@@ -174,8 +174,8 @@ def _from_boxes(boxes: Any, names: Labels) -> list[Detection]:
     if hasattr(boxes, "xywhr"):
         rows = to_array(boxes.xywhr).reshape(-1, 5).tolist()
         for detection, (x, y, width, height, angle) in zip(found, rows, strict=True):
-            if math.isfinite(x + y + width + height + angle):  # else the check of the box says so
-                detection.mask = shapes.rotated(x, y, width, height, angle)
+            if math.isfinite(angle):  # else the check says so
+                detection.mask = shapes.rotated(x, y, width, height, angle)  # type: ignore[assignment]
             detection.angle = angle
     return found
 

@@ -147,8 +147,8 @@ def angle(given: Any) -> float | UnsetType:
     return round(turned, 4) + 0.0
 
 
-def corners(box: Sequence[float], turned: float) -> list[Point]:
-    """The corners of x1, y1, x2, y2 that is turned around its middle by an angle in radians.
+def corners(box: Sequence[float], turned: float) -> NDArray[np.float64]:
+    """The corners `[4, 2]` of x1, y1, x2, y2, turned around its middle by an angle in radians.
 
     They begin with the one that was the upper left one, and go round clockwise.
     """
@@ -156,11 +156,11 @@ def corners(box: Sequence[float], turned: float) -> list[Point]:
     return rotated((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, turned)
 
 
-def rotated(x: float, y: float, width: float, height: float, turned: float) -> list[Point]:
+def rotated(x: float, y: float, width: float, height: float, turned: float) -> NDArray[np.float64]:
     """The corners of a box of that middle and size, as `corners` gives them."""
     along = np.array([math.cos(turned), math.sin(turned)]) * width
     over = np.array([-math.sin(turned), math.cos(turned)]) * height
-    return _rounded(np.array([x, y]) + _CORNERS @ np.array([along, over]))
+    return np.asarray(np.array([x, y]) + _CORNERS @ np.array([along, over]), np.float64)
 
 
 def around(points: Sequence[Point]) -> tuple[float, float, float, float]:
