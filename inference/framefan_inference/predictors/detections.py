@@ -174,9 +174,10 @@ def _from_boxes(boxes: Any, names: Labels) -> list[Detection]:
     if hasattr(boxes, "xywhr"):
         rows = to_array(boxes.xywhr).reshape(-1, 5).tolist()
         for detection, (x, y, width, height, angle) in zip(found, rows, strict=True):
-            if math.isfinite(angle):  # else the check says so
-                detection.mask = shapes.rotated(x, y, width, height, angle)  # type: ignore[assignment]
             detection.angle = angle
+            if math.isfinite(angle):  # else the check says so
+                detection.angle = math.remainder(angle, math.tau)
+                detection.mask = shapes.rotated(x, y, width, height, angle)  # type: ignore[assignment]
     return found
 
 

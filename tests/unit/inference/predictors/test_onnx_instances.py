@@ -179,6 +179,20 @@ def test_a_rotated_box_has_the_corners_that_its_authors_compute(
     assert found["box"] == pytest.approx(upright, abs=0.02)
 
 
+def test_rfdetr_gives_a_mask_for_each_query(tmp_path: Path) -> None:
+    boxes, logits = np.zeros((1, 300, 4), np.float32), np.full((1, 300, 3), -6, np.float32)
+    boxes[0, 5], logits[0, 5, 1] = (0.5, 0.5, 0.25, 0.25), 6
+    maps = np.full((1, 300, 80, 80), -1, np.float32)
+    maps[0, 5, 30:50, 20:60] = 1
+    predictor = made(tmp_path, {"dets": boxes, "labels": logits, "masks": maps}, {})
+    ((found,),) = [sent(predictor.predict(IMAGE, FRAME), size=(320, 240))[1]]
+    assert (found["box"], found["class_id"]) == ([120, 90, 200, 150], 1)
+    xs, ys = np.array(found["mask"]).T  # the input is a stretched frame
+    assert (xs.min(), xs.max()) == pytest.approx((80, 240), abs=2)
+    assert (ys.min(), ys.max()) == pytest.approx((90, 150), abs=2)
+    assert predictor.notices == []
+
+
 def test_end_to_end_models_have_them_too(tmp_path: Path) -> None:
     rows = np.zeros((1, 300, 9), np.float32)
     rows[0, 0] = 120, 140, 200, 180, 0.9, 0, 130, 150, 0.5

@@ -100,6 +100,10 @@ RETURNED: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         [TURNED | {"box": [301.7, 326.34, 398.3, 393.66], "class_id": 1}],
     ),
     "ultralytics, rotated boxes alone": (FakeRotated([[*SHIP, 0.5, 1]]), [TURNED]),
+    "ultralytics, turned round and round": (
+        FakeRotated([[*SHIP[:4], SHIP[4] + 6 * math.pi, 0.5, 1]]),
+        [TURNED],
+    ),
     "supervision, bitmaps": (
         supervision(mask=np.array([BITMAP, EMPTY])),
         [{"mask": SQUARE}, {}],
