@@ -206,7 +206,7 @@ def _from_supervision(
 
 def _add_masks(found: list[Detection], masks: Any, left_out: Callable[[str], None]) -> None:
     """Outlines (`xy` of Ultralytics), or bitmaps `[n, H, W]` or `[n, 1, H, W]`."""
-    if masks is None:
+    if masks is None or not found:
         return
     each = getattr(masks, "xy", None)
     if isinstance(each, list | tuple):
@@ -223,7 +223,7 @@ def _add_masks(found: list[Detection], masks: Any, left_out: Callable[[str], Non
 
 def _add_keypoints(found: list[Detection], points: Any, left_out: Callable[[str], None]) -> None:
     """`[n, k, 2 or 3]`, or `data` of that form (Ultralytics). 0, 0 is a point that is not seen."""
-    if points is None:
+    if points is None or not found:
         return
     is_array = isinstance(points, np.ndarray) or is_tensor(points)
     rows = _array_of(points if is_array else getattr(points, "data", None), sides=(3,))

@@ -142,6 +142,12 @@ def test_what_a_client_got_may_be_returned_again(name: str) -> None:
 
 LEFT_OUT: dict[str, tuple[Any, set[str]]] = {
     "nothing": (ultralytics(masks=None, keypoints=None), set()),
+    "nothing seen, with key points as Ultralytics has them then": (
+        SimpleNamespace(
+            boxes=FakeBoxes(np.empty((0, 6))), keypoints=FakeKeypoints(np.empty((1, 0, 51)))
+        ),
+        set(),
+    ),
     "masks of no known form": (ultralytics(masks=1), {"masks"}),
     "key points of no known form": (
         ultralytics(keypoints=FakeKeypoints([[[1] * 4]])),
