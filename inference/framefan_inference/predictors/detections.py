@@ -237,11 +237,16 @@ def _add_keypoints(found: list[Detection], points: Any, left_out: Callable[[str]
 
 
 def _add_corners(found: list[Detection], corners: Any) -> None:
-    """Rotated boxes `[n, 4, 2]`, with their corners in the order of Ultralytics."""
+    """Rotated boxes `[n, 4, 2]`, by their corners.
+
+    They stand clockwise from the first one, or counter-clockwise from the third one (Ultralytics).
+    """
     if corners is None:
         return
-    rows = to_array(corners).reshape(-1, 4, 2)[:, [2, 1, 0, 3]]
-    for detection, mine in zip(found, rows, strict=True):
+    for detection, given in zip(found, to_array(corners).reshape(-1, 4, 2), strict=True):
+        first, second = given[1] - given[0], given[2] - given[1]
+        is_clockwise = first[0] * second[1] >= first[1] * second[0]
+        mine = given if is_clockwise else given[[2, 1, 0, 3]]
         across, down = mine[1] - mine[0]
         detection.mask, detection.angle = mine, math.atan2(down, across)
 

@@ -112,6 +112,10 @@ RETURNED: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         supervision(data={"xyxyxyxy": np.array([four_corners(*SHIP)] * 2)}),
         [TURNED] * 2,
     ),
+    "supervision, corners clockwise": (
+        supervision(data={"xyxyxyxy": np.array([CORNERS] * 2)}),
+        [TURNED] * 2,
+    ),
     "torchvision, masks": (
         torchvision(masks=FakeArray(np.array([[BITMAP], [EMPTY]], np.float32))),
         [{"mask": SQUARE}, {}],
