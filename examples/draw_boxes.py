@@ -38,7 +38,11 @@ def draw(result: dict[str, Any]) -> Any:
     Scene(result["width"], result["height"], seed=1).draw(result["frame"], image)
     for each in result.get("detections", ()):
         x1, y1, x2, y2 = (round(value) for value in each["box"])
-        cv2.rectangle(image, (x1, y1), (x2, y2), BOX, 4)
+        outline = np.array(each.get("mask", [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]))
+        cv2.polylines(image, [outline.round().astype(np.int32)], True, BOX, 4)
+        for x, y, confidence in each.get("keypoints", ()):
+            if confidence >= 0.5:
+                cv2.circle(image, (round(x), round(y)), 5, BOX, cv2.FILLED)
         track = f" #{each['track_id']}" if "track_id" in each else ""
         write(image, f"{each['label']}{track} {each['confidence']:.2f}", x1, y1 - 14)
     for line, (key, value) in enumerate(result.get("result", {}).items()):

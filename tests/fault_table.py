@@ -14,6 +14,7 @@ from fault_starts import STARTS, TOLD
 _PUBLISH, _OUTLET = "process/test_published", "unit/inference/pool/test_publish_endpoint"
 _BUS, _KILLS, _TORN = "process/test_bus_faults", "process/test_kills", "process/test_torn_frames"
 _SUPERVISOR, _WORKERS = "process/test_supervisor_faults", "process/test_worker_faults"
+_SHAPES = "unit/inference/predictors/test_shapes"
 _DEATHS, _RETURNS = "process/test_predictor_deaths", "process/test_predictor_returns"
 _LEDGER, _PICTURE_BUS = "unit/inference/leases/test_ledger", "unit/inference/pool/test_picture_bus"
 _SUPERVISED, _RING = "unit/framefan/supervisor/test_supervisor", "unit/framefan/ipc/test_ring"
@@ -141,6 +142,14 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "the frame's outcome is an error that names the cause; the worker continues",
             (f"{_RETURNS}::test_every_return_reaches_a_client_as_the_table_says",),
             (f"{_RETURNS}::test_without_a_guard_its_rows_are_red",),
+        ),
+        Row(
+            "an outline of 100,000 points, a bitmap of another size, degrees for radians",
+            "simplified to 100 points; an error that names the value",
+            (
+                f"{_SHAPES}::test_an_outline_of_many_points_has_as_many_as_are_allowed",
+                f"{_SHAPES}::test_what_is_no_shape_is_an_error_that_names_it",
+            ),
         ),
         Row(
             "predict ends its process in any way",

@@ -70,7 +70,10 @@ NUMBERS: dict[str, dict[str, int]] = {
         "id": 1, "text_id": 2, "error": 3, "subscribe": 4, "unsubscribe": 5, "auth": 6, "ping": 7,
     },
     "Latency": {"wait": 1, "predict": 2, "deliver": 3, "total": 4},
-    "Detection": {"label": 1, "confidence": 2, "box": 3, "class_id": 4, "track_id": 5},
+    "Detection": {
+        "label": 1, "confidence": 2, "box": 3, "class_id": 4, "track_id": 5, "mask": 6,
+        "keypoints": 7, "angle": 8,
+    },
     "PredictError": {"kind": 1, "message": 2},
     "CommandError": {"code": 1, "message": 2, "temporary": 3},
     "Command": {
@@ -82,7 +85,8 @@ _NOTES = {
     "Message": "What a client receives: one in each binary frame. Ignore one in which none is set.",
     "Command": "What a client may send in a binary frame. Only acknowledgements have no id.",
     "Result": "Where `result` is not set, an empty `detections` says that nothing was seen.",
-    "Detection": "`box`: x1, y1, x2, y2 in pixels of the frame.",
+    "Detection": "`box`: x1, y1, x2, y2 in pixels of the frame. `mask`: x, y of each point. "
+    "`keypoints`: x, y, confidence of each.",
 }
 
 
@@ -94,6 +98,8 @@ class Field(NamedTuple):
     label: Literal["", "optional", "repeated", "map"] = ""
     """A `map` is one of strings to `kind`."""
     oneof: str = ""
+    group: int = 1
+    """How many of the repeated numbers are one item of the record's list."""
 
 
 @cache
@@ -133,7 +139,20 @@ def _fields(record: type[Any]) -> Iterator[Field]:
             continue
         kind, label = _kind(field.type)
         optional = defaults[field.name] is UNSET and not label
-        yield Field(field.name, numbers[field.name], kind, "optional" if optional else label)
+        yield Field(
+            field.name,
+            numbers[field.name],
+            kind,
+            "optional" if optional else label,
+            group=_group(field.type),
+        )
+
+
+def _group(found: inspect.Type) -> int:
+    is_tuples = isinstance(found, inspect.ListType) and isinstance(
+        found.item_type, inspect.TupleType
+    )
+    return len(found.item_type.item_types) if is_tuples else 1  # type: ignore[attr-defined]
 
 
 _SCALARS = {

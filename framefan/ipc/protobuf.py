@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from framefan.ipc import proto_schema, proto_value
 from framefan.ipc.proto_schema import STRUCT, VALUE, Field
 from framefan.ipc.protocol import Failure, Message, Result
-from framefan.ipc.records import PredictError
+from framefan.ipc.records import Detection, PredictError
 
 INSTALL = "pip install 'framefan[protobuf]'"
 _EXACT = float(1 << 53)
@@ -149,6 +150,9 @@ def _encode(message: msgspec.Struct) -> bytes:
     free = {name: fields.pop(name) for name in _free(kind) if name in fields}
     if isinstance(fields.get("id"), str):
         fields["text_id"] = fields.pop("id")
+    for seen in fields.get("detections", ()):
+        for name in _grouped() & seen.keys():
+            seen[name] = list(chain.from_iterable(seen[name]))
     whole = _runtime().message(**{kind: fields})
     inner = getattr(whole, kind)
     for name, value in free.items():
@@ -156,6 +160,13 @@ def _encode(message: msgspec.Struct) -> bytes:
         into.SetInParent()
         into.MergeFromString(_free(kind)[name](value))
     return bytes(whole.SerializeToString())
+
+
+@cache
+def _grouped() -> frozenset[str]:
+    """The fields of a Detection whose items are several numbers each."""
+    fields = proto_schema.messages()[Detection.__name__]
+    return frozenset(field.name for field in fields if field.group > 1)
 
 
 @cache
@@ -211,6 +222,8 @@ class _Read(NamedTuple):
     """What makes a plain value of it; None: it is one."""
     kept: bool
     """Whether it is there even when it is empty."""
+    group: int
+    """How many of the repeated numbers are one item."""
 
 
 @cache
@@ -223,6 +236,7 @@ def _reads(name: str) -> tuple[_Read, ...]:
             bool(field.label or field.oneof or _is_message(field.kind)),
             _reader(field.kind),
             field.label not in ("map", "repeated") or name == "Gap",
+            field.group,
         )
         for field in proto_schema.messages()[name]
     )
@@ -236,12 +250,14 @@ def _reader(kind: str) -> Callable[[Any], Any] | None:
 
 def _plain(message: Any, name: str) -> dict[str, Any]:
     found = {}
-    for field, key, label, asked, one, kept in _reads(name):
+    for field, key, label, asked, one, kept, group in _reads(name):
         if label == "map":
             value: Any = dict(getattr(message, field))
         elif label == "repeated":
             many = getattr(message, field)
             value = list(many) if one is None else [one(each) for each in many]
+            if group > 1:
+                value = [value[at : at + group] for at in range(0, len(value), group)]
         elif asked and not message.HasField(field):
             continue
         else:

@@ -17,14 +17,28 @@ CIRCUIT = "circuit"
 """The `reason` of a `predictor` status that is about a camera's circuit breaker."""
 
 
+Point = tuple[float, float]
+Keypoint = tuple[float, float, float]
+
+
 class Detection(Struct, omit_defaults=True):
-    """One thing seen: `box` is x1, y1, x2, y2 in pixels of the frame."""
+    """One detected object. All coordinates are pixels of the frame; y grows downwards."""
 
     label: str
     confidence: float
     box: tuple[float, float, float, float]
+    """x1, y1, x2, y2 of the upright box around the object."""
     class_id: int | UnsetType = UNSET
     track_id: int | UnsetType = UNSET
+    mask: list[Point] | UnsetType = UNSET
+    """The object's outline, a closed polygon of x, y; of a rotated box its four corners."""
+    keypoints: list[Keypoint] | UnsetType = UNSET
+    """x, y and confidence of each point, in the order of the model."""
+    angle: float | UnsetType = UNSET
+    """The rotation of a rotated box in radians, clockwise on the picture.
+
+    It is the direction from the first corner in `mask` to the second one.
+    """
 
 
 class PredictError(Struct):

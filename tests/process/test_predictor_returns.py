@@ -123,9 +123,10 @@ def test_a_predictor_that_fails_on_each_frame_is_seen_everywhere(tmp_path: Path)
 
 
 FINITE = """
+import framefan_inference.predictors.detection_check as c
 import framefan_inference.predictors.detections as d
 import framefan_inference.predictors.results as r
-d.math = r.math = type("Math", (), {"isfinite": staticmethod(lambda _: True)})
+c.math = d.math = r.math = type("Math", (), {"isfinite": staticmethod(lambda _: True)})
 r._finite = float
 r._plain_array = lambda value, room, depth: value.tolist()
 """

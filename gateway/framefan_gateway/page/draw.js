@@ -1,9 +1,18 @@
-// Draws pictures and boxes on a canvas, and places the labels of the boxes.
+// Draws pictures and detections on a canvas, and places the labels of the detections.
 
 const MANY = 20;  // with more boxes than this, labels would hide the picture
 const PLATE = 17;
 const SMALL = 360;
 const HIDDEN = 0.25;  // the share of another box that a plate may hide
+const FILL = 0.3;  // how much of its colour an outline is filled with
+const SURE = 0.5;  // a key point with less confidence is not drawn
+
+// Lines between the 17 key points of a person, in the order of COCO; other points are drawn alone.
+// Snapshots have the same.
+export const BONES = [
+  [15, 13], [13, 11], [16, 14], [14, 12], [11, 12], [5, 11], [6, 12], [5, 6], [5, 7], [6, 8],
+  [7, 9], [8, 10], [1, 2], [0, 1], [0, 2], [1, 3], [2, 4], [3, 5], [4, 6],
+];
 
 // A tracked detection has the colour of its track id, any other that of its label; as in snapshots.
 export function colour(found) {
@@ -37,20 +46,15 @@ export function paint(canvas, message, bitmap, width) {
   }
   const shown = Math.min(canvas.clientWidth, canvas.clientHeight * across / down) || across;
   const unit = Math.min(Math.max(across / shown, 0.5), 16) * (shown < SMALL ? 0.85 : 1);
-  drawBoxes(pen, message.detections || [], across / message.width, unit);
+  drawDetections(pen, message.detections || [], across / message.width, unit);
 }
 
 // `scale`: pixels of the canvas to one of the frame; `unit`: to one of the page.
-function drawBoxes(pen, detections, scale, unit) {
-  const thin = detections.length > MANY ? 0.6 : 1;
+function drawDetections(pen, detections, scale, unit) {
+  const line = unit * (detections.length > MANY ? 0.6 : 1);
   for (const found of detections) {
-    const [x1, y1, x2, y2] = found.box.map((value) => value * scale);
-    pen.lineWidth = 4 * unit * thin;
-    pen.strokeStyle = "rgb(0 0 0 / .6)";
-    pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    pen.lineWidth = 2 * unit * thin;
-    pen.strokeStyle = colour(found);
-    pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
+    drawOutline(pen, found, scale, line);
+    if (found.keypoints) drawPoints(pen, found, scale, line);
   }
   pen.font = `600 ${12 * unit}px system-ui, sans-serif`;
   pen.textBaseline = "middle";
@@ -63,6 +67,53 @@ function drawBoxes(pen, detections, scale, unit) {
     pen.fillStyle = colour(plate.found);
     pen.fillText(plate.words, x1 + 4 * unit, (y1 + y2) / 2);
   }
+}
+
+// The outline of a mask, filled lightly; the four sides of a rotated box; else the upright box.
+function drawOutline(pen, found, scale, line) {
+  const [x1, y1, x2, y2] = found.box;
+  const points = found.mask || [[x1, y1], [x2, y1], [x2, y2], [x1, y2]];
+  pen.beginPath();
+  for (const [x, y] of points) pen.lineTo(x * scale, y * scale);
+  pen.closePath();
+  if (found.mask && found.angle === undefined) {
+    pen.globalAlpha = FILL;
+    pen.fillStyle = colour(found);
+    pen.fill();
+    pen.globalAlpha = 1;
+  }
+  stroke(pen, colour(found), line);
+}
+
+function drawPoints(pen, found, scale, line) {
+  const points = found.keypoints.map(([x, y, sure]) => sure < SURE ? null : [x * scale, y * scale]);
+  pen.beginPath();
+  for (const [from, to] of points.length === 17 ? BONES : []) {
+    if (!points[from] || !points[to]) continue;
+    pen.moveTo(...points[from]);
+    pen.lineTo(...points[to]);
+  }
+  stroke(pen, colour(found), line);
+  for (const point of points.filter(Boolean)) {
+    pen.beginPath();
+    pen.arc(...point, 3 * line, 0, 2 * Math.PI);
+    pen.fillStyle = colour(found);
+    pen.fill();
+    pen.lineWidth = line;
+    pen.strokeStyle = "rgb(0 0 0 / .8)";
+    pen.stroke();
+  }
+}
+
+// A coloured line with a dark edge, which can be seen on any picture.
+function stroke(pen, style, line) {
+  pen.lineJoin = "round";
+  pen.lineWidth = 4 * line;
+  pen.strokeStyle = "rgb(0 0 0 / .6)";
+  pen.stroke();
+  pen.lineWidth = 2 * line;
+  pen.strokeStyle = style;
+  pen.stroke();
 }
 
 // ---- labels of boxes ----------------------------------------------------------------------------

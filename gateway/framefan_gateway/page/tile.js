@@ -35,9 +35,15 @@ export function row(texts, tones = {}) {
 
 const isScalar = (value) => value === null || typeof value !== "object";
 
-// Format a predictor's value: text as it is, a flat object as lines.
+const isClass = (each) => typeof each?.label === "string" && typeof each.confidence === "number";
+
+// Format a predictor's value: text as it is, a flat object as lines, and so the classes of a picture.
 export function valueText(value) {
   if (typeof value === "string") return value;
+  const classes = value?.classes;
+  if (Array.isArray(classes) && classes.length && classes.every(isClass)) {
+    return classes.map(({ label, confidence }) => `${label} ${confidence.toFixed(2)}`).join("\n");
+  }
   const lines = isScalar(value) || Array.isArray(value) ? [] : Object.entries(value);
   if (!lines.length || !lines.every(([, each]) => isScalar(each))) return JSON.stringify(value, null, 1);
   return lines.map(([name, each]) => `${name}: ${each}`).join("\n");

@@ -1,9 +1,9 @@
-"""Detections in whatever a predictor returns: which shapes are some, and what is checked of each.
+"""Detections in whatever a predictor returns: which forms are some.
 
 The first form that fits counts:
 
 1. Our `Detection`, or a list of them.
-2. A list of dicts with `label`, `box` and, if there, `confidence`, `class_id` and `track_id`.
+2. A list of dicts with `label`, `box` and, if there, the other fields of a Detection.
 3. An array `(N, 6)`: x1, y1, x2, y2, confidence, class. One of `(N, 7)` has a track too:
    behind the class or, as Ultralytics writes it, before the confidence. One without elements.
 4. An object with `xyxy`, `confidence` and `class_id` (supervision).
@@ -11,8 +11,9 @@ The first form that fits counts:
    or those boxes themselves.
 6. A dict of `boxes`, `scores` and `labels` (torchvision), or a list of one.
 
-An object may hold more than the schema has a field for (masks, key points, angles). It is read
-without that, and the caller is told what was left out.
+Masks, key points and angles are taken over from 1, 2, 4, 5 and 6; detection_check.py checks them.
+If such an object holds them in a form that is not known, it is read without them, and the caller
+is told what was left out.
 """
 
 from __future__ import annotations
@@ -21,23 +22,24 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from framefan.ipc.records import Detection
+from framefan_inference.predictors import shapes
+from framefan_inference.predictors.arrays import is_tensor, to_array
 from framefan_inference.predictors.result_error import ResultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FAR_PICTURES, _FAR = 16, 16_384
-"""A corner that is so many pictures away, and so many pixels, was never seen in this picture."""
 Labels = Sequence[str] | Mapping[int, str]
 UNNAMED = "object"
 """The label of a detection whose predictor names no class."""
-_FIELDS = {"label", "confidence", "box", "class_id", "track_id"}
+_FIELDS = set(Detection.__struct_fields__)
 _TORCHVISION = ("boxes", "scores", "labels")
-_DROPPED = {"masks": "masks", "keypoints": "key points"}
+_MORE = {"masks", "keypoints", "keypoints_scores"}
+"""What torchvision's dicts may hold besides. Those scores have no limit, as a confidence has."""
 
 
 def find_detections(
@@ -132,14 +134,17 @@ def _is_whole(column: Any) -> bool:
 def _from_torchvision(
     returned: dict[Any, Any], labels: Labels, left_out: Callable[[str], None]
 ) -> list[Detection] | None:
-    if not set(_TORCHVISION) <= returned.keys() <= {*_TORCHVISION, *_DROPPED}:
+    if not set(_TORCHVISION) <= returned.keys() <= {*_TORCHVISION, *_MORE}:
         return None
     boxes, scores, kinds = (returned[key] for key in _TORCHVISION)
     if not all(is_tensor(each) or isinstance(each, np.ndarray) for each in (boxes, scores, kinds)):
         return None
-    for key in _DROPPED.keys() & returned.keys():
-        left_out(_DROPPED[key])
-    return _from_rows(boxes, scores, kinds, namer(labels))
+    found = _from_rows(boxes, scores, kinds, namer(labels))
+    _add_masks(found, returned.get("masks"), left_out)
+    _add_keypoints(found, returned.get("keypoints"), left_out)
+    if "keypoints_scores" in returned:
+        left_out("scores of key points")
+    return found
 
 
 def _from_object(
@@ -149,12 +154,12 @@ def _from_object(
     for part in ("boxes", "obb"):
         boxes = getattr(returned, part, None)
         if _are_boxes(boxes):
-            for name, called in _DROPPED.items():
-                if getattr(returned, name, None) is not None:
-                    left_out(called)
-            return _from_boxes(boxes, names, left_out)
+            found = _from_boxes(boxes, names)
+            _add_masks(found, getattr(returned, "masks", None), left_out)
+            _add_keypoints(found, getattr(returned, "keypoints", None), left_out)
+            return found
     if _are_boxes(returned):
-        return _from_boxes(returned, names, left_out)
+        return _from_boxes(returned, names)
     if hasattr(returned, "xyxy") and hasattr(returned, "confidence"):
         return _from_supervision(returned, labels, left_out)
     return None
@@ -164,19 +169,23 @@ def _are_boxes(boxes: Any) -> bool:
     return all(hasattr(boxes, name) for name in ("xyxy", "conf", "cls"))
 
 
-def _from_boxes(boxes: Any, names: Labels, left_out: Callable[[str], None]) -> list[Detection]:
+def _from_boxes(boxes: Any, names: Labels) -> list[Detection]:
+    found = _from_rows(boxes.xyxy, boxes.conf, boxes.cls, namer(names), getattr(boxes, "id", None))
     if hasattr(boxes, "xywhr"):
-        left_out("angles of the boxes")
-    return _from_rows(boxes.xyxy, boxes.conf, boxes.cls, namer(names), getattr(boxes, "id", None))
+        rows = to_array(boxes.xywhr).reshape(-1, 5).tolist()
+        for detection, (x, y, width, height, angle) in zip(found, rows, strict=True):
+            detection.angle = angle
+            if math.isfinite(angle):  # else the check says so
+                detection.angle = math.remainder(angle, math.tau)
+                detection.mask = shapes.rotated(x, y, width, height, angle)  # type: ignore[assignment]
+    return found
 
 
 def _from_supervision(
     returned: Any, labels: Labels, left_out: Callable[[str], None]
 ) -> list[Detection]:
-    if getattr(returned, "mask", None) is not None:
-        left_out("masks")
     data = getattr(returned, "data", None)
-    names = data.get("class_name") if isinstance(data, dict) else None
+    data = data if isinstance(data, dict) else {}
     found = _from_rows(
         returned.xyxy,
         returned.confidence,
@@ -184,9 +193,73 @@ def _from_supervision(
         namer(labels),
         getattr(returned, "tracker_id", None),
     )
+    names = data.get("class_name")
     for detection, label in zip(found, names if names is not None else (), strict=False):
         detection.label = str(label)
+    _add_masks(found, getattr(returned, "mask", None), left_out)
+    _add_corners(found, data.get("xyxyxyxy"))
     return found
+
+
+# ---- masks, key points and corners, one for each of what was found ---------------------------
+
+
+def _add_masks(found: list[Detection], masks: Any, left_out: Callable[[str], None]) -> None:
+    """Outlines (`xy` of Ultralytics), or bitmaps `[n, H, W]` or `[n, 1, H, W]`."""
+    if masks is None or not found:
+        return
+    each = getattr(masks, "xy", None)
+    if isinstance(each, list | tuple):
+        # Of a speck of one or two pixels there is no outline.
+        each = [points if len(points) > 2 else None for points in each]
+    else:
+        each = _array_of(masks, sides=(3, 4))
+        if each is None:
+            left_out("masks")
+            return
+    for detection, mask in zip(found, each, strict=True):
+        detection.mask = UNSET if mask is None else mask
+
+
+def _add_keypoints(found: list[Detection], points: Any, left_out: Callable[[str], None]) -> None:
+    """`[n, k, 2 or 3]`, or `data` of that form (Ultralytics). 0, 0 is a point that is not seen."""
+    if points is None or not found:
+        return
+    is_array = isinstance(points, np.ndarray) or is_tensor(points)
+    rows = _array_of(points if is_array else getattr(points, "data", None), sides=(3,))
+    if rows is None or rows.shape[2] not in (2, 3):
+        left_out("key points")
+        return
+    if rows.shape[2] == 2:
+        rows = np.concatenate([rows, (rows != 0).any(axis=2, keepdims=True)], axis=2)
+    for detection, mine in zip(found, rows, strict=True):
+        detection.keypoints = mine
+
+
+def _add_corners(found: list[Detection], corners: Any) -> None:
+    """Rotated boxes `[n, 4, 2]`, by their corners.
+
+    They stand clockwise from the first one, or counter-clockwise from the third one (Ultralytics).
+    """
+    if corners is None:
+        return
+    for detection, given in zip(found, to_array(corners).reshape(-1, 4, 2), strict=True):
+        first, second = given[1] - given[0], given[2] - given[1]
+        is_clockwise = first[0] * second[1] >= first[1] * second[0]
+        mine = given if is_clockwise else given[[2, 1, 0, 3]]
+        across, down = mine[1] - mine[0]
+        detection.mask, detection.angle = mine, math.atan2(down, across)
+
+
+def _array_of(values: Any, sides: tuple[int, ...]) -> Any:
+    """An array of numbers with so many sides; None for all else."""
+    if values is None:
+        return None
+    try:
+        array = to_array(values)
+    except (TypeError, ValueError):
+        return None
+    return array if array.ndim in sides and array.dtype.kind in "biuf" else None
 
 
 def namer(labels: Labels) -> Callable[[int], str]:
@@ -199,26 +272,6 @@ def namer(labels: Labels) -> Callable[[int], str]:
             return str(number)
 
     return name
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether it is an array of another library: it says so by a shape, and can become NumPy's."""
-    return (
-        not isinstance(value, np.ndarray | np.generic)
-        and hasattr(value, "shape")
-        and hasattr(value, "dtype")
-        and (hasattr(value, "numpy") or hasattr(value, "__array__"))
-    )
-
-
-def to_array(values: Any) -> Any:
-    """A NumPy array of a tensor or array; a tensor on a device is fetched first."""
-    for step in ("detach", "cpu"):
-        if hasattr(values, step):
-            values = getattr(values, step)()
-    if "bfloat16" in str(getattr(values, "dtype", "")) and hasattr(values, "float"):
-        values = values.float()  # NumPy has no such type
-    return np.asarray(values.numpy() if hasattr(values, "numpy") else values)
 
 
 def _from_rows(
@@ -238,76 +291,3 @@ def _from_rows(
         for detection, track in zip(found, to_array(tracks).ravel().tolist(), strict=True):
             detection.track_id = int(track)
     return found
-
-
-# ---- what is checked of each -----------------------------------------------------------------
-
-
-def check(detection: Detection, longest: int) -> Detection:
-    """A detection whose fields are what the schema promises. Raises ResultError.
-
-    `longest`: the longer side of the picture, in pixels.
-    """
-    return _checked(detection, max(_FAR_PICTURES * longest, _FAR))
-
-
-def _checked(detection: Detection, far: float) -> Detection:
-    """A detection whose fields are what the schema promises, or ResultError."""
-    try:
-        box = tuple(float(value) for value in detection.box)
-        confidence = float(detection.confidence)
-        class_id, track_id = _whole(detection.class_id), _whole(detection.track_id)
-    except (TypeError, ValueError, OverflowError) as problem:
-        raise ResultError(
-            "bad_detection", f"box, confidence and ids are numbers: {problem}"
-        ) from problem
-    if len(box) != 4:
-        raise ResultError("bad_detection", f"a box is x1, y1, x2, y2; this one has {len(box)}")
-    if not all(map(math.isfinite, box)) or not math.isfinite(confidence):
-        raise ResultError(
-            "not_finite",
-            "a box or confidence is NaN or infinite; JSON has neither: "
-            f"confidence {confidence}, box {_listed(box)}",
-        )
-    x1, y1, x2, y2 = (round(value, 2) for value in box)
-    whole = Detection(
-        label=str(detection.label),
-        confidence=round(confidence, 4) + 0.0,  # no -0.0
-        box=(x1, y1, x2, y2),
-        class_id=class_id,
-        track_id=track_id,
-    )
-    _check_values(whole, far)
-    return whole
-
-
-def _check_values(detection: Detection, far: float) -> None:
-    """What has the right type and is no detection. Raises ResultError, which names the value."""
-    confidence, (x1, y1, x2, y2) = detection.confidence, detection.box
-    if not 0 <= confidence <= 1:
-        hint = "; a share of 1 is meant, not per cent" if 1 < confidence <= 100 else ""
-        raise ResultError(
-            "bad_detection", f"a confidence lies from 0 to 1; this one is {confidence:g}{hint}"
-        )
-    if x2 < x1 or y2 < y1:
-        raise ResultError(
-            "bad_detection",
-            "a box is x1, y1, x2, y2 with x1 <= x2 and y1 <= y2; this one is "
-            f"{_listed(detection.box)}",
-        )
-    if max(map(abs, detection.box)) > far:
-        raise ResultError(
-            "bad_detection",
-            "a box is in pixels of its picture; this one lies far outside it: "
-            f"{_listed(detection.box)}",
-        )
-
-
-def _listed(box: Sequence[float]) -> str:
-    """A box for people: `50, 10.5, 1e+300, 7`."""
-    return ", ".join(f"{value:.10g}" for value in box)
-
-
-def _whole(number: Any) -> int | msgspec.UnsetType:
-    """An id of whatever integer type; None says, as leaving it out does, that there is none."""
-    return msgspec.UNSET if number is None or number is msgspec.UNSET else int(number)

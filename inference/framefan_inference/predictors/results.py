@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
-from framefan_inference.predictors import detections
+from framefan_inference.predictors import arrays, detection_check, detections
 from framefan_inference.predictors.detections import Labels
 from framefan_inference.predictors.result_error import ResultError
 
@@ -44,21 +44,21 @@ def convert(
     returned: Any,
     labels: Labels,
     limit: int,
-    longest: int = 0,
+    size: tuple[int, int] = (0, 0),
     left_out: Callable[[str], None] = _ignore,
 ) -> tuple[Kind, bytes]:
     """The kind and MessagePack of what predict returned; raises ResultError.
 
     `labels` gives the names of class numbers; `limit` is the most bytes a result may take, and
-    `longest` the longer side of the picture. `left_out` is called with the name of what a result
-    holds and the schema has no field for.
+    `size` the width and height of the picture. `left_out` is called with the name of what an
+    object holds in a form that is not known.
     """
     if returned is None:
         raise ResultError(
             "returned_none", "predict returned None; an empty list says that nothing was seen"
         )
-    if detections.is_tensor(returned):
-        returned = detections.to_array(returned)
+    if arrays.is_tensor(returned):
+        returned = arrays.to_array(returned)
     if isinstance(returned, np.ndarray):
         _Room(limit).take(returned.size)  # before an object is made of every row
     try:
@@ -68,7 +68,7 @@ def convert(
     if found is not None:
         if len(found) * 16 > limit:  # cheap first look; the exact one is below
             raise _too_large(len(found) * 16, limit)
-        return "detections", _packed([detections.check(each, longest) for each in found], limit)
+        return "detections", _packed(detection_check.check(found, size, limit), limit)
     classes = _classes(returned, labels)
     return "value", _packed(plain(returned if classes is None else classes, limit), limit)
 
@@ -80,7 +80,7 @@ def _classes(returned: Any, labels: Labels) -> dict[str, Any] | None:
     probs = getattr(returned, "probs", None)
     if probs is None or not hasattr(probs, "data"):
         return None
-    shares = detections.to_array(probs.data).ravel()
+    shares = arrays.to_array(probs.data).ravel()
     names = getattr(returned, "names", None) or labels
     surest = np.argsort(-shares, kind="stable")[:_SUREST].tolist()
     name = detections.namer(names)
@@ -147,8 +147,8 @@ def _plain(value: Any, room: _Room, depth: int) -> Any:
         return _finite(value)
     if depth > DEPTH:
         raise ResultError("recursive", f"the result contains itself, or is over {DEPTH} deep")
-    if detections.is_tensor(value):
-        value = detections.to_array(value)
+    if arrays.is_tensor(value):
+        value = arrays.to_array(value)
     if isinstance(value, np.ndarray | np.generic):
         return _plain_array(value, room, depth)
     if isinstance(value, bytes | bytearray | memoryview):

@@ -68,8 +68,8 @@ def _call(predictor: Predictor, asked: PredictorTryout) -> None:
     image, frame = _picture(asked.width, asked.height), Frame(asked.camera, 0, clock.wall(), 0)
     try:
         returned = predictor.predict(image, frame)
-        longest = max(asked.width, asked.height)
-        kind, payload = results.convert(returned, predictor.labels, asked.result_bytes, longest)
+        size = asked.width, asked.height
+        kind, payload = results.convert(returned, predictor.labels, asked.result_bytes, size)
     except results.ResultError as error:
         why = error.message + predictor.place
         raise _of_call(asked, why, "return what docs/predictors.md lists") from None

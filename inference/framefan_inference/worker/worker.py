@@ -226,9 +226,9 @@ class Worker:
         return [self._converted(each, lease) for each, lease in pairs], b""
 
     def _convert(self, returned: Any, lease: Lease) -> Answer:
-        longest = max(lease.width, lease.height)
+        size = lease.width, lease.height
         return results.convert(
-            returned, self._predictor.labels, self._limit, longest, self._tell_left_out
+            returned, self._predictor.labels, self._limit, size, self._tell_left_out
         )
 
     def _converted(self, returned: Any, lease: Lease) -> Answer:

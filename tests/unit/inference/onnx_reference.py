@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -132,3 +134,38 @@ def greedy(rows: Iterable[Row], iou: float, agnostic: bool = False) -> tuple[lis
         if all(each <= iou for each in overlaps):
             stay.append(row)
     return stay, nearest
+
+
+def mask(
+    box: Row, coefficients: list[float], prototypes: NDArray[Any], width: int, height: int
+) -> NDArray[Any]:
+    """Ultralytics' process_mask: weigh, cut to the box, scale up (corners not aligned), above 0."""
+    count, rows, columns = prototypes.shape
+    small = [[0.0] * columns for _ in range(rows)]
+    x1, y1, x2, y2 = (
+        side * scale
+        for side, scale in zip(box[:4], [columns / width, rows / height] * 2, strict=True)
+    )
+    for row in range(rows):
+        for column in range(columns):
+            if x1 <= column < x2 and y1 <= row < y2:
+                small[row][column] = sum(
+                    coefficients[n] * float(prototypes[n, row, column]) for n in range(count)
+                )
+    return bilinear(small, width, height) > 0
+
+
+def bilinear(small: list[list[float]], width: int, height: int) -> NDArray[Any]:
+    """torch's interpolate(mode="bilinear", align_corners=False)."""
+    rows, columns = len(small), len(small[0])
+    large = np.zeros((height, width))
+    for y in range(height):
+        from_y = min(max((y + 0.5) * rows / height - 0.5, 0), rows - 1)
+        above, below = int(from_y), min(int(from_y) + 1, rows - 1)
+        for x in range(width):
+            from_x = min(max((x + 0.5) * columns / width - 0.5, 0), columns - 1)
+            left, right = int(from_x), min(int(from_x) + 1, columns - 1)
+            over = small[above][left] * (1 - from_x + left) + small[above][right] * (from_x - left)
+            under = small[below][left] * (1 - from_x + left) + small[below][right] * (from_x - left)
+            large[y, x] = over * (1 - from_y + above) + under * (from_y - above)
+    return large

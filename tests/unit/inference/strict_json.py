@@ -17,9 +17,11 @@ LABELS = {0: "person", 1: "car"}
 BOX = (1.0, 2.0, 3.0, 4.0)
 
 
-def sent(returned: Any, labels: Any = LABELS, limit: int = LIMIT) -> tuple[str, Any]:
+def sent(
+    returned: Any, labels: Any = LABELS, limit: int = LIMIT, size: tuple[int, int] = (0, 0)
+) -> tuple[str, Any]:
     """Kind and value as a client reads them, after a trip through strict JSON."""
-    kind, payload = convert(returned, labels, limit)
+    kind, payload = convert(returned, labels, limit, size)
     value = msgspec.msgpack.decode(payload)
     if kind == "detections":
         msgspec.msgpack.decode(payload, type=list[Detection])  # exactly the promised schema

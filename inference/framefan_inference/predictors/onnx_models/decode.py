@@ -34,11 +34,25 @@ class Found(Struct):
     """Of all scores that were given, with those that are left out."""
     angles: NDArray[np.float32] | None = None
     """Radians; the boxes are then those before they are turned around their middle."""
+    more: NDArray[np.float32] | None = None
+    """Coefficients of masks, or key points."""
+    places: NDArray[np.int64] | None = None
+    """At which rows of the outputs these candidates stood."""
 
     def take(self, rows: NDArray[Any]) -> Found:
-        angles = None if self.angles is None else self.angles[rows]
-        boxes, scores, classes = self.boxes[rows], self.scores[rows], self.classes[rows]
-        return Found(boxes, scores, classes, self.least, self.most, angles)
+        def part(of: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if of is None else of[rows]
+
+        return Found(
+            self.boxes[rows],
+            self.scores[rows],
+            self.classes[rows],
+            self.least,
+            self.most,
+            part(self.angles),
+            part(self.more),
+            part(self.places),
+        )
 
 
 class _Raw(Struct):
@@ -67,14 +81,16 @@ def decode(
     else:
         rows = np.flatnonzero(raw.scores >= conf)
         scores, classes = raw.scores[rows], raw.classes[rows]
-    is_turned = head.task == "obb" and raw.more is not None
+    more = None if raw.more is None else np.asarray(raw.more[rows], np.float32)
     return Found(
         _in_pixels(np.asarray(raw.boxes[rows], np.float32), head, canvas),
         np.asarray(scores, np.float32),
         np.asarray(classes, np.float32),
         float(least),
         float(most),
-        np.asarray(raw.more[rows, -1], np.float32) if is_turned else None,  # type: ignore[index]
+        more[:, -1] if head.task == "obb" and more is not None else None,
+        more if head.task in ("segment", "pose") else None,
+        np.asarray(rows, np.int64),
     )
 
 
@@ -83,6 +99,14 @@ def boxes_as_given(
 ) -> NDArray[Any]:
     """All boxes `[n, 4]` of a picture in the unit of the model."""
     return _raw([outputs[n] for n in head.order], index, head, canvas).boxes
+
+
+def more_as_given(
+    outputs: Sequence[NDArray[Any]], index: int, head: Head, canvas: Canvas
+) -> NDArray[Any]:
+    """What follows the classes of all rows of a picture, `[n, E]`."""
+    more = _raw([outputs[n] for n in head.order], index, head, canvas).more
+    return np.empty((0, 0)) if more is None else more
 
 
 def _best(scores: NDArray[Any], conf: float) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from framefan_inference.predictors.onnx_models import (
     decode,
     evidence,
     file,
+    instances,
     letterbox,
     pixels,
     several,
@@ -38,7 +39,6 @@ _STRIDE = 32
 _WIDE = (9, 16)
 """Height and width of what most cameras give."""
 _TOP = 5
-_DROPPED = {"segment": "masks", "pose": "key points", "obb": "angles"}
 
 
 class OnnxDetector:
@@ -63,8 +63,8 @@ class OnnxDetector:
         self._is_rectangle = self._takes_rectangles()
         if self._file.picture.shape[0] is None and self._takes_two():
             self.max_batch = MOST
-        if self._head.task in _DROPPED:
-            self._tell_dropped(_DROPPED[self._head.task])
+        if self._head.task == "segment" and self._head.masks is None:
+            self._tell_no_masks()
         about = self.describe()
         logs.info(f"model {Path(options.path).name}", **about)
 
@@ -106,7 +106,8 @@ class OnnxDetector:
     def predict(self, image: NDArray[np.uint8]) -> Any:
         """Rows x1, y1, x2, y2, confidence, class `float32[n, 6]`, in pixels of the frame.
 
-        A classifier's result is `{"classes": [...]}`, the best first. Raises BadOutput.
+        With masks, key points or angles it is a list of Detection. A classifier's result is
+        `{"classes": [...]}`, the best first. Raises BadOutput.
         """
         return self.predict_batch([image])[0]
 
@@ -118,7 +119,7 @@ class OnnxDetector:
         if self._head.layout == "classes":
             return [self._best_classes(outputs, index) for index in range(len(images))]
         return [
-            self._rows(outputs, index, fit, image.shape, canvas)
+            self._detections(outputs, index, fit, image.shape, canvas)
             for index, ((_, fit), image) in enumerate(zip(fitted, images, strict=True))
         ]
 
@@ -139,6 +140,10 @@ class OnnxDetector:
         )
         self._head, self.labels = choice.head_and_labels(seen, options.labels)
         self._wanted = choice.wanted(options.classes, self.labels, self._head.classes)
+        if self._head.task == "pose":
+            more = decode.more_as_given(outputs, 0, self._head, self._size)
+            points = instances.shape_of_points(more, said.keypoints)
+            self._head = structs.replace(self._head, keypoints=points)
         usual = self._head.place
         if options.stretch is not None and usual in ("middle", "corner", "stretched"):
             usual = "stretched" if options.stretch else "middle"
@@ -216,10 +221,10 @@ class OnnxDetector:
                 f"try another backend ({backends.INSTALL}), or export it once more",
             ) from error
 
-    def _tell_dropped(self, what: str) -> None:
+    def _tell_no_masks(self) -> None:
         text = (
-            f"{Path(self._options.path).name} gives boxes and {what}; only the boxes are sent, "
-            f"because results have no field for {what} yet"
+            f"{Path(self._options.path).name} gives coefficients of masks and no prototypes; only "
+            "the boxes are sent: export it with both outputs"
         )
         logs.warning(text)
         self.notices.append(("dropped_output", text))
@@ -251,6 +256,7 @@ class OnnxDetector:
         found = decode.decode(outputs, index, self._head, canvas, self._options.conf)
         found = validity.without_unsure(found)
         validity.check(found, self._head, canvas)
+        validity.check_points(found, self._head)
         if self._wanted is not None:
             found = found.take(np.flatnonzero(np.isin(found.classes, self._wanted)))
         if self._head.overlaps:
@@ -267,17 +273,30 @@ class OnnxDetector:
             return
         raise BadOutput("boxes are in shares of 1: say task=rtdetr if this is one")
 
-    def _rows(
+    def _detections(
         self,
         outputs: Sequence[NDArray[Any]],
         index: int,
         fit: letterbox.Fit,
         shape: tuple[int, ...],
         canvas: tuple[int, int],
-    ) -> NDArray[np.float32]:
+    ) -> Any:
         found = self._found(outputs, index, canvas)
         boxes = fit.back(suppress.upright(found), shape[1], shape[0])
-        return np.column_stack([boxes, found.scores, found.classes]).astype(np.float32)
+        rows = np.column_stack([boxes, found.scores, found.classes]).astype(np.float32)
+        frame = shape[1], shape[0]
+        match self._head.task:
+            case "segment" if self._head.masks is not None:
+                masks = outputs[self._head.masks][index]
+                outlines = instances.outlines(found, masks, self._head, canvas)
+                more = instances.with_outlines(outlines, fit, frame)
+            case "pose":
+                more = instances.with_keypoints(found, self._head, fit, frame)
+            case "obb":
+                more = instances.with_angles(found, fit)
+            case _:
+                return rows
+        return instances.detections(rows, self.labels, more)
 
     def _best_classes(self, outputs: Sequence[NDArray[Any]], index: int) -> dict[str, Any]:
         """Raises BadOutput."""
@@ -290,8 +309,8 @@ class OnnxDetector:
             "classes": [
                 {
                     "label": self.labels.get(number, str(number)),
-                    "class_id": number,
                     "confidence": round(float(scores[number]), 4),
+                    "class_id": number,
                 }
                 for number in order[:_TOP].tolist()
             ]

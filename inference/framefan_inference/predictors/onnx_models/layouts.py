@@ -71,6 +71,10 @@ class Head(Struct, frozen=True):
     """Which outputs these are, in the order of the table above."""
     is_softmax_due: bool = False
     """A classifier gives logits."""
+    masks: int | None = None
+    """Which output holds the masks: prototypes, or with `logits` one for each query."""
+    keypoints: tuple[int, int] = (0, 0)
+    """How many key points each object has, and the numbers of each: x, y, perhaps confidence."""
 
     @property
     def overlaps(self) -> bool:
@@ -79,7 +83,8 @@ class Head(Struct, frozen=True):
     def __str__(self) -> str:
         count = f", {self.classes} classes" if self.classes else ""
         unit = " in shares of 1" if self.unit == "shares" else ""
-        return f"{self.task}, layout {self.layout}{unit}{count}"
+        points = f", {self.keypoints[0]} key points" if self.keypoints[0] else ""
+        return f"{self.task}, layout {self.layout}{unit}{count}{points}"
 
 
 class Classes(Struct, frozen=True):

@@ -6,7 +6,7 @@ corner, or it is stretched to the whole canvas, as the model has seen its pictur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -37,6 +37,10 @@ class Fit(Struct, frozen=True):
         scale = np.array([self.across, self.down] * 2, np.float32)
         most = np.array([width, height] * 2, np.float32)
         return np.asarray(np.clip((boxes - origin) / scale, 0, most), np.float32)
+
+    def points(self, points: NDArray[Any]) -> NDArray[np.float64]:
+        """Points `[n, 2]` of the canvas in pixels of the frame, wherever they lie."""
+        return np.asarray((points - (self.left, self.top)) / (self.across, self.down), np.float64)
 
 
 def fit(

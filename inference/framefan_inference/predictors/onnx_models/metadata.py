@@ -33,6 +33,8 @@ class Metadata(Struct, frozen=True):
     """Overlapping boxes are sorted out in the graph."""
     is_detr: bool = False
     """It is an RT-DETR."""
+    keypoints: tuple[int, int] = (0, 0)
+    """How many key points each object has, and the numbers of each; 0 where the file has none."""
 
     @property
     def classes(self) -> int:
@@ -50,6 +52,7 @@ def read(said: Mapping[str, str]) -> Metadata:
         stride=_stride(values.get("stride")),
         sorts_out=_sorts_out(values),
         is_detr="rtdetr" in about,
+        keypoints=_keypoints(values.get("kpt_shape")),
     )
 
 
@@ -92,6 +95,14 @@ def _stride(value: Any) -> int:
     if not all(isinstance(each, int | float) and 0 < each <= _LARGEST_STRIDE for each in strides):
         return 0
     return int(max(strides, default=0))
+
+
+def _keypoints(value: Any) -> tuple[int, int]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return 0, 0
+    count, numbers = value
+    is_so = isinstance(count, int) and count > 0 and numbers in (2, 3)
+    return (count, numbers) if is_so else (0, 0)
 
 
 def _sorts_out(values: Mapping[str, Any]) -> bool:

@@ -57,10 +57,10 @@ def recognise(seen: Seen) -> Head:
 
 
 def _several(seen: Seen) -> Iterator[Head]:
-    index, masks = several.masks_of(seen.outputs)
+    index, prototypes, masks = several.masks_of(seen.outputs)
     if masks and seen.task in ("", "segment"):
         for head in flat(seen, seen.outputs[index][0], masks):
-            yield structs.replace(head, order=(index,))
+            yield structs.replace(head, order=(index,), masks=prototypes)
     else:
         yield from several.layouts(seen)
 

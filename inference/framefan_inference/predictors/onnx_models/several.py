@@ -84,8 +84,13 @@ def _logits_head(seen: Seen, order: tuple[int, ...]) -> Iterator[Head]:
             "framefan applies the sigmoid itself, to scores that have not had it",
             "export the model without its sigmoid",
         )
-    more = {"task": "segment" if len(seen.outputs) > 2 else "detect"}
-    yield _with_input(seen, count, order, more)
+    masks = [
+        n
+        for n, each in enumerate(seen.outputs)
+        if n not in order and each.ndim == 4 and each.shape[1] == len(boxes)
+    ]
+    more: dict[str, Any] = {"task": "segment" if len(seen.outputs) > 2 else "detect"}
+    yield _with_input(seen, count, order, more | ({"masks": masks[0]} if masks else {}))
 
 
 def _with_input(seen: Seen, count: int, order: tuple[int, ...], more: dict[str, Any]) -> Head:
@@ -108,17 +113,17 @@ def _with_input(seen: Seen, count: int, order: tuple[int, ...], more: dict[str, 
     )
 
 
-def masks_of(outputs: Sequence[NDArray[Any]]) -> tuple[int, int]:
-    """Which output holds boxes, and how many coefficients the prototypes of masks have.
+def masks_of(outputs: Sequence[NDArray[Any]]) -> tuple[int, int, int]:
+    """Which output holds boxes, which the prototypes of masks, and how many these are.
 
-    Both are 0 where these are not the two outputs of a model for masks.
+    All are 0 where these are not the two outputs of a model for masks.
     """
     sides = [each.ndim for each in outputs]
     if sorted(sides) != [3, 4]:
-        return 0, 0
-    prototypes = outputs[sides.index(4)]
-    is_so = prototypes.shape[1] < min(prototypes.shape[2:]) or prototypes.shape[1] == 32
-    return sides.index(3), int(prototypes.shape[1]) if is_so else 0
+        return 0, 0, 0
+    shape = outputs[sides.index(4)].shape
+    is_so = shape[1] < min(shape[2:]) or shape[1] == 32
+    return sides.index(3), sides.index(4), int(shape[1]) if is_so else 0
 
 
 def sizes(

@@ -63,6 +63,17 @@ def check_scores(least: float, most: float, head: Head) -> None:
         raise _bad(f"scores lie between {least:.3g} and {most:.3g}, and not between 0 and 1", head)
 
 
+def check_points(found: Found, head: Head) -> None:
+    """Raises BadOutput for confidences of key points that cannot be."""
+    count, numbers = head.keypoints
+    if numbers < 3 or found.more is None or not found.more.size:
+        return
+    sure = found.more.reshape(-1, count, numbers)[..., 2]
+    if not (sure.min() >= -SLACK and sure.max() <= 1 + SLACK):  # so NaN is caught, too
+        least, most = float(sure.min()), float(sure.max())
+        raise _bad(f"confidences of key points lie between {least:.3g} and {most:.3g}", head)
+
+
 def _check_classes(found: Found, head: Head) -> None:
     numbers: Any = found.classes
     most = head.classes or np.inf

@@ -56,6 +56,9 @@ DETECTIONS = st.builds(
     box=st.tuples(FLOATS, FLOATS, FLOATS, FLOATS),
     class_id=INT64 | UNSETS,
     track_id=INT64 | UNSETS,
+    mask=st.lists(st.tuples(FLOATS, FLOATS), min_size=3, max_size=5) | UNSETS,
+    keypoints=st.lists(st.tuples(FLOATS, FLOATS, FLOATS), min_size=1, max_size=3) | UNSETS,
+    angle=FLOATS | UNSETS,
 )
 HEAD: dict[str, Any] = {
     "camera": TEXTS,

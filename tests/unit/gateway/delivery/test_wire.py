@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from gateway_fakes import DETECTIONS, outcome, status
 
 from framefan.ipc import protocol
-from framefan.ipc.records import CameraFacts
+from framefan.ipc.records import CameraFacts, Detection
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed
 from framefan_gateway.delivery.every import gap
+from framefan_gateway.delivery.subscription import DetectionFilter
 
 HEAD = [
     "type", "v", "camera", "seq", "epoch", "frame", "ts", "width", "height", "model", "worker",
@@ -43,6 +45,51 @@ def test_a_result_has_exactly_the_documented_fields_in_order() -> None:
             "class_id": 0, "track_id": 17,
         }
     ]  # fmt: skip
+
+
+PLAIN = protocol.Result(
+    camera="front", seq=1234, epoch="6cdf539a", frame=5678, ts=1795400000.123, width=1280,
+    height=720, model="motion", worker=2, missed=0,
+    latency_ms=protocol.Latency(2.1, 14.0, 0.9, 17.0),
+    detections=[
+        Detection("person", 0.91, (10.5, 20.2, 110.0, 220.5), class_id=0, track_id=17),
+        Detection("car", 0.5, (1.0, 2.0, 3.0, 4.0)),
+    ],
+)  # fmt: skip
+BYTES = {
+    "json": "9b6b3a1983f90b2f52eb8558e74acd179cd493fe289aa368346999b29f084cbb",
+    "msgpack": "a9a9d5d4bbd9acd648f78d9e99a9b1d8d29d0e7942f7bbd75178026c3485382d",
+    "protobuf": "9cf862c288ea8519446a00351ffa00bde71d1a15e56b1f78acf48c085bf958b1",
+}
+"""SHA-256 of the message as framefan wrote it before detections had masks."""
+SHAPED = Detection(
+    "person",
+    0.91,
+    (10.5, 20.2, 110.0, 220.5),
+    track_id=17,
+    mask=[(10.5, 20.2), (110.0, 20.2), (60.0, 220.5)],
+    keypoints=[(60.0, 40.0, 0.98), (0.0, 0.0, 0.0)],
+    angle=-0.25,
+)
+FIELDS = {
+    "mask": [[10.5, 20.2], [110.0, 20.2], [60.0, 220.5]],
+    "keypoints": [[60.0, 40.0, 0.98], [0.0, 0.0, 0.0]],
+    "angle": -0.25,
+}
+
+
+@pytest.mark.parametrize("fmt", BYTES)
+def test_a_result_of_plain_boxes_has_the_same_bytes_as_ever(fmt: Any) -> None:
+    assert hashlib.sha256(wire.body(PLAIN, fmt).data).hexdigest() == BYTES[fmt]
+
+
+def test_shapes_come_behind_the_older_fields_and_pass_a_filter_unchanged() -> None:
+    made = wire.Outcome(outcome(7, payload=[SHAPED, Detection("person", 0.4, (0, 0, 1, 1))]))
+    least = DetectionFilter(frozenset({"person"}), 0.5)
+    text = json.loads(made.body("json", NOTHING, 1.0, least).data)
+    (seen,) = text["detections"]
+    assert list(seen) == ["label", "confidence", "box", "track_id", *FIELDS]
+    assert {name: seen[name] for name in FIELDS} == FIELDS
 
 
 @pytest.mark.parametrize("value", [None, 3, "text", [1, {"a": None}], {"count": 3}])

@@ -164,18 +164,18 @@ def test_a_predictor_that_cannot_start_ends_the_run(written: Any) -> None:
 
 
 def test_what_a_model_gives_and_nobody_gets_is_told_by_a_notice(tmp_path: Path) -> None:
-    output = np.zeros((1, 56, 84), np.float32)
+    output = np.zeros((1, 37, 84), np.float32)
     output[0, :5, 0] = 30, 30, 10, 10, 0.9
-    said = {"names": "{0: 'person'}", "task": "pose"}
-    (tmp_path / "pose.onnx").write_bytes(onnx_bytes.answering({"out": output}, said))
-    with PlayedRun(f"onnx:{tmp_path}/pose.onnx") as run:
+    said = {"names": "{0: 'person'}", "task": "segment"}
+    (tmp_path / "masks.onnx").write_bytes(onnx_bytes.answering({"out": output}, said))
+    with PlayedRun(f"onnx:{tmp_path}/masks.onnx") as run:
         capture = run.capture()
         run.wait_ready()
         capture.ready()
         assert run.outcome(0).kind == "detections"
         (notice,) = [each for each in run.statuses if each.state == "notice"]
         assert notice.reason == "dropped_output"
-        assert "key points" in notice.message
+        assert "prototypes" in notice.message
 
 
 def test_a_predictor_that_kills_its_process_in_setup_ends_the_run(written: Any) -> None:

@@ -8,6 +8,8 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from framefan.ipc.messages import WorkerPreview
 from framefan.ipc.records import PICTURES, Detection
@@ -135,6 +137,28 @@ def test_boxes_are_drawn_on_a_copy(image: Any) -> None:
     assert np.array_equal(image, before)
     assert np.abs(drawn[100, 120:280].astype(int) - plain[100, 120:280]).mean() > 20
     assert np.abs(drawn[400:, 640:].astype(int) - plain[400:, 640:]).mean() < 2
+
+
+@settings(max_examples=50)
+@given(
+    corner=st.tuples(st.floats(-4000, 4000), st.floats(-4000, 4000)),
+    side=st.floats(0, 3000),
+    count=st.sampled_from([3, 17, 21]),
+)
+def test_shapes_may_lie_anywhere(corner: tuple[float, float], side: float, count: int) -> None:
+    x, y = corner
+    box = (x, y, x + side, y + side)
+    outline = [(x, y), (x + side, y), (x, y + side)]
+    points = [(x + n * side / count, y + side / 2, n / count) for n in range(count)]
+    seen = [
+        Detection("a", 0.5, box, mask=outline, keypoints=points),
+        Detection("b", 0.5, box, mask=outline, angle=1.0),
+    ]
+    plain = np.zeros((72, 128, 3), np.uint8)
+    drawn = decoded(pictures.encode(plain, "boxes", msgspec.msgpack.encode(seen), MIB))
+    assert drawn.shape == plain.shape
+    is_inside = 0 < x < 60 and 0 < y < 60 and side > 5
+    assert drawn.max() > 100 if is_inside else not plain.any()
 
 
 def test_one_that_the_bus_would_not_carry_is_made_smaller(image: Any) -> None:

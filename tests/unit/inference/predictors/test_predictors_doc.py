@@ -19,7 +19,7 @@ from framefan_inference.predictors.predictor import Frame, load
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "predictors.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-DETECT = ("Detector", "Regions")
+DETECT = ("Detector", "Regions", "Bright")
 
 
 @pytest.fixture

@@ -11,74 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from look_alikes import ROWS, FakeArray, FakeBoxes, FakeTensor, supervision, ultralytics
 from strict_json import BOX, LABELS, refused, seen, sent
 
 from framefan.ipc.records import Detection
 from framefan_inference.predictors import results
-
-ROWS = np.array([[*BOX, 0.5, 1], [*BOX, 0.25, 0]])
-
-
-class FakeTensor:
-    """What torch returns: on a device, with a gradient, and no array until asked three times."""
-
-    def __init__(self, values: Any) -> None:
-        self._values = values
-        self.steps: list[str] = []
-
-    def detach(self) -> FakeTensor:
-        self.steps.append("detach")
-        return self
-
-    def cpu(self) -> FakeTensor:
-        self.steps.append("cpu")
-        return self
-
-    def numpy(self) -> Any:
-        assert self.steps == ["detach", "cpu"], "torch raises here"
-        return np.asarray(self._values, np.float32)
-
-
-class FakeBoxes:
-    def __init__(self, rows: Any, tracks: Any = None) -> None:
-        self.xyxy = FakeTensor([row[:4] for row in rows])
-        self.conf = FakeTensor([row[4] for row in rows])
-        self.cls = FakeTensor([row[5] for row in rows])
-        self.id = tracks
-
-
-def ultralytics(rows: Any = ROWS, names: Any = None, tracks: Any = None) -> Any:
-    return SimpleNamespace(boxes=FakeBoxes(rows, tracks), names=names)
-
-
-class FakeArray(FakeTensor):
-    """A whole tensor: it has a shape and a type as well."""
-
-    def __init__(self, values: Any) -> None:
-        super().__init__(values)
-        self.shape, self.dtype = values.shape, values.dtype
-
-    def numpy(self) -> Any:
-        super().numpy()
-        return self._values
-
-
-def turned() -> Any:
-    boxes = FakeBoxes(ROWS)
-    boxes.xywhr = FakeTensor(np.zeros((2, 5)))  # type: ignore[attr-defined]
-    return boxes
-
-
-def supervision(**fields: Any) -> Any:
-    plain = {
-        "xyxy": ROWS[:, :4],
-        "confidence": ROWS[:, 4],
-        "class_id": ROWS[:, 5].astype(int),
-        "tracker_id": None,
-        "data": {},
-    }
-    return SimpleNamespace(**(plain | fields))
-
 
 TWO = [seen("car", 0.5, class_id=1), seen("person", 0.25, class_id=0)]
 DETECTIONS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
@@ -145,10 +82,6 @@ DETECTIONS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         TWO,
     ),
     "ultralytics, the boxes alone": (FakeBoxes(ROWS), TWO),
-    "ultralytics, turned boxes": (
-        [SimpleNamespace(boxes=None, obb=turned(), names={0: "person", 1: "car"})],
-        TWO,
-    ),
     "supervision, empty": (
         supervision(xyxy=np.empty((0, 4)), confidence=np.empty(0), class_id=np.empty(0, int)),
         [],
@@ -203,26 +136,6 @@ VALUES: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize(("returned", "expected"), VALUES.values(), ids=VALUES)
 def test_values_that_look_like_detections(returned: Any, expected: Any) -> None:
     assert sent(returned) == ("value", expected)
-
-
-LEFT_OUT: dict[str, tuple[Any, set[str]]] = {
-    "nothing": (ultralytics(), set()),
-    "masks": (SimpleNamespace(boxes=FakeBoxes(ROWS), masks=1, keypoints=None), {"masks"}),
-    "key points": (SimpleNamespace(boxes=FakeBoxes(ROWS), keypoints=1), {"key points"}),
-    "angles": (SimpleNamespace(obb=turned()), {"angles of the boxes"}),
-    "masks of supervision": (supervision(mask=1), {"masks"}),
-    "masks of torchvision": (
-        {"boxes": ROWS[:, :4], "scores": ROWS[:, 4], "labels": ROWS[:, 5], "masks": 1},
-        {"masks"},
-    ),
-}
-
-
-@pytest.mark.parametrize(("returned", "names"), LEFT_OUT.values(), ids=LEFT_OUT)
-def test_what_has_no_field_is_told(returned: Any, names: set[str]) -> None:
-    told: set[str] = set()
-    kind, _ = results.convert(returned, LABELS, 1 << 18, left_out=told.add)
-    assert (kind, told) == ("detections", names)
 
 
 @given(
@@ -294,7 +207,7 @@ NO_DETECTIONS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("returned", "says"), NO_DETECTIONS.values(), ids=NO_DETECTIONS)
 def test_what_is_no_detection_is_an_error_that_names_the_value(returned: Any, says: str) -> None:
     with pytest.raises(results.ResultError) as caught:
-        results.convert(returned, LABELS, 1 << 18, 640)
+        results.convert(returned, LABELS, 1 << 18, (640, 480))
     assert caught.value.kind == ("not_finite" if "nan" in says else "bad_detection")
     assert says in caught.value.message
 
@@ -309,7 +222,7 @@ def test_a_client_gets_only_boxes_and_confidences_that_can_be(
 ) -> None:
     row = np.array([[*corners, confidence, 0]])
     try:
-        _, payload = results.convert(row, LABELS, 1 << 18, longest)
+        _, payload = results.convert(row, LABELS, 1 << 18, (longest, longest // 2))
     except results.ResultError:
         x1, y1, x2, y2 = corners
         near = max(map(abs, corners)) <= 16_000
