@@ -157,7 +157,7 @@ CLIENTS: tuple[Row, ...] = (
         "pages of other sites, DNS rebinding",
         "403 on every path",
         (
-            f"{_WEB}::test_a_foreign_origin_is_refused_everywhere",
+            f"{_WEB}::test_a_foreign_origin_gets_the_pages_files_and_nothing_else",
             f"{_WEB}::test_a_foreign_host_is_refused_everywhere",
             f"{_WEB}::test_a_doubled_host_is_refused_and_an_absent_one_but_for_probes",
         ),

@@ -111,7 +111,9 @@ CLIENTS: tuple[Switch, ...] = (
         "lambda origin, host: True",
         "a page of any site is answered",
         "403",
-        (f"{_WEB}::test_a_foreign_origin_is_refused_everywhere[http://evil.example-/healthz]",),
+        (
+            f"{_WEB}::test_a_foreign_origin_gets_the_pages_files_and_nothing_else[http://evil.example-/healthz]",
+        ),
     ),
     Switch(
         "host-check",

@@ -104,7 +104,7 @@ async def test_what_never_became_a_client_is_no_clients_end(request_bytes: bytes
 async def test_an_unexpected_error_of_a_client_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
-    def fail(*_: object) -> bytes:
+    def fail(*_: object, **__: object) -> bytes:
         raise RuntimeError("a mistake of ours")
 
     monkeypatch.setattr(commands, "read", fail)

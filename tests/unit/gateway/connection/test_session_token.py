@@ -195,7 +195,7 @@ async def test_the_token_and_guesses_are_in_no_answer_and_no_log(
             said.append(json.dumps(await talk.ask("auth", token=guess)))
             said.append(json.dumps(await talk.ask("subscribe", token=guess)))
 
-            def fail(*_: object) -> bytes:
+            def fail(*_: object, **__: object) -> bytes:
                 raise RuntimeError("a mistake of ours")
 
             monkeypatch.setattr("framefan_gateway.connection.commands.read", fail)
