@@ -55,6 +55,8 @@ _BUSY = 0.5
 _PULSE_S = 0.1
 _PULSES = 100
 """How many clients are checked per pulse; with more clients, each is checked less often."""
+_MANY_BLOCKED, _SELDOM = 1000, 10
+"""With more blocked clients than this, their memory is summed up in every tenth pulse only."""
 _WORK_S = 0.001
 """How long replays are worked on at a time, in seconds."""
 _WORK_REST = 2
@@ -122,6 +124,7 @@ class Server:
         self._expecting: set[ClientConnection] = set()
         """Connections with a command that waits until their replays are finished."""
         self._turn: list[ClientConnection] = []
+        self._pulses = 0
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
         self.most_connections = self.most_clients + admission.MOST
@@ -241,6 +244,9 @@ class Server:
 
     def _shed(self) -> None:
         """Keep the backlog of all clients within its limit: abort those with the largest first."""
+        self._pulses += 1
+        if len(self._full) > _MANY_BLOCKED and self._pulses % _SELDOM:
+            return
         most, held = self._buffer_bytes, self.hub.log_bytes
         full = self._full = {each for each in self._full if each.full_since is not None}
         held += sum(each.held_bytes for each in full)

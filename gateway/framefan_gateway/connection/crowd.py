@@ -16,8 +16,9 @@ LEAST, WITHIN_S = 32, 1.0
 GAP_S = 0.25
 """The crowd has joined when this much time has passed since its last join."""
 NEWCOMER_S = 10.0
-AT_ONCE, EACH_S = 2, 1.0
-"""So many writes at once, and how much time has to pass before each one after them."""
+AT_ONCE, EACH_S = 2, 0.9
+"""So many writes at once, and how much time has to pass before each one after them: less than a
+second, so that a camera of one result a second is not held back."""
 
 
 class Crowd:
