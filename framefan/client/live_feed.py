@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ConnectionClosed
 
 from framefan.base import clock
-from framefan.client import connector, retry_rules
+from framefan.client import address, connector, retry_rules
 from framefan.client.position import Positions
 from framefan.client.recovery import Recovery
 from framefan.errors import ClientError, CommandFailed, Unreachable
@@ -167,7 +167,8 @@ class Feed:
     async def _open(self) -> None:
         """One attempt, when it is due."""
         cameras, again = self._asked.subscription["cameras"], self._dialling.ever
-        since = self._recovery.asks(cameras)
+        plain = address.asking(self._asked.url, self._asked.subscription, {})
+        since = self._recovery.asks(cameras, len(plain))
         line = await self._dialling.attempt(since)
         if line is None:
             return

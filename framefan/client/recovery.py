@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from framefan.client.position import Position, Positions
     from framefan.ipc.protocol import Resumed
 
-SINCE_BYTES = 5000
+ADDRESS_BYTES = 7500
 """The longest address: a gateway's HTTP parser reads lines of up to 8 KiB."""
+SINCE_BYTES = 5000
+"""The most that positions take of it."""
 
 
 class Recovery:
@@ -34,11 +36,14 @@ class Recovery:
         """Whether the last reconnection recovered every result; None if not known yet."""
         return None if self._untold else self._whole
 
-    def asks(self, cameras: Collection[str] | None) -> dict[str, Position]:
-        """The positions that the next connection sends as `since`."""
+    def asks(self, cameras: Collection[str] | None, address_bytes: int = 0) -> dict[str, Position]:
+        """The positions that the next connection sends as `since`; `address_bytes`: the length of
+        the address without them.
+        """
         if not self._resume:
             return {}
-        return position.fitting(self._positions.of(cameras), SINCE_BYTES)
+        room = min(SINCE_BYTES, ADDRESS_BYTES - address_bytes)
+        return position.fitting(self._positions.of(cameras), room)
 
     def opened(self, asked: dict[str, Position], cameras: Collection[str] | None) -> None:
         """The client has reconnected: `resumed` is now expected for each position in `asked`."""

@@ -1,6 +1,7 @@
 """Why a client has no connection, and whether it should reconnect.
 
-The rules are the table of docs/protocol.md. The client retries after temporary errors (a restart, a
+The rules are the table of docs/protocol.md, except that this client does not reconnect after 1008
+and 1009: it would send the same again. The client retries after temporary errors (a restart, a
 full gateway, the network). An error that would recur each time is reported to the user.
 """
 

@@ -51,8 +51,8 @@ _FROM_POOL = messages.ToCapture  # the pool sends a gateway nothing; any union o
 class BusReader:
     """Reads the bus by its descriptors: results, and pictures once a client needs them.
 
-    Pictures are read only while no results wait. A read while the server may not flush yet is the
-    last one until it may: what arrives meanwhile is read in one go, right before the flush.
+    Pictures are read only while no results wait. While the server may not flush yet, the bus is not
+    read again: what arrives meanwhile is read in one go, right before the flush.
     """
 
     def __init__(self, settings: Settings, intake: Intake, server: Server) -> None:
@@ -289,6 +289,7 @@ class Gateway:
         nothing.
         """
         error, client = context.get("exception"), context.get("protocol")
+        client = getattr(client, "_app_protocol", client)  # under TLS, the connection's own one
         logs.error(f"the gateway's loop: {context['message']}", error=error)
         if isinstance(client, ClientConnection):
             client.abort("error")

@@ -283,7 +283,6 @@ class Server:
 
     def on_authorized(self, connection: ClientConnection) -> None:
         self._mark_arrived(connection)
-        self.crowd.join(clock.now())
 
     def _mark_arrived(self, connection: ClientConnection) -> None:
         """The connection is not pending any more."""
@@ -338,7 +337,13 @@ class Server:
     def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(closing)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[Any]) -> None:
+        """Log what failed; otherwise asyncio reports it as a failure of the gateway."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logs.error("closing a connection failed", error=repr(error))
 
     def _answer(
         self, connection: ServerConnection, request: Request

@@ -21,6 +21,8 @@ from framefan_gateway.connection.options import (
     shorten,
 )
 
+_LARGEST_ACK = 1 << 53
+"""Larger numbers are not exact in every language, and no connection sends as many messages."""
 _ACK_BYTES = 64
 """The greatest length of an acknowledgement."""
 NAMES = ("subscribe", "unsubscribe", "auth", "ping")
@@ -58,7 +60,8 @@ def parse_ack(data: bytes | bytearray | memoryview, fmt: Format, *, binary: bool
         count = (_msgpack_ack if binary else _json_ack).decode(data).ack
     except (msgspec.MsgspecError, ValueError):
         return None
-    return int(count) if isinstance(count, int) or count.is_integer() else None
+    whole = isinstance(count, int) or count.is_integer()
+    return int(count) if whole and abs(count) < _LARGEST_ACK else None
 
 
 def _protobuf_ack(data: bytes) -> int | None:

@@ -106,8 +106,7 @@ class ClientConnection(HandshakeConnection):
         self._bucket = TokenBucket(
             host.limits.inbound_per_s, host.limits.inbound_bytes, clock.now()
         )
-        self._ending = False
-        self._full_at = 0.0
+        self._ending, self._full_at = False, 0.0
         self.lateness, self.crowd = host.tally.lag, host.crowd
         self.try_write: Callable[[bytes], int] = len
         """A placeholder until `join`: nothing is written before."""
@@ -271,7 +270,7 @@ class ClientConnection(HandshakeConnection):
         if self._ending:
             return
         self._ending = True
-        self._host.spawn(self.close(code, reason))
+        self._host.spawn(self.close_in_time(code, reason, 2 * self._host.limits.stall_s))
 
     def abort(self, why: str) -> None:
         self.aborted = self.aborted or why
@@ -314,14 +313,16 @@ class ClientConnection(HandshakeConnection):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = clock.now()
-        if self._whole:
+        opening = self.request is None
+        if self._whole and not opening:
             number = frames.pong_number(data)
             if number is not None and self._client is not None and self._pong(number):
                 return  # passing the pong to websockets would cost far more
-            opening = self.protocol.state is not OPEN
-            self._whole = data.endswith(b"\r\n\r\n") if opening else frames.ends_with_frame(data)
+            self._whole = frames.ends_with_frame(data)
         full, before = self.paused, self.transport.get_write_buffer_size()
         super().data_received(data)
+        if opening and self.request is not None:
+            self._whole = not self.protocol.reader.buffer
         if full:
             self._limit_replies(max(self.transport.get_write_buffer_size() - before, 0))
 

@@ -9,7 +9,7 @@ Some libraries answer a ping that arrives together with results before their use
 results. So when the window is one write and its pong was late, a separate ping has to be answered
 before the client is unblocked.
 
-Paced and Counted also limit a newcomer while a crowd joins: see crowd.py.
+Both also limit a newcomer with `latest` while a crowd joins: see crowd.py.
 """
 
 from __future__ import annotations
@@ -190,9 +190,10 @@ class Paced:
 class Counted:
     """A window of messages, sized by acknowledgements."""
 
-    def __init__(self, port: Port, ack: Ack, now: float) -> None:
+    def __init__(self, port: Port, ack: Ack, now: float, *, waits_for_crowd: bool) -> None:
         self._port = port
         self._newcomer = Newcomer(port.crowd, port.joined_at)
+        self._waits_for_crowd = waits_for_crowd
         self._most = MOST if ack == "auto" else ack
         self._window = ReadWindow(now, port.lateness) if ack == "auto" else None
         self._sent = self._acked = port.sent_messages
@@ -204,7 +205,7 @@ class Counted:
 
     def _left(self) -> int:
         """How many messages may be written now."""
-        if self._newcomer.must_wait(clock.now()):
+        if self._waits_for_crowd and self._newcomer.must_wait(clock.now()):
             return 0
         left = max(self._most - (self._port.sent_messages - self._acked), 0)
         return left if self._window is None else min(left, self._window.room(clock.now()))
@@ -257,5 +258,5 @@ Flow = Open | Paced | Counted
 def flow_for(port: Port, delivery: str, ack: Ack | None, now: float) -> Flow:
     """The flow for a client with this delivery and `ack`."""
     if ack is not None:
-        return Counted(port, ack, now)
+        return Counted(port, ack, now, waits_for_crowd=delivery == "latest")
     return Paced(port, now) if delivery == "latest" else Open(port)

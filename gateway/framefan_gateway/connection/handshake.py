@@ -1,4 +1,4 @@
-"""What a connection answers to a request that is no valid handshake: JSON with `error`, always.
+"""How a connection begins and ends: it explains each refusal in JSON, and closes in time.
 
 websockets answers some of these in plain text that speaks of opening a WebSocket, whatever was
 requested, and closes the connection without an answer if it cannot parse the request.
@@ -6,6 +6,7 @@ requested, and closes the connection without an answer if it cannot parse the re
 
 from __future__ import annotations
 
+import asyncio
 import http
 from typing import Any
 
@@ -25,6 +26,15 @@ _REASONS = {
 _BODY = "a request with a body is not served"
 _CLIENT_HELLO = b"\x16\x03"
 _TLS = "this port serves no TLS; use http:// and ws://"
+
+
+_REASON_BYTES = 123
+"""The greatest length of a close reason: a close frame carries 125 bytes, two of them the code."""
+
+
+def shorten_reason(reason: str) -> str:
+    """A close reason that fits into a close frame."""
+    return reason.encode()[:_REASON_BYTES].decode(errors="ignore")
 
 
 class HandshakeConnection(ServerConnection):
@@ -49,6 +59,20 @@ class HandshakeConnection(ServerConnection):
         if isinstance(error, InvalidMessage) and self.request is None and not closed:
             self._explain(_cause(error))
         super().send_data()
+
+    def abort(self, why: str) -> None:
+        raise NotImplementedError
+
+    async def close_in_time(self, code: int, reason: str, seconds: float) -> None:
+        """Close with this code; abort after `seconds`.
+
+        websockets first waits until its buffer has drained, which a client can delay for hours.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self.close(code, shorten_reason(reason))
+        except TimeoutError:
+            self.abort("stalled")
 
     def _explain(self, why: str) -> None:
         if not self._explained:

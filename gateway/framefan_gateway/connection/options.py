@@ -36,6 +36,7 @@ UNAUTHORIZED = 105
 PREVIEWS = (320, 640, 1280)
 """The widths of pictures, in pixels."""
 _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_MOST_SINCE = 512
 _MOST_HISTORY = 1_000_000
 _MOST_ACK = 1000
 _LARGEST_SEQ = 1 << 53
@@ -244,6 +245,8 @@ def _since(name: str, value: Any) -> dict[str, StreamPosition]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise Refusal(BAD_VALUE, f"{name} is CAMERA:EPOCH:SEQ, or a list of such")
+    if len(items) > _MOST_SINCE:
+        raise Refusal(BAD_VALUE, f"{name} names at most {_MOST_SINCE} cameras")
     found: dict[str, StreamPosition] = {}
     for item in items:
         camera, _, rest = item.partition(":")

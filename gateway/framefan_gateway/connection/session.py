@@ -21,6 +21,7 @@ from framefan.ipc import protobuf
 from framefan.ipc.protocol import Reply
 from framefan_gateway.connection import commands, options
 from framefan_gateway.connection.connection import BAD_REQUEST
+from framefan_gateway.connection.handshake import shorten_reason
 from framefan_gateway.connection.options import Refusal
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.subscription import ANEW
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 UNAUTHORIZED = 4401
 _CHANGES = ("subscribe", "unsubscribe")
 """Commands that wait until the client's replays are finished."""
-_REASON_BYTES = 123
-"""The greatest length of a close reason."""
 
 
 class SessionHost(Protocol):
@@ -79,6 +78,7 @@ class Session:
         except Refusal as refusal:
             await self._refuse(None, refusal, BAD_REQUEST)
             return
+        connection.crowd.join(clock.now())
         connection.join(subscription, opening, ack)
         async for message in connection:
             await self._answer(message)
@@ -121,8 +121,7 @@ class Session:
     async def _refuse(self, number: commands.Id, refusal: Refusal, code: int) -> None:
         connection = self._connection
         await connection.send(_text(commands.refuse(number, refusal)))
-        reason = refusal.message.encode()[:_REASON_BYTES].decode(errors="ignore")
-        await connection.close(code, reason)
+        await connection.close(code, shorten_reason(refusal.message))
 
     # ---- commands ---------------------------------------------------------------------------
 

@@ -187,10 +187,7 @@ class Cursor:
         totals_at_batch = self._stream.totals_at_batch
         self._own, self._since = self._own.plus(totals_at_batch.minus(self._since)), totals_at_batch
         self.live = False
-        cameras = self._stream.cameras
-        self._pictured = {
-            name: progress.shot.of for name, progress in cameras.items() if progress.shot
-        }
+        self._pictured = dict(self._stream.shots_at_batch)
 
     def try_go_live(self) -> bool:
         """Become live if this client was sent exactly what live clients were; return whether."""
@@ -273,8 +270,10 @@ class Cursor:
         while self._first and taken < max_bytes and len(bodies) < max_messages and steps < SLICE:
             item = self._first.popleft()
             if isinstance(item, Past):
+                if self._is_outdated(item):
+                    continue
                 made, ended = self._step(item)
-                steps += _LOOKED if made is None else 1
+                steps += 1 if made is not None or ended else _LOOKED
                 if not ended:
                     self._first.appendleft(item)
                 if made is None:
@@ -287,6 +286,10 @@ class Cursor:
             bodies.append(item)
             taken += len(item.data)
         return bodies, results
+
+    def _is_outdated(self, past: Past) -> bool:  # noqa: ARG002 - LatestCursor needs it
+        """Whether a replay that has not begun has nothing to send any more."""
+        return False
 
     def _step(self, past: Past) -> tuple[Body | Due | None, bool]:
         """Make one step of a replay: what to send, and whether the replay has ended."""

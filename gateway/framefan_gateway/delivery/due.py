@@ -10,11 +10,11 @@ from framefan_gateway.delivery.wire import Body
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from framefan.ipc.protocol import Format
     from framefan_gateway.delivery.accounts import Missed
-    from framefan_gateway.delivery.replay import Due, Step
+    from framefan_gateway.delivery.replay import Due, Steps
     from framefan_gateway.delivery.stream import CameraProgress, Stream
     from framefan_gateway.delivery.subscription import StreamPosition
 
@@ -23,13 +23,15 @@ class Past(NamedTuple):
     """The unfinished replay of one camera."""
 
     camera: str
-    steps: Generator[Step, None, Missed]
+    steps: Steps
     stream: Stream
     progress: CameraProgress
     """The stream's counters of that camera; another object once the camera was removed."""
     since: StreamPosition | None
     epoch: str
     """The camera's current epoch."""
+    is_newest: bool
+    """Whether this is only the newest result, which a still newer one replaces."""
     alone: Callable[[], int]
     """Returns how many bytes only this replay still holds; the history has dropped them."""
 

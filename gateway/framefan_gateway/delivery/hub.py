@@ -30,14 +30,12 @@ from framefan_gateway.delivery.subscription import ANEW, Opening
 from framefan_gateway.delivery.wire import Body, Notice, Outcome, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
 
     from framefan.ipc.records import OutcomeRecord
     from framefan_gateway.delivery.news import News
-    from framefan_gateway.delivery.replay import Step
+    from framefan_gateway.delivery.replay import Steps
     from framefan_gateway.delivery.subscription import StreamPosition, Subscription
-
-    Steps = Generator[Step, None, Missed]
 
 BATCH_BYTES = 8 * 1024
 """A batch that reaches this size is written before more is added to it."""
@@ -134,6 +132,8 @@ class Hub:
         old.move(client, Place.BLOCKED)  # the old stream writes nothing more to it
         rest = client.cursor.end_subscription(now)
         own = client.cursor.account()
+        for camera in filter(subscription.covers, {*rest.awaited, *opening.since}):
+            own = own.minus(Totals.of(rest.unreported.get(camera, NOTHING)))  # counted anew
         old.move(client, Place.CLOSED)
         subscribers = client.subscribers = self._subscribers(subscription, old)
         client.cursor = self._cursor(subscribers, own)
@@ -187,10 +187,11 @@ class Hub:
 
     def _open(self, client: Client, opening: Opening, kept: dict[str, Missed]) -> None:
         cursor, subscription = client.cursor, client.subscription
-        for camera in dict.fromkeys([*self._known(client.subscribers), *opening.since]):
+        known = self._known(client.subscribers)
+        for camera in dict.fromkeys([*known, *opening.since]):
             since = opening.since.get(camera)
             if since is not None and camera in opening.unknown:
-                self._resume_missing(client, camera, since)
+                self._tell_gone(client, camera, since, camera in known)
             elif since is not None:
                 self._resume(client, camera, since, opening.history)
             elif camera in kept:
@@ -199,7 +200,7 @@ class Hub:
                 history = self._histories.get(camera)
                 items = history.current() if history and opening.history else ()
                 steps = replay.last(items, opening.history, subscription)
-                self._replay(client, camera, steps, None, "")
+                self._replay(client, camera, steps, None, "", is_newest=opening.history == 1)
 
     def _known(self, subscribers: Subscribers) -> set[str]:
         """The cameras of this subscription that have had any news."""
@@ -222,21 +223,28 @@ class Hub:
             self._replay(client, camera, steps, since, found.epoch)
 
     def _replay(
-        self, client: Client, camera: str, steps: Steps, since: StreamPosition | None, epoch: str
+        self,
+        client: Client,
+        camera: str,
+        steps: Steps,
+        since: StreamPosition | None,
+        epoch: str,
+        *,
+        is_newest: bool = False,
     ) -> None:
         stream, history = client.subscribers.stream, self._histories.get(camera)
         alone = history.watch_dropped() if history else int
         client.cursor.replay(
-            Past(camera, steps, stream, stream.cameras[camera], since, epoch, alone)
+            Past(camera, steps, stream, stream.cameras[camera], since, epoch, is_newest, alone)
         )
 
-    def _resume_missing(self, client: Client, camera: str, since: StreamPosition) -> None:
+    def _tell_gone(self, client: Client, camera: str, since: StreamPosition, known: bool) -> None:
         """Tell a reconnecting client that a camera does not exist. If it appears later, the client
         gets it from its first result on.
         """
         fmt = client.subscription.format
         client.cursor.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
-        if camera in self._known(client.subscribers):  # its removal is queued as news
+        if known:  # its removal is queued as news
             client.cursor.follow(camera, NOTHING)
         elif (removed := self.removal(camera)) is not None:
             client.cursor.greet(wire.body(removed, fmt))

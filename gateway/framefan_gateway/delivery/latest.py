@@ -7,6 +7,7 @@ the difference of two offsets.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Offset, Totals
@@ -16,6 +17,7 @@ from framefan_gateway.delivery.replay import Due
 from framefan_gateway.delivery.stream import START, Stream
 
 if TYPE_CHECKING:
+    from framefan_gateway.delivery.due import Past
     from framefan_gateway.delivery.subscription import Subscription
     from framefan_gateway.delivery.wire import Body, Notice, Outcome
 
@@ -178,6 +180,13 @@ class LatestCursor(Cursor):
             if progress.shot is not None and len(bodies) < max_messages:
                 bodies += self._take_picture(camera)
         return bodies, results, conflated
+
+    def _is_outdated(self, past: Past) -> bool:
+        """A client that is slow to take its first results gets newer ones instead."""
+        if not past.is_newest or inspect.getgeneratorstate(past.steps) != inspect.GEN_CREATED:
+            return False
+        sent = self._offsets.get(past.camera, START)
+        return past.progress.latest is not None and past.progress.now.results != sent.results
 
     def _take_notices(self, most: int) -> list[Body]:
         stream = self._of

@@ -17,6 +17,7 @@ No I/O.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING, NamedTuple
 
 from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed
@@ -24,7 +25,7 @@ from framefan_gateway.delivery.history import last_seq
 from framefan_gateway.delivery.selection import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from framefan_gateway.delivery.history import Found, Kept
     from framefan_gateway.delivery.subscription import StreamPosition, Subscription
@@ -46,11 +47,11 @@ class Due(NamedTuple):
 
 
 Step = Due | Began | None
+Steps = Generator[Step, None, Missed]
+"""The steps of a replay; it returns what was missed behind its last result."""
 
 
-def last(
-    items: Sequence[Kept], results: int, subscription: Subscription
-) -> Generator[Step, None, Missed]:
+def last(items: Sequence[Kept], results: int, subscription: Subscription) -> Steps:
     """The last `results` results that the subscription lets through, at most `MOST_RESULTS`.
 
     Nothing before the first one counts as missed, except results that were requested and are kept
@@ -66,9 +67,7 @@ def last(
     return walk.trailing if due else NOTHING
 
 
-def newest(
-    found: Found, since: StreamPosition, results: int, subscription: Subscription
-) -> Generator[Step, None, Missed]:
+def newest(found: Found, since: StreamPosition, results: int, subscription: Subscription) -> Steps:
     """The last `results` results after `since`; those between count as missed (`history`)."""
     walk = _Walk(found.items, subscription)
     yield from walk.back(min(results, MOST_RESULTS))
@@ -93,7 +92,7 @@ def newest(
     return missed
 
 
-def following(found: Found, subscription: Subscription) -> Generator[Step, None, Missed]:
+def following(found: Found, subscription: Subscription) -> Steps:
     """All results that came after, in order."""
     yield Began(found.recovered)
     selection = Selection(subscription)

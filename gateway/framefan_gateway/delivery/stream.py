@@ -89,6 +89,8 @@ class Stream:
         """By camera, the last results whose pictures may follow, oldest first."""
         self._batch: list[Body] = []
         self.batch_bytes = 0
+        self.shots_at_batch: dict[str, object] = {}
+        """By camera, the result whose picture live clients were sent last, as of `take_batch`."""
         self.totals_at_batch = Totals()
         """`totals` as of the last `take_batch`: what live clients have been sent. A client that
         stops being live starts its own account from there."""
@@ -157,6 +159,10 @@ class Stream:
         batch, self._batch = self._batch, []
         self.batch_bytes = 0
         self.totals_at_batch = self.totals
+        if self.subscription.preview:
+            self.shots_at_batch = {
+                name: progress.shot.of for name, progress in self.cameras.items() if progress.shot
+            }
         return batch
 
     def _add_to_batch(self, body: Body, results: int = 0) -> None:

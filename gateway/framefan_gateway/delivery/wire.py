@@ -64,6 +64,10 @@ def body(message: Struct, fmt: Format) -> Body:
     return Body(_msgpack.encode(message), True)
 
 
+_MOST_BODIES = 64
+"""Bodies of one outcome that are kept. Each client may ask for another filter."""
+
+
 class Notice:
     """A status or gap: the same bytes for every client of a format."""
 
@@ -157,7 +161,7 @@ class Outcome(Struct, gc=False, eq=False):
                 message.missed_by = missed.by_cause() if message.missed else UNSET
             message.latency_ms = latency(self.record, now)
             found = body(message, fmt)
-            if self._bodies is not None:
+            if self._bodies is not None and len(self._bodies) < _MOST_BODIES:
                 self._bodies[key] = found
             elif key[1:] == _PLAIN:
                 self._keep(fmt, found)

@@ -129,7 +129,10 @@ class Web:
 
     def answer(self, request: Request) -> Answer:
         """The response or an awaitable of it; None for a WebSocket client."""
-        path = urlsplit(request.path).path
+        try:
+            path = urlsplit(request.path).path
+        except ValueError as error:
+            return self._error(request, 400, f"the address is not valid: {error}")
         refused = self._refused(request, path) or self._unauthorized(request)
         if refused is not None:
             return refused

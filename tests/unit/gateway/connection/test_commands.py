@@ -150,7 +150,9 @@ def test_a_whole_number_acknowledges_also_as_languages_without_integers_write_it
     assert parse_ack(msgspec.msgpack.encode(message), "json", binary=True) == count
 
 
-@pytest.mark.parametrize("count", ["1", True, None, 1.5, float("inf"), float("nan"), [1]])
+@pytest.mark.parametrize(
+    "count", ["1", True, None, 1.5, 1e300, float(1 << 53), float("inf"), float("nan"), [1]]
+)
 def test_what_is_no_whole_number_is_told_by_what_an_acknowledgement_is(count: Any) -> None:
     message = msgspec.msgpack.encode({"ack": count})
     assert parse_ack(message, "json", binary=True) is None

@@ -7,8 +7,10 @@ import json
 import ssl
 
 import pytest
-from gateway_server import UPGRADE, running
+from gateway_server import UPGRADE, pace, running, until
+from waiting import SCALE
 
+from framefan.base import clock
 from framefan.client.retry_rules import of_opening
 
 
@@ -80,3 +82,52 @@ async def test_a_file_of_the_page_loads_from_any_origin_and_data_does_not() -> N
             code, _, body = await answer(gateway.port, get(foreign, target))
             assert code == 403
             assert "--origin http://proxy.example" in json.loads(body)["error"]
+
+
+async def test_an_address_that_cannot_be_split_is_an_invalid_request() -> None:
+    async with running() as gateway:
+        code, _, body = await answer(gateway.port, get(target="//[/ws"))
+        assert code == 400
+        assert "not valid" in json.loads(body)["error"]
+
+
+async def test_a_long_reason_is_cut_and_ends_one_connection_only() -> None:
+    async with running() as gateway:
+        client, other = await gateway.client(), await gateway.client()
+        for connection in tuple(gateway.server._connections):
+            if connection.remote_address == client.local_address:
+                connection.end(4400, "\u00e9" * 200)
+        await client.wait_closed()
+        assert client.close_code == 4400
+        assert len((client.close_reason or "").encode()) <= 123
+        await other.ping()
+
+
+async def test_who_takes_the_last_bytes_slowly_is_not_waited_for() -> None:
+    """Every byte restarts the deadline of a paused connection, and a close waits behind them."""
+    async with running(stall_s=0.3) as gateway:
+        sock = await gateway.raw()
+        (connection,) = gateway.server._connections
+        connection.transport.write(bytes(8 << 20))
+        connection.end(1008, "too many messages")
+        began, loop = clock.now(), asyncio.get_running_loop()
+        while gateway.server._connections:
+            assert clock.now() - began < 10 * SCALE
+            await loop.sock_recv(sock, 64)
+            await asyncio.sleep(0.02)
+        assert connection.aborted == "stalled"
+        sock.close()
+
+
+async def test_a_request_in_two_parts_is_one_like_any_other() -> None:
+    async with running() as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(UPGRADE[:100])
+        await writer.drain()
+        await pace(0.05)
+        writer.write(UPGRADE[100:])
+        assert b"101" in await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: gateway.hub.clients)
+        (connection,) = gateway.server._connections
+        assert connection._whole, "its pongs are read without the library"
+        writer.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from gateway_server import Gateway, running, until
@@ -193,3 +194,34 @@ async def test_who_changes_other_options_gets_no_more_than_max_fps(delivery: str
         totals = account.cursor.account()
         assert totals.sent <= results * every_s + 1
         assert totals.offered == results
+
+
+async def test_who_is_slow_to_take_its_first_results_gets_newer_ones_instead() -> None:
+    cameras = ("a", "b", "c", "d")
+    async with running() as gateway:
+        for camera in cameras:
+            gateway.publish(camera)
+        async with talking(gateway, "?ack=1") as talk:
+            first = await talk.next()
+            for camera in cameras:
+                gateway.publish(camera)
+            gateway.server.flush()
+            for count in range(1, 1 + len(cameras)):
+                await talk.client.send(json.dumps({"ack": count}))
+                message = await talk.next()
+                assert message["seq"] == 1
+                assert message["missed"] == 0
+            assert first["seq"] == 0
+
+
+async def test_first_results_of_many_cameras_come_in_one_write() -> None:
+    async with running() as gateway:
+        for number in range(20):
+            gateway.publish(f"cam{number}")
+        gateway.server.flush()
+        gateway.server.crowd = mock.Mock(is_joining=lambda _now: True, join=lambda _now: None)
+        async with talking(gateway) as talk:
+            seen = await talk.results(20)
+            assert {each["camera"] for each in seen} == {f"cam{number}" for number in range(20)}
+            (connection,) = gateway.server._connections
+            assert connection._pings <= 2

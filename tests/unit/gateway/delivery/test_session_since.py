@@ -174,3 +174,24 @@ async def test_since_by_command(gateway: Gateway) -> None:
         first, *rest = await talk.caught_up(gateway)
         assert first == resumed(1, recovered=True)
         assert seqs(rest) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("delivery", ["latest", "every"])
+async def test_a_change_before_the_resumed_result_counts_a_loss_once(
+    gateway: Gateway, delivery: str
+) -> None:
+    """The client is ahead of this gateway, which is behind another one or was restarted."""
+    gateway.publish()  # the gateway stands at 0, the client at 3
+    async with talking(gateway, f"?since=cam:k3f9:3&delivery={delivery}") as talk:
+        await talk.ask("ping")
+        gateway.publish()
+        for _ in range(2):
+            gateway.publish(kind="lost")  # 2 and 3, which the client had
+        gateway.server.flush()
+        await talk.ask("subscribe", min_confidence=0.1)
+        gateway.publish()
+        await talk.caught_up(gateway)
+        (client,) = [each._client for each in gateway.server._connections]
+        assert client is not None
+        account = client.cursor.account()
+        assert (account.offered, account.sent, account.lost) == (1, 1, 0)
