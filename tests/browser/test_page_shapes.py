@@ -92,7 +92,7 @@ def on_page(page: Page, places: list[Any]) -> list[Any]:
 def in_snapshot(places: list[Any]) -> list[Any]:
     image = np.full((SIZE[1], SIZE[0], 3), BACK[:3], np.uint8)
     for each in SEEN:
-        pictures._draw(image, each, "")
+        pictures._draw_shape(image, each, max(SIZE[0] / 960, 0.5))
     return [tuple(image[y, x].tolist()) for x, y in places]
 
 

@@ -84,6 +84,7 @@ def test_a_snapshot_shows_them(run: Run) -> None:
         image = cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
     places = {0: [(40, 100), (70, 149)], 1: [(150, 60), (150, 220)], 2: [(270, 150), (230, 100)]}
     for number, marked in places.items():
+        tracked = msgspec.structs.replace(SEEN[number], track_id=number + 1)
         for x, y in marked:
-            off = np.abs(image[y - 1 : y + 2, x - 1 : x + 2] - pictures._colour(SEEN[number]))
-            assert off.max(axis=2).min() < 40, (SEEN[number].label, x, y)
+            off = np.abs(image[y - 1 : y + 2, x - 1 : x + 2] - pictures._colour(tracked))
+            assert off.max(axis=2).min() < 40, (tracked.label, x, y)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -50,10 +51,12 @@ def test_top_shows_rates_and_stages(run: Run) -> None:
     env = {"XDG_RUNTIME_DIR": str(run.runtime), "COLUMNS": "160"}
     done = framefan("top", "--name", run.name, "--duration", "4", env=env)
     assert (done.returncode, done.stderr) == (0, "")
-    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
+    cells = [re.split(r"  +", line.strip()) for line in done.stdout.splitlines() if line]
+    rows = {row[0]: row for row in cells}
     for name in ("front", "back"):
         _, state, captured, predicted, dropped, *stages = rows[name]
-        assert (state, dropped) == ("live", "-")
+        assert state == "live"
+        assert re.fullmatch(r"-|newer \d+\.\d+", dropped), "a busy machine drops some"
         assert float(captured) > 20
         assert float(predicted) > 20
         wait, predict, deliver, p50, p95, p99 = map(float, stages)

@@ -64,7 +64,7 @@ class Painter:
             encode = self._encode or self._load_encoder()
             jpeg = encode(image, picture, detections, self._most_bytes)
         except Exception:  # noqa: BLE001 - nobody's frame is lost because somebody watches
-            logs.exception("no picture could be made")
+            logs.exception("encoding a picture failed")
             jpeg = b""
         cost_s = time.process_time() - began
         facts = lease.lease, lease.camera, lease.seq, lease.frame, picture, cost_s
