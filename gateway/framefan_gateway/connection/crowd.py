@@ -1,9 +1,9 @@
 """A crowd: many clients that join at about the same time. No I/O: times, in seconds, are arguments.
 
-Each client that has joined costs time with every result, which those that still wait to join lose.
-So while a crowd joins, a newcomer is written to twice and then once a second at most, until it has
-been a client for `NEWCOMER_S`. (The first write may hold statuses only.) What it does not get
-meanwhile is counted as for any blocked client. Clients that joined long before notice nothing.
+Each joined client costs time per result, and that delays the clients that still wait to join. So
+while a crowd joins, a newcomer is written to twice and then once per `EACH_S`, until it has been a
+client for `NEWCOMER_S`. (The first write may contain only statuses.) Results that it is not sent
+meanwhile are counted as for any blocked client. Clients that joined earlier are not affected.
 """
 
 from __future__ import annotations
