@@ -213,6 +213,8 @@ def test_without_that_signal_a_child_holding_the_lock_would_stay(
     run = Run(TWO[0], "-p", GATED, env=OFTEN | gate.env | broken, stop=False).start()
     with run.killed_at_exit():
         run.wait_ready()
+        # A worker that still loads hears of the end of its link only when it is up.
+        wait_until(lambda: all(each.state == "ready" for each in run.fresh_state().workers), 30)
         gate.arm("predict", "hang_in_c")
         stuck = gate.caught()
         others = [pid for pid in _pids(run).values() if pid != stuck.pid]
