@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 REPLY_S = 10.0
 _HELD_BYTES = 16 << 20
-"""How many messages a command may read before its reply: more than a gateway has in transit."""
+"""How many bytes of messages a command may keep while it waits for its reply: more than a gateway
+has in transit."""
 
 
 class Feed:

@@ -12,13 +12,13 @@ import math
 from collections import deque
 
 LEAST, WITHIN_S = 32, 1.0
-"""So many joins within this time are a crowd."""
+"""At least `LEAST` joins within `WITHIN_S` seconds are a crowd."""
 GAP_S = 0.25
 """The crowd has joined when this much time has passed since its last join."""
 NEWCOMER_S = 10.0
 AT_ONCE, EACH_S = 2, 0.9
-"""So many writes at once, and how much time has to pass before each one after them: less than a
-second, so that a camera of one result a second is not held back."""
+"""A newcomer gets `AT_ONCE` writes without waiting, then one per `EACH_S`. This is below a second,
+so that a camera with one result per second is not held back."""
 
 
 class Crowd:

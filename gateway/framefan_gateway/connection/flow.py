@@ -9,7 +9,7 @@ Some libraries answer a ping that arrives together with results before their use
 results. So when the window is one write and its pong was late, a separate ping has to be answered
 before the client is unblocked.
 
-Both also limit a newcomer with `latest` while a crowd joins: see crowd.py.
+While a crowd joins, `Paced` and `Counted` also limit a newcomer with `latest`: see crowd.py.
 """
 
 from __future__ import annotations

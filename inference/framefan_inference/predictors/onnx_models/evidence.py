@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LARGEST_SHARE = 1.5
 """A side of a box in shares of 1 may lie a little outside the picture."""
 _HIGH = 0.2
-"""A class that has so high a score at most places of a picture is no class."""
+"""A column whose median over a picture is this high or higher is not a column of class scores."""
 _STRIDES = ((8, 16, 32), (16, 32), (8, 16, 32, 64))
 _NEAR_CELLS = 3.0
 
@@ -50,7 +50,7 @@ def are_pixels(boxes: NDArray[Any]) -> bool:
 
 
 def have_centres(boxes: NDArray[Any]) -> bool:
-    """Whether some are no x1, y1, x2, y2: the right side lies left of the left one."""
+    """Whether any row cannot be x1, y1, x2, y2, because x2 < x1 or y2 < y1."""
     return bool(np.any(boxes[:, 2:4] < boxes[:, :2]))
 
 

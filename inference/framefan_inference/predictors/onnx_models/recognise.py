@@ -29,7 +29,7 @@ _OWN = "or decode it in a predictor of your own (docs/predictors.md)"
 
 
 def recognise(seen: Seen) -> Head:
-    """Raises StartError for what is known by no layout, or by more than one."""
+    """Raises StartError if no known layout fits the model, or more than one does."""
     if seen.said.task and seen.task != seen.said.task:
         raise StartError(
             f"task={seen.asked} is not what the model does",
