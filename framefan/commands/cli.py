@@ -39,6 +39,13 @@ _TOKEN_FILE = Parameter(
 _TLS_CA = Parameter(help="Certificate to trust, if it is self-signed.", metavar="FILE")
 _DURATION = Parameter(help="Stop after this many seconds.", metavar="SECONDS")
 _JSON = Parameter(help="Print JSON for programs.", negative="", show_default=False)
+_PREDICTOR = Parameter(
+    name="--predictor",
+    help="Name of the predictor, if the run has several.",
+    metavar="NAME",
+    negative="",
+    show_default=False,
+)
 _NAME = Parameter(
     help="Name of the run.  [default, or the only one]", show_default=False, negative=""
 )
@@ -149,13 +156,14 @@ def scale(
             negative="",
         ),
     ] = None,
+    of: Annotated[str, _PREDICTOR] = "",
     name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Change the number of workers or gateways of a run; no result is lost."""
     from framefan.supervisor.scale_swap import scale as change
 
-    return change(name, workers, gateways, json)
+    return change(name, workers, gateways, of, json)
 
 
 @app.command(usage="Usage: framefan swap PREDICTOR [OPTIONS]")
@@ -165,13 +173,14 @@ def swap(
     ],
     /,
     *,
+    of: Annotated[str, _PREDICTOR] = "",
     name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Change the predictor of a run, after a test on a live frame; no result is lost."""
     from framefan.supervisor.scale_swap import swap as change
 
-    return change(name, predictor, json)
+    return change(name, predictor, of, json)
 
 
 @app.command(usage="Usage: framefan watch [URL] [OPTIONS]")

@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Raw, Struct
 
 from framefan.ipc.records import GatewayFacts, StateRecord
-from framefan.settings.run import CameraSettings, Settings
+from framefan.settings.run import CameraSettings, PredictorSettings, Settings
 
 
 class _Link(Struct, array_like=True, tag=True):
@@ -90,9 +90,11 @@ class Table(_Link):
 
 
 class Cameras(_Link):
-    """Supervisor -> pool: the complete new list of cameras, addresses masked."""
+    """Supervisor -> pool: the complete new lists of cameras, addresses masked, and predictors."""
 
     cameras: list[CameraSettings]
+    predictors: list[PredictorSettings] = []
+    """Those that run already are not changed by this; empty: neither added nor removed."""
 
 
 # ---- a command -> supervisor, over RUN_DIR/control -------------------------------------------
@@ -114,6 +116,8 @@ class Reloaded(_Link):
     """The old and new value of workers, gateways and predictor, where the file changed them."""
     failed: list[str] = []
     """Sentences about those of these changes that failed."""
+    added_predictors: list[str] = []
+    removed_predictors: list[str] = []
 
 
 class NotDone(_Link):
@@ -129,6 +133,8 @@ class Scale(_Link):
     """Change the number of workers."""
 
     workers: int
+    predictor_name: str = ""
+    """The predictor whose workers these are; empty if the run has only one."""
 
 
 class ScaleGateways(_Link):
@@ -141,6 +147,8 @@ class Swap(_Link):
     """Switch to this predictor if it works."""
 
     predictor: str
+    predictor_name: str = ""
+    """The name of the predictor that it replaces, and gets; empty if the run has only one."""
 
 
 class Changing(_Link):
@@ -157,6 +165,8 @@ class Changed(_Link):
     was: str
     now: str
     notes: list[str]
+    predictor_name: str = ""
+    """The predictor that was changed, if the run has several."""
 
 
 ToControl = Reload | Scale | ScaleGateways | Swap

@@ -24,7 +24,7 @@ from framefan.base import clock
 from framefan.errors import LinkGarbled
 from framefan.ipc.records import CameraFacts, StatusRecord
 from framefan.settings.states import FLOWING, REASONS, STATES
-from framefan_inference.leases.schedule import MAX_FPS, NO_SLOT
+from framefan_inference.leases.camera_queue import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
     from framefan.ipc.links import Link
@@ -210,7 +210,9 @@ class Camera:
     def change(self, settings: CameraSettings) -> StatusRecord | None:
         """Apply new settings; its process, if there is one, is about to be replaced."""
         was_removed, self.is_removed = self.is_removed, False
-        if settings == self.settings and not was_removed:
+        same = settings.for_capture == self.settings.for_capture
+        if same and not was_removed:
+            self.settings = settings
             return None
         another = settings.source != self.settings.source
         self._from_start |= another or was_removed or self.facts.state == "ended"
@@ -262,7 +264,7 @@ class Camera:
         facts = self.facts
         facts.captured, facts.bad, no_slot, max_fps = self.totals()
         name = self.settings.name
-        queue, sequencer = ledger.schedule.cameras[name], ledger.sequencers[name]
+        queue, sequencer = ledger.queue(name), ledger.sequencers[name]
         by = Counter(queue.superseded_by)
         for cause, count in ((NO_SLOT, no_slot), (MAX_FPS, max_fps)):
             if count:
@@ -276,11 +278,11 @@ class Camera:
         facts.lost = sequencer.left["lost"]
         facts.lost_by = dict(sequencer.lost_by)
         facts.running = sequencer.running
-        facts.circuit, facts.circuit_message = ledger.circuits.state(name)
+        facts.circuit, facts.circuit_message = ledger.circuit(name)
         facts.next_frame = self.next_frame
         facts.next_try_s = self._next_try_s()
         facts.slots = slots
-        facts.slots_out = ledger.schedule.slots_out(name)
+        facts.slots_out = queue.slots_out
         return facts
 
     def _next_try_s(self) -> float | None:

@@ -340,7 +340,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a SIGTERM ends it; the pool restarts it
     faulthandler.enable()
     parent.write_stacks_when_asked()
-    threads.limit(parent.settings.workers)
+    threads.limit(parent.settings.all_workers)
     sys.dont_write_bytecode = True  # .pyc files store whole seconds: a quick edit would be missed
     outcomes = Outcomes(parent.settings)
     try:

@@ -21,14 +21,14 @@ from websockets.http11 import Request, Response
 
 from framefan.base import clock, host
 from framefan.ipc.protocol import CAUSES
-from framefan.ipc.records import CameraFacts, GatewayFacts, Pid, WorkerFacts
+from framefan.ipc.records import CameraFacts, GatewayFacts, Pid, PredictorFacts, WorkerFacts
 from framefan.settings.run import CameraSettings, Settings
 from framefan.settings.secret import SourceText
 from framefan_gateway.delivery.accounts import Totals
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.delivery.subscribers import Writer
 from framefan_gateway.delivery.subscription import DEFAULT
-from framefan_gateway.http import metrics
+from framefan_gateway.http import table_metrics
 from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
@@ -310,6 +310,8 @@ def exported() -> dict[str, tuple[str, frozenset[str]]]:
 
 def test_the_page_tells_of_every_metric_and_of_no_other() -> None:
     told = {name: (kind, labels) for name, (kind, labels, _) in documented().items()}
+    of_several = told.pop("framefan_camera_predictor")
+    assert of_several == ("gauge", frozenset({"camera", "predictor"}))
     assert told == exported()
 
 
@@ -323,7 +325,7 @@ def test_units_stand_in_the_names() -> None:
 
 def test_the_page_names_the_causes_and_states_that_are_known() -> None:
     text = DOC.read_text()
-    for word in (*metrics.SUPERSEDED, *metrics.LOST):
+    for word in (*table_metrics.SUPERSEDED, *table_metrics.LOST):
         assert f"`{word}`" in text, word
 
 
@@ -391,3 +393,24 @@ async def test_without_a_table_a_gateway_tells_of_itself() -> None:
 def test_a_gateway_starts_without_what_only_a_scrape_needs() -> None:
     code = "import sys, framefan_gateway.main as m; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_workers_have_the_label_of_their_predictor_if_there_are_several() -> None:
+    workers = [
+        WorkerFacts(id=1, state="busy", busy=0.5, predictor_name="people"),
+        WorkerFacts(id=2, state="backoff", predictor_name="plates"),
+        WorkerFacts(id=3, state="ready", predictor_name="plates"),
+    ]
+    cameras = {"front": CameraFacts(predictor_name="plates")}
+    two = {"people": PredictorFacts(workers=1), "plates": PredictorFacts(workers=2)}
+    samples = Run(cameras, workers=workers, predictors=two).samples()
+    for predictor, counts in {"people": {"busy": 1}, "plates": {"backoff": 1, "ready": 1}}.items():
+        for each in table_metrics.WORKER_STATES:
+            found = value(samples, "workers", state=each, predictor=predictor)
+            assert found == counts.get(each, 0)
+    assert value(samples, "worker_busy_ratio", worker="1", predictor="people") == 0.5
+    assert value(samples, "camera_predictor", camera="front", predictor="plates") == 1
+    one = Run(cameras, workers=workers[1:], predictors={"plates": two["plates"]}).samples()
+    assert value(one, "workers", state="ready") == 1
+    assert value(one, "worker_busy_ratio", worker="2") == 0
+    assert not total(one, "camera_predictor")
