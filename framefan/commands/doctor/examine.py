@@ -91,7 +91,7 @@ def _predictors(
         jpeg = pictures[first.name].jpeg if first.name in pictures else b""
         tried = predictor_check.attempt(only, *size, jpeg)
         subject = each.name if settings.predictors else "predictor"
-        yield from _predictor(subject, only, tried)
+        yield from _predictor(only, tried, subject)
         if settings.predictors and not own:
             cure = f'predictor = "{each.name}" in a [[camera]]'
             yield Finding(Level.WARN, subject, "no camera has this predictor", cure)
@@ -189,7 +189,7 @@ def _last_line(text: str) -> str:
 
 
 def _predictor(
-    subject: str, settings: Settings, tried: PredictorFacts | FramefanError
+    settings: Settings, tried: PredictorFacts | FramefanError, subject: str = "predictor"
 ) -> Iterator[Finding]:
     if isinstance(tried, FramefanError):
         yield failure(subject, tried)
