@@ -14,15 +14,19 @@ from framefan_gateway.delivery.subscription import ANEW, Opening, Subscription
 
 
 def split(data: bytes) -> list[dict[str, Any]]:
-    """The JSON messages of a run of whole text frames."""
+    """The messages of a run of whole frames; a picture is told as `type` "picture"."""
     messages = []
     while data:
-        size, start = data[1], 2
+        first, size, start = data[0], data[1], 2
         if size == 126:
             size, start = int.from_bytes(data[2:4], "big"), 4
-        assert data[0] == 0x81
-        messages.append(json.loads(data[start : start + size]))
-        data = data[start + size :]
+        payload, data = data[start : start + size], data[start + size :]
+        if first == 0x81:
+            messages.append(json.loads(payload))
+        else:
+            assert first == 0x82
+            of = json.loads(payload[4 : 4 + int.from_bytes(payload[:4], "big")])
+            messages.append({**of, "type": "picture"})
     return messages
 
 
