@@ -47,12 +47,23 @@ _spawn = multiprocessing.get_context("spawn")
 class Client:
     """One connection: its socket, the half frame it has read, and what its group knows of it."""
 
-    __slots__ = ("closed", "ended_at", "fd", "group", "knows", "last", "rest", "sock")
+    __slots__ = (
+        "_counts_only",
+        "closed",
+        "ended_at",
+        "fd",
+        "group",
+        "knows",
+        "last",
+        "rest",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, group: Group) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.group = group
+        self._counts_only = type(group).message is Group.message
         self.rest = b""
         self.last = -1
         """The number of the last result, where the group looks at it."""
@@ -62,6 +73,10 @@ class Client:
 
     def take(self, data: bytes, now: float) -> None:
         """Find the whole frames in what has been read so far."""
+        if self._counts_only and not self.rest and is_one_text(data):
+            self.group.messages += 1
+            self.group.bytes += len(data) - 4
+            return
         if self.rest:
             data = self.rest + data
         at, end = 0, len(data)
@@ -88,6 +103,11 @@ class Client:
         with contextlib.suppress(OSError):
             head = bytes((_PONG, _MASKED | len(payload)))
             self.sock.send(head + _NO_MASK + payload)
+
+
+def is_one_text(data: bytes) -> bool:
+    """Whether this is one whole text message of 126 to 65,535 bytes, as most reads are."""
+    return data[0] == _TEXT and data[1] == 126 and (data[2] << 8) + data[3] + 4 == len(data)
 
 
 class Group:
