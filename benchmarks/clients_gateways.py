@@ -285,6 +285,9 @@ def _crowd_row(seen: list[dict[str, Any]]) -> Row:
     received = sum(frames[frame] for frame in inner)
     gone = CROWD - sum(each["open"] for each in seen)
     holes = sum(each["holes"] for each in seen)
+    for each in seen:
+        for what, count in sorted(each["causes"].items()):
+            print(f"  {count} clients have a hole before {what}", flush=True)
     ages = [age for each in seen for age in each["age"]]
     p99 = percentile(ages, 99) if ages else float("inf")
     return Row(

@@ -17,6 +17,7 @@ import socket
 import sys
 import termios
 from array import array
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from framefan.base import clock
@@ -173,6 +174,8 @@ class TimedGroup(Group):
         self.deliver = array("d")
         """What the message itself says that it waited for in the gateway, in milliseconds."""
         self.holes = 0
+        self.causes: Counter[str] = Counter()
+        """Which holes there were, and why, as the messages after them say."""
 
     def message(self, client: Client, data: bytes, start: int, stop: int, now: float) -> None:
         self.messages += 1
@@ -187,6 +190,9 @@ class TimedGroup(Group):
         self.deliver.append(float(data[said + 10 : data.find(b",", said, stop)]))
         if frame != client.last + 1 and client.last >= 0:
             self.holes += 1
+            causes = data.find(b'"missed_by":', start, stop)
+            told = data[causes + 12 : data.find(b"}", causes, stop) + 1] if causes > 0 else b"{}"
+            self.causes[f"frame {frame}: {told.decode()}"] += 1
         client.last = frame
 
     def report(self) -> dict[str, Any]:
@@ -195,6 +201,7 @@ class TimedGroup(Group):
             "frame": self.frame.tobytes(),
             "deliver": self.deliver.tobytes(),
             "holes": self.holes,
+            "causes": dict(self.causes),
         }
         self.clear()
         return told
