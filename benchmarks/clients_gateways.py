@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FPS = 30
-_FIRST, _STEP, _MOST = 600, 200, 3600
+_FIRST, _STEP, _MOST = 1000, 200, 8000
 _STEP_S, _SETTLE_S = 3.0, 1.0
 _TIMED_OF = 10
 """One client of so many looks into its messages; the others only count them, or the load would

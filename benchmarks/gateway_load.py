@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-_READ_BYTES = 1 << 16
+_READ_BYTES, _READ_SOME = 1 << 16, 1 << 12
 _AT_ONCE = 24
 """Handshakes begun before the first of them is finished: below what a gateway allows."""
 _PER_ADDRESS = 4000
@@ -40,6 +40,7 @@ _REQUEST = (
 )
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _MASKED = 0x80
+_TEXT_126 = bytes((_TEXT, 126))
 _NO_MASK = b"\0\0\0\0"
 """XOR with zeros is the identity: a pong is masked at no cost."""
 _spawn = multiprocessing.get_context("spawn")
@@ -49,8 +50,8 @@ class Client:
     """One connection: its socket, the half frame it has read, and what its group knows of it."""
 
     __slots__ = (
-        "_counts_only",
         "closed",
+        "count_one",
         "ended_at",
         "fd",
         "group",
@@ -64,7 +65,8 @@ class Client:
         self.sock = sock
         self.fd = sock.fileno()
         self.group = group
-        self._counts_only = type(group).message is Group.message
+        counts_only = type(group).message is Group.message
+        self.count_one = make_count_one(self) if counts_only else _no
         self.rest = b""
         self.last = -1
         """The number of the last result, where the group looks at it."""
@@ -74,10 +76,6 @@ class Client:
 
     def take(self, data: bytes, now: float) -> None:
         """Find the whole frames in what has been read so far."""
-        if self._counts_only and not self.rest and is_one_text(data):
-            self.group.messages += 1
-            self.group.bytes += len(data) - 4
-            return
         if self.rest:
             data = self.rest + data
         at, end = 0, len(data)
@@ -106,9 +104,30 @@ class Client:
             self.sock.send(head + _NO_MASK + payload)
 
 
-def is_one_text(data: bytes) -> bool:
-    """Whether this is one whole text message of 126 to 65,535 bytes, as most reads are."""
-    return data[0] == _TEXT and data[1] == 126 and (data[2] << 8) + data[3] + 4 == len(data)
+def _no() -> bool:
+    return False
+
+
+def make_count_one(client: Client) -> Callable[[], bool]:
+    """A function that reads one whole text message of 126 to 65,535 bytes and counts it. Anything
+    else that it reads, it hands to the client, and it returns False where there is nothing to read.
+    """
+    receive, group = client.sock.recv, client.group
+
+    def count_one() -> bool:
+        try:
+            data = receive(_READ_SOME)
+        except OSError:
+            return False
+        if data[:2] == _TEXT_126 and not client.rest and data[2] << 8 | data[3] == len(data) - 4:
+            group.messages += 1
+            group.bytes += len(data) - 4
+            return True
+        if data:
+            client.take(data, clock.now())
+        return bool(data)
+
+    return count_one
 
 
 class Group:
@@ -276,7 +295,9 @@ class Loop:
             for fd, _ in poll(0.01 if self.ticker else None):
                 client = clients.get(fd)
                 if client is not None:
-                    self._read(client)
+                    # For most clients of a large crowd this is all that happens.
+                    if not client.count_one():
+                        self._read(client)
                 elif fd == pipe:
                     name, *arguments = self._pipe.recv()
                     self._pipe.send(getattr(self, name)(*arguments))
