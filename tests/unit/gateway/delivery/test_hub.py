@@ -97,6 +97,22 @@ def test_a_newcomer_after_a_loss_is_told_the_hole_before_its_second_message(hub:
     assert late.results[1]["missed_by"] == {"lost": 4}
 
 
+def test_a_gap_does_not_leap_over_what_a_newcomer_was_not_told_yet(hub: Hub) -> None:
+    every = Subscription(delivery="every")
+    publish(hub, 0)
+    lose(hub, 1, 1)
+    late = Reader(hub, every)
+    back = Reader(hub, every, opening=Opening(since={"a": StreamPosition("k3f9", 0)}))
+    lose(hub, 2, 3)
+    publish(hub, 4)
+    lose(hub, 5, 5)
+    publish(hub, 6)
+    for reader in (late, back):
+        reader.check_holes()
+        assert [(m["seq"], m["missed"]) for m in reader.results if m["seq"]] == [(4, 3), (6, 0)]
+        assert [m["first_seq"] for m in reader.received if m["type"] == "gap"] == [5]
+
+
 def test_a_newcomer_is_not_told_of_losses_before_the_first_result(hub: Hub) -> None:
     early = Reader(hub, Subscription())
     lose(hub, 0, 4)
