@@ -222,6 +222,21 @@ def test_a_reload_adds_and_removes_predictors_and_moves_cameras(folder: Path) ->
         assert [state.cameras[name].lost for name in OURS] == [0, 0]
 
 
+def test_a_new_pool_has_the_predictors_as_they_were_changed(folder: Path) -> None:
+    with Run("--config", str(folder / "framefan.toml"), env=QUICK) as run:
+        assert command(run, "scale", "2", "--predictor", "plates").returncode == 0
+        other = f"{folder}/other.py:other"
+        assert command(run, "swap", other, "--predictor", "people").returncode == 0
+        before = run.fresh_state()
+        os.kill(before.pool.pid, signal.SIGKILL)
+        wait_until(lambda: run.fresh_state().epoch != before.epoch, 20, "a new pool")
+        wait_until(lambda: len(workers(run, "plates", "ready", "busy")) == 2, 20, "both workers")
+        (worker,) = wait_until(lambda: workers(run, "people", "ready", "busy"), 20, "the other one")
+        assert worker.predictor == other
+        named = {name: facts.predictor_name for name, facts in run.fresh_state().cameras.items()}
+        assert named == dict.fromkeys(OURS, "people") | dict.fromkeys(THEIRS, "plates")
+
+
 def test_a_predictor_that_a_reload_adds_may_fail_and_the_run_goes_on(folder: Path) -> None:
     (folder / "broken.py").write_text("1 / 0\ndef broken(image): ...\n")
     with running(folder) as (run, _):

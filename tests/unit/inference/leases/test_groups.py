@@ -12,13 +12,14 @@ from ledger_world import outcome_of
 
 from framefan.settings.run import CameraSettings
 from framefan.settings.secret import SourceText
-from framefan_inference.leases.camera_queue import Frame, Freed
+from framefan_inference.leases.camera_queue import CameraQueue, Frame, Freed
 from framefan_inference.leases.group import GroupRules
 from framefan_inference.leases.ledger import Ledger
+from framefan_inference.leases.schedule import Schedule
 from framefan_inference.leases.sequencer import WORKER_DIED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from framefan_inference.leases.camera_queue import Grant
 
@@ -265,6 +266,50 @@ def test_a_camera_that_changes_its_predictor_loses_no_frame(
     assert not world.ledger.sequencers["cam"].running
     if mode == "every" and not world.ledger.queue("cam").superseded_by:
         assert world.left == list(range(world.captured))
+
+
+def _begins_anew(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule.put_in
+    new = lambda self, camera, queue: original(self, camera, CameraQueue(queue.mode))  # noqa: E731
+    patch.setattr(Schedule, "put_in", new)
+
+
+def _keeps_its_pin(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Schedule, "take_out", lambda self, camera: self.cameras.pop(camera))
+
+
+def _goes_on_at_once(patch: pytest.MonkeyPatch) -> None:
+    """A stateful camera does not wait for its frame in the worker of the old predictor."""
+
+    def _worker_for(self: Schedule, queue: CameraQueue) -> int | None:
+        return next(iter(self._idle), None)
+
+    patch.setattr(Schedule, "_worker_for", _worker_for)
+
+
+def _leaves_its_frames(patch: pytest.MonkeyPatch) -> None:
+    original = Schedule.take_out
+
+    def take_out(self: Schedule, camera: str) -> CameraQueue:
+        self.cameras[camera].waiting.clear()
+        return original(self, camera)
+
+    patch.setattr(Schedule, "take_out", take_out)
+
+
+def _stays(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "move", lambda self, camera, name: None)
+
+
+@pytest.mark.parametrize(
+    "mutate", [_begins_anew, _keeps_its_pin, _goes_on_at_once, _leaves_its_frames, _stays]
+)
+def test_without_the_guard_the_move_is_seen_to_fail(
+    mutate: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutate(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_a_camera_that_changes_its_predictor_loses_no_frame()
 
 
 def test_an_open_circuit_closes_when_its_camera_gets_another_predictor() -> None:
