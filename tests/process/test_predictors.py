@@ -219,6 +219,18 @@ def test_a_reload_adds_and_removes_predictors_and_moves_cameras(folder: Path) ->
         assert {name: facts.pid for name, facts in state.cameras.items()} == pids, "new captures"
         assert {name: facts.predictor_name for name, facts in state.cameras.items()} == moved
         assert_balanced(state)
+        write(folder, people="people", plates="plates")  # and back again before all have left
+        assert command(run, "reload").returncode == 0
+        write(folder, moved, people="people", other="other")
+        assert command(run, "reload").returncode == 0
+        count = len(by_other())
+        wait_until(lambda: len(by_other()) > count + FPS, 20, "results by the other again")
+        wait_until(lambda: not workers(run, "plates"), 20, "only two are left")
+        state = run.fresh_state()
+        assert [each.predictor_name for each in state.workers] in (
+            ["people", "other"],
+            ["other", "people"],
+        )
         assert [state.cameras[name].lost for name in OURS] == [0, 0]
 
 

@@ -141,7 +141,7 @@ class World:
         ]
 
 
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None, report_multiple_bugs=False)
 @given(steps=STEPS, modes=st.tuples(MODES, MODES, MODES, MODES), stateful=st.booleans(),
        most=st.sampled_from([1, 3]))  # fmt: skip
 def test_a_group_does_what_it_would_do_alone(
@@ -239,7 +239,7 @@ class Moving:
         assert self.left == sorted(set(self.left)), "a seq left out of order, or twice"
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200, deadline=None, database=None, report_multiple_bugs=False)
 @given(
     steps=st.lists(
         st.sampled_from(["ready", "ready", "ready", "answer", "move", "die"]), max_size=60
