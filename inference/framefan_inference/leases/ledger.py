@@ -22,7 +22,7 @@ from framefan_inference.leases.sequencer import Entry, Sequencer
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from framefan.ipc.messages import WorkerOutcome
+    from framefan.ipc.outcomes import WorkerOutcome
     from framefan.settings.run import CameraSettings, Mode
     from framefan_inference.leases.camera_queue import Frame
     from framefan_inference.leases.circuit import Change, State

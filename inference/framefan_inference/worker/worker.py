@@ -44,11 +44,10 @@ from framefan.ipc.messages import (
     Tried,
     Try,
     WorkerFailed,
-    WorkerOutcome,
-    WorkerPreview,
     WorkerReady,
     WorkerStep,
 )
+from framefan.ipc.outcomes import WorkerOutcome, WorkerPreview
 from framefan.ipc.processes import Parent, settle
 from framefan.ipc.records import PredictError
 from framefan.ipc.ring import RingReader

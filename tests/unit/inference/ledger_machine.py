@@ -20,7 +20,7 @@ from ledger_world import (
     outcome_of,
 )
 
-from framefan.ipc.messages import WorkerOutcome
+from framefan.ipc.outcomes import WorkerOutcome
 from framefan.settings.run import CameraSettings
 from framefan.settings.secret import SourceText
 from framefan_inference.leases import sequencer as seqs

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from framefan.ipc.messages import WorkerOutcome
+from framefan.ipc.outcomes import WorkerOutcome
 from framefan_inference.leases import sequencer as seqs
 from framefan_inference.leases.camera_queue import (
     CIRCUIT,
