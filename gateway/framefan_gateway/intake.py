@@ -33,8 +33,6 @@ from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.news import NewEpoch, Removed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from framefan.ipc.records import CameraFacts
     from framefan_gateway.delivery.hub import Hub
 
@@ -59,7 +57,6 @@ class Intake:
 
     def __init__(self, hub: Hub, state_lost_s: float) -> None:
         self._hub = hub
-        hub.removal = self.removal
         self._state_lost_s = state_lost_s
         self._epoch = ""
         self._ended: deque[str] = deque(maxlen=_EPOCHS_REMEMBERED)
@@ -77,8 +74,6 @@ class Intake:
         """By removed camera, its next seq; the oldest first."""
         self.changes: dict[str, Counter[tuple[str, str]]] = {}
         """By camera, how often it entered a state for a reason."""
-        self.pictured: Callable[[PreviewRecord], None] = lambda _record: None
-        """Called with each picture, after its result."""
         self._early: deque[PreviewRecord] = deque(maxlen=_MOST_EARLY)
         """Pictures whose results have not come yet, the oldest first."""
         self._silent = False
@@ -166,7 +161,7 @@ class Intake:
         if self._is_early(record):
             self._early.append(record)
         else:
-            self.pictured(record)
+            self._hub.tell(wire.Picture(record))
 
     def _is_early(self, record: PreviewRecord) -> bool:
         return record.epoch != self._epoch or record.seq >= self._next_seq.get(record.camera, 0)
@@ -178,7 +173,7 @@ class Intake:
             if self._is_early(record):
                 self._early.append(record)
             else:
-                self.pictured(record)
+                self._hub.tell(wire.Picture(record))
 
     def _take_status(self, record: StatusRecord) -> None:
         _check(record.n, record.ts, record.next_try_s or 0)

@@ -99,8 +99,8 @@ class StageLatencies:
             for histogram, each in zip(self._of(camera), stages, strict=True):
                 histogram.go_on_from(each)
 
-    def release(self, camera: str) -> None:
-        """Forget a removed camera."""
+    def forget(self, camera: str) -> None:
+        """Drop the histograms of a removed camera."""
         self._cameras.pop(camera, None)
 
     def __iter__(self) -> Iterator[tuple[str, list[tuple[str, Histogram]]]]:

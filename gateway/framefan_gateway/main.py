@@ -25,6 +25,7 @@ from framefan.ipc.processes import Parent, settle
 from framefan_gateway.connection import tls
 from framefan_gateway.connection.connection import ClientConnection
 from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http.previews import Previews
 from framefan_gateway.intake import Intake
 from framefan_gateway.server import Server
 
@@ -67,22 +68,24 @@ class BusReader:
         """Whether `_again` is the end of a pause, in which the descriptor is not watched."""
         self._settings = settings
         self._pictures: zmq.Socket[bytes] | None = None
-        self._previews: set[str] = set()
-        server.previews.follow = self._follow
+        self._follower = self._loop.create_task(self._follow_previews())
+        self._follower.add_done_callback(_raise_error)
         self._loop.add_reader(self._fd, self.read)
         self.read()
 
-    def _follow(self, topics: set[str]) -> None:
-        """Subscribe to these previews and no others."""
-        if self._pictures is None:
-            self._pictures = bus.picture_subscriber(self._settings)
-            self._loop.add_reader(int(self._pictures.getsockopt(zmq.FD)), self.read)
-        for topic in self._previews - topics:
-            self._pictures.unsubscribe(topic)
-        for topic in topics - self._previews:
-            self._pictures.subscribe(topic)
-        self._previews = set(topics)
-        self._soon()  # subscribing may have consumed the descriptor's readable event
+    async def _follow_previews(self) -> None:
+        """Subscribe to the pictures that are needed and no others."""
+        topics: frozenset[str] = frozenset()
+        while True:
+            before, topics = topics, await self._server.previews.wait_changed(topics)
+            if self._pictures is None:
+                self._pictures = bus.picture_subscriber(self._settings)
+                self._loop.add_reader(int(self._pictures.getsockopt(zmq.FD)), self.read)
+            for topic in before - topics:
+                self._pictures.unsubscribe(topic)
+            for topic in topics - before:
+                self._pictures.subscribe(topic)
+            self._soon()  # subscribing may have consumed the descriptor's readable event
 
     def read(self) -> None:
         """Read until the sockets are empty: their descriptors signal changes only."""
@@ -126,7 +129,7 @@ class BusReader:
             self._again = self._loop.call_soon(self.read)
 
     def close(self) -> None:
-        self._server.previews.follow = lambda _topics: None
+        self._follower.cancel()
         self._loop.remove_reader(self._fd)
         if self._again is not None:
             self._again.cancel()
@@ -134,6 +137,12 @@ class BusReader:
         if self._pictures is not None:
             self._loop.remove_reader(int(self._pictures.getsockopt(zmq.FD)))
             self._pictures.close(linger=0)
+
+
+def _raise_error(task: asyncio.Task[None]) -> None:
+    """Raise a task's error in the event loop, which handles it like any callback's."""
+    if not task.cancelled():
+        task.result()
 
 
 class PoolLink:
@@ -210,12 +219,18 @@ class Gateway:
         settings = parent.settings
         self._id = int(parent.role or 1)
         limits = settings.limits
+        counts = GatewayCounts(parent.counts_fd, self._id)
+        names = [camera.name for camera in settings.cameras]
+        previews = Previews(names, lambda: counts.gateways)
         self._hub = Hub(
-            limits.every_messages, limits.every_bytes, limits.history_s, limits.history_bytes
+            limits.every_messages,
+            limits.every_bytes,
+            limits.history_s,
+            limits.history_bytes,
+            previews,
         )
         self._intake = Intake(self._hub, limits.state_lost_s)
-        counts = GatewayCounts(parent.counts_fd, self._id)
-        self._server = Server(settings, self._id, self._hub, self._intake, counts)
+        self._server = Server(settings, self._id, self._hub, self._intake, previews, counts)
         self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
         # Half of the spare descriptors are for answering 503 when all others are in use.
         self._server.most_connections = descriptors - host.SPARE_DESCRIPTORS // 2
@@ -313,7 +328,7 @@ class Gateway:
         # If this process was not scheduled for a while, the newest table may not be read yet.
         if clock.now() - beaten < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
-        self._server.previews.look()  # cameras may have been added or removed
+        self._server.previews.on_cameras(self._server.cameras())
         self._pool.report(self._server.whole.publish().facts)
 
     # ---- the supervisor ---------------------------------------------------------------------

@@ -28,9 +28,9 @@ from framefan_gateway.connection.admission import Admission
 from framefan_gateway.connection.connection import ClientConnection
 from framefan_gateway.connection.crowd import Crowd
 from framefan_gateway.connection.session import Session
+from framefan_gateway.delivery.wire import Picture
 from framefan_gateway.http import client_list, replies, web
 from framefan_gateway.http.neighbours import Neighbours
-from framefan_gateway.http.previews import Previews
 from framefan_gateway.latency import Busy
 from framefan_gateway.stats import Stats
 from framefan_gateway.whole import Whole
@@ -42,9 +42,11 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
+    from framefan.ipc.protocol import Status
     from framefan.settings.run import Settings
     from framefan_gateway.delivery.hub import Hub
     from framefan_gateway.http.client_list import ClientFacts
+    from framefan_gateway.http.previews import Previews
     from framefan_gateway.intake import Intake
 
 GOING_AWAY = 1001
@@ -80,6 +82,7 @@ class Server:
         gateway: int,
         hub: Hub,
         intake: Intake,
+        previews: Previews,
         counts: GatewayCounts | None = None,
     ) -> None:
         """`counts`: the memory that all gateways of the run share; None: there is only this one."""
@@ -91,11 +94,8 @@ class Server:
         self.hub = hub
         self.tally = Stats(gateway, hub, intake)
         self.whole = Whole(self.tally, intake, self.counts)
-        hub.observe = self.tally.stages.observe
-        hub.release = self.tally.stages.release
         self._intake = intake
-        self.previews = Previews(hub, self.cameras, lambda: self.counts.gateways)
-        intake.pictured = self.previews.arrived
+        self.previews = previews
         self.neighbours = Neighbours(settings, gateway, self.counts, self._facts)
         self._web = web.Web(
             settings,
@@ -203,7 +203,11 @@ class Server:
             self._flush.cancel()
             self._flush = None
         start = clock.now()
-        self.hub.flush(start)
+        news = self.hub.flush(start)
+        self.tally.on_delivered(news, start)
+        for item in news:
+            if isinstance(item, Picture):
+                self.previews.on_picture(item)
         self.work_soon()
         end = clock.now()
         self._rest_until = end + min((end - start) * _REST_FACTOR, self._rest_most_s)
@@ -330,6 +334,9 @@ class Server:
         if state is None:
             return {camera.name for camera in self.settings.cameras}
         return set(state.cameras)
+
+    def removal(self, camera: str) -> Status | None:
+        return self._intake.removal(camera)
 
     def _facts(self) -> Iterator[ClientFacts]:
         return client_list.facts(tuple(self._connections), clock.now(), self.tally.gateway)

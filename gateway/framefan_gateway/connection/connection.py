@@ -25,6 +25,7 @@ from framefan_gateway.connection import tcp
 from framefan_gateway.connection.commands import parse_ack
 from framefan_gateway.connection.flow import Counted, Open, flow_for
 from framefan_gateway.connection.handshake import HandshakeConnection
+from framefan_gateway.connection.keepalive import Keepalive
 from framefan_gateway.connection.token_bucket import TokenBucket
 from framefan_gateway.connection.write_deadline import WriteDeadline
 from framefan_gateway.delivery import frames
@@ -50,8 +51,6 @@ TOO_MANY, BAD_REQUEST, TOO_SLOW, SILENT = 1008, 4400, 4408, 4409
 """Close codes."""
 _READ_BYTES = 4096
 """The most bytes read at once: clients send little, mostly pongs and acknowledgements."""
-_ASKS = 3
-"""How many pings a silent client is sent within `silence_s`."""
 
 
 class ConnectionHost(Protocol):
@@ -89,14 +88,11 @@ class ClientConnection(HandshakeConnection):
         super().__init__(*args, **kwargs)
         self._host = host
         self._client: Client | None = None
-        self._pings = self._pongs = 0
-        """The number of the last ping sent, and of the last pong received."""
         self._acked = self._answers = 0
         """How many messages the client has acknowledged; bytes of replies since it was blocked."""
         self._said = 0
         """How many messages were sent before the client joined the hub."""
-        self._heard_at = self._asked_at = clock.now()
-        """When bytes last arrived, and when a ping was last sent because none did."""
+        self._keepalive = Keepalive(host.limits.silence_s, clock.now())
         self._caught_up: asyncio.Future[None] | None = None
         """Done when the client's replays are finished; None if nothing waits for that."""
         self.ack: Ack | None = None
@@ -215,8 +211,7 @@ class ClientConnection(HandshakeConnection):
         self.transport.write(data)
 
     def next_number(self) -> int:
-        self._pings += 1
-        return self._pings
+        return self._keepalive.next_number()
 
     def fill(self) -> None:
         client = self._client
@@ -302,7 +297,7 @@ class ClientConnection(HandshakeConnection):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._answers = 0
-        self._heard_at = clock.now()  # the client's system has acknowledged bytes
+        self._keepalive.record_bytes(clock.now())  # the client's system has acknowledged some
         self._cancel_deadline()
         self.free()
 
@@ -312,7 +307,7 @@ class ClientConnection(HandshakeConnection):
             stall.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = clock.now()
+        self._keepalive.record_bytes(clock.now())
         opening = self.request is None
         if self._whole and not opening:
             number = frames.pong_number(data)
@@ -364,9 +359,8 @@ class ClientConnection(HandshakeConnection):
 
     def _pong(self, number: int) -> bool:
         """Handle a pong; return whether it answers one of our pings."""
-        if not self._pongs < number <= self._pings:
+        if not self._keepalive.record_pong(number):
             return False
-        self._pongs = number
         if self._flow.awaits(number):
             self._flow.pong(number)
         return True
@@ -390,11 +384,10 @@ class ClientConnection(HandshakeConnection):
         """Check this client for silence; the server calls this periodically."""
         if self._client is None or self.paused:  # the write deadline watches a paused one
             return
-        silent_s, max_s = now - self._heard_at, self._host.limits.silence_s
-        if silent_s > max_s:
-            self.end(SILENT, f"silent: no pong and no byte for {max_s:g} s")
+        if self._keepalive.is_silent(now):
+            silence_s = self._host.limits.silence_s
+            self.end(SILENT, f"silent: no pong and no byte for {silence_s:g} s")
             return
-        if min(silent_s, now - self._asked_at) > max_s / _ASKS:
-            self._asked_at = now
+        if self._keepalive.needs_ping(now):
             self.write(frames.ping(self.next_number()))
         self._flow.check(now)

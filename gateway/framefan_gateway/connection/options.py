@@ -93,7 +93,8 @@ def subscribe(
             raise Refusal(BAD_VALUE, f"{shorten(name)} is given twice")
         changes[known] = _READ[known](known, value)
     since, ack = changes.pop("since", {}), changes.pop("ack", ack)
-    opening = Opening(changes.pop("history", 1), since, frozenset(since).difference(cameras))
+    unknown = dict.fromkeys(name for name in since if name not in cameras)
+    opening = Opening(changes.pop("history", 1), since, unknown)
     _check_cameras(changes.get("cameras") or (), cameras)
     asked = msgspec.structs.replace(subscription, **changes)
     for camera in opening.since:

@@ -35,8 +35,6 @@ class Run:
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
         self.tally = Stats(1, self.hub, self.intake)
-        self.hub.observe = self.tally.stages.observe
-        self.hub.release = self.tally.stages.release
         self.facts: dict[str, CameraFacts] = {}
         self.n, self.epoch = 0, "k3f9"
         self.table(*cameras)
@@ -48,15 +46,18 @@ class Run:
 
     def result(self, camera: str, seq: int, **changes: Any) -> None:
         self.take(f"result/{camera}/", outcome(seq, camera, **changes))
-        self.hub.flush(0.0)
+        self.flush()
 
     def status(self, camera: str, name: str, reason: str = "", **changes: Any) -> None:
         self.take(f"status/{camera}/", status(name, camera, reason=reason, **changes))
-        self.hub.flush(0.0)
+        self.flush()
 
     def table(self, *cameras: str) -> None:
         self.take("state/", state({name: CameraFacts(state="live") for name in cameras}))
-        self.hub.flush(0.0)
+        self.flush()
+
+    def flush(self) -> None:
+        self.tally.on_delivered(self.hub.flush(0.0), 0.0)
 
     def remove(self, camera: str, *rest: str) -> None:
         self.status(camera, "ended", "removed", message="gone")
@@ -228,7 +229,7 @@ def test_who_waits_for_a_camera_that_goes_is_told_that_it_is_not_recovered(
 
 def test_a_camera_that_a_client_comes_back_for_and_is_not_there() -> None:
     run = Run("a")
-    opening = Opening(since={"x": StreamPosition("old", 4)}, unknown=frozenset("x"))
+    opening = Opening(since={"x": StreamPosition("old", 4)}, unknown={"x": run.intake.removal("x")})
     reader = Reader(run.hub, Subscription(), opening=opening)
     resumed, removed = reader.received
     assert removed.items() >= (REMOVED | {"camera": "x", "epoch": "k3f9"}).items()
@@ -246,7 +247,8 @@ def test_who_comes_back_between_the_table_and_the_last_word(subscription: Subscr
     run = Run("a")
     run.result("a", 0)
     run.take("state/", state({}))
-    opening = Opening(since={"a": StreamPosition("k3f9", 0)}, unknown=frozenset("a"))
+    since = {"a": StreamPosition("k3f9", 0)}
+    opening = Opening(since=since, unknown={"a": run.intake.removal("a")})
     reader = Reader(run.hub, subscription, opening=opening)
     run.hub.flush(0.0)
     assert [message["type"] for message in reader.received] == ["resumed", "status"]
@@ -306,8 +308,8 @@ def test_a_thousand_cameras_come_and_go_and_leave_nothing() -> None:
     grown = after(200, 1000) - before
     tracemalloc.stop()
     assert grown < 100_000, "100 bytes each"
-    assert set(run.hub._histories) <= {"stays"}
-    assert not run.hub._trouble
+    assert set(run.hub._retained._histories) <= {"stays"}
+    assert not run.hub._retained._problems
     assert set(run.intake._known()) == {"stays"}
     assert len(run.intake._gone) < 100
     assert (

@@ -224,4 +224,4 @@ async def test_first_results_of_many_cameras_come_in_one_write() -> None:
             seen = await talk.results(20)
             assert {each["camera"] for each in seen} == {f"cam{number}" for number in range(20)}
             (connection,) = gateway.server._connections
-            assert connection._pings <= 2
+            assert connection._keepalive._last_ping <= 2

@@ -16,6 +16,7 @@ from framefan.ipc.records import CameraFacts, PreviewRecord
 from framefan_gateway.connection import options
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.delivery.subscription import Subscription
+from framefan_gateway.delivery.wire import Picture
 from framefan_gateway.http.previews import MOST_SNAPSHOTS, Busy, Previews
 from framefan_gateway.intake import Intake
 
@@ -47,18 +48,16 @@ class Run:
     """A pool that makes pictures, before a hub."""
 
     def __init__(self) -> None:
-        self.hub = Hub(1000, 1 << 20)
-        self.intake = Intake(self.hub, 3.0)
-        self.previews = Previews(self.hub, lambda: list(self.cameras))
-        self.intake.pictured = self.previews.arrived
         self.cameras = ["a", "b"]
-        self.topics: set[str] = set()
-        self.previews.follow = self._follow
+        self.previews = Previews(self.cameras)
+        self.hub = Hub(1000, 1 << 20, observer=self.previews)
+        self.intake = Intake(self.hub, 3.0)
         self.n = 0
         self.take("state/", state({name: CameraFacts(state="live") for name in self.cameras}))
 
-    def _follow(self, topics: set[str]) -> None:
-        self.topics = topics
+    @property
+    def topics(self) -> frozenset[str]:
+        return self.previews.topics
 
     def take(self, topic: str, record: Any) -> None:
         record.epoch = "k3f9"
@@ -66,7 +65,9 @@ class Run:
             record.n = self.n
             self.n += 1
         self.intake.take(parts(topic, record), 0.0, 100.0)
-        self.hub.flush(0.0)
+        for item in self.hub.flush(0.0):
+            if isinstance(item, Picture):
+                self.previews.on_picture(item)
 
     def result(self, seq: int, camera: str = "a", **changes: Any) -> None:
         self.take(f"result/{camera}/", outcome(seq, camera, **changes))
@@ -148,12 +149,23 @@ def test_the_bus_is_asked_for_what_somebody_watches_and_no_longer() -> None:
     assert run.topics == {"preview/a/640/"}
     second.switch(Subscription(preview=320))
     assert run.topics == {"preview/a/640/", "preview/a/320/", "preview/b/320/"}
-    run.cameras.append("c")
-    run.previews.look()
+    run.previews.on_cameras([*run.cameras, "c"])
     assert "preview/c/320/" in run.topics
     run.hub.leave(first.client)
     run.hub.leave(second.client)
     assert run.topics == set()
+
+
+async def test_a_change_of_what_is_watched_wakes_the_reader_of_the_bus() -> None:
+    run = Run()
+    waiting = asyncio.create_task(run.previews.wait_changed(run.topics))
+    Reader(run.hub, Subscription())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    viewer = Viewer(run.hub, Subscription(preview=640, cameras=frozenset("a")))
+    assert await waiting == {"preview/a/640/"}
+    run.hub.leave(viewer.client)  # before anything waits again
+    assert await run.previews.wait_changed({"preview/a/640/"}) == set()
 
 
 def test_a_foreign_picture_is_dropped_and_counted() -> None:
