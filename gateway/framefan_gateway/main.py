@@ -39,10 +39,10 @@ _MOST_WAITING = 1024
 """The most news that is read before it is flushed, while the bus has more."""
 _BEAT_S = 1.0
 _RETRY_S = 0.2
-_LAST_S = 1.0
+_LAST_RESULTS_S = 1.0
 _SILENCE_S = 0.3
 """Nothing more arrives from a pool that has been gone for this long."""
-_LOOK_S = 0.01
+_POLL_S = 0.01
 # Plain ints, because combining enums runs Python code.
 _NOBLOCK, _POLLIN = int(zmq.NOBLOCK), int(zmq.POLLIN)
 _EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
@@ -63,9 +63,9 @@ class BusReader:
         self._socket = bus.subscriber(settings.limits, bus.RESULT, bus.STATUS, bus.STATE)
         self._socket.connect(settings.results_endpoint)
         self._fd = int(self._socket.getsockopt(zmq.FD))
-        self._again: asyncio.Handle | None = None
+        self._next_read: asyncio.Handle | None = None
         self._pauses = False
-        """Whether `_again` is the end of a pause, in which the descriptor is not watched."""
+        """Whether `_next_read` is the end of a pause, in which the descriptor is not watched."""
         self._settings = settings
         self._pictures: zmq.Socket[bytes] | None = None
         self._follower = self._loop.create_task(self._follow_previews())
@@ -85,30 +85,30 @@ class BusReader:
                 self._pictures.unsubscribe(topic)
             for topic in topics - before:
                 self._pictures.subscribe(topic)
-            self._soon()  # subscribing may have consumed the descriptor's readable event
+            self._read_soon()  # subscribing may have consumed the descriptor's readable event
 
     def read(self) -> None:
         """Read until the sockets are empty: their descriptors signal changes only."""
         self._resume()
         if self._take(self._socket, _READS_PER_TICK):
-            self._soon()
+            self._read_soon()
             if self._server.hub.waiting < _MOST_WAITING:
                 return  # newer results are queued; `latest` clients get those instead
         elif self._pictures is not None and self._take(self._pictures, _PICTURES_PER_TICK):
-            self._soon()
-        rest_s = self._server.rest_s
-        if rest_s and self._again is None:
+            self._read_soon()
+        flush_delay_s = self._server.flush_delay_s
+        if flush_delay_s and self._next_read is None:
             self._pauses = True
             self._loop.remove_reader(self._fd)
-            self._again = self._loop.call_later(rest_s, self.read)
+            self._next_read = self._loop.call_later(flush_delay_s, self.read)
         else:
-            self._server.news()
+            self._server.flush_soon()
 
     def _resume(self) -> None:
         """End the pause, or cancel the call that was scheduled."""
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        if self._next_read is not None:
+            self._next_read.cancel()
+            self._next_read = None
         if self._pauses:
             self._pauses = False
             self._loop.add_reader(self._fd, self.read)
@@ -124,15 +124,15 @@ class BusReader:
             self._intake.take(parts, clock.now(), clock.wall())
         return True
 
-    def _soon(self) -> None:
-        if self._again is None:
-            self._again = self._loop.call_soon(self.read)
+    def _read_soon(self) -> None:
+        if self._next_read is None:
+            self._next_read = self._loop.call_soon(self.read)
 
     def close(self) -> None:
         self._follower.cancel()
         self._loop.remove_reader(self._fd)
-        if self._again is not None:
-            self._again.cancel()
+        if self._next_read is not None:
+            self._next_read.cancel()
         self._socket.close(linger=0)
         if self._pictures is not None:
             self._loop.remove_reader(int(self._pictures.getsockopt(zmq.FD)))
@@ -154,8 +154,8 @@ class PoolLink:
         self._link: links.Link[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
-        self._comes_back = True
-        self.gone_at = clock.now()
+        self._reconnects = True
+        self.lost_at = clock.now()
         """When the pool was lost, on clock.now; inf while it is connected."""
         self._connect()
 
@@ -175,7 +175,7 @@ class PoolLink:
             self._lost()
         else:
             self._loop.add_reader(self._link.fileno(), self._read)
-            self.gone_at = math.inf
+            self.lost_at = math.inf
 
     def _read(self) -> None:
         try:
@@ -186,12 +186,12 @@ class PoolLink:
 
     def _lost(self) -> None:
         self._drop()
-        if self._comes_back:
+        if self._reconnects:
             self._retry = self._loop.call_later(_RETRY_S, self._connect)
 
-    def is_last(self) -> None:
+    def stop_reconnecting(self) -> None:
         """Do not reconnect after this pool. (The socket for the next one still accepts.)"""
-        self._comes_back = False
+        self._reconnects = False
         if self._retry is not None:
             self._retry.cancel()
 
@@ -200,7 +200,7 @@ class PoolLink:
             self._loop.remove_reader(self._link.fileno())
             self._link.close()
             self._link = None
-            self.gone_at = min(self.gone_at, clock.now())
+            self.lost_at = min(self.lost_at, clock.now())
 
     def close(self) -> None:
         if self._retry is not None:
@@ -240,7 +240,7 @@ class Gateway:
         self.failed = False
         self._loop = asyncio.get_running_loop()
         self._beats = 0
-        self._beaten_at = clock.now()
+        self._last_beat_at = clock.now()
         self._beat_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -251,8 +251,8 @@ class Gateway:
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
-        self._server.whole.resume()
-        await self._server.neighbours.open()
+        self._server.run_stats.resume()
+        await self._server.peers.open()
         await self._server.start(listener, self._certificate)
         self._bus = BusReader(self._parent.settings, self._intake, self._server)
         self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
@@ -271,27 +271,27 @@ class Gateway:
         The pool may wait for frames in progress for half of the grace period. `every` clients get
         one second more to read what is pending for them.
         """
-        self._pool.is_last()
-        until = clock.now() + self._parent.settings.limits.grace_s / 2 + _LAST_S
-        while clock.now() < until and not self._has_heard_all:
+        self._pool.stop_reconnecting()
+        until = clock.now() + self._parent.settings.limits.grace_s / 2 + _LAST_RESULTS_S
+        while clock.now() < until and not self._has_received_all:
             self._bus.read()
-            await asyncio.sleep(_LOOK_S)
-        until = clock.now() + _LAST_S
+            await asyncio.sleep(_POLL_S)
+        until = clock.now() + _LAST_RESULTS_S
         while clock.now() < until and not self._server.is_settled:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
 
     @property
-    def _has_heard_all(self) -> bool:
+    def _has_received_all(self) -> bool:
         state = self._intake.state
         if state is None or state.last:  # None: the pool has not started, or has ended
             return True
-        return clock.now() - self._pool.gone_at > _SILENCE_S
+        return clock.now() - self._pool.lost_at > _SILENCE_S
 
     async def _end(self) -> None:
         self._bus.close()
         await self._server.close()
-        self._server.neighbours.close()
-        self._server.whole.publish()  # includes how its clients' connections ended
+        self._server.peers.close()
+        self._server.run_stats.publish()  # includes how its clients' connections ended
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         self._pool.close()
@@ -316,7 +316,7 @@ class Gateway:
 
     def _beat(self) -> None:
         self._beats += 1
-        beaten, self._beaten_at = self._beaten_at, clock.now()
+        last_beat_at, self._last_beat_at = self._last_beat_at, clock.now()
         self._beat_timer = self._loop.call_later(_BEAT_S, self._beat)
         try:
             self._parent.link.offer(messages.Progress(self._beats))
@@ -326,10 +326,10 @@ class Gateway:
             return
         self._bus.read()
         # If this process was not scheduled for a while, the newest table may not be read yet.
-        if clock.now() - beaten < 2 * _BEAT_S:
+        if clock.now() - last_beat_at < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
         self._server.previews.on_cameras(self._server.cameras())
-        self._pool.report(self._server.whole.publish().facts)
+        self._pool.report(self._server.run_stats.publish().facts)
 
     # ---- the supervisor ---------------------------------------------------------------------
 

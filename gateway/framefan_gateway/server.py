@@ -30,10 +30,10 @@ from framefan_gateway.connection.crowd import Crowd
 from framefan_gateway.connection.session import Session
 from framefan_gateway.delivery.wire import Picture
 from framefan_gateway.http import client_list, replies, web
-from framefan_gateway.http.neighbours import Neighbours
+from framefan_gateway.http.peers import Peers
 from framefan_gateway.latency import Busy
+from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
-from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     import socket
@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from framefan_gateway.intake import Intake
 
 GOING_AWAY = 1001
-_REST_FACTOR = 16
-_REST_LEAST_S = 0.0005
-_REST_MOST_S, _REST_BUSY_S = 0.004, 0.010
+_PAUSE_FACTOR = 16
+_LEAST_PAUSE_S = 0.0005
+_MAX_PAUSE_S, _BUSY_PAUSE_S = 0.004, 0.010
 _BUSY = 0.5
 _PULSE_S = 0.1
 _PULSES = 100
@@ -61,7 +61,7 @@ _MANY_BLOCKED, _SELDOM = 1000, 10
 """With more blocked clients than this, their memory is summed up in every tenth pulse only."""
 _WORK_S = 0.001
 """How long replays are worked on at a time, in seconds."""
-_WORK_REST = 2
+_WORK_PAUSE_FACTOR = 2
 """How many times as long other work follows, so replays take at most a third of this process."""
 _FAREWELL_S = 2.0
 """How long clients may take to answer a close before they are aborted."""
@@ -92,23 +92,23 @@ class Server:
         )
         self.limits = settings.limits
         self.hub = hub
-        self.tally = Stats(gateway, hub, intake)
-        self.whole = Whole(self.tally, intake, self.counts)
+        self.stats = Stats(gateway, hub, intake)
+        self.run_stats = RunStats(self.stats, intake, self.counts)
         self._intake = intake
         self.previews = previews
-        self.neighbours = Neighbours(settings, gateway, self.counts, self._facts)
+        self.peers = Peers(settings, gateway, self.counts, self._facts)
         self._web = web.Web(
             settings,
             gateway,
             hub,
             intake,
-            self.whole,
+            self.run_stats,
             self._facts,
             self.previews.snapshot,
-            self.neighbours.ask,
+            self.peers.ask,
         )
         self._connections: set[ClientConnection] = set()
-        self._full: set[ClientConnection] = set()
+        self._blocked: set[ClientConnection] = set()
         """Connections whose client was blocked at the last check, or became blocked since."""
         self.admission: Admission[ClientConnection] = Admission(self.limits.max_handshakes)
         self.crowd = Crowd()
@@ -117,13 +117,13 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: WebSocketServer | None = None
         self._flush: asyncio.TimerHandle | None = None
-        self._rest_until = 0.0
-        self._rest_most_s = _REST_MOST_S
+        self._paused_until = 0.0
+        self._max_pause_s = _MAX_PAUSE_S
         self._busy = Busy()
         self._work: asyncio.Handle | None = None
-        self._expecting: set[ClientConnection] = set()
+        self._awaiting_replay: set[ClientConnection] = set()
         """Connections with a command that waits until their replays are finished."""
-        self._turn: list[ClientConnection] = []
+        self._unchecked: list[ClientConnection] = []
         self._pulses = 0
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
@@ -177,26 +177,26 @@ class Server:
     @property
     def is_settled(self) -> bool:
         """Whether all news has been flushed, and no `every` client is blocked."""
-        behind = any(each.is_behind for each in self._full)
+        behind = any(each.is_behind for each in self._blocked)
         return self._flush is None and not self.hub.waiting and not behind
 
     # ---- flushing ---------------------------------------------------------------------------
 
-    def news(self) -> None:
+    def flush_soon(self) -> None:
         """The hub has news: flush it now, or when the pause after the last flush is over."""
         if self._flush is not None or not self.hub.waiting:
             return
-        wait = self.rest_s
+        wait = self.flush_delay_s
         if wait:
             self._flush = asyncio.get_running_loop().call_later(wait, self.flush)
         else:
             self.flush()
 
     @property
-    def rest_s(self) -> float:
+    def flush_delay_s(self) -> float:
         """For how many seconds the next flush has to wait; 0 if it need not."""
-        wait = self._rest_until - clock.now()
-        return wait if wait >= _REST_LEAST_S else 0.0
+        wait = self._paused_until - clock.now()
+        return wait if wait >= _LEAST_PAUSE_S else 0.0
 
     def flush(self) -> None:
         if self._flush is not None:
@@ -204,13 +204,13 @@ class Server:
             self._flush = None
         start = clock.now()
         news = self.hub.flush(start)
-        self.tally.on_delivered(news, start)
+        self.stats.on_delivered(news, start)
         for item in news:
             if isinstance(item, Picture):
                 self.previews.on_picture(item)
         self.work_soon()
         end = clock.now()
-        self._rest_until = end + min((end - start) * _REST_FACTOR, self._rest_most_s)
+        self._paused_until = end + min((end - start) * _PAUSE_FACTOR, self._max_pause_s)
 
     def work_soon(self) -> None:
         """Schedule the next slices of the hub's work, if there is any."""
@@ -225,34 +225,34 @@ class Server:
             now = clock.now()
         self._work = None
         if self.hub.has_work:
-            wait = (now - began) * _WORK_REST
+            wait = (now - began) * _WORK_PAUSE_FACTOR
             self._work = asyncio.get_running_loop().call_later(wait, self._do_work)
-        self._expecting = {each for each in self._expecting if not each.check_replay()}
+        self._awaiting_replay = {each for each in self._awaiting_replay if not each.check_replay()}
 
     def watch_replay(self, connection: ClientConnection) -> None:
-        self._expecting.add(connection)
+        self._awaiting_replay.add(connection)
 
     def _pulse(self) -> None:
         """Check the next few clients, and the memory of all of them."""
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
-        self.tally.lag.beat(now, _PULSE_S)
+        self.stats.lag.beat(now, _PULSE_S)
         self._busy.beat(now, clock.cpu())
         over = max(self._busy.share - _BUSY, 0.0) / (1 - _BUSY)
-        self._rest_most_s = _REST_MOST_S + over * (_REST_BUSY_S - _REST_MOST_S)
+        self._max_pause_s = _MAX_PAUSE_S + over * (_BUSY_PAUSE_S - _MAX_PAUSE_S)
         self._shed()
-        self._turn = self._turn or list(self._connections)
-        for connection in self._turn[-_PULSES:]:
+        self._unchecked = self._unchecked or list(self._connections)
+        for connection in self._unchecked[-_PULSES:]:
             connection.check(now)
-        del self._turn[-_PULSES:]
+        del self._unchecked[-_PULSES:]
 
     def _shed(self) -> None:
         """Keep the backlog of all clients within its limit: abort those with the largest first."""
         self._pulses += 1
-        if len(self._full) > _MANY_BLOCKED and self._pulses % _SELDOM:
+        if len(self._blocked) > _MANY_BLOCKED and self._pulses % _SELDOM:
             return
         most, held = self._buffer_bytes, self.hub.log_bytes
-        full = self._full = {each for each in self._full if each.full_since is not None}
+        full = self._blocked = {each for each in self._blocked if each.blocked_since is not None}
         held += sum(each.held_bytes for each in full)
         if held <= most:
             return
@@ -270,36 +270,35 @@ class Server:
         self.counts.count_address(connection.address, 1)
 
     def on_request(self, connection: ClientConnection) -> None:
-        self.admission.mark_asked(connection)
+        self.admission.mark_requested(connection)
 
     def on_lost(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
-        self._mark_arrived(connection)
+        self._remove_pending(connection)
         self._addresses[connection.address] -= 1
         self.counts.count_address(connection.address, -1)
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
         if connection.served:  # plain HTTP requests are not clients, and have no close code
-            self.tally.ended(connection.aborted or _code(connection))
+            self.stats.ended(connection.aborted or _code(connection))
 
     def on_blocked(self, connection: ClientConnection) -> None:
-        self._full.add(connection)
+        self._blocked.add(connection)
 
     def on_authorized(self, connection: ClientConnection) -> None:
-        self._mark_arrived(connection)
+        self._remove_pending(connection)
 
-    def _mark_arrived(self, connection: ClientConnection) -> None:
+    def _remove_pending(self, connection: ClientConnection) -> None:
         """The connection is not pending any more."""
-        if self._acceptor is not None:
-            self._acceptor.remove(connection)
+        self.admission.remove(connection)
         self.publish_count()
 
     # ---- all gateways together --------------------------------------------------------------
 
     @property
     def _accepted(self) -> int:
-        coming = 0 if self._acceptor is None else len(self._acceptor)
-        return len(self._connections) + coming
+        connecting = 0 if self._acceptor is None else len(self._acceptor)
+        return len(self._connections) + connecting
 
     @property
     def _buffer_bytes(self) -> int:
@@ -339,7 +338,7 @@ class Server:
         return self._intake.removal(camera)
 
     def _facts(self) -> Iterator[ClientFacts]:
-        return client_list.facts(tuple(self._connections), clock.now(), self.tally.gateway)
+        return client_list.facts(tuple(self._connections), clock.now(), self.stats.gateway)
 
     def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(closing)

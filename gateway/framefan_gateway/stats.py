@@ -101,7 +101,7 @@ class Stats:
         known = how in self.closed_by or len(self.closed_by) < _MOST_ENDS
         self.closed_by[how if known else "other"] += 1
 
-    def go_on_from(self, before: GatewayFacts, pending: int) -> None:
+    def resume_from(self, before: GatewayFacts, pending: int) -> None:
         """Continue the counts of an earlier process of this gateway.
 
         `pending`: the results that were pending there; they are missed.

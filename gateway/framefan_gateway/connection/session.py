@@ -139,7 +139,7 @@ class Session:
         try:
             command = commands.read(message, fmt, acks=self._connection.ack is not None)
         except commands.NotACommand as error:
-            self._say(error.reply)
+            self._reply(error.reply)
             return
         await _prepare(command.options.get("format"))
         if command.name in _CHANGES:
@@ -147,9 +147,9 @@ class Session:
         try:
             self._handlers[command.name](command)
         except Refusal as refusal:
-            self._say(commands.refuse(command.id, refusal))
+            self._reply(commands.refuse(command.id, refusal))
 
-    def _say(self, reply: Reply) -> None:
+    def _reply(self, reply: Reply) -> None:
         connection = self._connection
         connection.send_reply(wire.body(reply, connection.subscription.format))
 
@@ -183,14 +183,14 @@ class Session:
 
     def _auth(self, command: Command) -> None:
         self._check_token(command)
-        self._say(Reply(id=command.id, auth={}))
+        self._reply(Reply(id=command.id, auth={}))
 
     def _ping(self, command: Command) -> None:
         for name in command.options:
             raise Refusal(
                 options.UNKNOWN_OPTION, f'ping takes no options, not "{options.shorten(name)}"'
             )
-        self._say(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
+        self._reply(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
 
 
 async def _prepare(fmt: object) -> None:

@@ -77,7 +77,7 @@ class Hub:
         """Add a client whose writer has room. Nothing is written before `start`."""
         subscribers = self._subscribers(subscription)
         client = Client(subscribers, self._cursor(subscribers, Totals()), writer, evict)
-        self._retained.greet(client, now)
+        self._retained.queue_problems(client, now)
         self._retained.open(client, opening, {})
         subscribers.admit(client)
         return client
@@ -92,7 +92,7 @@ class Hub:
             return
         if client.place is Place.LIVE:
             client.subscribers.move(client, Place.CATCHING_UP)
-        client.cursor.greet(body)
+        client.cursor.queue(body)
         client.subscribers.advance(client, now)
 
     def work(self, now: float) -> None:
@@ -115,25 +115,27 @@ class Hub:
         to those in its `since`. This takes long while the client's cursor is `replaying`, so call
         it later then.
         """
-        old, full = client.subscribers, client.place is Place.BLOCKED
+        old, was_blocked = client.subscribers, client.place is Place.BLOCKED
         old.move(client, Place.BLOCKED)  # the old stream writes nothing more to it
-        rest = client.cursor.end_subscription(now)
+        leftover = client.cursor.end_subscription(now)
         own = client.cursor.account()
-        for camera in filter(subscription.covers, {*rest.awaited, *opening.since}):
-            own = own.minus(Totals.of(rest.unreported.get(camera, NOTHING)))  # counted anew
+        for camera in filter(subscription.covers, {*leftover.awaited, *opening.since}):
+            own = own.minus(Totals.of(leftover.unreported.get(camera, NOTHING)))  # counted anew
         old.move(client, Place.CLOSED)
         subscribers = client.subscribers = self._subscribers(subscription, old)
         client.cursor = self._cursor(subscribers, own)
-        client.cursor.adopt(rest)
-        client.cursor.greet(reply)
-        self._retained.greet(client, now, besides=old.stream.subscription)
+        client.cursor.adopt(leftover)
+        client.cursor.queue(reply)
+        self._retained.queue_problems(client, now, besides=old.stream.subscription)
         both = [each for each in self._retained.known(old) if subscription.covers(each)]
-        kept = {camera: rest.unreported.get(camera, NOTHING) for camera in both}
-        since = {camera: was for camera, was in rest.awaited.items() if subscription.covers(camera)}
+        kept = {camera: leftover.unreported.get(camera, NOTHING) for camera in both}
+        since = {
+            camera: was for camera, was in leftover.awaited.items() if subscription.covers(camera)
+        }
         self._retained.open(client, opening._replace(since=since | dict(opening.since)), kept)
         subscribers.admit(client)
         self._close(old)  # last, so that pictures of both subscriptions are not interrupted
-        if full:
+        if was_blocked:
             subscribers.move(client, Place.BLOCKED)
         subscribers.advance(client, now)
 
@@ -189,7 +191,7 @@ class Hub:
 
     # ---- news -------------------------------------------------------------------------------
 
-    def tell(self, news: News) -> None:
+    def publish(self, news: News) -> None:
         """Queue news; it takes effect at the next flush."""
         self._news.append(news)
 

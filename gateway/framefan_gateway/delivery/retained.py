@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from framefan_gateway.delivery import replay, wire
 from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed
-from framefan_gateway.delivery.due import Past, resumed
 from framefan_gateway.delivery.history import History
+from framefan_gateway.delivery.queued import PendingReplay, resumed
 
 if TYPE_CHECKING:
     from framefan.ipc.protocol import Status
@@ -64,11 +64,13 @@ class Retained:
 
     # ---- clients ----------------------------------------------------------------------------
 
-    def greet(self, client: Client, now: float, besides: Subscription | None = None) -> None:
+    def queue_problems(
+        self, client: Client, now: float, besides: Subscription | None = None
+    ) -> None:
         """Queue the current problems; not those that the earlier subscription `besides` covers."""
         for (_, camera, _), (notice, since) in self._problems.items():
             if client.subscription.covers(camera) and not (besides and besides.covers(camera)):
-                client.cursor.greet(notice.body_later(client.subscription.format, now - since))
+                client.cursor.queue(notice.body_later(client.subscription.format, now - since))
 
     def open(self, client: Client, opening: Opening, kept: dict[str, Missed]) -> None:
         """Begin each camera. `kept`: by camera that continues, what was missed since its last
@@ -125,9 +127,11 @@ class Retained:
         is_newest: bool = False,
     ) -> None:
         stream, history = client.subscribers.stream, self._histories.get(camera)
-        alone = history.watch_dropped() if history else int
+        own_bytes = history.watch_dropped() if history else int
         client.cursor.replay(
-            Past(camera, steps, stream, stream.cameras[camera], since, epoch, is_newest, alone)
+            PendingReplay(
+                camera, steps, stream, stream.cameras[camera], since, epoch, is_newest, own_bytes
+            )
         )
 
     def _greet_unknown(
@@ -137,6 +141,6 @@ class Retained:
         gets it from its first result on. `status`: the last message about it, if there is one.
         """
         fmt = client.subscription.format
-        client.cursor.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
+        client.cursor.queue(resumed(fmt, camera, since.epoch, since, recovered=False))
         if status is not None:
-            client.cursor.greet(wire.body(status, fmt))
+            client.cursor.queue(wire.body(status, fmt))

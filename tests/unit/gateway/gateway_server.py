@@ -63,7 +63,7 @@ class Gateway:
         seq = self.next_seq[camera]
         record = outcome(seq, camera, **({"n": self._n} | changes))
         self.intake.take(parts(f"result/{camera}/", record), clock.now(), clock.wall())
-        asyncio.get_running_loop().call_soon(self.server.news)
+        asyncio.get_running_loop().call_soon(self.server.flush_soon)
         self.next_seq[camera] += 1
         self._n += 1
         return seq

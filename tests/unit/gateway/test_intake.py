@@ -23,7 +23,7 @@ class Heard:
     def __init__(self) -> None:
         self.news: list[Any] = []
 
-    def tell(self, news: Any) -> None:
+    def publish(self, news: Any) -> None:
         if not isinstance(news, NewEpoch):
             self.news.append(news)
 

@@ -107,7 +107,7 @@ async def test_hundreds_at_the_same_moment_are_all_admitted() -> None:
         )
         await until(lambda: gateway.hub.clients == AT_ONCE)
         assert is_within(start, 1 + AT_ONCE * 0.002 * 5), "both sides are in this one process"
-        assert not gateway.server.tally.closed_by
+        assert not gateway.server.stats.closed_by
         gateway.publish()
         for client in clients:
             assert (await read(client))["seq"] == 0

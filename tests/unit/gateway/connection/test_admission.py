@@ -19,7 +19,7 @@ def test_newcomers_that_ask_are_never_dropped_however_many_come_at_once() -> Non
         rule_.add_silent(number, 0.0)
         assert rule_.find_surplus(SILENT_S) is None, "each has its second"
     assert not rule_.accepts(1), "above the hard cap the backlog waits"
-    rule_.mark_asked(0)
+    rule_.mark_requested(0)
     assert not rule_.accepts(1)
     rule_.remove(0)
     assert rule_.accepts(1)
@@ -31,9 +31,9 @@ def test_accepting_rests_while_half_of_the_cap_wait_for_their_answer() -> None:
     for number in range(100):
         rule_.add_silent(number, 0.0)
     assert rule_.accepts(1), "those that say nothing do not hold it"
-    rule_.mark_asked(0)
+    rule_.mark_requested(0)
     assert rule_.accepts(1)
-    rule_.mark_asked(1)
+    rule_.mark_requested(1)
     assert not rule_.accepts(1)
     rule_.mark_answered(0)
     assert rule_.accepts(1), "whoever reads its answer slowly does not hold it either"
@@ -79,12 +79,12 @@ class Door(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        step=st.sampled_from(("mark_asked", "mark_answered", "remove", "add_silent")),
+        step=st.sampled_from(("mark_requested", "mark_answered", "remove", "add_silent")),
     )
     def move(self, data: st.DataObject, step: str) -> None:
         """In the order that connections have; an answer without a question changes nothing."""
         usable = {
-            "mark_asked": self.silent(),
+            "mark_requested": self.silent(),
             "mark_answered": [who for who, place in self.place.items() if place == "asked"],
             "add_silent": [who for who, place in self.place.items() if place == "asked"],
             "remove": list(self.place),

@@ -129,5 +129,5 @@ async def test_a_request_in_two_parts_is_one_like_any_other() -> None:
         assert b"101" in await reader.readuntil(b"\r\n\r\n")
         await until(lambda: gateway.hub.clients)
         (connection,) = gateway.server._connections
-        assert connection._whole, "its pongs are read without the library"
+        assert connection._at_frame_end, "its pongs are read without the library"
         writer.close()

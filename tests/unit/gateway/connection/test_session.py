@@ -64,7 +64,7 @@ async def test_a_bad_query_is_told_in_one_reply_and_closed_with_4400(
         assert await talk.closed() == (4400, reason)
         assert talk.seen == []
     assert gateway.hub.clients == 0
-    await until(lambda: gateway.server.tally.closed_by == {"4400": 1})
+    await until(lambda: gateway.server.stats.closed_by == {"4400": 1})
 
 
 async def test_a_long_reason_is_cut_to_what_a_close_may_hold() -> None:

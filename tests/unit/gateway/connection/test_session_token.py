@@ -71,7 +71,7 @@ async def test_no_token_in_time_closes_with_4401() -> None:
         gateway.publish()
         assert await talk.closed() == (4401, "no token came in time")
         assert talk.seen == []
-        await until(lambda: gateway.server.tally.closed_by == {"4401": 1})
+        await until(lambda: gateway.server.stats.closed_by == {"4401": 1})
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from framefan_gateway.delivery.subscribers import Place
 from framefan_gateway.delivery.subscription import Opening, StreamPosition, Subscription
 from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.intake import Intake
+from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
-from framefan_gateway.whole import Whole
 
 EVERY = Subscription(delivery="every")
 REMOVED = {"state": "ended", "reason": "removed"}
@@ -34,7 +34,7 @@ class Run:
     def __init__(self, *cameras: str) -> None:
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
-        self.tally = Stats(1, self.hub, self.intake)
+        self.stats = Stats(1, self.hub, self.intake)
         self.facts: dict[str, CameraFacts] = {}
         self.n, self.epoch = 0, "k3f9"
         self.table(*cameras)
@@ -57,7 +57,7 @@ class Run:
         self.flush()
 
     def flush(self) -> None:
-        self.tally.on_delivered(self.hub.flush(0.0), 0.0)
+        self.stats.on_delivered(self.hub.flush(0.0), 0.0)
 
     def remove(self, camera: str, *rest: str) -> None:
         self.status(camera, "ended", "removed", message="gone")
@@ -311,9 +311,10 @@ def test_a_thousand_cameras_come_and_go_and_leave_nothing() -> None:
     assert set(run.hub._retained._histories) <= {"stays"}
     assert not run.hub._retained._problems
     assert set(run.intake._known()) == {"stays"}
-    assert len(run.intake._gone) < 100
+    assert len(run.intake._removed) < 100
     assert (
-        "cam999" not in b"".join(Metrics(Whole(run.tally, run.intake), run.intake).parts()).decode()
+        "cam999"
+        not in b"".join(Metrics(RunStats(run.stats, run.intake), run.intake).parts()).decode()
     )
     for reader in readers:
         account = reader.client.cursor.account()
@@ -354,7 +355,7 @@ async def gateway() -> AsyncIterator[Gateway]:
 def table(gateway: Gateway, *cameras: str) -> None:
     record = state({name: CameraFacts(state="live", been_live=True) for name in cameras})
     gateway.intake.take(parts("state/", record), clock.now(), clock.wall())
-    gateway.server.news()
+    gateway.server.flush_soon()
 
 
 async def test_a_camera_is_known_while_the_table_has_it(gateway: Gateway) -> None:

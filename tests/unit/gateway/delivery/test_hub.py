@@ -28,12 +28,12 @@ def whole(write: Callable[[bytes], object]) -> Callable[[bytes], int]:
 
 
 def publish(hub: Hub, seq: int, camera: str = "a", **changes: Any) -> None:
-    hub.tell(wire.Outcome(outcome(seq, camera, **changes)))
+    hub.publish(wire.Outcome(outcome(seq, camera, **changes)))
     hub.flush(0.0)
 
 
 def lose(hub: Hub, first: int, last: int, camera: str = "a", cause: Any = "lost") -> None:
-    hub.tell(Loss(camera, "k3f9", first, last, cause))
+    hub.publish(Loss(camera, "k3f9", first, last, cause))
     hub.flush(0.0)
 
 
@@ -55,7 +55,7 @@ def test_clients_in_step_share_the_very_same_bytes(hub: Hub) -> None:
 def test_news_due_together_leaves_in_one_write(hub: Hub) -> None:
     reader = Reader(hub, Subscription())
     for seq in range(5):
-        hub.tell(wire.Outcome(outcome(seq, "a")))
+        hub.publish(wire.Outcome(outcome(seq, "a")))
     hub.flush(0.0)
     assert [m["seq"] for m in reader.results] == [0, 1, 2, 3, 4]
     assert reader.writes == 1
@@ -66,7 +66,7 @@ def test_much_news_leaves_in_several_writes_and_a_full_line_keeps_only_one_of_th
 ) -> None:
     fast, slow = Reader(hub, Subscription()), Reader(hub, Subscription(), room=1)
     for seq in range(10):
-        hub.tell(wire.Outcome(outcome(seq, "a", kind="value", payload="x" * 9000)))
+        hub.publish(wire.Outcome(outcome(seq, "a", kind="value", payload="x" * 9000)))
     hub.flush(0.0)
     assert (fast.writes, slow.writes) == (10, 1)
     slow.drain(5)
@@ -146,18 +146,18 @@ def test_statuses_conflate_by_subject_on_a_full_line(hub: Hub) -> None:
     slow = Reader(hub, Subscription(), room=1)
     publish(hub, 0)
     for name in ("stalled", "live", "stalled", "frozen"):
-        hub.tell(wire.status(status(name, "a")))
+        hub.publish(wire.status(status(name, "a")))
         hub.flush(0.0)
     slow.drain(5)
     assert [m["state"] for m in slow.received if m["type"] == "status"] == ["frozen"]
 
 
 def test_status_on_join_only_for_cameras_that_are_not_live(hub: Hub) -> None:
-    hub.tell(wire.status(status("live", "a")))
-    hub.tell(wire.status(status("connecting", "b")))
-    hub.tell(wire.status(status("stalled", "c")))
-    hub.tell(wire.status(status("live", "c")))
-    hub.tell(wire.status(status("ready", None, subject="worker", worker=1)))
+    hub.publish(wire.status(status("live", "a")))
+    hub.publish(wire.status(status("connecting", "b")))
+    hub.publish(wire.status(status("stalled", "c")))
+    hub.publish(wire.status(status("live", "c")))
+    hub.publish(wire.status(status("ready", None, subject="worker", worker=1)))
     hub.flush(0.0)
     reader = Reader(hub, Subscription())
     assert [(m["camera"], m["state"]) for m in reader.received] == [("b", "connecting")]
@@ -224,7 +224,7 @@ def test_the_log_is_dropped_when_the_last_one_behind_is_gone(hub: Hub) -> None:
 def test_a_new_epoch_greets_nobody_with_the_old_ones_results(hub: Hub) -> None:
     Reader(hub, Subscription())
     publish(hub, 7)
-    hub.tell(NewEpoch())
+    hub.publish(NewEpoch())
     hub.flush(0.0)
     late = Reader(hub, Subscription())
     assert late.received == []
@@ -375,7 +375,7 @@ def test_much_news_at_once_is_no_lag_of_a_client_with_a_free_line() -> None:
     client = Reader(hub, Subscription(delivery="every"), opening=Opening(history=3))
     publish(hub, 0, "b")
     for seq in range(1, 100):
-        hub.tell(wire.Outcome(outcome(seq, "b")))
+        hub.publish(wire.Outcome(outcome(seq, "b")))
     hub.flush(0.0)
     assert not client.evicted
     assert [m["seq"] for m in client.results if m["camera"] == "b"] == list(range(100))
@@ -383,12 +383,12 @@ def test_much_news_at_once_is_no_lag_of_a_client_with_a_free_line() -> None:
 
 def test_what_is_queued_behind_an_empty_replay_waits_for_no_news(hub: Hub) -> None:
     """Nothing else may come for minutes, so the next flush would be late."""
-    hub.tell(wire.status(status("stalled", "a")))
+    hub.publish(wire.status(status("stalled", "a")))
     for camera in ("a", "c"):
         lose(hub, 0, 4, camera)
     reader = Reader(hub, Subscription(), ack=1, works=False)
     assert [message["camera"] for message in reader.received] == ["a"], "it takes one at a time"
-    hub.tell(Removed("b", wire.status(status("ended", "b", reason="removed"))))
+    hub.publish(Removed("b", wire.status(status("ended", "b", reason="removed"))))
     hub.flush(0.0)
     reader.drain(1000)
     while hub.has_work:

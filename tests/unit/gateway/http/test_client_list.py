@@ -37,7 +37,7 @@ async def test_each_client_is_listed_with_its_account(site: Site) -> None:
     subscription = Subscription(
         cameras=frozenset({"cam", "yard"}), delivery="every", format="msgpack"
     )
-    plain, other = site.connect(), site.connect(subscription, full_since=98.5)
+    plain, other = site.connect(), site.connect(subscription, blocked_since=98.5)
     site.hub.block(other.client)
     for seq in (0, 1, 4):
         site.intake.take(parts("result/cam/", outcome(seq)), 0.0, 0.0)
@@ -161,7 +161,7 @@ async def test_the_server_tells_its_metrics() -> None:
             await read(client)
         await client.close()
         await until(lambda: not gateway.hub.clients)
-        await until(lambda: gateway.server.tally.lag.histogram.cumulative()[-1][1])
+        await until(lambda: gateway.server.stats.lag.histogram.cumulative()[-1][1])
         lines = (await fetch(gateway, "/metrics")).decode().splitlines()
     assert 'framefan_stage_seconds_count{camera="cam",gateway="1",stage="total"} 3.0' in lines
     assert 'framefan_deliveries_sent_total{gateway="1"} 3.0' in lines

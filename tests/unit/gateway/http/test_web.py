@@ -49,7 +49,7 @@ class Site:
             "request": Request("/ws", Headers({"User-Agent": "viewer/1"})),
             "client": client,
             "joined_at": 90.0,
-            "full_since": None,
+            "blocked_since": None,
         }
         self.connections.append(SimpleNamespace(**(facts | changes)))
         return self.connections[-1]
