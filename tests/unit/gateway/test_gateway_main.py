@@ -117,7 +117,7 @@ def test_a_plain_client_receives_results(around: Surroundings) -> None:
             assert read(late)["seq"] == 2
 
 
-def test_it_tells_its_parents_how_it_is(around: Surroundings) -> None:
+def test_the_gateway_reports_progress_to_supervisor_and_pool(around: Surroundings) -> None:
     around.child.link.send(messages.Children(1, "", []))
     progress = around.child.link.receive(block=True)[0]
     assert isinstance(progress, messages.Progress)
@@ -129,11 +129,11 @@ def test_it_tells_its_parents_how_it_is(around: Surroundings) -> None:
         around.n += 5
         around.result(4)
 
-        def told() -> bool:
+        def reported() -> bool:
             facts = around.report()
             return (facts.clients, facts.sent, facts.foreign, facts.bus_gaps) == (1, 3, 1, 5)
 
-        wait_until(told)
+        wait_until(reported)
         facts = around.report()
         assert facts.missed_by == {"bus": 2}
         assert facts.offered == facts.sent + facts.missed
@@ -149,7 +149,7 @@ def test_ready_and_status_over_http(around: Surroundings) -> None:
     wait_until(lambda: around.get("/readyz")[0] == 503)  # no state for state_lost_s
 
 
-def test_silence_of_the_pool_is_told_and_a_new_pool_found(around: Surroundings) -> None:
+def test_a_silent_pool_is_reported_and_a_new_pool_found(around: Surroundings) -> None:
     around.publish("state/", state())
     with around.connect() as client:
         around.result(5)
@@ -169,7 +169,7 @@ def test_silence_of_the_pool_is_told_and_a_new_pool_found(around: Surroundings) 
 
 
 @pytest.mark.parametrize("how", ["message", "signal", "end"])
-def test_stop_says_1001_to_clients_and_exits_0(around: Surroundings, how: str) -> None:
+def test_stop_closes_clients_with_1001_and_exits_with_0(around: Surroundings, how: str) -> None:
     with around.connect() as client:
         around.result(0)
         read(client)
@@ -218,7 +218,7 @@ def test_a_pool_that_is_gone_has_no_last_words(around: Surroundings) -> None:
     assert around.child.process.wait(WAIT_S) == 0
 
 
-def test_a_killed_gateway_refuses_nobody(around: Surroundings) -> None:
+def test_after_a_kill_no_client_is_refused(around: Surroundings) -> None:
     around.child.kill()
     with socket.create_connection(("127.0.0.1", around.port)):  # waits in the held socket
         around.link.close()

@@ -130,7 +130,7 @@ async def test_a_gateway_that_takes_the_place_of_a_dead_one_goes_on(members: Mem
     assert facts.missed == sum(facts.missed_by.values())
 
 
-async def test_what_is_of_the_moment_is_told_of_living_gateways_only(members: Members) -> None:
+async def test_gauges_are_exported_for_living_gateways_only(members: Members) -> None:
     one = members.all[1]
     for each in members.all.values():
         each.table(5)
@@ -143,7 +143,7 @@ async def test_what_is_of_the_moment_is_told_of_living_gateways_only(members: Me
     assert b'framefan_deliveries_sent_total{gateway="2"}' in text
 
 
-async def test_what_a_dead_gateway_has_counted_is_told_by_status_too(members: Members) -> None:
+async def test_status_includes_the_counts_of_a_dead_gateway(members: Members) -> None:
     for each in members.all.values():
         each.table(5)
     members.all[2].deliver(7)
@@ -152,7 +152,7 @@ async def test_what_a_dead_gateway_has_counted_is_told_by_status_too(members: Me
     balanced(members.all[1], samples | await members.all[1].scrape())
 
 
-async def test_who_has_an_older_table_waits_for_the_one_that_another_has_told_of(
+async def test_a_gateway_with_an_older_table_waits_for_the_newer_one(
     members: Members,
 ) -> None:
     one, two = members.all[1], members.all[2]

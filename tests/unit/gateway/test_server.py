@@ -182,7 +182,7 @@ async def test_a_client_that_is_being_closed_gets_no_more_results(gateway: Gatew
     await closing
 
 
-async def test_any_text_gets_an_answer_and_nobody_is_dropped(gateway: Gateway) -> None:
+async def test_any_text_gets_an_answer_and_no_client_is_dropped(gateway: Gateway) -> None:
     client = await gateway.client()
     for text in ("hello", "[1]", '{"id":7,"dance":{}}', '{"id":"x"}', "NaN", "[" * 5000):
         await client.send(text)

@@ -40,7 +40,7 @@ def test_accepting_rests_while_half_of_the_cap_wait_for_their_answer() -> None:
     assert len(rule_) == 100, "but it is still here"
 
 
-def test_the_oldest_goes_for_a_newcomer_unless_it_has_just_said_something() -> None:
+def test_the_oldest_silent_connection_is_dropped_unless_it_just_sent_something() -> None:
     rule_ = Admission[int](CAP)
     for number in range(CAP):
         rule_.add_silent(number, number * 0.1)

@@ -101,7 +101,7 @@ async def test_what_never_became_a_client_is_no_clients_end(request_bytes: bytes
         await until(lambda: gateway.server.stats.closed_by == {"1000": 1})
 
 
-async def test_an_unexpected_error_of_a_client_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_error_of_a_client_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
     def fail(*_: object, **__: object) -> bytes:

@@ -88,7 +88,7 @@ async def read(client: ClientConnection, results: list[dict[str, Any]], acks: bo
 
 
 @pytest.mark.parametrize("query", ["", "?ack=2", "?ack=auto"])
-async def test_an_older_client_gets_all_and_a_newcomer_is_told_what_it_missed(
+async def test_an_older_client_gets_all_and_a_newcomer_gets_the_count_of_the_missed(
     query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = 60

@@ -155,7 +155,7 @@ WRONG_QUERIES = [
 
 
 @pytest.mark.parametrize(("query", "code", "words"), WRONG_QUERIES)
-def test_each_wrong_query_is_told_by_the_name_of_its_option(
+def test_each_invalid_query_is_refused_by_the_name_of_its_option(
     query: str, code: int, words: str
 ) -> None:
     found = refusal(parse_query, query, CAMERAS)

@@ -87,7 +87,7 @@ def test_a_newcomer_gets_the_last_of_each_camera_then_live(hub: Hub) -> None:
     assert late.client.place is Place.LIVE
 
 
-def test_a_newcomer_after_a_loss_is_told_the_hole_before_its_second_message(hub: Hub) -> None:
+def test_a_new_client_after_a_loss_gets_the_gap_with_its_second_message(hub: Hub) -> None:
     Reader(hub, Subscription())
     publish(hub, 0)
     lose(hub, 1, 4)
@@ -97,7 +97,7 @@ def test_a_newcomer_after_a_loss_is_told_the_hole_before_its_second_message(hub:
     assert late.results[1]["missed_by"] == {"lost": 4}
 
 
-def test_a_newcomer_is_not_told_of_losses_before_the_first_result(hub: Hub) -> None:
+def test_a_new_client_gets_no_losses_from_before_the_first_result(hub: Hub) -> None:
     early = Reader(hub, Subscription())
     lose(hub, 0, 4)
     late = Reader(hub, Subscription())
@@ -107,7 +107,7 @@ def test_a_newcomer_is_not_told_of_losses_before_the_first_result(hub: Hub) -> N
     assert late.client.place is Place.LIVE
 
 
-def test_a_full_line_conflates_and_is_told_by_cause(hub: Hub) -> None:
+def test_a_blocked_client_conflates_and_gets_the_count_by_cause(hub: Hub) -> None:
     slow, fast = Reader(hub, Subscription(), room=1), Reader(hub, Subscription())
     publish(hub, 0)
     publish(hub, 1)
@@ -123,7 +123,7 @@ def test_a_full_line_conflates_and_is_told_by_cause(hub: Hub) -> None:
     assert "missed_by" not in fast.results[0]
 
 
-def test_a_loss_after_the_pending_result_is_told_with_the_next_one(hub: Hub) -> None:
+def test_a_loss_after_the_pending_result_is_reported_with_the_next_one(hub: Hub) -> None:
     slow = Reader(hub, Subscription(), room=1)
     publish(hub, 0)
     publish(hub, 1)
@@ -175,7 +175,7 @@ def test_every_keeps_order_and_loses_nothing_up_to_its_bound(hub: Hub) -> None:
     assert reader.client.place is Place.LIVE
 
 
-def test_every_is_told_gaps_in_their_place(hub: Hub) -> None:
+def test_every_gets_gaps_in_order(hub: Hub) -> None:
     reader = Reader(hub, Subscription(delivery="every"), room=1)
     publish(hub, 0)
     lose(hub, 1, 3)
@@ -221,7 +221,7 @@ def test_the_log_is_dropped_when_the_last_one_behind_is_gone(hub: Hub) -> None:
     assert stuck.client.subscribers.stream.log_bytes == 0
 
 
-def test_a_new_epoch_greets_nobody_with_the_old_ones_results(hub: Hub) -> None:
+def test_new_clients_get_no_results_of_an_earlier_epoch(hub: Hub) -> None:
     Reader(hub, Subscription())
     publish(hub, 7)
     hub.publish(NewEpoch())
@@ -232,7 +232,7 @@ def test_a_new_epoch_greets_nobody_with_the_old_ones_results(hub: Hub) -> None:
     assert [(m["epoch"], m["seq"]) for m in late.results] == [("new", 0)]
 
 
-def test_leaving_moves_the_account_to_those_who_left(hub: Hub) -> None:
+def test_the_account_of_a_client_that_left_is_kept(hub: Hub) -> None:
     reader = Reader(hub, Subscription())
     publish(hub, 0)
     before = hub.totals()
@@ -259,7 +259,7 @@ def test_what_is_still_due_of_an_old_contract_leaves_as_that_had_it(hub: Hub) ->
     assert written[-1][0] == 0x82
 
 
-def test_a_newcomer_is_told_with_its_second_result_what_lies_before_that(hub: Hub) -> None:
+def test_a_new_client_gets_the_missed_count_with_its_second_result(hub: Hub) -> None:
     subscription = Subscription(delivery="every", nonempty=True)
     Reader(hub, subscription)
     publish(hub, 0)
@@ -324,7 +324,7 @@ def test_a_long_past_is_made_in_slices_and_others_have_their_turn(hub: Hub) -> N
     late.check_holes()
 
 
-def test_who_is_far_behind_catches_up_in_slices() -> None:
+def test_a_client_far_behind_catches_up_in_slices() -> None:
     """Its line takes all at once, as that of a client nearby does."""
     hub = Hub(every_messages=1000, every_bytes=1 << 24)
     late = Reader(hub, Subscription(delivery="every"), room=1, works=False)

@@ -151,9 +151,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("delivery", ["latest", "every"])
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_answers_that_nobody_reads_do_not_pile_up(
-    command: dict[str, Any], delivery: str
-) -> None:
+async def test_unread_replies_are_bounded(command: dict[str, Any], delivery: str) -> None:
     bound = 20_000
     limits = {"client_buffer_bytes": bound, "inbound_per_s": 1e9, "stall_s": 60.0}
     async with running(**limits) as gateway:
@@ -169,7 +167,7 @@ async def test_answers_that_nobody_reads_do_not_pile_up(
         sock.close()
 
 
-async def test_who_reads_its_answers_may_ask_as_long_as_it_likes() -> None:
+async def test_a_client_that_reads_its_replies_may_send_any_number_of_commands() -> None:
     limits = {"client_buffer_bytes": 20_000, "inbound_per_s": 1e9}
     async with running(**limits) as gateway, talking(gateway) as talk:
         for _ in range(500):
@@ -181,7 +179,7 @@ async def test_who_reads_its_answers_may_ask_as_long_as_it_likes() -> None:
 
 
 @pytest.mark.parametrize("query", ["?history=1000", "?since=cam:k3f9:0&delivery=every"])
-async def test_a_replay_that_nobody_reads_is_bounded_and_ends_at_the_stall_deadline(
+async def test_an_unread_replay_is_bounded_and_ends_at_the_stall_deadline(
     query: str,
 ) -> None:
     async with running(stall_s=1.0, history_bytes=1 << 20) as gateway:

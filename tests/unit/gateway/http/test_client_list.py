@@ -58,7 +58,7 @@ async def test_each_client_is_listed_with_its_account(site: Site) -> None:
         assert each["missed"] == sum(each["missed_by"].values())
 
 
-async def test_only_who_is_a_client_is_listed(site: Site) -> None:
+async def test_only_clients_are_listed(site: Site) -> None:
     site.connect(client=None)
     leaving, staying = site.connect(), site.connect()
     listed = site.clients()
@@ -153,7 +153,7 @@ async def test_the_servers_clients_are_listed_with_how_long_their_lines_are_full
         await fine.close()
 
 
-async def test_the_server_tells_its_metrics() -> None:
+async def test_the_server_exports_its_metrics() -> None:
     async with running() as gateway:
         client = await gateway.client()
         for kind in ("detections", "error", "value"):

@@ -117,7 +117,7 @@ def test_the_ledger_balances_in_one_scrape() -> None:
     assert lost == value(samples, "outcomes_total", camera="front", kind="lost")
 
 
-def test_a_camera_is_in_one_state_and_a_state_unknown_here_is_told_too() -> None:
+def test_a_camera_is_in_one_state_and_an_unknown_state_is_exported_too() -> None:
     cameras = {"front": CAMERA, "odd": CameraFacts(state="dreaming")}
     samples = Run(cameras).samples()
     assert value(samples, "camera_state", camera="front", state="stalled") == 1
@@ -153,7 +153,7 @@ def test_a_counter_never_falls_and_what_is_pending_may() -> None:
     run = Run()
     page = Metrics(run.run_stats, run.intake)
 
-    def told(totals: Totals) -> dict[str, float]:
+    def exported(totals: Totals) -> dict[str, float]:
         run.hub.left = totals
         found = run.samples(page)
         names = ("offered_total", "sent_total", "pending")
@@ -164,11 +164,11 @@ def test_a_counter_never_falls_and_what_is_pending_may() -> None:
         assert counts["offered_total"] == sum(sums) + missed_all
         return counts | {"lost": value(found, "deliveries_missed_total", **missed)}
 
-    first = told(Totals(offered=10, sent=5, lost=3, bytes=500))
+    first = exported(Totals(offered=10, sent=5, lost=3, bytes=500))
     assert first == {"offered_total": 10, "sent_total": 5, "pending": 2, "lost": 3}
-    second = told(Totals(offered=8, sent=8, bytes=600))
+    second = exported(Totals(offered=8, sent=8, bytes=600))
     assert second == {"offered_total": 11, "sent_total": 8, "pending": 0, "lost": 3}
-    third = told(Totals(offered=13, sent=8, lost=4, bytes=700))
+    third = exported(Totals(offered=13, sent=8, lost=4, bytes=700))
     assert third == {"offered_total": 16, "sent_total": 8, "pending": 1, "lost": 7}
 
 
@@ -308,7 +308,7 @@ def exported() -> dict[str, tuple[str, frozenset[str]]]:
     return found
 
 
-def test_the_page_tells_of_every_metric_and_of_no_other() -> None:
+def test_the_page_lists_every_metric_and_no_other() -> None:
     told = {name: (kind, labels) for name, (kind, labels, _) in documented().items()}
     assert told == exported()
 
@@ -380,7 +380,7 @@ async def test_the_loop_turns_while_a_scrape_is_written() -> None:
     assert turns.count > len(names)
 
 
-async def test_without_a_table_a_gateway_tells_of_itself() -> None:
+async def test_without_a_table_a_gateway_exports_its_own_counts() -> None:
     run = Run()
     run.intake.state = None
     body = (await scrape(run)).body.decode()

@@ -87,7 +87,7 @@ async def test_any_gateway_lists_the_clients_of_all(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-async def test_one_that_stands_still_is_named_and_keeps_nobody_waiting(
+async def test_a_stopped_gateway_is_reported_as_missing_and_delays_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peers, "PATIENCE_S", 0.2)

@@ -102,7 +102,7 @@ def test_a_picture_repeats_its_result_word_for_word(delivery: Any) -> None:
     assert viewer.client.cursor.account()[:2] == plain.client.cursor.account()[:2]
 
 
-def test_only_those_who_asked_for_that_width_and_camera_get_it() -> None:
+def test_only_subscribers_of_that_width_and_camera_get_a_picture() -> None:
     run = Run()
     small = Viewer(run.hub, Subscription(preview=320))
     other = Viewer(run.hub, Subscription(preview=640, cameras=frozenset("b")))
@@ -126,7 +126,7 @@ def test_what_was_not_sent_has_no_picture() -> None:
     assert seqs(viewer) == [1]
 
 
-def test_who_is_behind_gets_that_of_the_newest_result_at_most() -> None:
+def test_a_blocked_client_gets_only_the_newest_picture() -> None:
     run = Run()
     viewer = Viewer(run.hub, Subscription(preview=640), room=1)
     for seq in range(3):
@@ -140,7 +140,7 @@ def test_who_is_behind_gets_that_of_the_newest_result_at_most() -> None:
     viewer.check_holes()
 
 
-def test_the_bus_is_asked_for_what_somebody_watches_and_no_longer() -> None:
+def test_the_topics_are_those_that_clients_need_now() -> None:
     run = Run()
     assert run.topics == set()
     Reader(run.hub, Subscription())
@@ -156,7 +156,7 @@ def test_the_bus_is_asked_for_what_somebody_watches_and_no_longer() -> None:
     assert run.topics == set()
 
 
-async def test_a_change_of_what_is_watched_wakes_the_reader_of_the_bus() -> None:
+async def test_a_change_of_the_topics_wakes_the_reader_of_the_bus() -> None:
     run = Run()
     waiting = asyncio.create_task(run.previews.wait_changed(run.topics))
     Reader(run.hub, Subscription())
@@ -182,7 +182,7 @@ def test_a_foreign_picture_is_dropped_and_counted() -> None:
     assert run.intake.foreign == 2
 
 
-def test_a_picture_that_is_here_before_its_result_comes_behind_it() -> None:
+def test_a_picture_that_arrives_before_its_result_is_sent_after_it() -> None:
     """They come by two sockets."""
     run = Run()
     viewer = Viewer(run.hub, Subscription(preview=640))
@@ -263,7 +263,9 @@ async def test_so_many_are_waited_for_and_no_more() -> None:
         ("/snapshot/cam.jpg?size=3", 400, "boxes=1"),
     ],
 )
-def test_what_is_no_snapshot_is_said(path: str, code: int, words: str) -> None:
+def test_an_invalid_snapshot_path_is_refused_with_the_reason(
+    path: str, code: int, words: str
+) -> None:
     site = Site()
     site.state(state())
     answer = site.get(path)
