@@ -197,7 +197,7 @@ class OnnxDetector:
         return True
 
     def _takes_two(self) -> bool:
-        """Whether a batch of two works: some graphs declare a dynamic batch but contain a fixed one."""
+        """Whether batches work: some graphs declare a dynamic batch but contain a fixed one."""
         try:
             outputs = self._run([_made_up(self._size)] * 2)
             if self._head.layout == "classes":
