@@ -17,6 +17,7 @@ import socket
 import sys
 import termios
 from array import array
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from framefan.base import clock
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-_READ_BYTES = 1 << 16
+_READ_BYTES, _READ_SOME = 1 << 16, 1 << 12
 _AT_ONCE = 24
 """Handshakes begun before the first of them is finished: below what a gateway allows."""
 _PER_ADDRESS = 4000
@@ -39,6 +40,7 @@ _REQUEST = (
 )
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 _MASKED = 0x80
+_TEXT_126 = bytes((_TEXT, 126))
 _NO_MASK = b"\0\0\0\0"
 """XOR with zeros is the identity: a pong is masked at no cost."""
 _spawn = multiprocessing.get_context("spawn")
@@ -47,12 +49,24 @@ _spawn = multiprocessing.get_context("spawn")
 class Client:
     """One connection: its socket, the half frame it has read, and what its group knows of it."""
 
-    __slots__ = ("closed", "ended_at", "fd", "group", "knows", "last", "rest", "sock")
+    __slots__ = (
+        "closed",
+        "count_one",
+        "ended_at",
+        "fd",
+        "group",
+        "knows",
+        "last",
+        "rest",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, group: Group) -> None:
         self.sock = sock
         self.fd = sock.fileno()
         self.group = group
+        counts_only = type(group).message is Group.message
+        self.count_one = make_count_one(self) if counts_only else _no
         self.rest = b""
         self.last = -1
         """The number of the last result, where the group looks at it."""
@@ -88,6 +102,32 @@ class Client:
         with contextlib.suppress(OSError):
             head = bytes((_PONG, _MASKED | len(payload)))
             self.sock.send(head + _NO_MASK + payload)
+
+
+def _no() -> bool:
+    return False
+
+
+def make_count_one(client: Client) -> Callable[[], bool]:
+    """A function that reads one whole text message of 126 to 65,535 bytes and counts it. Anything
+    else that it reads, it hands to the client, and it returns False where there is nothing to read.
+    """
+    receive, group = client.sock.recv, client.group
+
+    def count_one() -> bool:
+        try:
+            data = receive(_READ_SOME)
+        except OSError:
+            return False
+        if data[:2] == _TEXT_126 and not client.rest and data[2] << 8 | data[3] == len(data) - 4:
+            group.messages += 1
+            group.bytes += len(data) - 4
+            return True
+        if data:
+            client.take(data, clock.now())
+        return bool(data)
+
+    return count_one
 
 
 class Group:
@@ -153,6 +193,8 @@ class TimedGroup(Group):
         self.deliver = array("d")
         """What the message itself says that it waited for in the gateway, in milliseconds."""
         self.holes = 0
+        self.causes: Counter[str] = Counter()
+        """Which holes there were, and why, as the messages after them say."""
 
     def message(self, client: Client, data: bytes, start: int, stop: int, now: float) -> None:
         self.messages += 1
@@ -167,6 +209,9 @@ class TimedGroup(Group):
         self.deliver.append(float(data[said + 10 : data.find(b",", said, stop)]))
         if frame != client.last + 1 and client.last >= 0:
             self.holes += 1
+            causes = data.find(b'"missed_by":', start, stop)
+            told = data[causes + 12 : data.find(b"}", causes, stop) + 1] if causes > 0 else b"{}"
+            self.causes[f"frame {frame}: {told.decode()}"] += 1
         client.last = frame
 
     def report(self) -> dict[str, Any]:
@@ -175,6 +220,7 @@ class TimedGroup(Group):
             "frame": self.frame.tobytes(),
             "deliver": self.deliver.tobytes(),
             "holes": self.holes,
+            "causes": dict(self.causes),
         }
         self.clear()
         return told
@@ -249,7 +295,9 @@ class Loop:
             for fd, _ in poll(0.01 if self.ticker else None):
                 client = clients.get(fd)
                 if client is not None:
-                    self._read(client)
+                    # For most clients of a large crowd this is all that happens.
+                    if not client.count_one():
+                        self._read(client)
                 elif fd == pipe:
                     name, *arguments = self._pipe.recv()
                     self._pipe.send(getattr(self, name)(*arguments))

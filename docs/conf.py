@@ -25,14 +25,15 @@ extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = [
     "*.md",
-    "docs/**/*.md",
+    "docs/*.md",
+    "docs/howto/*.md",
     "capture/README.md",
     "inference/README.md",
     "gateway/README.md",
     "examples/shapes/README.md",
 ]
 exclude_patterns = [".*", "build", "tests", "benchmarks"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 nitpicky = True
 suppress_warnings = [
     "myst.header",  # some pages skip a level of headings, for smaller ones

@@ -2,7 +2,8 @@
 
 Each gateway publishes its counts in shared memory (framefan/ipc/gateway_counts.py) once a second,
 and right before it answers a request for counts; then it reads those of the others. So whichever
-gateway answers, no count is less than in an earlier answer of any gateway.
+gateway answers, no count is less than in an earlier answer of any gateway. How many clients a
+gateway has is read as of now, so that a crowd that has just joined is seen at once.
 
 A gateway that replaces one that died continues the published counts. Results that were pending for
 its clients are missed.
@@ -120,9 +121,12 @@ class RunStats:
             found = self._decoder.decode(text) if text else None
         except msgspec.DecodeError:
             return None
-        if found is None or self._counts.lives(number):
-            return found
-        return msgspec.structs.replace(found, living=False)
+        if found is None:
+            return None
+        if not self._counts.lives(number):
+            return msgspec.structs.replace(found, living=False)
+        facts = msgspec.structs.replace(found.facts, clients=self._counts.clients(number))
+        return msgspec.structs.replace(found, facts=facts)
 
 
 def _table(state: StateRecord | None) -> tuple[str, int]:

@@ -26,7 +26,7 @@ from framefan_gateway.connection import admission
 from framefan_gateway.connection.acceptor import Acceptor, get_factory
 from framefan_gateway.connection.admission import Admission
 from framefan_gateway.connection.connection import ClientConnection
-from framefan_gateway.connection.crowd import Crowd
+from framefan_gateway.connection.crowd import Crowd, HeldBack
 from framefan_gateway.connection.session import Session
 from framefan_gateway.delivery.wire import Picture
 from framefan_gateway.http import client_list, replies, web
@@ -112,6 +112,7 @@ class Server:
         """Connections whose client was blocked at the last check, or became blocked since."""
         self.admission: Admission[ClientConnection] = Admission(self.limits.max_handshakes)
         self.crowd = Crowd()
+        self._held_back: HeldBack[ClientConnection] = HeldBack(self.crowd)
         self._acceptor: Acceptor | None = None
         self._addresses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -241,6 +242,8 @@ class Server:
         over = max(self._busy.share - _BUSY, 0.0) / (1 - _BUSY)
         self._max_pause_s = _MAX_PAUSE_S + over * (_BUSY_PAUSE_S - _MAX_PAUSE_S)
         self._shed()
+        for connection in self._held_back.take(now, self._blocked):
+            connection.free()
         self._unchecked = self._unchecked or list(self._connections)
         for connection in self._unchecked[-_PULSES:]:
             connection.check(now)

@@ -215,6 +215,9 @@ class EveryCursor(Cursor):
                 return self._make_messages(item, entry.missed, now, most)
             case Loss() if item.camera in self._awaited:
                 return self._queue_excess(self._resume_at_loss(item), most), 0
+            case Loss() if item.camera in self._carry:
+                self._add_carry(item.camera, item.missed)
+                return [], 0  # a gap would leap over seqs that the next outcome reports
             case None if entry.over:
                 return self._queue_excess([*self._over(entry.over), entry.body], most), 0
         return [entry.body], int(isinstance(item, Outcome))
@@ -247,7 +250,8 @@ class EveryCursor(Cursor):
         assert met is not None
         resumed, dropped = met
         if any(dropped):
-            self._add_carry(loss.camera, dropped)
+            self._add_carry(loss.camera, dropped.plus(unseen.missed))
+            return [resumed]
         return [resumed, gap(unseen).body(self._of.format)]
 
     def _count_unsent(self) -> int:

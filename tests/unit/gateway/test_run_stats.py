@@ -107,6 +107,17 @@ async def test_any_gateway_answers_for_all(members: Members) -> None:
         assert [row["sent"] for row in status["gateways"]] == [10, 20]
 
 
+def test_a_crowd_that_joined_another_gateway_is_counted_at_once(members: Members) -> None:
+    one, two = members.all[1], members.all[2]
+    for each in (one, two):
+        each.table(5)
+        each.run_stats.publish()
+    two.counts.write(connections=250, clients=241)  # the next texts come within a second
+    status = one.web.status()
+    assert status is not None
+    assert [row["clients"] for row in status["gateways"]] == [0, 241]
+
+
 async def test_a_gateway_that_takes_the_place_of_a_dead_one_goes_on(members: Members) -> None:
     one, two = members.all[1], members.all[2]
     for each in (one, two):

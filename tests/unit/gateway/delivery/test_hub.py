@@ -97,6 +97,22 @@ def test_a_new_client_after_a_loss_gets_the_gap_with_its_second_message(hub: Hub
     assert late.results[1]["missed_by"] == {"lost": 4}
 
 
+def test_a_gap_does_not_skip_unreported_losses_of_a_new_client(hub: Hub) -> None:
+    every = Subscription(delivery="every")
+    publish(hub, 0)
+    lose(hub, 1, 1)
+    late = Reader(hub, every)
+    back = Reader(hub, every, opening=Opening(since={"a": StreamPosition("k3f9", 0)}))
+    lose(hub, 2, 3)
+    publish(hub, 4)
+    lose(hub, 5, 5)
+    publish(hub, 6)
+    for reader in (late, back):
+        reader.check_holes()
+        assert [(m["seq"], m["missed"]) for m in reader.results if m["seq"]] == [(4, 3), (6, 0)]
+        assert [m["first_seq"] for m in reader.received if m["type"] == "gap"] == [5]
+
+
 def test_a_new_client_gets_no_losses_from_before_the_first_result(hub: Hub) -> None:
     early = Reader(hub, Subscription())
     lose(hub, 0, 4)
