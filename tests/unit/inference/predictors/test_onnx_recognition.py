@@ -188,7 +188,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, str]] = {
     "angles": ({"out": dense(20, c19=1.2)}, {}, "", "key points or masks"),
     "low angles": ({"out": dense(20, c19=0.6)}, {}, "", "fits no layout"),
     "coefficients": ({"out": dense(116, c100=0.8)}, {}, "", "fits no layout"),
-    "a task that is not its own": (LONE, {"names": TWO, "task": "detect"}, "task=pose", "its file"),
+    "a task that is not its own": (LONE, {"names": TWO, "task": "detect"}, "task=pose", "file says"),
     "another task's shape": (LONE, {"names": TWO, "task": "segment"}, "", "task segment with 2"),
     "end to end with more": ({"out": rows(38, 1, 2, 3, 4, 0.9, 3)}, {}, "", "points or masks"),
     "end to end with an angle": (
@@ -196,7 +196,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, str]] = {
         {"names": EIGHTY},
         *("", "output of shape 1x300x7"),
     ),
-    "percent": ({"out": 90 * dense(6)}, {"names": TWO}, "", "lies between 0 and 81"),
+    "percent": ({"out": 90 * dense(6)}, {"names": TWO}, "", "are between 0 and 81"),
     "shares for pixels": (
         {"out": dense(6) / [[[400], [400], [400], [400], [1], [1]]]},
         {"names": TWO},
