@@ -234,8 +234,12 @@ def connect(
     rcvbuf: int = 0,
     knows: Any = None,
     at_once: int = _AT_ONCE,
+    answers: bool = True,
 ) -> list[Client]:
-    """`count` new clients of a group, after their handshakes; their sockets do not block."""
+    """`count` new clients of a group, after their handshakes; their sockets do not block.
+
+    `answers`: they take what comes right behind the handshake, and answer a ping in it.
+    """
     made: list[Client] = []
     while len(made) < count:
         turn = range(len(made), min(count, len(made) + at_once))
@@ -246,7 +250,7 @@ def connect(
             client.knows = knows
             group.clients.append(client)
             made.append(client)
-            if early:
+            if early and answers:
                 client.take(early, clock.now())
     return made
 
@@ -346,7 +350,7 @@ class Loop:
     def stick(self, name: str, port: int, count: int, rcvbuf: int) -> None:
         """Connect clients that never read."""
         group = self.groups[name] = StuckGroup()
-        for client in connect(group, port, "/ws", count, rcvbuf):
+        for client in connect(group, port, "/ws", count, rcvbuf, answers=False):
             self.add(client, reads=False)
         self.ticker = group.look
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,16 @@ OPENCV = {
 }
 """Files of unit tests whose subject calls OpenCV, whose lines differ."""
 _THERE = {group.marker: functools.cache(group.there) for group in GROUPS}
+
+
+def pytest_configure() -> None:
+    """What the tests start has default signals, although pytest itself may have been started by
+    `nohup` or in the background of a shell: a handler, unlike "ignore", is not inherited.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.fixture
