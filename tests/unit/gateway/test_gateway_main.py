@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from framefan.ipc import bus, links, messages, processes
 from framefan.ipc.records import GatewayFacts
 from framefan.settings.run import CameraSettings, Limits, Settings
 from framefan.settings.secret import SourceText
+from framefan_gateway import main
 
 WAIT_S = 15.0
 
@@ -233,3 +235,23 @@ def test_a_gateway_without_its_parent_ends(around: Surroundings) -> None:
     around.child.link.close()
     assert around.child.process.wait(WAIT_S) == 0
     wait_until(around.link_ended)
+
+
+async def test_an_error_of_the_task_that_subscribes_reaches_the_loop() -> None:
+    """There the gateway handles it, and ends. A task's error alone would be kept to itself."""
+    found: list[BaseException | None] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: found.append(context.get("exception")))
+    error = RuntimeError("no such topic")
+
+    async def fail() -> None:
+        raise error
+
+    for work in (fail(), asyncio.sleep(60)):
+        task = loop.create_task(work)
+        task.add_done_callback(main._raise_error)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    assert found == [error]

@@ -188,7 +188,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, str]] = {
     "angles": ({"out": dense(20, c19=1.2)}, {}, "", "key points or masks"),
     "low angles": ({"out": dense(20, c19=0.6)}, {}, "", "fits no layout"),
     "coefficients": ({"out": dense(116, c100=0.8)}, {}, "", "fits no layout"),
-    "a task that is not its own": (LONE, {"names": TWO, "task": "detect"}, "task=pose", "file says"),
+    "a task that is not its own": (
+        LONE,
+        {"names": TWO, "task": "detect"},
+        "task=pose",
+        "file says",
+    ),
     "another task's shape": (LONE, {"names": TWO, "task": "segment"}, "", "task segment with 2"),
     "end to end with more": ({"out": rows(38, 1, 2, 3, 4, 0.9, 3)}, {}, "", "points or masks"),
     "end to end with an angle": (
