@@ -1,10 +1,6 @@
 """The server around the hub: one asyncio server for WebSocket clients and the page.
 
-It owns the connections and decides when the hub is flushed. News is flushed at once if the last
-flush was short or long ago. Otherwise the next flush waits 16 times as long as the last one took,
-at most 4 ms, or up to 10 ms when this process computes for more than half of the time. Then several
-messages share each client's write, which makes each message cheaper, and the event loop has time
-for everything else.
+It owns the connections, and flushes the hub: at once, or after a pause (flush_pause.py).
 """
 
 from __future__ import annotations
@@ -29,9 +25,9 @@ from framefan_gateway.connection.connection import ClientConnection
 from framefan_gateway.connection.crowd import Crowd, HeldBack
 from framefan_gateway.connection.session import Session
 from framefan_gateway.delivery.wire import Picture
+from framefan_gateway.flush_pause import FlushPause
 from framefan_gateway.http import client_list, replies, web
 from framefan_gateway.http.peers import Peers
-from framefan_gateway.latency import Busy
 from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
 
@@ -50,10 +46,6 @@ if TYPE_CHECKING:
     from framefan_gateway.intake import Intake
 
 GOING_AWAY = 1001
-_PAUSE_FACTOR = 16
-_LEAST_PAUSE_S = 0.0005
-_MAX_PAUSE_S, _BUSY_PAUSE_S = 0.004, 0.010
-_BUSY = 0.5
 _PULSE_S = 0.1
 _PULSES = 100
 """How many clients are checked per pulse; with more clients, each is checked less often."""
@@ -118,9 +110,7 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: WebSocketServer | None = None
         self._flush: asyncio.TimerHandle | None = None
-        self._paused_until = 0.0
-        self._max_pause_s = _MAX_PAUSE_S
-        self._busy = Busy()
+        self._pause = FlushPause()
         self._work: asyncio.Handle | None = None
         self._awaiting_replay: set[ClientConnection] = set()
         """Connections with a command that waits until their replays are finished."""
@@ -196,8 +186,7 @@ class Server:
     @property
     def flush_delay_s(self) -> float:
         """For how many seconds the next flush has to wait; 0 if it need not."""
-        wait = self._paused_until - clock.now()
-        return wait if wait >= _LEAST_PAUSE_S else 0.0
+        return self._pause.left_s(clock.now())
 
     def flush(self) -> None:
         if self._flush is not None:
@@ -210,8 +199,7 @@ class Server:
             if isinstance(item, Picture):
                 self.previews.on_picture(item)
         self.work_soon()
-        end = clock.now()
-        self._paused_until = end + min((end - start) * _PAUSE_FACTOR, self._max_pause_s)
+        self._pause.record_flush(start, clock.now())
 
     def work_soon(self) -> None:
         """Schedule the next slices of the hub's work, if there is any."""
@@ -238,9 +226,7 @@ class Server:
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
         self.stats.lag.beat(now, _PULSE_S)
-        self._busy.beat(now, clock.cpu())
-        over = max(self._busy.share - _BUSY, 0.0) / (1 - _BUSY)
-        self._max_pause_s = _MAX_PAUSE_S + over * (_BUSY_PAUSE_S - _MAX_PAUSE_S)
+        self._pause.beat(now, clock.cpu())
         self._shed()
         for connection in self._held_back.take(now, self._blocked):
             connection.free()

@@ -324,7 +324,7 @@ async def test_a_foreign_origin_gets_403_on_the_socket_too(gateway: Gateway) -> 
 
 async def test_one_camera_on_an_idle_loop_is_not_held_back(gateway: Gateway) -> None:
     for _ in range(5):
-        gateway.server._paused_until = 0.0
+        gateway.server._pause._until = 0.0
         gateway.publish()
         await asyncio.sleep(0)
         assert gateway.hub.waiting == 0
@@ -332,7 +332,7 @@ async def test_one_camera_on_an_idle_loop_is_not_held_back(gateway: Gateway) -> 
 
 async def test_news_during_the_rest_shares_the_next_flush(gateway: Gateway) -> None:
     client = await gateway.client()
-    gateway.server._paused_until = clock.now() + 0.05
+    gateway.server._pause._until = clock.now() + 0.05
     for _ in range(5):
         gateway.publish()
     assert gateway.hub.waiting == 5
