@@ -8,7 +8,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gateway_load import Load, Loop
-from benchmarks.load_clients import Client, TimedGroup
+from benchmarks.raw_clients import Client, TimedGroup
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -8,7 +8,7 @@ from array import array
 from typing import Any
 
 from benchmarks.gateway_load import Load, Loop
-from benchmarks.load_clients import Client, Group, connect
+from benchmarks.raw_clients import Client, Group, connect
 from benchmarks.report import percentile
 from framefan.base import clock
 

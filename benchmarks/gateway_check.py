@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from benchmarks.gateway_load import Loop
-from benchmarks.load_clients import Client, Group, connect
+from benchmarks.raw_clients import Client, Group, connect
 from framefan.base import clock
 
 _MOST_ERRORS = 20

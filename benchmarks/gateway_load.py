@@ -1,7 +1,7 @@
 """The load side of the gateway's benchmarks: thousands of WebSocket clients in one process.
 
 One epoll loop over raw sockets, because asyncio clients are slower than the server they load. The
-clients are in load_clients.py. `Load` is the benchmark's end: it sends commands over a pipe.
+clients are in raw_clients.py. `Load` is the benchmark's end: it sends commands over a pipe.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import select
 from array import array
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.load_clients import READ_BYTES, Client, Group, StuckGroup, TimedGroup, connect
+from benchmarks.raw_clients import READ_BYTES, Client, Group, StuckGroup, TimedGroup, connect
 from framefan.base import clock
 
 if TYPE_CHECKING:
