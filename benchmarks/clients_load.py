@@ -7,7 +7,8 @@ import time
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gateway_load import Client, Load, Loop, TimedGroup
+from benchmarks.gateway_load import Load, Loop
+from benchmarks.raw_clients import Client, TimedGroup
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -89,7 +89,7 @@ async def read(client: ClientConnection, results: list[dict[str, Any]], acks: bo
 
 
 @pytest.mark.parametrize("query", ["", "?ack=2", "?ack=auto"])
-async def test_an_older_client_gets_all_and_a_newcomer_is_told_what_it_missed(
+async def test_an_older_client_gets_all_and_a_newcomer_gets_the_count_of_the_missed(
     query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = 60
@@ -117,7 +117,7 @@ async def test_an_older_client_gets_all_and_a_newcomer_is_told_what_it_missed(
             reader.cancel()
 
 
-async def test_who_was_held_back_is_served_as_soon_as_the_crowd_has_joined(
+async def test_clients_held_back_are_served_as_soon_as_the_crowd_has_joined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server, "_PULSES", 1)  # as if there were thousands of clients

@@ -28,7 +28,7 @@ class Camera:
         self.pictured: set[int] = set()
 
     def publish(self) -> None:
-        self._hub.tell(Outcome(outcome(self._results, "a")))
+        self._hub.publish(Outcome(outcome(self._results, "a")))
         self._hub.flush(0.0)
         self._results += 1
 
@@ -45,7 +45,7 @@ class Camera:
         record = PreviewRecord(
             epoch="k3f9", camera="a", seq=seq, frame=seq * 2, picture="320", jpeg=b"jpeg"
         )
-        self._hub.tell(Picture(record))
+        self._hub.publish(Picture(record))
         self._hub.flush(0.0)
 
 

@@ -46,15 +46,15 @@ class Published(msgspec.Struct, array_like=True, frozen=True):
     living: bool = True
 
 
-class Whole:
+class RunStats:
     """The counts of all gateways, read by one of them."""
 
-    def __init__(self, tally: Stats, intake: Intake, counts: GatewayCounts | None = None) -> None:
+    def __init__(self, stats: Stats, intake: Intake, counts: GatewayCounts | None = None) -> None:
         """`counts`: the memory that all gateways of the run share; None: there is only this one."""
-        self._tally = tally
+        self._stats = stats
         self._intake = intake
-        self._counts = counts or GatewayCounts(own=tally.gateway)
-        self._number = tally.gateway
+        self._counts = counts or GatewayCounts(own=stats.gateway)
+        self._number = stats.gateway
         self._decoder = msgspec.msgpack.Decoder(Published)
         self._is_mute = False
 
@@ -63,9 +63,9 @@ class Whole:
         before = self._read(self._number)
         if before is None:
             return
-        self._tally.go_on_from(before.facts, before.pending)
-        self._tally.stages.go_on_from(before.stages)
-        self._tally.lag.histogram.go_on_from(before.lag)
+        self._stats.resume_from(before.facts, before.pending)
+        self._stats.stages.resume_from(before.stages)
+        self._stats.lag.histogram.resume_from(before.lag)
         for camera, state, reason, count in before.changes:
             self._intake.changes.setdefault(camera, Counter())[state, reason] += count
 
@@ -99,13 +99,13 @@ class Whole:
         return False
 
     def _own(self) -> Published:
-        tally, intake = self._tally, self._intake
-        facts = tally.facts()
+        stats, intake = self._stats, self._intake
+        facts = stats.facts()
         return Published(
             facts=facts,
             pending=facts.offered - facts.sent - facts.missed,
-            stages=tally.stages.state(),
-            lag=tally.lag.histogram.state(),
+            stages=stats.stages.state(),
+            lag=stats.lag.histogram.state(),
             changes=[
                 (camera, state, reason, count)
                 for camera, by_state in intake.changes.items()
