@@ -97,7 +97,7 @@ class Gateway:
 
 
 async def receive(sock: socket.socket, most: int) -> bytes:
-    """At least one byte. At the end of the stream a loop that waits for more would spin for ever."""
+    """At least one byte. Where the stream ends, a loop that waits for more would spin for ever."""
     chunk = await asyncio.get_running_loop().sock_recv(sock, most)
     assert chunk, "the gateway has closed the connection"
     return chunk
