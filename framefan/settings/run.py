@@ -110,7 +110,7 @@ class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def for_capture(self) -> CameraSettings:
-        """These settings without what is no matter of its capture process."""
+        """These settings without those that the capture process does not use."""
         return msgspec.structs.replace(self, predictor="")
 
 
@@ -123,8 +123,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order_wait_s: Annotated[
         float,
         Option(
-            "In live mode, a result waits this long for an earlier one, which is then lost as "
-            "late; or twice the recent p95 of predict, if that is longer."
+            "In live mode, a result waits at most this long for earlier ones, or twice the recent "
+            "p95 of predict if that is longer. Earlier ones still missing then are lost as late."
         ),
     ] = 0.5
     worker_start_s: Annotated[

@@ -187,7 +187,7 @@ class Ledger:
 
     def blame(self, cameras: Collection[str], now: float, group: str = "") -> None:
         """A worker of the group died with frames of these cameras; slots of those skipped now
-        become free. If one of them has left the group, nothing is known of what the others did.
+        become free. If one of the cameras has left the group, no death is counted, because that camera may have caused it.
         """
         home = self.group(group)
         if not home.schedule.cameras.keys() >= set(cameras):
