@@ -65,7 +65,8 @@ class CameraQueue:
         self.mode = mode
         self.waiting: deque[Frame] = deque()
         self.since = 0.0
-        """When the queue last stopped being empty. A newer frame that replaces the waiting one does not change it, so it is not the age of that frame."""
+        """When the queue last stopped being empty. A newer frame that replaces the waiting one does
+        not change it, so it is not the age of that frame."""
         self.superseded_by: Counter[str] = Counter()
         self.next_seq = 0
         self.in_flight = 0

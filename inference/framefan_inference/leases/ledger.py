@@ -187,7 +187,8 @@ class Ledger:
 
     def blame(self, cameras: Collection[str], now: float, group: str = "") -> None:
         """A worker of the group died with frames of these cameras; slots of those skipped now
-        become free. If one of the cameras has left the group, no death is counted, because that camera may have caused it.
+        become free. If one of the cameras has left the group, no death is counted, because that
+        camera may have caused it.
         """
         home = self.group(group)
         if not home.schedule.cameras.keys() >= set(cameras):
