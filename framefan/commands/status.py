@@ -10,6 +10,7 @@ import msgspec
 
 from framefan.base.rates import in_words
 from framefan.commands import run_table
+from framefan.settings.states import STILL
 from framefan.supervisor import rundir
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _cameras(state: StateRecord, width: int | None) -> list[str]:
     def row(name: str, facts: CameraFacts) -> tuple[Any, ...]:
         size = f"{facts.width}x{facts.height}" if facts.width else "-"
         counts = (facts.captured, facts.results, facts.errors, facts.lost, facts.superseded)
-        return (name, facts.state, size, facts.fps, *counts)
+        state = f"{facts.state} ({STILL})" if facts.reason == STILL else facts.state
+        return (name, state, size, facts.fps, *counts)
 
     numbers = ("size", "fps", "captured", "results", "errors", "lost", "superseded")
     rows = [row(*each) for each in state.cameras.items()]

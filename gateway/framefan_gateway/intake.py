@@ -27,7 +27,7 @@ from framefan.ipc import bus
 from framefan.ipc.protocol import Status
 from framefan.ipc.records import CIRCUIT, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan.settings.run import NAME
-from framefan.settings.states import REASONS, STATES
+from framefan.settings.states import REASONS, STATES, STILL
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.news import NewEpoch, Removed
@@ -45,6 +45,7 @@ _EPOCHS_REMEMBERED = 64
 _GONE_REMEMBERED = 64
 _MOST_EARLY = 8
 _REMOVED = ("ended", "removed")
+_LIVE, _STILL = ("live", ""), ("live", STILL)
 _OTHER = "other"
 _UNKNOWN = "there is no camera of this name: it was removed before, or the name is wrong"
 
@@ -217,14 +218,16 @@ class Intake:
         told, state = self._told.get(camera), (facts.state, facts.reason)
         if state in (told, _REMOVED):
             return
-        if told is None and facts.state == "live":
+        if told is None and facts.state == "live" and facts.reason != STILL:
             self._told[camera] = state  # a camera that is simply live is not reported
             return
         self._tell(camera, wire.camera_status(camera, facts, self._epoch, self.state.ts))
 
     def _tell(self, camera: str, status: Status) -> None:
+        before = self._told.get(camera)
         self._told[camera] = state = status.state, status.reason
-        self.changes.setdefault(camera, Counter())[_counted(*state)] += 1
+        if (before, state) != (_STILL, _LIVE):  # a motion gate opens: it was live before
+            self.changes.setdefault(camera, Counter())[_counted(*state)] += 1
         self._hub.tell(status)
 
     def _tell_circuit(self, camera: str, status: Status) -> None:

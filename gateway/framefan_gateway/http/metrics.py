@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from framefan.base import clock, host
 from framefan.ipc.protocol import CAUSES
 from framefan.ipc.records import PICTURES
-from framefan.settings.states import STATES
+from framefan.settings.states import STATES, STILL
 from framefan_gateway.http import prometheus
 from framefan_gateway.latency import LAG_BOUNDS, STAGE_BOUNDS, STAGES, Histogram
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from framefan_gateway.whole import Published, Whole
 
 WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
-SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
+SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit", STILL)
 LOST = ("late", "worker_died", "predict_timeout", "no_outcome", "stopped")
 ENDS = {"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"}
 ENDS |= {"4400", "4401", "4408", "4409"}

@@ -20,6 +20,7 @@ from framefan.base import clock, logs
 from framefan.errors import LinkClosed, LinkError, LinkGarbled
 from framefan.ipc.messages import (
     Attach,
+    FrameWanted,
     Free,
     HelloCapture,
     Ready,
@@ -32,7 +33,7 @@ from framefan_inference.leases.schedule import Frame
 from framefan_inference.pool.cameras import Camera
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from framefan.ipc.links import Link
     from framefan.ipc.messages import Children, ToPool
@@ -223,6 +224,14 @@ class CaptureLinks:
             if camera.link and self._rings.slots(name) < slots:
                 with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                     camera.link.send(Slots(slots))
+
+    def want_frames(self, names: Collection[str] | None = None) -> None:
+        """Somebody waits for a frame of these cameras, or of any: motion gates let one pass."""
+        for name in self.cameras if names is None else names:
+            camera = self.cameras.get(name)
+            if camera is not None and camera.link and camera.settings.gate != "off":
+                with contextlib.suppress(LinkClosed):  # its end is read elsewhere
+                    camera.link.send(FrameWanted())
 
     def _orphan(self, camera: Camera) -> None:
         """No capture writes to the camera's rings any more."""

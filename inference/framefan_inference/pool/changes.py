@@ -96,9 +96,10 @@ class Changes:
         publisher: Publisher,
         rings: Rings,
         resize: Callable[[int], None],
+        want_frames: Callable[[], None],
         prints_fd: int,
     ) -> None:
-        """`resize` asks the captures for a number of slots.
+        """`resize` asks the captures for a number of slots, `want_frames` for a frame each.
 
         `prints_fd`: the descriptor that the workers' stdout and stderr go to.
         """
@@ -107,6 +108,7 @@ class Changes:
         self._publisher = publisher
         self._rings = rings
         self._resize = resize
+        self._want_frames = want_frames
         self.workers = Workers(supervisor, loop, ledger, publisher, self, prints_fd)
         self._change: _Change | None = None
         self._memory_due = 0.0
@@ -172,6 +174,7 @@ class Changes:
         if change.what == "predictor" and worker is change.new[0]:
             self._tell(f"worker {worker.number}: waiting for a frame for its self-test")
             change.frame_by = clock.now() + FRAME_S
+            self._want_frames()
         else:
             self._look_complete(change)
 
