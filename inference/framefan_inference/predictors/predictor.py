@@ -7,7 +7,8 @@
 
 Name is a function `predict(image)` or a class with a method `predict`. `predict` may take a second
 parameter `frame`. The class may have `setup`, `close`, `stateful` and `labels`. A class with
-`predict_batch(images)` takes frames of several cameras in one call, up to `max_batch`.
+`predict_batch(images)` takes frames of several cameras in one call, up to `max_batch`. Name may
+also be what `framefan.predictors.chain` returned.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from framefan.base import logs, userfile
 from framefan.errors import OPENCV_FIX, FramefanError, StartError, UsageError
+from framefan.predictors import Chain
 from framefan.settings.predictor_ref import onnx_options
-from framefan_inference.predictors.results import ResultError
+from framefan_inference.predictors.frame import Frame
+from framefan_inference.predictors.result_error import ResultError
 
 MAX_BATCH = 8
 """The most images per call of `predict_batch`, unless the class sets `max_batch`."""
@@ -37,19 +38,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-class Frame(Struct, frozen=True):
-    """A frame's metadata, for predictors with a second parameter `frame`."""
-
-    camera: str
-    frame: int
-    """The frame's number at its source."""
-    ts: float
-    """Wall time of the grab, seconds since 1970."""
-    seq: int
-    pts: float | None = None
-    """Seconds on the source's own clock, where it has one."""
-
-
 class Predictor:
     """A loaded predictor; the same calls work for every form of it."""
 
@@ -57,6 +45,7 @@ class Predictor:
         """`target` is the user's function, or an instance of the user's class."""
         self.model = model
         self.target = target
+        self.is_chain = False
         self.stateful = bool(getattr(target, "stateful", False))
         self.notices: list[tuple[str, str]] = []
         """Kind and text of notices for clients, known after setup."""
@@ -105,8 +94,8 @@ class Predictor:
         if not callable(setup) or inspect.isfunction(self.target):
             return False
         if _has_parameter(setup, "device"):
-            setup(device=device)
-            return True
+            uses_device = setup(device=device)
+            return not self.is_chain or bool(uses_device)
         setup()
         return False
 
@@ -255,7 +244,26 @@ def load(reference: str) -> Predictor:
             f"it has: {', '.join(public) or 'no function or class of its own'}",
             f"use --predictor {module_name}:NAME with one of these names",
         ) from None
-    return Predictor(name, _instance(reference, target))
+    return _made(name, reference, target)
+
+
+def _made(name: str, reference: str, target: Any) -> Predictor:
+    """The predictor of the user's function, class, object or chain. Raises StartError."""
+    if not isinstance(target, Chain):
+        return Predictor(name, _instance(reference, target))
+    from framefan_inference.predictors.chained import Chained  # loads OpenCV
+
+    first = target.detector
+    if isinstance(first, str):
+        detector = load(first)
+    else:
+        detector = _made(getattr(first, "__name__", type(first).__name__), reference, first)
+    chained = Chained(target, detector, _instance(reference, target.on_crops))
+    predictor = Predictor(name, chained)
+    predictor.is_chain = True
+    predictor.notices, predictor.about = chained.notices, chained.about
+    predictor.place = ""  # errors name the place of the user's functions themselves
+    return predictor
 
 
 def set_up(predictor: Predictor, reference: str, device: str) -> bool:
@@ -314,7 +322,8 @@ def files(reference: str) -> list[str]:
 
 
 def _is_candidate(name: str, value: Any) -> bool:
-    return not name.startswith("_") and (inspect.isfunction(value) or inspect.isclass(value))
+    is_one = inspect.isfunction(value) or inspect.isclass(value) or isinstance(value, Chain)
+    return not name.startswith("_") and is_one
 
 
 def _import(reference: str, import_it: Callable[[], ModuleType]) -> ModuleType:
