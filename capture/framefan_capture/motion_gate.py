@@ -27,8 +27,8 @@ Which frames pass:
    movement is seen too.
 8. So do the first frame and those in the `HOLD_S` after it, in which background and noise are
    learnt; one frame in each `keep_s`; and the next frame after `demand`.
-9. When the time goes back (a file starts again), or the picture's size changes, the frame is a
-   first one.
+9. When the time goes back by a second or more (a file starts again), or the picture's size
+   changes, the frame is a first one.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ _FIRST_NOISE = 2.0
 _DARK = 8.0
 """Added to means before they are divided, so that noise in black is not multiplied."""
 _ROUNDING_S = 1e-6
+_BACK_S = 1.0
+"""Times that go back by less are those of a camera that counts badly, and no new beginning."""
 _LONGEST_S = 10.0
 """A longer time between two frames counts as this long."""
 
@@ -106,17 +108,19 @@ class MotionGate:
 
     @property
     def is_open(self) -> bool:
-        """Whether something moved lately, as of the last picture."""
-        return self._seen_at - self._moved_at < HOLD_S
+        """Whether something moved lately, as of the last picture; before the first one, too."""
+        return self._background is None or self._seen_at - self._moved_at < HOLD_S
 
     def passes(self, grey: Grey, now: float) -> bool:
         """Whether the next picture, made by `reduced`, passes; `now`: its time in seconds."""
-        if self._background is None or self._background.shape != grey.shape or now < self._seen_at:
+        background, goes_back = self._background, now < self._seen_at - _BACK_S
+        if background is None or background.shape != grey.shape or goes_back:
             self._begin(grey, now)
             return True
+        now = max(now, self._seen_at)
         step = now - self._seen_at
         self._seen_at = now
-        if self._moves(self._background, grey, min(step, _LONGEST_S)):
+        if self._moves(background, grey, min(step, _LONGEST_S)):
             self._moved_at = now
         # The frame after this one would come too late.
         is_due = now + step - self._passed_at > self._keep_s + _ROUNDING_S

@@ -204,6 +204,16 @@ def test_a_frame_that_is_asked_for_passes_once():
     assert not gate.is_open
 
 
+def test_a_clock_that_stumbles_is_no_new_beginning():
+    gate = MotionGate(NEVER_S)
+    assert gate.is_open
+    times = []
+    for n, (picture, now) in enumerate(frames(1, 5.0, 20, 1.0)):
+        if gate.passes(picture, now - (0.5 if n % 3 == 0 else 0.0)):
+            times.append(now)
+    assert max(times) < SETTLED_S
+
+
 @pytest.mark.parametrize("what", ["time", "size", "source"])
 def test_a_new_beginning_is_a_first_frame(what: str):
     gate = MotionGate(NEVER_S)

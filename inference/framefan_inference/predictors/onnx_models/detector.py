@@ -114,9 +114,10 @@ class OnnxDetector:
             self._backend = backends.load(
                 options.path, self._device, options.backend, self._file.outputs, count
             )
-            mine = " (this worker)" if count == (options.threads or own) else ""
+            mine = " (what a worker uses)" if count == (options.threads or own) else ""
             many = "1 thread" if count == 1 else f"{count} threads"
-            told.append(f"{1000 * self._time(picture):.3g} ms with {many}{mine}")
+            took_ms = 1000 * self._time(picture)
+            told.append(f"{took_ms:.{0 if took_ms >= 100 else 1}f} ms with {many}{mine}")
         self._backend = used
         return ", ".join(told)
 

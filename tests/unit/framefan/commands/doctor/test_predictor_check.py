@@ -92,7 +92,7 @@ def test_a_model_is_described_with_what_it_sees() -> None:
     assert re.fullmatch(r"[\d.]+ ms with 1 thread.*", takes)
     counts = re.findall(r"with (\d+) thread", takes)
     assert list(map(int, counts)) == sorted({1, threads.share(made.workers), threads.share(1)})
-    assert takes.count("(this worker)") == 1
+    assert takes.count("(what a worker uses)") == 1
     assert attempt("def predict(image): return 1").about == {}  # type: ignore[union-attr]
 
 
