@@ -1,10 +1,11 @@
 """The motion gate: what a quiet camera costs, and which people it misses.
 
 - A quiet camera of 1280x720 at 12.5 frames a second: a recorded room with noise, whose light
-  changes slowly, and a predictor of 58 ms of CPU a frame, which YOLOv8n takes on this machine with
-  onnxruntime. CPU of all processes of the run for each captured frame, with the gate over without
-  it, in mode `every`, so that without it each frame is predicted on a busy machine, too. Then the
-  same for a predictor that costs next to nothing, which shows what capture and the gate cost.
+  changes slowly, and a predictor of 58 ms of CPU a frame, about what YOLOv8n takes for 640x640
+  with onnxruntime. CPU of all processes of the run for each captured frame, with the gate over
+  without it, in mode `every`, so that without it each frame is predicted on a busy machine, too.
+  Then the same for a predictor that costs next to nothing, which shows what capture and the gate
+  cost.
 - vtest.avi of OpenCV, 79 s of a street, and what yolov3-tiny saw in it (vtest_people.npz). A person
   moves in a picture if a box there has gone on by a fifth of its height half a second later. The
   whole picture is never empty, so it is also cut into twelve: in each of these films the rest of

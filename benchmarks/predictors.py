@@ -50,7 +50,7 @@ def compute_20_ms(image: Any) -> list[Any]:
 
 
 def compute_58_ms(image: Any) -> list[Any]:
-    """What YOLOv8n takes of one core for a frame, with onnxruntime."""
+    """About what YOLOv8n takes of one core for 640x640, with onnxruntime."""
     until = time.thread_time() + 0.058
     while time.thread_time() < until:
         pass

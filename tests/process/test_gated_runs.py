@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from faults import limits
+from prometheus_client.parser import text_string_to_metric_families
 from runs import Run, assert_balanced, assert_exactly_once, framefan
 from waiting import wait_until
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from framefan.ipc.records import CameraFacts
 
 YARD = """
 import pathlib, time
@@ -29,68 +34,102 @@ def yard():
 OTHER = "def predict(image):\n    return {'mean': float(image.mean())}\n"
 
 
-def test_a_quiet_camera_costs_no_predict_and_says_so(tmp_path: Path) -> None:
-    there = tmp_path / "there"
-    (tmp_path / "yard.py").write_text(YARD.format(there=str(there)))
-    (tmp_path / "other.py").write_text(OTHER)
-    (tmp_path / "f.toml").write_text(
-        f"""predictor = "{tmp_path}/other.py:predict"
+@contextlib.contextmanager
+def quiet(folder: Path) -> Iterator[tuple[Run, Path]]:
+    """A run whose only camera stands still, until somebody writes the file."""
+    there = folder / "there"
+    (folder / "yard.py").write_text(YARD.format(there=str(there)))
+    (folder / "other.py").write_text(OTHER)
+    (folder / "f.toml").write_text(
+        f"""predictor = "{folder}/other.py:predict"
 workers = 1
 [limits]
 state_every_s = 0.2
 [[camera]]
 name = "yard"
-source = "py:{tmp_path}/yard.py:yard"
+source = "py:{folder}/yard.py:yard"
 gate = "motion"
 gate_keep_s = 600
 """
     )
-    with Run("--config", str(tmp_path / "f.toml")) as run:
+    with Run("--config", str(folder / "f.toml")) as run:
+        wait_until(lambda: is_still(run.camera("yard")), 20, "a closed gate")
+        yield run, there
+
+
+def is_still(facts: CameraFacts) -> bool:
+    """Its gate is closed, and what came before is settled."""
+    return facts.reason == "still" and not facts.running and not facts.waiting
+
+
+def left_out(run: Run) -> int:
+    return run.camera("yard").superseded_by.get("still", 0)
+
+
+def changes(run: Run, reason: str) -> float:
+    """How often the camera became live for this reason, as the metrics count it."""
+    _, page = run.get("/metrics")
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+        if sample.name == "framefan_camera_state_changes_total"
+        and sample.labels == {"camera": "yard", "state": "live", "reason": reason}
+    )
+
+
+def command(run: Run, *words: str) -> Any:
+    env = {"XDG_RUNTIME_DIR": str(run.runtime)}
+    return framefan(*words, "--name", run.name, env=env, seconds=60)
+
+
+def test_a_quiet_camera_costs_no_predict_and_says_so(tmp_path: Path) -> None:
+    with quiet(tmp_path) as (run, there):
         outcomes = run.results("yard")
-        still = lambda: run.camera("yard").reason == "still"  # noqa: E731
-        wait_until(still, 20, "a closed gate")
-        before = run.fresh_state()
-        assert_balanced(before)
-        wait_until(
-            lambda: run.camera("yard").superseded_by["still"] > 60, 20, "frames that are left out"
-        )
+        before, count = run.fresh_state(), left_out(run)
+        wait_until(lambda: left_out(run) > count + 60, 20, "frames that are left out")
         after = run.fresh_state()
-        assert_balanced(after)
+        for state in (before, after):
+            assert_balanced(state)
         assert after.cameras["yard"].leased == before.cameras["yard"].leased
         assert after.cameras["yard"].state == "live"
         assert run.get("/readyz")[0] == 200
-        _, metrics = run.get("/metrics")
-        assert b'frames_superseded_total{camera="yard",cause="still"}' in metrics
-        shown = framefan("status", "--name", run.name, env={"XDG_RUNTIME_DIR": str(run.runtime)})
-        assert "live (still)" in shown.stdout
+        assert b'superseded_total{camera="yard",cause="still"}' in run.get("/metrics")[1]
+        assert "live (still)" in command(run, "status").stdout
 
-        # A picture, and the test of another predictor, do not wait for somebody to walk by.
+        there.write_text("")
+        wait_until(lambda: run.camera("yard").reason == "", 20, "a gate that opens")
+        wait_until(lambda: len(outcomes.read()) > 10, 20, "results")
+        assert_balanced(run.fresh_state())
+        assert_exactly_once(outcomes.read())
+        outcomes.close()
+        assert changes(run, "still") == 1
+        assert changes(run, "") <= 1, "the opening of a gate counts as a camera that came back"
+
+
+def test_who_waits_for_a_frame_gets_one_though_nothing_moves(tmp_path: Path) -> None:
+    with quiet(tmp_path) as (run, _):
         status, jpeg = run.get("/snapshot/yard.jpg")
         assert status == 200, jpeg
-        swapped = framefan(
-            "swap", f"{tmp_path}/other.py:predict", "--name", run.name,
-            env={"XDG_RUNTIME_DIR": str(run.runtime)},
-        )  # fmt: skip
+        swapped = command(run, "swap", f"{tmp_path}/other.py:predict")
         assert swapped.returncode == 0, swapped.stderr
         assert "self-test on a frame of yard" in swapped.stdout + swapped.stderr
 
-        # A new client is told why nothing comes, and that it is over.
-        with connect(run.ws, proxy=None) as client:
-            first = [json.loads(client.recv(timeout=10)) for _ in range(2)]
-            (told,) = [each for each in first if each["type"] == "status"]
-            assert (told["state"], told["reason"]) == ("live", "still")
-            there.write_text("")
-            messages = [json.loads(client.recv(timeout=10)) for _ in range(20)]
-        said = [(each["state"], each["reason"]) for each in messages if each["type"] == "status"]
-        assert said == [("live", "")]
-        assert sum(each["type"] == "result" for each in messages) == 19
-        wait_until(outcomes.read, 5)
-        assert_balanced(run.fresh_state())
-        assert_exactly_once(outcomes.read())
-        _, metrics = run.get("/metrics")
-        changes = [each for each in metrics.decode().splitlines() if "state_changes_total{" in each]
-        assert not [each for each in changes if 'reason="",state="live"' in each], changes
-        outcomes.close()
+
+def test_clients_are_told_that_nothing_moves_and_that_something_does(tmp_path: Path) -> None:
+    with quiet(tmp_path) as (run, there), connect(run.ws, proxy=None) as client:
+        said: list[tuple[str, str]] = []
+
+        def hear(count: int) -> None:
+            while len(said) < count:
+                message = json.loads(client.recv(timeout=10))
+                if message["type"] == "status" and message["subject"] == "camera":
+                    said.append((message["state"], message["reason"]))
+
+        hear(1)
+        there.write_text("")
+        hear(2)
+        assert said == [("live", "still"), ("live", "")]
 
 
 def test_the_gate_can_be_set_for_all_cameras(tmp_path: Path) -> None:

@@ -31,8 +31,6 @@ from framefan_inference.predictors.frame import Frame
 from framefan_inference.predictors.result_error import ResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from framefan.predictors import Chain
@@ -49,9 +47,9 @@ class _Detector(Protocol):
 
     stateful: bool
     place: str
-    notices: list[tuple[str, str]]
-    about: Callable[[bytes], dict[str, str]]
 
+    @property
+    def notices(self) -> list[tuple[str, str]]: ...
     @property
     def max_batch(self) -> int: ...
     @property
@@ -59,6 +57,7 @@ class _Detector(Protocol):
     def setup(self, device: str = "") -> bool: ...
     def predict(self, image: Any, frame: Frame) -> Any: ...
     def predict_batch(self, images: Sequence[Any], frames: Sequence[Frame]) -> list[Any]: ...
+    def about(self, jpeg: bytes) -> dict[str, str]: ...
     def close(self) -> None: ...
 
 
@@ -79,7 +78,10 @@ class Chained:
         self._place = userfile.place(on_crops)
         self._left_out: set[str] = set()
         self.stateful = self._detector.stateful or bool(getattr(on_crops, "stateful", False))
-        self.notices = self._detector.notices
+
+    @property
+    def notices(self) -> list[tuple[str, str]]:
+        return self._detector.notices
 
     @property
     def max_batch(self) -> int:

@@ -19,7 +19,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from framefan.base import logs, userfile
 from framefan.errors import OPENCV_FIX, FramefanError, StartError, UsageError
@@ -38,19 +38,26 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+class ModelDescriber(Protocol):
+    """Describes the model that a predictor runs."""
+
+    @property
+    def notices(self) -> list[tuple[str, str]]:
+        """Kind and text of what clients should know."""
+
+    def about(self, jpeg: bytes) -> dict[str, str]:
+        """What the model is, and what it finds in a JPEG unless that is empty."""
+
+
 class Predictor:
     """A loaded predictor; the same calls work for every form of it."""
 
-    def __init__(self, model: str, target: Any) -> None:
+    def __init__(self, model: str, target: Any, describer: ModelDescriber | None = None) -> None:
         """`target` is the user's function, or an instance of the user's class."""
         self.model = model
         self.target = target
-        self.is_chain = False
         self.stateful = bool(getattr(target, "stateful", False))
-        self.notices: list[tuple[str, str]] = []
-        """Kind and text of notices for clients, known after setup."""
-        self.about: Callable[[bytes], dict[str, str]] = lambda _jpeg: {}
-        """Describes a model, for people, and what it finds in a JPEG."""
+        self._describer = describer
         self._call, several = _entry(target)
         self.place = userfile.place(self._call)
         """The place of the user's predict, ` (file.py, line 12, in predict)`; "": unknown."""
@@ -64,6 +71,15 @@ class Predictor:
                 _check_call(self._batch, True, self._batch_wants_frame, userfile.place(self._batch))
         if several:
             self.predict = self._predict_one  # type: ignore[method-assign]
+
+    @property
+    def notices(self) -> list[tuple[str, str]]:
+        """Kind and text of notices for clients, known after setup."""
+        return [] if self._describer is None else self._describer.notices
+
+    def about(self, jpeg: bytes) -> dict[str, str]:
+        """What a model is and what it finds in a JPEG, for people; empty for other predictors."""
+        return {} if self._describer is None else self._describer.about(jpeg)
 
     @property
     def max_batch(self) -> int:
@@ -94,8 +110,7 @@ class Predictor:
         if not callable(setup) or inspect.isfunction(self.target):
             return False
         if _has_parameter(setup, "device"):
-            uses_device = setup(device=device)
-            return not self.is_chain or bool(uses_device)
+            return setup(device=device) is not False  # a chain's stages may both ignore it
         setup()
         return False
 
@@ -259,9 +274,7 @@ def _made(name: str, reference: str, target: Any) -> Predictor:
     else:
         detector = _made(getattr(first, "__name__", type(first).__name__), reference, first)
     chained = Chained(target, detector, _instance(reference, target.on_crops))
-    predictor = Predictor(name, chained)
-    predictor.is_chain = True
-    predictor.notices, predictor.about = chained.notices, chained.about
+    predictor = Predictor(name, chained, chained)
     predictor.place = ""  # errors name the place of the user's functions themselves
     return predictor
 
@@ -293,9 +306,7 @@ def _onnx(target: str) -> Predictor:
             "check the path given to --predictor",
         )
     detector = OnnxDetector(options)
-    predictor = Predictor(Path(options.path).stem, detector)
-    predictor.notices = detector.notices
-    predictor.about = detector.about
+    predictor = Predictor(Path(options.path).stem, detector, detector)
     predictor.place = ""  # no file of the user's
     return predictor
 
