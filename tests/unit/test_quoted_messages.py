@@ -17,7 +17,7 @@ from framefan.settings.states import REASONS, STILL
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
-from framefan_inference.leases import schedule, sequencer
+from framefan_inference.leases import camera_queue, sequencer
 from framefan_inference.predictors.predictor import load
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -115,7 +115,7 @@ def test_every_cause_is_explained() -> None:
     text = page("why-frames-are-dropped.md")
     parts = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE))
     for heading, module, causes in (
-        ("superseded", schedule, "NEWER NO_WORKER NO_SLOT MAX_FPS REMOVED CIRCUIT"),
+        ("superseded", camera_queue, "NEWER NO_WORKER NO_SLOT MAX_FPS REMOVED CIRCUIT"),
         ("lost", sequencer, "LATE NO_OUTCOME WORKER_DIED PREDICT_TIMEOUT STOPPED"),
     ):
         part = next(part for title, part in parts.items() if title.endswith(heading))

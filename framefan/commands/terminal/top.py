@@ -173,13 +173,20 @@ def _summary(table: dict[str, Any]) -> str:
     gateways = table["gateways"]
     clients = sum(each["clients"] for each in gateways)
     ready = sum(each["state"] in ("ready", "busy") for each in table["workers"])
+    without = [name for name, each in table.get("predictors", {}).items() if not each["ready"]]
+    idle = f"no worker of {', '.join(without)}  " if without and _names_predictors(table) else ""
     served = sum(each["state"] == "ready" for each in gateways)
     several = f"{served} of {len(gateways)} gateways ready  " if len(gateways) > 1 else ""
     return (
         f"{printable(table['name'])}  {_counted(len(table['cameras']), 'camera')}  "
         f"{ready} of {len(table['workers'])} workers ready  "
-        f"{several}{_counted(clients, 'client')}"
+        f"{idle}{several}{_counted(clients, 'client')}"
     )
+
+
+def _names_predictors(table: dict[str, Any]) -> bool:
+    """Whether the run has several predictors."""
+    return len(table.get("predictors", {})) > 1
 
 
 def _counted(number: int, what: str) -> str:
@@ -220,7 +227,9 @@ def _troubles(table: dict[str, Any]) -> list[str]:
 
 
 def _workers(table: dict[str, Any], width: int | None) -> list[str]:
-    columns = [Column(each, is_name=each in ("worker", "state", "model")) for each in _WORKERS]
+    names = ("worker", "predictor", "state", "model")
+    heads = ["predictor", *_WORKERS] if _names_predictors(table) else _WORKERS
+    columns = [Column(each, is_name=each in names) for each in heads]
     rows, troubles = [], []
     for facts in table["workers"]:
         row = (
@@ -230,7 +239,8 @@ def _workers(table: dict[str, Any], width: int | None) -> list[str]:
             f"{facts['busy']:.0%}",
             *(str(facts[name]) for name in ("results", "errors", "restarts")),
         )
-        rows.append(list(map(printable, row)))
+        named = (facts["predictor_name"],) if _names_predictors(table) else ()
+        rows.append(list(map(printable, (*named, *row))))
         if facts["reason"]:
             troubles.append(printable(f"  {facts['id']}: {facts['reason']}"))
     return fitted(width, Version(columns, rows)) + troubles

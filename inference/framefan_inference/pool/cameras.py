@@ -26,7 +26,7 @@ from framefan.base import clock
 from framefan.errors import LinkGarbled
 from framefan.ipc.records import CameraFacts, StatusRecord
 from framefan.settings.states import FLOWING, REASONS, STATES, STILL
-from framefan_inference.leases.schedule import MAX_FPS, NO_SLOT
+from framefan_inference.leases.camera_queue import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
     from framefan.ipc.links import Link
@@ -226,7 +226,9 @@ class Camera:
     def change(self, settings: CameraSettings) -> StatusRecord | None:
         """Apply new settings; its process, if there is one, is about to be replaced."""
         was_removed, self.is_removed = self.is_removed, False
-        if settings == self.settings and not was_removed:
+        same = settings.for_capture == self.settings.for_capture
+        if same and not was_removed:
+            self.settings = settings
             return None
         another = settings.source != self.settings.source
         self._from_start |= another or was_removed or self.facts.state == "ended"
@@ -285,7 +287,7 @@ class Camera:
         totals = self.totals()
         facts.captured, facts.bad = totals.captured, totals.bad
         name = self.settings.name
-        queue, sequencer = ledger.schedule.cameras[name], ledger.sequencers[name]
+        queue, sequencer = ledger.queue(name), ledger.sequencers[name]
         by = Counter(queue.superseded_by)
         for cause, count in (
             (NO_SLOT, totals.no_slot),
@@ -303,11 +305,11 @@ class Camera:
         facts.lost = sequencer.left["lost"]
         facts.lost_by = dict(sequencer.lost_by)
         facts.running = sequencer.running
-        facts.circuit, facts.circuit_message = ledger.circuits.state(name)
+        facts.circuit, facts.circuit_message = ledger.circuit(name)
         facts.next_frame = self.next_frame
         facts.next_try_s = self._next_try_s()
         facts.slots = slots
-        facts.slots_out = ledger.schedule.slots_out(name)
+        facts.slots_out = queue.slots_out
         return facts
 
     def _next_try_s(self) -> float | None:

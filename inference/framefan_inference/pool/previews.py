@@ -22,7 +22,7 @@ from framefan.ipc.records import PICTURES
 from framefan.settings.run import NAME
 
 if TYPE_CHECKING:
-    from framefan.ipc.messages import WorkerPreview
+    from framefan.ipc.outcomes import WorkerPreview
 
 
 _REMEMBERED = 256

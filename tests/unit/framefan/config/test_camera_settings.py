@@ -58,6 +58,7 @@ def test_all_fields_can_be_set() -> None:
         "mode": "live",
         "fast": True,
         "loop": True,
+        "predictor": "people",
         "max_fps": 12.5,
         "max_size": "1280x720",
         "transport": "udp",

@@ -18,7 +18,8 @@ from framefan.ipc.messages import Changed, Changing, NotDone, Reloaded, Scale, S
 from framefan.settings.run import CameraSettings, Limits, Settings
 from framefan.settings.secret import Secret, SourceText
 from framefan.supervisor import reload
-from framefan.supervisor.reload import READ_S, UNDER_WAY, Reloads, lines, plan
+from framefan.supervisor.reload import READ_S, UNDER_WAY, Reloads, lines
+from framefan.supervisor.reload_plan import Plan, plan
 
 
 def camera(name: str, source: str = "demo", **fields: object) -> CameraSettings:
@@ -119,7 +120,7 @@ class Asker:
 
 class World:
     def __init__(self, invocation: Invocation) -> None:
-        self.acted: list[tuple[reload.Plan, Settings]] = []
+        self.acted: list[tuple[Plan, Settings]] = []
         self.steps: list[reload.Asker] = []
         """What was asked of the run besides, and is not answered yet."""
         self.reloads = Reloads(

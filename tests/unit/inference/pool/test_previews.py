@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framefan.ipc.messages import WorkerPreview
+from framefan.ipc.outcomes import WorkerPreview
 from framefan.ipc.records import PICTURES, Detection
 from framefan_capture.sources.scene import COLOURS, Scene
 from framefan_inference.pool.previews import Preview, Previews
