@@ -10,6 +10,7 @@ import msgspec
 
 from framefan.base.rates import in_words
 from framefan.commands import run_table
+from framefan.settings.states import STILL
 from framefan.supervisor import rundir
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def _cameras(state: StateRecord, width: int | None) -> list[str]:
         size = f"{facts.width}x{facts.height}" if facts.width else "-"
         counts = (facts.captured, facts.results, facts.errors, facts.lost, facts.superseded)
         named = (facts.predictor_name,) if state.has_several else ()
-        return (name, facts.state, *named, size, facts.fps, *counts)
+        shown = f"{facts.state} ({STILL})" if facts.reason == STILL else facts.state
+        return (name, shown, *named, size, facts.fps, *counts)
 
     names = ("camera", "state", "predictor") if state.has_several else ("camera", "state")
     numbers = ("size", "fps", "captured", "results", "errors", "lost", "superseded")

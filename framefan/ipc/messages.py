@@ -216,6 +216,8 @@ class Ready(_Link):
     """Number of frames dropped to respect the camera's `max_fps`."""
     pts: float | None = None
     """Seconds on the source's own clock, if it has one."""
+    still: int = 0
+    """Number of frames that the motion gate left out."""
 
 
 class SourceStatus(_Link):
@@ -234,6 +236,7 @@ class SourceStatus(_Link):
     max_fps: int = 0
     frame: int = 0
     """The number of its next frame; the counters include all frames before it."""
+    still: int = 0
 
 
 class HelloGateway(_Link):
@@ -274,7 +277,11 @@ class Slots(_Link):
     slots: int
 
 
-ToCapture = Welcome | Free | Slots
+class FrameWanted(_Link):
+    """Somebody waits for a frame: the motion gate lets the next one pass."""
+
+
+ToCapture = Welcome | Free | Slots | FrameWanted
 
 
 # ---- pool <-> worker, over the control link the worker inherits ------------------------------

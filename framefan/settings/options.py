@@ -30,6 +30,7 @@ else:
 
 ENV = "FRAMEFAN_"
 Mode = Literal["live", "every"]
+Gate = Literal["off", "motion"]
 Words = tuple[str, ...]
 PREDICTOR_FORMS = "a built-in name, package.module:Name, path/to/file.py:Name or onnx:PATH"
 GROUPS = CAMERAS, RUNS, SERVED, HOW = "Cameras", "What runs", "Where it is served", "How it runs"
@@ -195,6 +196,9 @@ class CameraOptions(Struct, frozen=True, kw_only=True):
         bool, Option("Play files as fast as workers process them; implies mode every.", RUNS)
     ] = False
     loop: Annotated[bool, Option("Start a file again when it ends.", RUNS, can_negate=True)] = False
+    gate: Annotated[
+        Gate, Option("motion: frames in which nothing moves are not predicted.", RUNS)
+    ] = "off"
 
 
 class StartOptions:

@@ -74,6 +74,14 @@ class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_size: Annotated[
         str, Option("1280x720: larger pictures are scaled to fit; the aspect ratio stays.")
     ] = ""
+    gate_keep_s: Annotated[
+        float,
+        Option(
+            "With gate, one frame is predicted this often although nothing moves.",
+            least=0.1,
+            most=_DAY_S,
+        ),
+    ] = 10.0
     transport: Annotated[
         Literal["tcp", "udp"], Option("Transport of RTSP; for RTSP cameras only.")
     ] = "tcp"

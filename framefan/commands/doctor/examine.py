@@ -204,7 +204,9 @@ def _predictor(
             f"[limits] predict_s = {2 * tried.predict_s:.0f} in a file for --config",
         )
         return
-    text = f"{settings.predictor} loads, and takes {1000 * tried.predict_s:.3g} ms per frame"
+    took_ms = 1000 * tried.predict_s
+    took = f"{took_ms:.0f}" if took_ms >= 100 else f"{took_ms:.3g}"
+    text = f"{settings.predictor} loads, and takes {took} ms per frame"
     yield Finding(Level.OK, subject, text)
     for what, about in tried.about.items():
         yield Finding(Level.OK, what, about)

@@ -25,6 +25,7 @@ from framefan.commands.terminal.latency_stats import Flow, Minute, Stages, Table
 from framefan.errors import EXIT_OK
 from framefan.ipc import processes
 from framefan.ipc.protocol import Failure, Result
+from framefan.settings.states import STILL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,7 +205,10 @@ def _cameras(glance: RunView, table: dict[str, Any], now: float, width: int | No
                 rates = (in_words(frames.captured), in_words(frames.predicted))
                 counted = (*rates, frames.told(causes))
             times = [f"{ms:.1f}" for ms in stages] if stages else ["-"] * len(_LATENCY)
-            rows.append(list(map(printable, (name, facts["state"], *counted, *times))))
+            state = facts["state"]
+            if facts["reason"] == STILL:
+                state = f"{state} ({STILL})"
+            rows.append(list(map(printable, (name, state, *counted, *times))))
         versions.append(Version(columns, rows))
     return fitted(width, *versions)
 

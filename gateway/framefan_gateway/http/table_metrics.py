@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from framefan.ipc.records import PICTURES
-from framefan.settings.states import STATES
+from framefan.settings.states import STATES, STILL
 from framefan_gateway.http import prometheus
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from framefan_gateway.http.prometheus import Samples
 
 WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
-SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
+SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit", STILL)
 LOST = ("late", "worker_died", "predict_timeout", "no_outcome", "stopped")
 
 

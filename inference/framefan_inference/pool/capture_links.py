@@ -20,6 +20,7 @@ from framefan.base import clock, logs
 from framefan.errors import LinkClosed, LinkError, LinkGarbled
 from framefan.ipc.messages import (
     Attach,
+    FrameWanted,
     Free,
     HelloCapture,
     Ready,
@@ -237,6 +238,19 @@ class CaptureLinks:
         if camera.link and self._rings.slots(camera.settings.name) < slots:
             with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                 camera.link.send(Slots(slots))
+
+    def want_frames_for(self, predictor: str) -> None:
+        """Somebody waits for a frame of a camera with this predictor: see `want_frames`."""
+        of_it = self.cameras.items()
+        self.want_frames([n for n, c in of_it if (c.settings.predictor or predictor) == predictor])
+
+    def want_frames(self, names: Iterable[str]) -> None:
+        """Somebody waits for a frame of these cameras: their motion gates let one pass."""
+        for name in names:
+            camera = self.cameras.get(name)
+            if camera is not None and camera.link and camera.settings.gate != "off":
+                with contextlib.suppress(LinkClosed):  # its end is read elsewhere
+                    camera.link.send(FrameWanted())
 
     def _orphan(self, camera: Camera) -> None:
         """No capture writes to the camera's rings any more."""

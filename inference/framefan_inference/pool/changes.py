@@ -66,6 +66,9 @@ class SlotOwner(Protocol):
     def resize(self, predictor: str, slots: int) -> None:
         """Ask the captures of its cameras for at least so many slots."""
 
+    def want_frames_for(self, predictor: str) -> None:
+        """Ask the captures of its cameras for a frame each, even if nothing moves there."""
+
 
 class _Change:
     """One change, from its first new worker to the end of its last old one."""
@@ -194,6 +197,7 @@ class Changes:
         if change.what == "predictor" and worker is change.new[0]:
             self._tell(f"worker {worker.number}: waiting for a frame for its self-test")
             change.frame_by = clock.now() + FRAME_S
+            self._captures.want_frames_for(self._predictor)
         else:
             self._look_complete(change)
 

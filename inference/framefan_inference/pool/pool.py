@@ -117,14 +117,15 @@ class Pool:
         self._groups.start_all()
         for message in self._supervisor.early:
             self._obey(message)
-        now, lease_due = clock.now(), math.inf
+        publisher, now, lease_due = self._publisher, clock.now(), math.inf
         while not self._finished():
-            table_due = self._publisher.table_due
+            table_due = publisher.table_due
             due = min(self._round_due, table_due, self._ledger.next_due(), lease_due)
             self._loop.turn(0.0 if self._outcomes.more else due - now)
             if self._outcomes.more:
                 self._take_outcomes()
             self._free_slots()
+            self._captures.want_frames(publisher.previews.take_begun())
             now = clock.now()
             lease_due = self._assign(now)
             self._tell_circuits()

@@ -53,7 +53,7 @@ from framefan.ipc.records import PredictError
 from framefan.ipc.ring import RingReader
 from framefan_inference.predictors import predictor as predictors
 from framefan_inference.predictors import results, threads
-from framefan_inference.predictors.predictor import Frame
+from framefan_inference.predictors.frame import Frame
 from framefan_inference.worker.painter import Painter
 
 if TYPE_CHECKING:

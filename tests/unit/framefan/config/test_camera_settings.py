@@ -69,6 +69,8 @@ def test_all_fields_can_be_set() -> None:
         "no_progress_s": 20,
         "backoff_first_s": 1,
         "backoff_cap_s": 5,
+        "gate": "motion",
+        "gate_keep_s": 0.5,
     }
     made = camera(**fields)
     assert {key: getattr(made, key) for key in fields} == fields

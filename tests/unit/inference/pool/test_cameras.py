@@ -162,6 +162,51 @@ def test_a_source_that_comes_back_has_its_time_to_bring_a_frame(camera: Camera, 
     assert told(camera.tick(502.1, waiting=0)) == ("stalled", "no_frame")
 
 
+# ---- the motion gate -----------------------------------------------------------------------------
+
+STILL = said("live", "still", message="nothing moves")
+
+
+def test_frames_that_the_gate_leaves_out_are_frames(camera: Camera, at: Any) -> None:
+    camera.ready(ready())
+    for second in range(1, 20):
+        at(100.0 + second)
+        camera.source_status(said("live", "still", still=second * 25, captured=1 + second * 25))
+        assert camera.tick(100.0 + second, waiting=0) is None
+    assert (camera.facts.state, camera.facts.reason) == ("live", "still")
+    assert camera.stalls_at == 121.0
+    ledger = Ledger([SETTINGS], ONE_GROUP)
+    facts = camera.measure(ledger, 5)
+    assert (facts.superseded_by, facts.superseded) == ({"still": 475}, 475)
+
+
+def test_a_gated_camera_stalls_when_no_frame_comes_at_all(camera: Camera, at: Any) -> None:
+    camera.ready(ready())
+    report = said("live", "still", still=25)
+    camera.source_status(report)
+    at(101.0)
+    camera.source_status(report)  # the same number: none came
+    assert told(camera.tick(102.0, waiting=0)) == ("stalled", "no_frame")
+    at(103.0)
+    assert camera.source_status(report) is None
+    assert told(camera.source_status(said("live", "still", still=26))) == ("live", "still")
+    assert camera.stalls_at == 105.0
+
+
+def test_each_opening_and_closing_of_the_gate_is_told_once(camera: Camera) -> None:
+    camera.ready(ready())
+    assert told(camera.source_status(STILL)) == ("live", "still")
+    assert camera.source_status(STILL) is None
+    assert camera.ready(ready(1)) is None  # one that is predicted all the same
+    assert told(camera.source_status(said("live"))) == ("live", "")
+    assert camera.source_status(said("live")) is None
+    assert told(camera.ready(ready(2, LARGER))) == ("live", "size_changed")
+    assert camera.source_status(said("live")) is None
+    assert told(camera.source_status(STILL)) == ("live", "still")
+    assert told(camera.source_status(FROZEN)) == ("frozen", "same_picture")
+    assert told(camera.source_status(STILL)) == ("live", "still")
+
+
 # ---- the size of frames --------------------------------------------------------------------------
 
 

@@ -50,6 +50,15 @@ def test_a_picture_is_wanted_while_it_is_subscribed_to() -> None:
     assert previews.of("cam") == ()
 
 
+def test_a_beginning_is_told_once() -> None:
+    previews = Previews(MIB)
+    for topic in ("preview/cam/640/", "preview/cam/full/", "preview/yard/full/", "preview/x"):
+        previews.watched(topic, True, 0)
+    assert previews.take_begun() == {"cam", "yard"}
+    previews.watched("preview/cam/640/", False, 0)
+    assert previews.take_begun() == set()
+
+
 @pytest.mark.parametrize(
     "topic",
     ["preview/", "preview/cam/", "preview/cam/64", "preview/cam/640", "preview/cam/641/",
