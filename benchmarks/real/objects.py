@@ -1,0 +1,197 @@
+"""Return values: objects of real libraries, at a client of `once`, `run`, `swap`, `--reload`.
+
+Every kind goes every way. One run gets a kind after the other by `framefan swap`, another one by a
+file that is written anew; the first kind of each stands there when the run starts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from websockets.sync.client import connect
+
+from benchmarks.real import page, places
+from benchmarks.real.compare import Verdict, compare
+from benchmarks.real.places import say
+from benchmarks.real.returned import KINDS
+from benchmarks.run import Run
+from framefan.base import clock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kinds = dict[str, tuple[type, str]]
+Wanted = dict[str, Any]
+HEAD = ("predict returns", "which is", "once", "run", "swap", "--reload", "at the client")
+ENVIRONMENT = {"PYTHONPATH": str(places.ROOT)}
+WAIT_S = 120.0
+_CONFIDENCE = 2e-3
+
+
+def prove(only: list[str]) -> bool:
+    """`only`: names of classes in returned.py; none means all."""
+    began = clock.now()
+    kinds = {key: kind for key, kind in KINDS.items() if not only or kind[0].__name__ in only}
+    os.environ.update(ENVIRONMENT)
+    picture = places.pictures()["street"]
+    say("what is expected")
+    wanted = _expected(kinds, picture)
+    told: dict[str, list[Verdict]] = {name: [] for name in kinds}
+    for way in (_once, _run, _swap, _reload):
+        say(f"way {way.__name__.strip('_')}")
+        for name, message in way(kinds, wanted, picture):
+            told[name].append(judge(wanted[name], message))
+            say(f"    {name}: {told[name][-1].wrong[:2] or told[name][-1]}")
+    rows = [[name, KINDS[name][1], *_cells(some)] for name, some in told.items()]
+    if not only:
+        page.write("objects", page.table(HEAD, rows), clock.now() - began)
+    return all(cell == "pass" for row in rows for cell in row[2:6])
+
+
+def _cells(verdicts: list[Verdict]) -> list[str]:
+    words = ["pass" if not each.wrong and each.wanted else "FAIL" for each in verdicts]
+    total, wrong = Verdict(), [each.wrong[0] for each in verdicts if each.wrong]
+    for each in verdicts:
+        total.add(each)
+    return [*words, "; ".join(wrong) or str(verdicts[0])]
+
+
+def _expected(kinds: Kinds, picture: Path) -> Wanted:
+    """By kind, from a process of its own: torch keeps its memory."""
+    target = places.FOLDER / "expected.json"
+    code = (
+        "import json, pathlib, cv2; from benchmarks.real import returned\n"
+        f"image, found = cv2.imread({str(picture)!r}), {{}}\n"
+        "image.flags.writeable = False\n"
+        f"for name in {[kind.__name__ for kind, _ in kinds.values()]!r}:\n"
+        "    made = getattr(returned, name)(); made.setup()\n"
+        "    found[name] = made.expected(image)\n"
+        f"pathlib.Path({str(target)!r}).write_text(json.dumps(found))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=places.ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    found = json.loads(target.read_text())
+    return {name: found[kind.__name__] for name, (kind, _) in kinds.items()}
+
+
+def judge(wanted: Any, message: dict[str, Any]) -> Verdict:
+    """`message`: a result as a client has it."""
+    if "detections" not in message:
+        return _judge_classes(wanted, message)
+    if isinstance(wanted, dict):
+        return Verdict(wrong=[f"classes were expected: {str(message)[:200]}"])
+    rows = [_row(each) for each in message["detections"]]
+    verdict = compare(wanted, rows)
+    labels = {each["class"]: each["label"] for each in wanted}
+    for each in rows:
+        if labels.get(each["class"], each["label"]) != each["label"]:
+            verdict.wrong.append(f"label {each['label']} of class {each['class']}")
+    if any(each.get("has_track") for each in wanted):
+        verdict.wrong += ["no track id" for each in rows if each["track"] is None]
+    return verdict
+
+
+def _row(each: dict[str, Any]) -> dict[str, Any]:
+    row = {"box": each["box"], "score": each["confidence"], "class": each["class_id"]}
+    names = {"mask": "mask", "keypoints": "points", "angle": "angle"}
+    row |= {names[key]: each[key] for key in names if key in each}
+    return row | {"label": each["label"], "track": each.get("track_id")}
+
+
+def _judge_classes(wanted: Any, message: dict[str, Any]) -> Verdict:
+    result = message.get("result")
+    if not isinstance(wanted, dict) or not isinstance(result, dict):
+        return Verdict(wrong=[str(message)[:300]])
+    verdict = Verdict(wanted=len(wanted["classes"]))
+    pairs = zip(wanted["classes"], result["classes"], strict=True)
+    for (number, score), each in pairs:
+        apart = abs(score - each["confidence"])
+        verdict.score = max(verdict.score, apart)
+        if each["class_id"] != number or apart > _CONFIDENCE:
+            verdict.wrong.append(f"class {number} {score:.4f}: {each}")
+    return verdict
+
+
+# ---- ways ----------------------------------------------------------------------------------------
+
+
+def _reference(kind: type) -> str:
+    return f"benchmarks.real.returned:{kind.__name__}"
+
+
+def _once(kinds: Kinds, _: Wanted, picture: Path) -> Any:
+    for name, (kind, _text) in kinds.items():
+        command = [sys.executable, "-m", "framefan", "once", str(picture), "--json"]
+        done = subprocess.run(
+            [*command, "--timeout", f"{WAIT_S:g}", "-p", _reference(kind)],
+            cwd=places.ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        yield name, _message(done)
+
+
+def _message(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    try:
+        message: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        return {"no result": done.stderr[-300:]}
+    return message
+
+
+def _run(kinds: Kinds, wanted: Wanted, picture: Path) -> Any:
+    for name, (kind, _text) in kinds.items():
+        with Run(str(picture), predictor=_reference(kind), workers=1, options=("--loop",)) as run:
+            run.wait_ready()
+            yield name, _first_right(run, wanted[name])
+
+
+def _swap(kinds: Kinds, wanted: Wanted, picture: Path) -> Any:
+    with Run(str(picture), predictor="health", workers=1, options=("--loop",)) as run:
+        run.wait_ready()
+        for name, (kind, _text) in kinds.items():
+            done = subprocess.run(
+                [sys.executable, "-m", "framefan", "swap", _reference(kind), "--name", run.name],
+                cwd=places.ROOT, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                yield name, {"refused": done.stderr[-300:]}
+            else:
+                yield name, _first_right(run, wanted[name])
+
+
+def _reload(kinds: Kinds, wanted: Wanted, picture: Path) -> Any:
+    file = places.FOLDER / "reloaded.py"
+    file.write_text("def predict(image):\n    return {'mean': float(image.mean())}\n\n\n"
+                    "Model = predict\n")  # fmt: skip
+    reference = f"{file}:Model"
+    options = ("--loop", "--reload")
+    with Run(str(picture), predictor=reference, workers=1, options=options) as run:
+        run.wait_ready()
+        for name, (kind, _text) in kinds.items():
+            partial = file.with_suffix(".partial")
+            partial.write_text(f"from benchmarks.real.returned import {kind.__name__} as Model\n")
+            partial.rename(file)
+            yield name, _first_right(run, wanted[name])
+
+
+def _first_right(run: Run, wanted: Any) -> dict[str, Any]:
+    """The first message that is as expected, or the last one within the time for it."""
+    message: dict[str, Any] = {"no result": f"within {WAIT_S:g} s"}
+    deadline = clock.now() + WAIT_S / 2
+    with connect(run.websocket, proxy=None) as client:
+        while clock.now() < deadline:
+            try:
+                told = json.loads(client.recv(timeout=5))
+            except TimeoutError:
+                continue
+            if told["type"] in ("result", "error"):
+                message = told
+                if not judge(wanted, message).wrong:
+                    break
+    return message
