@@ -21,7 +21,7 @@ from framefan.base import clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-START_S = 30.0
+START_S = 60.0
 _numbers = itertools.count(1)
 
 

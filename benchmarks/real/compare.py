@@ -2,7 +2,7 @@
 
 A detection of one side only is excused in three cases, because there the last bit of a float
 decides. Its score is at the least confidence; its overlap with another box is at the suppression's
-limit; or two of its classes are equally likely.
+limit; or, in half precision, two of its classes are equally likely.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def compare(
     ):  # they leave out what has no mask, and we send its box
         verdict.maskless += sum("mask" not in each for each in extra)
         extra = [each for each in extra if "mask" in each]
-    verdict.excused += _take_twins(alone, extra, most)
+    if half:
+        verdict.excused += _take_twins(alone, extra, most)
     for each in (*alone, *extra):
         others = [other for other in wanted + got if other is not each]
         if _is_at_limit(each, others, most, iou):

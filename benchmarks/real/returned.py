@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.real import references, ultralytics_models
 from benchmarks.real.compare import CONF, IOU
 
+NAMES = {number: f"thing {number}" for number in range(91)}
 Expected = Any
 """Detections as in compare.py, with a `label` and perhaps a `track`; or `{"classes": ...}`."""
 
@@ -28,6 +29,9 @@ class _Yolo:
 
         torch.set_num_threads(1)
         self.yolo = YOLO(str(ultralytics_models.weights(self.model)))
+        if self.model != Classify.model:
+            count = len(self.yolo.model.names)  # it reads columns by how many there are
+            self.yolo.model.names = {number: NAMES[number] for number in range(count)}
 
     def results(self, image: Any) -> Any:
         size = ultralytics_models.SIDE
@@ -79,9 +83,7 @@ class Results(Detect):
 class Boxes(Detect):
     """`Results.boxes`, which knows no names."""
 
-    @property
-    def labels(self) -> Any:
-        return self.yolo.names
+    labels = NAMES
 
     def predict(self, image: Any) -> Any:
         return self.results(image)[0].boxes
@@ -97,9 +99,7 @@ class Tensor(Boxes):
 class TurnedBoxes(Turned):
     """`Results.obb`."""
 
-    @property
-    def labels(self) -> Any:
-        return self.yolo.names
+    labels = NAMES
 
     def predict(self, image: Any) -> Any:
         return self.results(image)[0].obb
@@ -130,7 +130,7 @@ class Torchvision:
     """A dict of `boxes`, `scores`, `labels`; the names are those of the predictor."""
 
     kind = "fasterrcnn_mobilenet_v3_large_320_fpn"
-    labels = tuple(f"kind {n}" for n in range(91))
+    labels = NAMES
 
     def setup(self) -> None:
         import torch
@@ -170,7 +170,6 @@ class TorchvisionMasks(Torchvision):
 
 class TorchvisionPoints(Torchvision):
     kind = "keypointrcnn_resnet50_fpn"
-    labels = ("nothing", "person")
 
 
 def _largest(bitmap: Any) -> list[list[int]]:
@@ -240,3 +239,17 @@ KINDS: dict[str, tuple[type, str]] = {
     "Detections, masks": (SupervisionMasks, "supervision.Detections with mask"),
     "Detections, obb": (SupervisionTurned, "supervision.Detections with xyxyxyxy"),
 }
+
+
+class InTurn:
+    """All kinds in turn, by the number of the result: every client sees each of them."""
+
+    labels = NAMES
+
+    def setup(self) -> None:
+        self.made = [kind() for kind, _ in KINDS.values()]
+        for each in self.made:
+            each.setup()
+
+    def predict(self, image: Any, frame: Any) -> Any:
+        return self.made[frame.seq % len(self.made)].predict(image)
