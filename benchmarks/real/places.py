@@ -78,10 +78,6 @@ def film() -> Path:
     return path
 
 
-def film_license() -> str:
-    return "vtest.avi of OpenCV's samples, Debian's opencv-doc"
-
-
 def _run(command: list[str], advice: str, folder: Path | None = None) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -141,7 +141,7 @@ def mask(
 ) -> NDArray[Any]:
     """Ultralytics' process_mask: weigh, scale up (corners not aligned), above 0, cut to the box.
 
-    Before 8.4.100 or so it cut the small mask, and then a large one reached over its box.
+    Its earlier versions cut the small mask, and then the large one reached over its box.
     """
     count, rows, columns = prototypes.shape
     small = [
