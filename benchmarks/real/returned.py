@@ -44,8 +44,10 @@ class _Yolo:
         (result,) = self.results(image)
         found = references.of_result(result)
         if isinstance(found, list):
-            for each in found:
+            for n, each in enumerate(found):
                 each["label"] = result.names[each["class"]]
+                if result.masks is not None:  # all parts of it, joined by lines
+                    each["mask"] = result.masks.xy[n].tolist()
         return found
 
 
