@@ -34,8 +34,8 @@ CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$$ARGS" ] || exit $$code; }
 COVERED := FRAMEFAN_TEST_SCALE=3 $(BIN)/coverage run -m pytest
 SETUP := pyproject.toml .ci/setup.py
 
-.PHONY: help install run test test-together test-opencv4 check format coverage chaos screenshots bench
-.PHONY: prove-real clean
+.PHONY: help install run test test-together test-opencv4 check format coverage chaos screenshots docs
+.PHONY: bench prove-real clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -94,6 +94,9 @@ screenshots: .venv/.installed-test ## take the pictures of the page in docs/pict
 	SCREENSHOTS=docs/pictures SCREENSHOTS_AFTER_S=20 \
 		$(BIN)/python -m pytest -q tests/browser/test_screenshots.py
 
+docs: .venv/.installed-docs ## make the documentation site, with all links checked: build/docs/index.html
+	$(BIN)/sphinx-build -q -W --keep-going -j auto -c docs . build/docs
+
 bench: .venv/.installed-bench ## all benchmarks; one of them: make bench-NAME
 	$(BIN)/python -m benchmarks
 
@@ -116,6 +119,10 @@ clean: ## remove what make made
 .venv/.installed-test: $(SETUP)
 	$(NEED_PYTHON)
 	@$(PYTHON) .ci/setup.py .venv test check
+
+.venv/.installed-docs: $(SETUP)
+	$(NEED_PYTHON)
+	@$(PYTHON) .ci/setup.py .venv docs
 
 .venv/.installed-bench: $(SETUP)
 	$(NEED_PYTHON)

@@ -7,7 +7,8 @@ import time
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gateway_load import Client, Load, Loop, TimedGroup
+from benchmarks.gateway_load import Load, Loop
+from benchmarks.raw_clients import Client, TimedGroup
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -34,14 +35,15 @@ class AgedGroup(TimedGroup):
 
 
 class AgedLoop(Loop):
-    """Its groups are of this kind, and it may have as many sockets as the machine lets it."""
+    """Its timed groups are of this kind; it may have as many sockets as the machine lets it."""
 
     def __init__(self, pipe: Connection) -> None:
         raise_descriptors()
         super().__init__(pipe)
 
     def open(self, name: str, timed: bool, port: int, count: int, options: dict[str, Any]) -> int:
-        self.groups.setdefault(name, AgedGroup())
+        if timed:
+            self.groups.setdefault(name, AgedGroup())
         return super().open(name, timed, port, count, options)
 
 

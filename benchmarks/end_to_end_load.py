@@ -7,7 +7,8 @@ import math
 from array import array
 from typing import Any
 
-from benchmarks.gateway_load import Client, Group, Load, Loop, connect
+from benchmarks.gateway_load import Load, Loop
+from benchmarks.raw_clients import Client, Group, connect
 from benchmarks.report import percentile
 from framefan.base import clock
 

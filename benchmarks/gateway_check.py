@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from benchmarks.gateway_load import Client, Group, Loop, connect
+from benchmarks.gateway_load import Loop
+from benchmarks.raw_clients import Client, Group, connect
 from framefan.base import clock
 
 _MOST_ERRORS = 20

@@ -24,6 +24,7 @@ HEAD = """# The command line
 
 Each flag of `run` can also be set in a file or in the environment:
 [configuration.md](configuration.md). `framefan COMMAND --help` shows the same text as this page.
+`framefan completion --install` lets your shell complete commands and flags: bash, zsh or fish.
 `python tests/cli_reference.py` writes this page; a test compares.
 
 | command | what it does |

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import guards
 import hypothesis
 import pytest
 from system_packages import GROUPS
+from waiting import SCALE
 
 IN_CI = os.environ.get("CI") == "true"
 HERE = Path(__file__).parent
@@ -32,6 +34,16 @@ OPENCV = {
 }
 """Files of unit tests whose subject calls OpenCV, whose lines differ."""
 _THERE = {group.marker: functools.cache(group.there) for group in GROUPS}
+
+
+def pytest_configure() -> None:
+    """What the tests start has default signals, although pytest itself may have been started by
+    `nohup` or in the background of a shell: a handler, unlike "ignore", is not inherited.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 @pytest.fixture
@@ -54,10 +66,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     guards.run_again_without(metafunc)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Guards are switched off for chosen cases; what calls OpenCV is part of the smaller set."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Guards are switched off for chosen cases; what calls OpenCV is part of the smaller set. On a
+    busy machine a test is given more time before it counts as hanging.
+    """
     items[:] = guards.chosen(items)
+    usual_s = float(config.getini("timeout"))
     for item in items:
+        own = item.get_closest_marker("timeout")
+        limit_s = own.args[0] if own else usual_s
+        item.add_marker(pytest.mark.timeout(limit_s * SCALE), append=False)
         if UNIT in item.path.parents and item.path.stem in OPENCV:
             item.add_marker(pytest.mark.smoke)
 

@@ -63,7 +63,7 @@ CLIENTS: tuple[Row, ...] = (
         "closed with 4400; counted like any message",
         (
             f"{_ACKS}::test_more_than_was_sent_closes_with_4400",
-            f"{_ACKS}::test_acknowledgements_that_say_nothing_new_are_counted",
+            f"{_ACKS}::test_repeated_acknowledgements_count_towards_the_message_rate",
         ),
     ),
     Row(
@@ -133,7 +133,7 @@ CLIENTS: tuple[Row, ...] = (
         "closed at the deadline, or the oldest of too many; 503 above the limit; others get in",
         (
             f"{_SERVER}::test_idle_connections_are_closed_at_the_deadline_and_good_ones_get_in",
-            f"{_DOOR}::test_idle_connections_keep_nobody_out",
+            f"{_DOOR}::test_idle_connections_do_not_block_new_ones",
             f"{_SERVER}::test_clients_above_the_cap_get_503_and_the_others_stay",
             "unit/gateway/delivery/test_limits::test_an_address_has_so_many_clients_and_no_more",
         ),

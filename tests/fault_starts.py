@@ -204,7 +204,7 @@ TOLD: tuple[Row, ...] = (
         "clients reconnect, leave with results pending, or lose their gateway",
         "no counter falls, offered = sent + missed + pending, status and metrics agree",
         (
-            "unit/gateway/test_whole::test_no_counter_ever_falls_at_any_gateway_whichever_dies",
+            "unit/gateway/test_run_stats::test_no_counter_ever_falls_at_any_gateway_whichever_dies",
             "unit/gateway/http/test_metrics::test_a_counter_never_falls_and_what_is_pending_may",
             "unit/gateway/test_stats::test_what_waited_for_a_client_that_left_waits_no_more",
             "process/test_monitoring::test_status_and_metrics_tell_the_same_counts",

@@ -78,7 +78,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
             "it waits in the gateway, and is sent after its result",
             (
                 "unit/gateway/http/test_pictures::"
-                "test_a_picture_that_is_here_before_its_result_comes_behind_it",
+                "test_a_picture_that_arrives_before_its_result_is_sent_after_it",
             ),
         ),
         Row(

@@ -92,7 +92,7 @@ CLIENTS: tuple[Switch, ...] = (
         "lambda self, now: None",
         "connections that never ask stay as long as they like",
         "waited too long",
-        ("unit/gateway/connection/test_acceptor::test_idle_connections_keep_nobody_out",),
+        ("unit/gateway/connection/test_acceptor::test_idle_connections_do_not_block_new_ones",),
     ),
     Switch(
         "client-caps",

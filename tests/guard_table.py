@@ -88,7 +88,7 @@ _BUS = (
         "a picture that is here before its result is shown to nobody",
         "==",
         (
-            "unit/gateway/http/test_pictures::test_a_picture_that_is_here_before_its_result_comes_behind_it",
+            "unit/gateway/http/test_pictures::test_a_picture_that_arrives_before_its_result_is_sent_after_it",
         ),
     ),
 )

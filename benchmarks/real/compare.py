@@ -162,8 +162,9 @@ def _judge_points(verdict: Verdict, one: NDArray[Any], other: NDArray[Any], most
 def _judge_turned(verdict: Verdict, one: Detection, other: Detection) -> None:
     """By the corners: an angle alone has several names."""
     iou = mask_iou(one["corners"], other.get("mask") or [])
-    turn = abs(one["angle"] - other["angle"]) % (np.pi / 2)
-    verdict.angle = max(verdict.angle, min(turn, np.pi / 2 - turn))
+    if "angle" in one:
+        turn = abs(one["angle"] - other["angle"]) % (np.pi / 2)
+        verdict.angle = max(verdict.angle, min(turn, np.pi / 2 - turn))
     if iou < LEAST_IOU - 0.01:  # drawn in pixels, and so a little coarser
         verdict.wrong.append(f"rotated boxes have the IoU {iou:.4f}")
 

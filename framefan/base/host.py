@@ -1,4 +1,7 @@
-"""Access to the operating system: only this module handles Linux and macOS differently."""
+"""Access to the operating system: the only module that treats Linux and macOS differently.
+
+Linux is the tested platform. Where macOS lacks something, these functions do without it.
+"""
 
 from __future__ import annotations
 
@@ -128,6 +131,17 @@ def own_bytes(pid: int) -> int:
         return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def own_status(*keys: str) -> dict[str, int]:
+    """Numbers of this process by their keys in /proc/self/status, such as Threads; else 0."""
+    found = dict.fromkeys(keys, 0)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key in found:
+                found[key] = int(value.split()[0])
+    return found
 
 
 def cpu_s(pid: int) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import (
     App,
@@ -250,6 +250,24 @@ def examples(
     from framefan.commands.examples import copy
 
     return copy(folder)
+
+
+@app.command(usage="Usage: framefan completion [SHELL] [OPTIONS]")
+def completion(
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"] | None,
+        Parameter(help="Shell to complete in.  [the shell that runs this]", metavar="SHELL"),
+    ] = None,
+    /,
+    *,
+    install: Annotated[
+        bool, Parameter(help="Install it for this user.", negative="", show_default=False)
+    ] = False,
+) -> int:
+    """Print the script with which a shell completes commands and flags."""
+    from framefan.commands.completion import show
+
+    return show(app, shell, install)
 
 
 def _stay(_url: str) -> None:

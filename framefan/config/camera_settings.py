@@ -35,6 +35,7 @@ COMMANDS = (
     "watch",
     "examples",
     "predictors",
+    "completion",
 )
 """The commands: a misspelt one looks like a source file that does not exist."""
 

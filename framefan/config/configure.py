@@ -189,10 +189,19 @@ def _origin(text: str, token: Secret) -> str:
 
 
 def _readable(what: str, path: str) -> None:
-    """Raises StartError for a path that cannot be read; an empty path is fine."""
+    """Raises StartError for a path that cannot be read; an empty path is fine.
+
+    Several processes read the file, and a pipe gives its content only once.
+    """
     if not path:
         return
     try:
+        if Path(path).is_fifo():
+            raise StartError(
+                f"{what} is a pipe: {path}",
+                "it is read more than once, and a pipe gives its content once",
+                "write it into a file and name that file",
+            )
         with Path(path).open("rb"):
             return
     except OSError as error:
@@ -200,7 +209,7 @@ def _readable(what: str, path: str) -> None:
 
 
 def _content(what: str, path: str) -> str:
-    """The text of a file, which is opened once: it may be a pipe. Raises StartError."""
+    """The text of a file, which may be a pipe. Raises StartError."""
     try:
         return small_file.read(path).decode("utf-8-sig", "replace")
     except OSError as error:

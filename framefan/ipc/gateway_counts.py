@@ -143,6 +143,10 @@ class GatewayCounts:
             if number != own and self.lives(number)
         )
 
+    def clients(self, gateway: int) -> int:
+        """How many clients it has now."""
+        return self._words[self._at(gateway) + _CLIENTS]
+
     def lives(self, gateway: int) -> bool:
         """Whether it has begun to accept, and is not known to have died."""
         return self._words[self._at(gateway) + _STAMP] > 0

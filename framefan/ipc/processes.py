@@ -151,6 +151,8 @@ class Child:
                 stdout=output,  # what a predictor prints must not mix with our output
                 stderr=output,
                 pass_fds=keep,
+                # What user code forks is of its group, and ends with it: see `kill`.
+                process_group=0 if stage.runs_theirs else None,
                 env=environment()
                 | {CONTROL_FD: str(theirs.fileno()), PARENT_PID: str(os.getpid())},
             )
@@ -168,13 +170,16 @@ class Child:
 
     def kill(self, patience_s: float = KILL_S) -> bool:
         """Send SIGKILL, wait, close the link. True once the process is gone and reads or writes no
-        more.
+        more. Processes that user code forked are killed with it, or after it.
 
         False when the process has not exited within `patience_s`, because it has much memory to
         free or waits for a disk. The caller must try again later.
         """
         if self.process.poll() is None:
             self.process.kill()
+        if self.stage.runs_theirs:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         try:
             self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
@@ -242,6 +247,7 @@ class Parent:
         sock = socket.socket(fileno=int(os.environ.pop(CONTROL_FD)))
         sock.set_inheritable(False)
         self.link: links.Link[Any] = links.Link(sock, receives)
+        os.register_at_fork(after_in_child=self._release_fork)
         messages: list[Any] = []
         while not messages:
             try:
@@ -267,6 +273,14 @@ class Parent:
         """From now on DUMP_SIGNAL writes our stacks, also for a signal that is already pending."""
         faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL})
+
+    def _release_fork(self) -> None:
+        """Runs in a process that the user's code forked, which is not part of the run: the link
+        must end with this process, and the fork must end by the usual signals.
+        """
+        self.link.close()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _on_sigterm(self, *_: object) -> None:
         self.stop_asked = True

@@ -62,11 +62,14 @@ class Asker(Protocol):
 class Client:
     """One connection. `answer` closes it, and does nothing if it is already closed."""
 
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
+    def __init__(
+        self, sock: socket.socket, deadline: float, on_close: Callable[[Client], None]
+    ) -> None:
+        """`on_close` is called before the connection is closed."""
         self.link: links.Link[ToControl] = links.Link(sock, ToControl)
         self.deadline = deadline
         self.request: ToControl | None = None
-        self.on_close: Callable[[], None] = lambda: None
+        self._on_close = on_close
 
     def answer(self, message: FromControl) -> None:
         if self.link.fileno() >= 0:
@@ -81,7 +84,7 @@ class Client:
                 self.link.offer(message)
 
     def close(self) -> None:
-        self.on_close()
+        self._on_close(self)
         self.link.close()
 
 
@@ -144,17 +147,17 @@ class Control:
             self._welcome(sock)
 
     def _welcome(self, sock: socket.socket) -> None:
-        client = Client(sock, clock.now() + SILENCE_S)
+        client = Client(sock, clock.now() + SILENCE_S, self._forget)
         if len(self._clients) >= CLIENTS:
             client.answer(BUSY)
             return
         self._clients.append(client)
         self._selector.register(client.link, selectors.EVENT_READ, partial(self._read, client))
-        client.on_close = partial(self._forget, client)
 
     def _forget(self, client: Client) -> None:
-        self._selector.unregister(client.link)
-        self._clients.remove(client)
+        if client in self._clients:  # not if there were too many
+            self._selector.unregister(client.link)
+            self._clients.remove(client)
 
     def _read(self, client: Client) -> None:
         if client not in self._clients:  # closed in the turn that reported this message

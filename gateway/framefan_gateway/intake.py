@@ -33,8 +33,6 @@ from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.news import NewEpoch, Removed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from framefan.ipc.records import CameraFacts
     from framefan_gateway.delivery.hub import Hub
 
@@ -42,7 +40,7 @@ _LARGEST = 1 << 53
 """Larger numbers are not exact in every client's language, and no pool sends them."""
 _NOT_OURS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _EPOCHS_REMEMBERED = 64
-_GONE_REMEMBERED = 64
+_REMOVED_REMEMBERED = 64
 _MOST_EARLY = 8
 _REMOVED = ("ended", "removed")
 _OTHER = "other"
@@ -59,7 +57,6 @@ class Intake:
 
     def __init__(self, hub: Hub, state_lost_s: float) -> None:
         self._hub = hub
-        hub.removal = self.removal
         self._state_lost_s = state_lost_s
         self._epoch = ""
         self._ended: deque[str] = deque(maxlen=_EPOCHS_REMEMBERED)
@@ -67,18 +64,16 @@ class Intake:
         self._next_seq: dict[str, int] = {}
         self._cameras: dict[bytes, str] = {}
         """By result topic, the camera, so that each topic is parsed once."""
-        self._told: dict[str, tuple[str, str]] = {}
+        self._reported: dict[str, tuple[str, str]] = {}
         """By camera, the last state and reason sent to clients."""
         self._circuits: dict[str, str] = {}
         """By camera, the last circuit state sent to clients, unless it is closed."""
         self._leaving: dict[str, StatusRecord] = {}
         """By camera, the record of its removal, held until nothing else of the camera can come."""
-        self._gone: dict[str, int] = {}
+        self._removed: dict[str, int] = {}
         """By removed camera, its next seq; the oldest first."""
         self.changes: dict[str, Counter[tuple[str, str]]] = {}
         """By camera, how often it entered a state for a reason."""
-        self.pictured: Callable[[PreviewRecord], None] = lambda _record: None
-        """Called with each picture, after its result."""
         self._early: deque[PreviewRecord] = deque(maxlen=_MOST_EARLY)
         """Pictures whose results have not come yet, the oldest first."""
         self._silent = False
@@ -119,7 +114,7 @@ class Intake:
         if silent == self._silent or (silent and self.state is None):
             return
         self._silent = silent
-        self._hub.tell(
+        self._hub.publish(
             Status(
                 ts=round(wall, 3),
                 epoch=self._epoch,
@@ -147,14 +142,14 @@ class Intake:
         seq = record.seq
         expected = self._next_seq.get(camera)
         if expected is None:
-            expected = self._gone.pop(camera, seq)  # may be the first record of it in this gateway
+            expected = self._removed.pop(camera, seq)  # `seq`: its first record in this gateway
         if seq < expected:
             self.stale += 1
             return
         self._next_seq[camera] = seq + 1
         if seq > expected:
-            self._hub.tell(Loss(camera, record.epoch, expected, seq - 1, "bus"))
-        self._hub.tell(outcome or Loss(camera, record.epoch, seq, seq, "lost"))
+            self._hub.publish(Loss(camera, record.epoch, expected, seq - 1, "bus"))
+        self._hub.publish(outcome or Loss(camera, record.epoch, seq, seq, "lost"))
         if self._early:
             self._look_at_early()
 
@@ -166,7 +161,7 @@ class Intake:
         if self._is_early(record):
             self._early.append(record)
         else:
-            self.pictured(record)
+            self._hub.publish(wire.Picture(record))
 
     def _is_early(self, record: PreviewRecord) -> bool:
         return record.epoch != self._epoch or record.seq >= self._next_seq.get(record.camera, 0)
@@ -178,7 +173,7 @@ class Intake:
             if self._is_early(record):
                 self._early.append(record)
             else:
-                self.pictured(record)
+                self._hub.publish(wire.Picture(record))
 
     def _take_status(self, record: StatusRecord) -> None:
         _check(record.n, record.ts, record.next_try_s or 0)
@@ -186,12 +181,12 @@ class Intake:
             return
         camera = record.camera
         if camera is not None and (record.subject, record.reason) == ("predictor", CIRCUIT):
-            self._tell_circuit(camera, wire.status(record))
+            self._report_circuit(camera, wire.status(record))
         elif camera is None or record.subject != "camera":
-            self._hub.tell(wire.status(record))
+            self._hub.publish(wire.status(record))
         elif (record.state, record.reason) != _REMOVED:
             self._leaving.pop(camera, None)
-            self._tell(camera, wire.status(record))
+            self._report(camera, wire.status(record))
         elif camera in self._known():
             self._leaving[camera] = record
 
@@ -211,58 +206,60 @@ class Intake:
         """Send clients the camera's state if this gateway did not receive its status record."""
         assert self.state is not None
         if facts.circuit != self._circuits.get(camera, "closed"):
-            self._tell_circuit(
+            self._report_circuit(
                 camera, wire.circuit_status(camera, facts, self._epoch, self.state.ts)
             )
-        told, state = self._told.get(camera), (facts.state, facts.reason)
-        if state in (told, _REMOVED):
+        reported, state = self._reported.get(camera), (facts.state, facts.reason)
+        if state in (reported, _REMOVED):
             return
-        if told is None and facts.state == "live":
-            self._told[camera] = state  # a camera that is simply live is not reported
+        if reported is None and facts.state == "live":
+            self._reported[camera] = state  # a camera that is simply live is not reported
             return
-        self._tell(camera, wire.camera_status(camera, facts, self._epoch, self.state.ts))
+        self._report(camera, wire.camera_status(camera, facts, self._epoch, self.state.ts))
 
-    def _tell(self, camera: str, status: Status) -> None:
-        self._told[camera] = state = status.state, status.reason
+    def _report(self, camera: str, status: Status) -> None:
+        self._reported[camera] = state = status.state, status.reason
         self.changes.setdefault(camera, Counter())[_counted(*state)] += 1
-        self._hub.tell(status)
+        self._hub.publish(status)
 
-    def _tell_circuit(self, camera: str, status: Status) -> None:
+    def _report_circuit(self, camera: str, status: Status) -> None:
         self._circuits[camera] = status.state
         if status.state == "closed":
             del self._circuits[camera]
-        self._hub.tell(status)
+        self._hub.publish(status)
 
     # ---- cameras added and removed ----------------------------------------------------------
 
     def _known(self) -> set[str]:
         """The cameras that have had any news and have not been removed since."""
         table = () if self.state is None else self.state.cameras
-        return {*table, *self._next_seq, *self._told}
+        return {*table, *self._next_seq, *self._reported}
 
     def removal(self, camera: str) -> Status | None:
         """The status of a camera that is not in the table; None before there is a table."""
         if self.state is None:
             return None
         status = _removal(camera, self.state)
-        return status if camera in self._gone else msgspec.structs.replace(status, message=_UNKNOWN)
+        return (
+            status if camera in self._removed else msgspec.structs.replace(status, message=_UNKNOWN)
+        )
 
     def _remove(self, camera: str) -> None:
         assert self.state is not None
-        said = self._leaving.pop(camera, None)
-        status = wire.status(said) if said else _removal(camera, self.state)
-        self._hub.tell(Removed(camera, status))
+        record = self._leaving.pop(camera, None)
+        status = wire.status(record) if record else _removal(camera, self.state)
+        self._hub.publish(Removed(camera, status))
         self._cameras.pop(f"{bus.RESULT}{camera}/".encode(), None)
-        self._told.pop(camera, None)
+        self._reported.pop(camera, None)
         self._circuits.pop(camera, None)
         self.changes.pop(camera, None)
         for early in [each for each in self._early if each.camera == camera]:
             self._early.remove(early)
         expected = self._next_seq.pop(camera, None)
         if expected is not None:
-            self._gone[camera] = expected
-        while len(self._gone) > _GONE_REMEMBERED:
-            del self._gone[next(iter(self._gone))]
+            self._removed[camera] = expected
+        while len(self._removed) > _REMOVED_REMEMBERED:
+            del self._removed[next(iter(self._removed))]
 
     def _in_epoch(self, epoch: str, n: int) -> bool:
         if epoch != self._epoch:
@@ -278,11 +275,11 @@ class Intake:
     def _begin(self, epoch: str) -> None:
         if self._epoch:
             self._ended.append(self._epoch)
-            self._hub.tell(NewEpoch())
+            self._hub.publish(NewEpoch())
         self._epoch = epoch
         self._next_n = None
         self._next_seq = dict.fromkeys(self._known(), 0)
-        self._gone.clear()
+        self._removed.clear()
 
 
 def _counted(state: str, reason: str) -> tuple[str, str]:

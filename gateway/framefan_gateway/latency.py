@@ -51,13 +51,13 @@ class Histogram:
     @classmethod
     def of(cls, bounds: tuple[float, ...], counted: Counted) -> Histogram:
         made = cls(bounds)
-        made.go_on_from(counted)
+        made.resume_from(counted)
         return made
 
     def state(self) -> Counted:
         return self.counts[:], self.sum
 
-    def go_on_from(self, counted: Counted) -> None:
+    def resume_from(self, counted: Counted) -> None:
         """Add earlier counts with the same bounds."""
         counts, seconds = counted
         if len(counts) == len(self.counts):
@@ -94,13 +94,13 @@ class StageLatencies:
         """Each camera's stages, in the order of STAGES."""
         return {camera: [each.state() for _, each in of] for camera, of in self}
 
-    def go_on_from(self, counted: dict[str, list[Counted]]) -> None:
+    def resume_from(self, counted: dict[str, list[Counted]]) -> None:
         for camera, stages in counted.items():
             for histogram, each in zip(self._of(camera), stages, strict=True):
-                histogram.go_on_from(each)
+                histogram.resume_from(each)
 
-    def release(self, camera: str) -> None:
-        """Forget a removed camera."""
+    def forget(self, camera: str) -> None:
+        """Drop the histograms of a removed camera."""
         self._cameras.pop(camera, None)
 
     def __iter__(self) -> Iterator[tuple[str, list[tuple[str, Histogram]]]]:

@@ -25,6 +25,7 @@ from framefan.ipc.processes import Parent, settle
 from framefan_gateway.connection import tls
 from framefan_gateway.connection.connection import ClientConnection
 from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http.previews import Previews
 from framefan_gateway.intake import Intake
 from framefan_gateway.server import Server
 
@@ -38,10 +39,10 @@ _MOST_WAITING = 1024
 """The most news that is read before it is flushed, while the bus has more."""
 _BEAT_S = 1.0
 _RETRY_S = 0.2
-_LAST_S = 1.0
+_LAST_RESULTS_S = 1.0
 _SILENCE_S = 0.3
 """Nothing more arrives from a pool that has been gone for this long."""
-_LOOK_S = 0.01
+_POLL_S = 0.01
 # Plain ints, because combining enums runs Python code.
 _NOBLOCK, _POLLIN = int(zmq.NOBLOCK), int(zmq.POLLIN)
 _EVENTS, _RCVMORE = int(zmq.EVENTS), int(zmq.RCVMORE)
@@ -62,50 +63,52 @@ class BusReader:
         self._socket = bus.subscriber(settings.limits, bus.RESULT, bus.STATUS, bus.STATE)
         self._socket.connect(settings.results_endpoint)
         self._fd = int(self._socket.getsockopt(zmq.FD))
-        self._again: asyncio.Handle | None = None
+        self._next_read: asyncio.Handle | None = None
         self._pauses = False
-        """Whether `_again` is the end of a pause, in which the descriptor is not watched."""
+        """Whether `_next_read` is the end of a pause, in which the descriptor is not watched."""
         self._settings = settings
         self._pictures: zmq.Socket[bytes] | None = None
-        self._previews: set[str] = set()
-        server.previews.follow = self._follow
+        self._follower = self._loop.create_task(self._follow_previews())
+        self._follower.add_done_callback(_raise_error)
         self._loop.add_reader(self._fd, self.read)
         self.read()
 
-    def _follow(self, topics: set[str]) -> None:
-        """Subscribe to these previews and no others."""
-        if self._pictures is None:
-            self._pictures = bus.picture_subscriber(self._settings)
-            self._loop.add_reader(int(self._pictures.getsockopt(zmq.FD)), self.read)
-        for topic in self._previews - topics:
-            self._pictures.unsubscribe(topic)
-        for topic in topics - self._previews:
-            self._pictures.subscribe(topic)
-        self._previews = set(topics)
-        self._soon()  # subscribing may have consumed the descriptor's readable event
+    async def _follow_previews(self) -> None:
+        """Subscribe to the pictures that are needed and no others."""
+        topics: frozenset[str] = frozenset()
+        while True:
+            before, topics = topics, await self._server.previews.wait_changed(topics)
+            if self._pictures is None:
+                self._pictures = bus.picture_subscriber(self._settings)
+                self._loop.add_reader(int(self._pictures.getsockopt(zmq.FD)), self.read)
+            for topic in before - topics:
+                self._pictures.unsubscribe(topic)
+            for topic in topics - before:
+                self._pictures.subscribe(topic)
+            self._read_soon()  # subscribing may have consumed the descriptor's readable event
 
     def read(self) -> None:
         """Read until the sockets are empty: their descriptors signal changes only."""
         self._resume()
         if self._take(self._socket, _READS_PER_TICK):
-            self._soon()
+            self._read_soon()
             if self._server.hub.waiting < _MOST_WAITING:
                 return  # newer results are queued; `latest` clients get those instead
         elif self._pictures is not None and self._take(self._pictures, _PICTURES_PER_TICK):
-            self._soon()
-        rest_s = self._server.rest_s
-        if rest_s and self._again is None:
+            self._read_soon()
+        flush_delay_s = self._server.flush_delay_s
+        if flush_delay_s and self._next_read is None:
             self._pauses = True
             self._loop.remove_reader(self._fd)
-            self._again = self._loop.call_later(rest_s, self.read)
+            self._next_read = self._loop.call_later(flush_delay_s, self.read)
         else:
-            self._server.news()
+            self._server.flush_soon()
 
     def _resume(self) -> None:
         """End the pause, or cancel the call that was scheduled."""
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+        if self._next_read is not None:
+            self._next_read.cancel()
+            self._next_read = None
         if self._pauses:
             self._pauses = False
             self._loop.add_reader(self._fd, self.read)
@@ -121,19 +124,25 @@ class BusReader:
             self._intake.take(parts, clock.now(), clock.wall())
         return True
 
-    def _soon(self) -> None:
-        if self._again is None:
-            self._again = self._loop.call_soon(self.read)
+    def _read_soon(self) -> None:
+        if self._next_read is None:
+            self._next_read = self._loop.call_soon(self.read)
 
     def close(self) -> None:
-        self._server.previews.follow = lambda _topics: None
+        self._follower.cancel()
         self._loop.remove_reader(self._fd)
-        if self._again is not None:
-            self._again.cancel()
+        if self._next_read is not None:
+            self._next_read.cancel()
         self._socket.close(linger=0)
         if self._pictures is not None:
             self._loop.remove_reader(int(self._pictures.getsockopt(zmq.FD)))
             self._pictures.close(linger=0)
+
+
+def _raise_error(task: asyncio.Task[None]) -> None:
+    """Raise a task's error in the event loop, which handles it like any callback's."""
+    if not task.cancelled():
+        task.result()
 
 
 class PoolLink:
@@ -145,8 +154,8 @@ class PoolLink:
         self._link: links.Link[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
-        self._comes_back = True
-        self.gone_at = clock.now()
+        self._reconnects = True
+        self.lost_at = clock.now()
         """When the pool was lost, on clock.now; inf while it is connected."""
         self._connect()
 
@@ -166,7 +175,7 @@ class PoolLink:
             self._lost()
         else:
             self._loop.add_reader(self._link.fileno(), self._read)
-            self.gone_at = math.inf
+            self.lost_at = math.inf
 
     def _read(self) -> None:
         try:
@@ -177,12 +186,12 @@ class PoolLink:
 
     def _lost(self) -> None:
         self._drop()
-        if self._comes_back:
+        if self._reconnects:
             self._retry = self._loop.call_later(_RETRY_S, self._connect)
 
-    def is_last(self) -> None:
+    def stop_reconnecting(self) -> None:
         """Do not reconnect after this pool. (The socket for the next one still accepts.)"""
-        self._comes_back = False
+        self._reconnects = False
         if self._retry is not None:
             self._retry.cancel()
 
@@ -191,7 +200,7 @@ class PoolLink:
             self._loop.remove_reader(self._link.fileno())
             self._link.close()
             self._link = None
-            self.gone_at = min(self.gone_at, clock.now())
+            self.lost_at = min(self.lost_at, clock.now())
 
     def close(self) -> None:
         if self._retry is not None:
@@ -210,12 +219,18 @@ class Gateway:
         settings = parent.settings
         self._id = int(parent.role or 1)
         limits = settings.limits
+        counts = GatewayCounts(parent.counts_fd, self._id)
+        names = [camera.name for camera in settings.cameras]
+        previews = Previews(names, lambda: counts.gateways)
         self._hub = Hub(
-            limits.every_messages, limits.every_bytes, limits.history_s, limits.history_bytes
+            limits.every_messages,
+            limits.every_bytes,
+            limits.history_s,
+            limits.history_bytes,
+            previews,
         )
         self._intake = Intake(self._hub, limits.state_lost_s)
-        counts = GatewayCounts(parent.counts_fd, self._id)
-        self._server = Server(settings, self._id, self._hub, self._intake, counts)
+        self._server = Server(settings, self._id, self._hub, self._intake, previews, counts)
         self._server.most_clients = min(limits.max_clients, descriptors - host.SPARE_DESCRIPTORS)
         # Half of the spare descriptors are for answering 503 when all others are in use.
         self._server.most_connections = descriptors - host.SPARE_DESCRIPTORS // 2
@@ -225,7 +240,7 @@ class Gateway:
         self.failed = False
         self._loop = asyncio.get_running_loop()
         self._beats = 0
-        self._beaten_at = clock.now()
+        self._last_beat_at = clock.now()
         self._beat_timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -236,8 +251,8 @@ class Gateway:
         self._take(self._parent.early)
         listener = socket.socket(fileno=self._parent.inherited_fd)
         listener.setblocking(False)
-        self._server.whole.resume()
-        await self._server.neighbours.open()
+        self._server.run_stats.resume()
+        await self._server.peers.open()
         await self._server.start(listener, self._certificate)
         self._bus = BusReader(self._parent.settings, self._intake, self._server)
         self._pool = PoolLink(self._parent.settings.path("pool"), self._id)
@@ -256,27 +271,27 @@ class Gateway:
         The pool may wait for frames in progress for half of the grace period. `every` clients get
         one second more to read what is pending for them.
         """
-        self._pool.is_last()
-        until = clock.now() + self._parent.settings.limits.grace_s / 2 + _LAST_S
-        while clock.now() < until and not self._has_heard_all:
+        self._pool.stop_reconnecting()
+        until = clock.now() + self._parent.settings.limits.grace_s / 2 + _LAST_RESULTS_S
+        while clock.now() < until and not self._has_received_all:
             self._bus.read()
-            await asyncio.sleep(_LOOK_S)
-        until = clock.now() + _LAST_S
+            await asyncio.sleep(_POLL_S)
+        until = clock.now() + _LAST_RESULTS_S
         while clock.now() < until and not self._server.is_settled:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_POLL_S)
 
     @property
-    def _has_heard_all(self) -> bool:
+    def _has_received_all(self) -> bool:
         state = self._intake.state
         if state is None or state.last:  # None: the pool has not started, or has ended
             return True
-        return clock.now() - self._pool.gone_at > _SILENCE_S
+        return clock.now() - self._pool.lost_at > _SILENCE_S
 
     async def _end(self) -> None:
         self._bus.close()
         await self._server.close()
-        self._server.neighbours.close()
-        self._server.whole.publish()  # includes how its clients' connections ended
+        self._server.peers.close()
+        self._server.run_stats.publish()  # includes how its clients' connections ended
         if self._beat_timer is not None:
             self._beat_timer.cancel()
         self._pool.close()
@@ -301,7 +316,7 @@ class Gateway:
 
     def _beat(self) -> None:
         self._beats += 1
-        beaten, self._beaten_at = self._beaten_at, clock.now()
+        last_beat_at, self._last_beat_at = self._last_beat_at, clock.now()
         self._beat_timer = self._loop.call_later(_BEAT_S, self._beat)
         try:
             self._parent.link.offer(messages.Progress(self._beats))
@@ -311,10 +326,10 @@ class Gateway:
             return
         self._bus.read()
         # If this process was not scheduled for a while, the newest table may not be read yet.
-        if clock.now() - beaten < 2 * _BEAT_S:
+        if clock.now() - last_beat_at < 2 * _BEAT_S:
             self._intake.tick(clock.now(), clock.wall())
-        self._server.previews.look()  # cameras may have been added or removed
-        self._pool.report(self._server.whole.publish().facts)
+        self._server.previews.on_cameras(self._server.cameras())
+        self._pool.report(self._server.run_stats.publish().facts)
 
     # ---- the supervisor ---------------------------------------------------------------------
 

@@ -1,10 +1,6 @@
 """The server around the hub: one asyncio server for WebSocket clients and the page.
 
-It owns the connections and decides when the hub is flushed. News is flushed at once if the last
-flush was short or long ago. Otherwise the next flush waits 16 times as long as the last one took,
-at most 4 ms, or up to 10 ms when this process computes for more than half of the time. Then several
-messages share each client's write, which makes each message cheaper, and the event loop has time
-for everything else.
+It owns the connections, and flushes the hub: at once, or after a pause (flush_pause.py).
 """
 
 from __future__ import annotations
@@ -26,14 +22,14 @@ from framefan_gateway.connection import admission
 from framefan_gateway.connection.acceptor import Acceptor, get_factory
 from framefan_gateway.connection.admission import Admission
 from framefan_gateway.connection.connection import ClientConnection
-from framefan_gateway.connection.crowd import Crowd
+from framefan_gateway.connection.crowd import Crowd, HeldBack
 from framefan_gateway.connection.session import Session
+from framefan_gateway.delivery.wire import Picture
+from framefan_gateway.flush_pause import FlushPause
 from framefan_gateway.http import client_list, replies, web
-from framefan_gateway.http.neighbours import Neighbours
-from framefan_gateway.http.previews import Previews
-from framefan_gateway.latency import Busy
+from framefan_gateway.http.peers import Peers
+from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
-from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     import socket
@@ -42,16 +38,14 @@ if TYPE_CHECKING:
 
     from websockets.http11 import Request, Response
 
+    from framefan.ipc.protocol import Status
     from framefan.settings.run import Settings
     from framefan_gateway.delivery.hub import Hub
     from framefan_gateway.http.client_list import ClientFacts
+    from framefan_gateway.http.previews import Previews
     from framefan_gateway.intake import Intake
 
 GOING_AWAY = 1001
-_REST_FACTOR = 16
-_REST_LEAST_S = 0.0005
-_REST_MOST_S, _REST_BUSY_S = 0.004, 0.010
-_BUSY = 0.5
 _PULSE_S = 0.1
 _PULSES = 100
 """How many clients are checked per pulse; with more clients, each is checked less often."""
@@ -59,7 +53,7 @@ _MANY_BLOCKED, _SELDOM = 1000, 10
 """With more blocked clients than this, their memory is summed up in every tenth pulse only."""
 _WORK_S = 0.001
 """How long replays are worked on at a time, in seconds."""
-_WORK_REST = 2
+_WORK_PAUSE_FACTOR = 2
 """How many times as long other work follows, so replays take at most a third of this process."""
 _FAREWELL_S = 2.0
 """How long clients may take to answer a close before they are aborted."""
@@ -80,6 +74,7 @@ class Server:
         gateway: int,
         hub: Hub,
         intake: Intake,
+        previews: Previews,
         counts: GatewayCounts | None = None,
     ) -> None:
         """`counts`: the memory that all gateways of the run share; None: there is only this one."""
@@ -89,41 +84,37 @@ class Server:
         )
         self.limits = settings.limits
         self.hub = hub
-        self.tally = Stats(gateway, hub, intake)
-        self.whole = Whole(self.tally, intake, self.counts)
-        hub.observe = self.tally.stages.observe
-        hub.release = self.tally.stages.release
+        self.stats = Stats(gateway, hub, intake)
+        self.run_stats = RunStats(self.stats, intake, self.counts)
         self._intake = intake
-        self.previews = Previews(hub, self.cameras, lambda: self.counts.gateways)
-        intake.pictured = self.previews.arrived
-        self.neighbours = Neighbours(settings, gateway, self.counts, self._facts)
+        self.previews = previews
+        self.peers = Peers(settings, gateway, self.counts, self._facts)
         self._web = web.Web(
             settings,
             gateway,
             hub,
             intake,
-            self.whole,
+            self.run_stats,
             self._facts,
             self.previews.snapshot,
-            self.neighbours.ask,
+            self.peers.ask,
         )
         self._connections: set[ClientConnection] = set()
-        self._full: set[ClientConnection] = set()
+        self._blocked: set[ClientConnection] = set()
         """Connections whose client was blocked at the last check, or became blocked since."""
         self.admission: Admission[ClientConnection] = Admission(self.limits.max_handshakes)
         self.crowd = Crowd()
+        self._held_back: HeldBack[ClientConnection] = HeldBack(self.crowd)
         self._acceptor: Acceptor | None = None
         self._addresses: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: WebSocketServer | None = None
         self._flush: asyncio.TimerHandle | None = None
-        self._rest_until = 0.0
-        self._rest_most_s = _REST_MOST_S
-        self._busy = Busy()
+        self._pause = FlushPause()
         self._work: asyncio.Handle | None = None
-        self._expecting: set[ClientConnection] = set()
+        self._awaiting_replay: set[ClientConnection] = set()
         """Connections with a command that waits until their replays are finished."""
-        self._turn: list[ClientConnection] = []
+        self._unchecked: list[ClientConnection] = []
         self._pulses = 0
         self._pulse_timer: asyncio.TimerHandle | None = None
         self.most_clients = self.limits.max_clients
@@ -177,36 +168,38 @@ class Server:
     @property
     def is_settled(self) -> bool:
         """Whether all news has been flushed, and no `every` client is blocked."""
-        behind = any(each.is_behind for each in self._full)
+        behind = any(each.is_behind for each in self._blocked)
         return self._flush is None and not self.hub.waiting and not behind
 
     # ---- flushing ---------------------------------------------------------------------------
 
-    def news(self) -> None:
+    def flush_soon(self) -> None:
         """The hub has news: flush it now, or when the pause after the last flush is over."""
         if self._flush is not None or not self.hub.waiting:
             return
-        wait = self.rest_s
+        wait = self.flush_delay_s
         if wait:
             self._flush = asyncio.get_running_loop().call_later(wait, self.flush)
         else:
             self.flush()
 
     @property
-    def rest_s(self) -> float:
+    def flush_delay_s(self) -> float:
         """For how many seconds the next flush has to wait; 0 if it need not."""
-        wait = self._rest_until - clock.now()
-        return wait if wait >= _REST_LEAST_S else 0.0
+        return self._pause.left_s(clock.now())
 
     def flush(self) -> None:
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
         start = clock.now()
-        self.hub.flush(start)
+        news = self.hub.flush(start)
+        self.stats.on_delivered(news, start)
+        for item in news:
+            if isinstance(item, Picture):
+                self.previews.on_picture(item)
         self.work_soon()
-        end = clock.now()
-        self._rest_until = end + min((end - start) * _REST_FACTOR, self._rest_most_s)
+        self._pause.record_flush(start, clock.now())
 
     def work_soon(self) -> None:
         """Schedule the next slices of the hub's work, if there is any."""
@@ -221,34 +214,34 @@ class Server:
             now = clock.now()
         self._work = None
         if self.hub.has_work:
-            wait = (now - began) * _WORK_REST
+            wait = (now - began) * _WORK_PAUSE_FACTOR
             self._work = asyncio.get_running_loop().call_later(wait, self._do_work)
-        self._expecting = {each for each in self._expecting if not each.check_replay()}
+        self._awaiting_replay = {each for each in self._awaiting_replay if not each.check_replay()}
 
     def watch_replay(self, connection: ClientConnection) -> None:
-        self._expecting.add(connection)
+        self._awaiting_replay.add(connection)
 
     def _pulse(self) -> None:
         """Check the next few clients, and the memory of all of them."""
         self._pulse_timer = asyncio.get_running_loop().call_later(_PULSE_S, self._pulse)
         now = clock.now()
-        self.tally.lag.beat(now, _PULSE_S)
-        self._busy.beat(now, clock.cpu())
-        over = max(self._busy.share - _BUSY, 0.0) / (1 - _BUSY)
-        self._rest_most_s = _REST_MOST_S + over * (_REST_BUSY_S - _REST_MOST_S)
+        self.stats.lag.beat(now, _PULSE_S)
+        self._pause.beat(now, clock.cpu())
         self._shed()
-        self._turn = self._turn or list(self._connections)
-        for connection in self._turn[-_PULSES:]:
+        for connection in self._held_back.take(now, self._blocked):
+            connection.free()
+        self._unchecked = self._unchecked or list(self._connections)
+        for connection in self._unchecked[-_PULSES:]:
             connection.check(now)
-        del self._turn[-_PULSES:]
+        del self._unchecked[-_PULSES:]
 
     def _shed(self) -> None:
         """Keep the backlog of all clients within its limit: abort those with the largest first."""
         self._pulses += 1
-        if len(self._full) > _MANY_BLOCKED and self._pulses % _SELDOM:
+        if len(self._blocked) > _MANY_BLOCKED and self._pulses % _SELDOM:
             return
         most, held = self._buffer_bytes, self.hub.log_bytes
-        full = self._full = {each for each in self._full if each.full_since is not None}
+        full = self._blocked = {each for each in self._blocked if each.blocked_since is not None}
         held += sum(each.held_bytes for each in full)
         if held <= most:
             return
@@ -266,36 +259,35 @@ class Server:
         self.counts.count_address(connection.address, 1)
 
     def on_request(self, connection: ClientConnection) -> None:
-        self.admission.mark_asked(connection)
+        self.admission.mark_requested(connection)
 
     def on_lost(self, connection: ClientConnection) -> None:
         self._connections.discard(connection)
-        self._mark_arrived(connection)
+        self._remove_pending(connection)
         self._addresses[connection.address] -= 1
         self.counts.count_address(connection.address, -1)
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
         if connection.served:  # plain HTTP requests are not clients, and have no close code
-            self.tally.ended(connection.aborted or _code(connection))
+            self.stats.ended(connection.aborted or _code(connection))
 
     def on_blocked(self, connection: ClientConnection) -> None:
-        self._full.add(connection)
+        self._blocked.add(connection)
 
     def on_authorized(self, connection: ClientConnection) -> None:
-        self._mark_arrived(connection)
+        self._remove_pending(connection)
 
-    def _mark_arrived(self, connection: ClientConnection) -> None:
+    def _remove_pending(self, connection: ClientConnection) -> None:
         """The connection is not pending any more."""
-        if self._acceptor is not None:
-            self._acceptor.remove(connection)
+        self.admission.remove(connection)
         self.publish_count()
 
     # ---- all gateways together --------------------------------------------------------------
 
     @property
     def _accepted(self) -> int:
-        coming = 0 if self._acceptor is None else len(self._acceptor)
-        return len(self._connections) + coming
+        connecting = 0 if self._acceptor is None else len(self._acceptor)
+        return len(self._connections) + connecting
 
     @property
     def _buffer_bytes(self) -> int:
@@ -331,8 +323,11 @@ class Server:
             return {camera.name for camera in self.settings.cameras}
         return set(state.cameras)
 
+    def removal(self, camera: str) -> Status | None:
+        return self._intake.removal(camera)
+
     def _facts(self) -> Iterator[ClientFacts]:
-        return client_list.facts(tuple(self._connections), clock.now(), self.tally.gateway)
+        return client_list.facts(tuple(self._connections), clock.now(), self.stats.gateway)
 
     def spawn(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(closing)

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from framefan.ipc.records import GatewayFacts
+from framefan_gateway.delivery.news import Removed
+from framefan_gateway.delivery.wire import Outcome
 from framefan_gateway.latency import Lag, StageLatencies
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from framefan_gateway.delivery.hub import Hub
+    from framefan_gateway.delivery.news import News
     from framefan_gateway.intake import Intake
 
 _MOST_ENDS = 50
@@ -83,12 +88,20 @@ class Stats:
         self.stages = StageLatencies()
         self.lag = Lag()
 
+    def on_delivered(self, news: Iterable[News], now: float) -> None:
+        """Count the results and errors that the hub delivered at `now`, in order."""
+        for item in news:
+            if isinstance(item, Outcome):
+                self.stages.observe(item.record, now)
+            elif isinstance(item, Removed):
+                self.stages.forget(item.camera)
+
     def ended(self, how: str) -> None:
         """Count the end of a client's connection, by close code or by the gateway's reason."""
         known = how in self.closed_by or len(self.closed_by) < _MOST_ENDS
         self.closed_by[how if known else "other"] += 1
 
-    def go_on_from(self, before: GatewayFacts, pending: int) -> None:
+    def resume_from(self, before: GatewayFacts, pending: int) -> None:
         """Continue the counts of an earlier process of this gateway.
 
         `pending`: the results that were pending there; they are missed.

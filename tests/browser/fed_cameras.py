@@ -111,7 +111,7 @@ def feed(
     }
     workers = [WorkerFacts(id=n, state="ready", model="model.onnx", busy=0.4) for n in (1, 2)]
     feeder.take("state/", state(facts, workers=workers, version=version("framefan")))
-    watched = {each.preview for each in feeder.do(lambda: list(feeder.gateway.hub.subscriptions))}
+    watched = {each.preview for each in feeder.do(lambda: list(feeder.gateway.hub._groups))}
     for index, (name, kind) in enumerate(cameras.items()):
         if kind == "down":
             continue

@@ -87,7 +87,7 @@ def test_a_camera_that_is_asked_for_and_is_not_there_hides_no_other(
     page.wait_for_selector(".tile[data-camera=cam][data-frame]")
     page.click("#pause")  # it is asked for nothing that is refused
     page.wait_for_function("() => document.getElementById('said').textContent === ''")
-    contracts = feeder.gateway.hub.subscriptions
+    contracts = feeder.gateway.hub._groups
     wait_until(lambda: [(each.cameras, each.preview) for each in list(contracts)] == [(None, 0)])
     page.close()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deadly
+import psutil
 from faults import limits, sabotage
 from runs import Run, assert_balanced
-from waiting import SCALE
+from waiting import SCALE, wait_until
 from websockets.sync.client import connect
 
 if TYPE_CHECKING:
@@ -111,3 +114,48 @@ def test_neither_a_thread_left_behind_nor_a_failing_close_holds_up_the_end() -> 
     assert re.search(
         r"failed in close: RuntimeError: cannot close \(deadly.py, line \d+", run.log()
     )
+
+
+FORKS = """
+import os, signal
+from pathlib import Path
+
+forked = 0
+
+def predict(image):
+    global forked
+    if forked < 2:
+        forked += 1
+        pid = os.fork()
+        while not pid:
+            signal.pause()
+        Path(__file__).with_name(f"pid{forked}").write_text(str(pid))
+    return len(image)
+"""
+
+
+def test_a_process_that_a_predictor_forked_ends_by_signals_and_does_not_delay_the_stop(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "forks.py"
+    file.write_text(FORKS)
+    source = "cam=demo?size=160x120&fps=10"
+    with Run(source, "-p", f"{file}:predict", "-w", "1", "--log-level", "debug") as run:
+        pids = [tmp_path / "pid1", tmp_path / "pid2"]
+        first, second = (
+            int(wait_until(lambda each=each: each.exists() and each.read_text(), 20, "a fork"))
+            for each in pids
+        )
+        os.kill(first, signal.SIGTERM)
+        wait_until(lambda: _has_ended(first), 10, "the end of a fork by SIGTERM")
+        assert not _has_ended(second)
+        assert run.stop() == 0
+        assert "killed at stop" not in run.log()
+    wait_until(lambda: _has_ended(second), 10, "the end of the other")
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

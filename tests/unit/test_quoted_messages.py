@@ -72,7 +72,7 @@ def test_what_is_refused_at_the_start(
     [
         ("predictor", "{}/bright.py:Brigth", 'bright.py" has no "Brigth"'),
         ("predictor", "bright.pi:Bright", 'the predictor module "bright.pi" was not found'),
-        ("onnx-model", "onnx:{}/junk.onnx", "is no ONNX model"),
+        ("onnx-model", "onnx:{}/junk.onnx", "is not an ONNX model"),
     ],
 )
 def test_what_is_refused_as_it_is_loaded(

@@ -88,16 +88,16 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._pause_timer: asyncio.TimerHandle | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
-        self._coming: dict[ClientConnection, asyncio.Task[None]] = {}
+        self._connecting: dict[ClientConnection, asyncio.Task[None]] = {}
         """Accepted connections without a transport yet, with TLS until the TLS handshake ends."""
         self._failing = False
         self._serving = True
         self._beat()
-        self._look()
+        self._resume()
 
     def __len__(self) -> int:
         """How many accepted connections have no transport yet."""
-        return len(self._coming)
+        return len(self._connecting)
 
     # ---- the interface of asyncio's Server --------------------------------------------------
 
@@ -120,7 +120,7 @@ class Acceptor:
                 timer.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
-        for task in tuple(self._coming.values()):
+        for task in tuple(self._connecting.values()):
             self._loop.call_soon(task.cancel)  # after its first step, when it owns the socket
 
     async def wait_closed(self) -> None:
@@ -128,7 +128,7 @@ class Acceptor:
 
     # ---- accepting --------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _resume(self) -> None:
         self._pause_timer = None
         self._loop.add_reader(self._listener, self._accept)
 
@@ -138,7 +138,7 @@ class Acceptor:
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener)
-        self._pause_timer = self._loop.call_later(seconds, self._look)
+        self._pause_timer = self._loop.call_later(seconds, self._resume)
 
     def _accept(self) -> None:
         now = clock.now()
@@ -158,7 +158,7 @@ class Acceptor:
         connection = self._factory()
         host.admission.add_silent(connection, now)
         connection.socket = sock
-        self._coming[connection] = self._loop.create_task(self._connect(connection, sock))
+        self._connecting[connection] = self._loop.create_task(self._connect(connection, sock))
         host.publish_count()
 
     def _fail(self, error: OSError) -> None:
@@ -177,30 +177,26 @@ class Acceptor:
         except OSError:  # not TLS, or closed during the TLS handshake: not worth a log line
             pass
         finally:
-            del self._coming[connection]
+            del self._connecting[connection]
             if not made:
-                self.remove(connection)
+                self._host.admission.remove(connection)
 
     # ---- dropping silent connections --------------------------------------------------------
 
     def _drop_surplus(self, now: float) -> None:
         """Drop the oldest silent connection if there are too many."""
         admission = self._host.admission
-        who = admission.find_surplus(now)
-        if who is None:
+        oldest = admission.find_surplus(now)
+        if oldest is None:
             return
-        if _has_unread(who.socket):  # it is not silent; this process has been slow to read
-            admission.add_silent(who, now)
+        if _has_unread(oldest.socket):  # it is not silent; this process has been slow to read
+            admission.add_silent(oldest, now)
             return
-        admission.remove(who)
-        if who in self._coming:
-            self._coming[who].cancel()
+        admission.remove(oldest)
+        if oldest in self._connecting:
+            self._connecting[oldest].cancel()
         else:
-            who.abort("handshakes")
-
-    def remove(self, connection: ClientConnection) -> None:
-        """The connection is not pending any more: it is a client, or closed."""
-        self._host.admission.remove(connection)
+            oldest.abort("handshakes")
 
 
 def _has_unread(sock: socket.socket) -> bool:

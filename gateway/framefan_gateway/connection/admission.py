@@ -2,9 +2,9 @@
 
 A connection is pending until it is a client or closed:
 
-    silent -> asked -> a client                  (a WebSocket)
-                    -> silent -> a client        (a WebSocket that has not sent its token yet)
-                    -> answered                  (plain HTTP, until its connection is closed)
+    silent -> requested -> a client              (a WebSocket)
+                        -> silent -> a client    (a WebSocket that has not sent its token yet)
+                        -> answered              (plain HTTP, until its connection is closed)
 
 1. Every connection that has sent its request is answered, however many come at once.
 2. Above `most_silent` silent connections the oldest is dropped, if it is older than `SILENT_S`. So
@@ -32,32 +32,32 @@ class Admission(Generic[K]):
     def __init__(self, most_silent: int, most: int = MOST) -> None:
         self._most_silent = most_silent
         self._most = max(most, most_silent)
-        self._most_asked = max(1, most_silent // 2)
+        self._most_requested = max(1, most_silent // 2)
         self._silent: dict[K, float] = {}
         """Each silent connection and since when, the oldest first."""
-        self._asked: set[K] = set()
+        self._requested: set[K] = set()
         self._answered: set[K] = set()
 
-    def add_silent(self, who: K, now: float) -> None:
+    def add_silent(self, connection: K, now: float) -> None:
         """The connection was accepted, or its handshake is complete and its token is missing."""
-        self.remove(who)
-        self._silent[who] = now
+        self.remove(connection)
+        self._silent[connection] = now
 
-    def mark_asked(self, who: K) -> None:
+    def mark_requested(self, connection: K) -> None:
         """The connection's request is complete."""
-        if self._silent.pop(who, None) is not None:
-            self._asked.add(who)
+        if self._silent.pop(connection, None) is not None:
+            self._requested.add(connection)
 
-    def mark_answered(self, who: K) -> None:
+    def mark_answered(self, connection: K) -> None:
         """The connection got an HTTP answer and is about to be closed."""
-        self.remove(who)
-        self._answered.add(who)
+        self.remove(connection)
+        self._answered.add(connection)
 
-    def remove(self, who: K) -> None:
+    def remove(self, connection: K) -> None:
         """The connection has become a client, or is closed."""
-        self._silent.pop(who, None)
-        self._asked.discard(who)
-        self._answered.discard(who)
+        self._silent.pop(connection, None)
+        self._requested.discard(connection)
+        self._answered.discard(connection)
 
     def find_surplus(self, now: float) -> K | None:
         """The connection to drop for new ones, if any.
@@ -66,12 +66,12 @@ class Admission(Generic[K]):
         """
         if len(self._silent) <= self._most_silent:
             return None
-        who, since = next(iter(self._silent.items()))
-        return who if now - since > SILENT_S else None
+        connection, since = next(iter(self._silent.items()))
+        return connection if now - since > SILENT_S else None
 
     def accepts(self, room: int) -> bool:
         """Whether one more may be accepted; `room`: how many more the descriptors allow."""
-        return room > 0 and len(self) < self._most and len(self._asked) < self._most_asked
+        return room > 0 and len(self) < self._most and len(self._requested) < self._most_requested
 
     def __len__(self) -> int:
-        return len(self._silent) + len(self._asked) + len(self._answered)
+        return len(self._silent) + len(self._requested) + len(self._answered)

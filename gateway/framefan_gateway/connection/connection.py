@@ -25,6 +25,7 @@ from framefan_gateway.connection import tcp
 from framefan_gateway.connection.commands import parse_ack
 from framefan_gateway.connection.flow import Counted, Open, flow_for
 from framefan_gateway.connection.handshake import HandshakeConnection
+from framefan_gateway.connection.keepalive import Keepalive
 from framefan_gateway.connection.token_bucket import TokenBucket
 from framefan_gateway.connection.write_deadline import WriteDeadline
 from framefan_gateway.delivery import frames
@@ -50,8 +51,6 @@ TOO_MANY, BAD_REQUEST, TOO_SLOW, SILENT = 1008, 4400, 4408, 4409
 """Close codes."""
 _READ_BYTES = 4096
 """The most bytes read at once: clients send little, mostly pongs and acknowledgements."""
-_ASKS = 3
-"""How many pings a silent client is sent within `silence_s`."""
 
 
 class ConnectionHost(Protocol):
@@ -59,7 +58,7 @@ class ConnectionHost(Protocol):
 
     hub: Hub
     limits: Limits
-    tally: Stats
+    stats: Stats
     crowd: Crowd
 
     def on_open(self, connection: ClientConnection) -> None:
@@ -89,25 +88,22 @@ class ClientConnection(HandshakeConnection):
         super().__init__(*args, **kwargs)
         self._host = host
         self._client: Client | None = None
-        self._pings = self._pongs = 0
-        """The number of the last ping sent, and of the last pong received."""
-        self._acked = self._answers = 0
+        self._acked = self._unread_replies = 0
         """How many messages the client has acknowledged; bytes of replies since it was blocked."""
-        self._said = 0
+        self._sent_before_join = 0
         """How many messages were sent before the client joined the hub."""
-        self._heard_at = self._asked_at = clock.now()
-        """When bytes last arrived, and when a ping was last sent because none did."""
+        self._keepalive = Keepalive(host.limits.silence_s, clock.now())
         self._caught_up: asyncio.Future[None] | None = None
         """Done when the client's replays are finished; None if nothing waits for that."""
         self.ack: Ack | None = None
-        self._whole = True
+        self._at_frame_end = True
         """Whether the bytes received so far end at the end of a frame."""
         self._deadline: WriteDeadline | None = None
         self._bucket = TokenBucket(
             host.limits.inbound_per_s, host.limits.inbound_bytes, clock.now()
         )
-        self._ending, self._full_at = False, 0.0
-        self.lateness, self.crowd = host.tally.lag, host.crowd
+        self._is_closing, self._blocked_at = False, 0.0
+        self.lateness, self.crowd = host.stats.lag, host.crowd
         self.try_write: Callable[[bytes], int] = len
         """A placeholder until `join`: nothing is written before."""
         self._flow: Flow = Open(self)
@@ -175,14 +171,14 @@ class ClientConnection(HandshakeConnection):
 
     async def send_first(self, text: str) -> None:
         """Send a message before the connection is a client of the hub."""
-        self._said += 1
+        self._sent_before_join += 1
         await self.send(text)
 
     def _limit_replies(self, answered: int) -> None:
         """Abort if unread replies exceed their limit. Results are not counted."""
-        if self.paused or self.full_since is not None:
-            self._answers += answered
-        if self._answers > self._host.limits.client_buffer_bytes:
+        if self.paused or self.blocked_since is not None:
+            self._unread_replies += answered
+        if self._unread_replies > self._host.limits.client_buffer_bytes:
             self.abort("flood")
 
     @property
@@ -195,10 +191,10 @@ class ClientConnection(HandshakeConnection):
         return DEFAULT if self._client is None else self._client.subscription
 
     @property
-    def full_since(self) -> float | None:
+    def blocked_since(self) -> float | None:
         """When the client became blocked; None if it is not."""
         full = self._client is not None and self._client.place is Place.BLOCKED
-        return self._full_at if full else None
+        return self._blocked_at if full else None
 
     @property
     def held_bytes(self) -> int:
@@ -215,15 +211,14 @@ class ClientConnection(HandshakeConnection):
         self.transport.write(data)
 
     def next_number(self) -> int:
-        self._pings += 1
-        return self._pings
+        return self._keepalive.next_number()
 
     def fill(self) -> None:
         client = self._client
         if client is None:
             return
         if client.place is not Place.BLOCKED:
-            self._full_at = clock.now()
+            self._blocked_at = clock.now()
             self._host.on_blocked(self)
         self._host.hub.block(client)
 
@@ -232,7 +227,7 @@ class ClientConnection(HandshakeConnection):
         client = self._client
         if client is None or client.place is not Place.BLOCKED or self.paused or self._flow.blocks:
             return
-        self._answers = 0
+        self._unread_replies = 0
         self._host.hub.unblock(client, clock.now())
         self._host.work_soon()
         self.check_replay()
@@ -251,12 +246,14 @@ class ClientConnection(HandshakeConnection):
 
     @property
     def sent_messages(self) -> int:
-        return self._said + (0 if self._client is None else self._client.cursor.sent_messages)
+        return self._sent_before_join + (
+            0 if self._client is None else self._client.cursor.sent_messages
+        )
 
     @property
     def is_behind(self) -> bool:
         """Whether this is a blocked `every` client."""
-        return self.subscription.delivery == "every" and self.full_since is not None
+        return self.subscription.delivery == "every" and self.blocked_since is not None
 
     def leave(self) -> None:
         client, self._client = self._client, None
@@ -267,9 +264,9 @@ class ClientConnection(HandshakeConnection):
     def end(self, code: int, reason: str) -> None:
         """Close the connection. If bytes are buffered, that waits until they drain or stall."""
         self.leave()
-        if self._ending:
+        if self._is_closing:
             return
-        self._ending = True
+        self._is_closing = True
         self._host.spawn(self.close_in_time(code, reason, 2 * self._host.limits.stall_s))
 
     def abort(self, why: str) -> None:
@@ -301,8 +298,8 @@ class ClientConnection(HandshakeConnection):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._answers = 0
-        self._heard_at = clock.now()  # the client's system has acknowledged bytes
+        self._unread_replies = 0
+        self._keepalive.record_bytes(clock.now())  # the client's system has acknowledged some
         self._cancel_deadline()
         self.free()
 
@@ -312,17 +309,17 @@ class ClientConnection(HandshakeConnection):
             stall.cancel()
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = clock.now()
+        self._keepalive.record_bytes(clock.now())
         opening = self.request is None
-        if self._whole and not opening:
+        if self._at_frame_end and not opening:
             number = frames.pong_number(data)
             if number is not None and self._client is not None and self._pong(number):
                 return  # passing the pong to websockets would cost far more
-            self._whole = frames.ends_with_frame(data)
+            self._at_frame_end = frames.ends_with_frame(data)
         full, before = self.paused, self.transport.get_write_buffer_size()
         super().data_received(data)
         if opening and self.request is not None:
-            self._whole = not self.protocol.reader.buffer
+            self._at_frame_end = not self.protocol.reader.buffer
         if full:
             self._limit_replies(max(self.transport.get_write_buffer_size() - before, 0))
 
@@ -332,7 +329,7 @@ class ClientConnection(HandshakeConnection):
             self.leave()  # nothing may follow a close frame
 
     def process_event(self, event: Event) -> None:
-        if self._ending:  # ignore the remainder of a flood
+        if self._is_closing:  # ignore the remainder of a flood
             return
         if isinstance(event, Frame) and self._client is not None and self._handle_echo(event):
             return
@@ -364,9 +361,8 @@ class ClientConnection(HandshakeConnection):
 
     def _pong(self, number: int) -> bool:
         """Handle a pong; return whether it answers one of our pings."""
-        if not self._pongs < number <= self._pings:
+        if not self._keepalive.record_pong(number):
             return False
-        self._pongs = number
         if self._flow.awaits(number):
             self._flow.pong(number)
         return True
@@ -390,11 +386,10 @@ class ClientConnection(HandshakeConnection):
         """Check this client for silence; the server calls this periodically."""
         if self._client is None or self.paused:  # the write deadline watches a paused one
             return
-        silent_s, max_s = now - self._heard_at, self._host.limits.silence_s
-        if silent_s > max_s:
-            self.end(SILENT, f"silent: no pong and no byte for {max_s:g} s")
+        if self._keepalive.is_silent(now):
+            silence_s = self._host.limits.silence_s
+            self.end(SILENT, f"silent: no pong and no byte for {silence_s:g} s")
             return
-        if min(silent_s, now - self._asked_at) > max_s / _ASKS:
-            self._asked_at = now
+        if self._keepalive.needs_ping(now):
             self.write(frames.ping(self.next_number()))
         self._flow.check(now)

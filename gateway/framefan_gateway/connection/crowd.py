@@ -10,6 +10,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Held = TypeVar("Held")
 
 LEAST, WITHIN_S = 32, 1.0
 """At least `LEAST` joins within `WITHIN_S` seconds are a crowd."""
@@ -19,6 +25,8 @@ NEWCOMER_S = 10.0
 AT_ONCE, EACH_S = 2, 0.9
 """A newcomer gets `AT_ONCE` writes without waiting, then one per `EACH_S`. This is below a second,
 so that a camera with one result per second is not held back."""
+FREED = 1000
+"""How many clients are freed at a time once the crowd has joined."""
 
 
 class Crowd:
@@ -56,3 +64,24 @@ class Newcomer:
         if now >= self._until or self._writes < AT_ONCE or now >= self._written_at + EACH_S:
             return False
         return self._crowd.is_joining(now)
+
+
+class HeldBack(Generic[Held]):
+    """The clients that a crowd held back: they are freed, some at a time, once it has joined."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+        self._joining = False
+        self._left: list[Held] = []
+
+    def take(self, now: float, blocked: Iterable[Held]) -> list[Held]:
+        """The next ones to be freed, at most `FREED`. `blocked`: all that are blocked now.
+
+        Call it several times within `GAP_S`, so that no crowd is overlooked.
+        """
+        joining, before = self._crowd.is_joining(now), self._joining
+        self._joining = joining
+        if before and not joining:
+            self._left = list(blocked)
+        some, self._left = self._left[:FREED], self._left[FREED:]
+        return some

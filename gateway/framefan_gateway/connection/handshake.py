@@ -83,8 +83,8 @@ class HandshakeConnection(ServerConnection):
 def _reject(status: int, text: str) -> Response:
     """The response to a request that is refused; takes the place of the protocol's method."""
     code = http.HTTPStatus(status)
-    said = text.removeprefix(_LIBRARY_SAYS).partition("\n")[0].removesuffix(".")
-    return replies.refuse(code, _REASONS.get(code, said))
+    reason = text.removeprefix(_LIBRARY_SAYS).partition("\n")[0].removesuffix(".")
+    return replies.refuse(code, _REASONS.get(code, reason))
 
 
 def _cause(error: InvalidMessage) -> str:

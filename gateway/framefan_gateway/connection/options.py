@@ -93,13 +93,14 @@ def subscribe(
             raise Refusal(BAD_VALUE, f"{shorten(name)} is given twice")
         changes[known] = _READ[known](known, value)
     since, ack = changes.pop("since", {}), changes.pop("ack", ack)
-    opening = Opening(changes.pop("history", 1), since, frozenset(since).difference(cameras))
+    unknown = dict.fromkeys(name for name in since if name not in cameras)
+    opening = Opening(changes.pop("history", 1), since, unknown)
     _check_cameras(changes.get("cameras") or (), cameras)
-    asked = msgspec.structs.replace(subscription, **changes)
+    changed = msgspec.structs.replace(subscription, **changes)
     for camera in opening.since:
-        if not asked.covers(camera):
+        if not changed.covers(camera):
             raise Refusal(BAD_VALUE, f'since names "{camera}", which is not subscribed to')
-    return Options(asked, opening, ack)
+    return Options(changed, opening, ack)
 
 
 def unsubscribe(
@@ -249,8 +250,8 @@ def _since(name: str, value: Any) -> dict[str, StreamPosition]:
         raise Refusal(BAD_VALUE, f"{name} names at most {_MOST_SINCE} cameras")
     found: dict[str, StreamPosition] = {}
     for item in items:
-        camera, _, rest = item.partition(":")
-        epoch, _, seq = rest.partition(":")
+        camera, _, position = item.partition(":")
+        epoch, _, seq = position.partition(":")
         digits = seq.isascii() and seq.isdigit() and len(seq) < 17
         named = NAME.fullmatch(camera) and _EPOCH.fullmatch(epoch)
         if not named or not digits or int(seq) > _LARGEST_SEQ:

@@ -30,9 +30,11 @@ from framefan_gateway.http.web import shows_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from framefan.ipc.protocol import Status
     from framefan.settings.run import Settings
     from framefan_gateway.connection.commands import Command
     from framefan_gateway.connection.connection import ClientConnection
+    from framefan_gateway.delivery.subscription import Opening
 
 UNAUTHORIZED = 4401
 _CHANGES = ("subscribe", "unsubscribe")
@@ -46,6 +48,9 @@ class SessionHost(Protocol):
 
     def cameras(self) -> Collection[str]:
         """The names of all cameras."""
+
+    def removal(self, camera: str) -> Status | None:
+        """The status of a camera that is not in the state table; None before there is a table."""
 
     def on_authorized(self, connection: ClientConnection) -> None:
         """The client has authenticated, or needs no token."""
@@ -79,7 +84,7 @@ class Session:
             await self._refuse(None, refusal, BAD_REQUEST)
             return
         connection.crowd.join(clock.now())
-        connection.join(subscription, opening, ack)
+        connection.join(subscription, self._with_removals(opening), ack)
         async for message in connection:
             await self._answer(message)
 
@@ -134,7 +139,7 @@ class Session:
         try:
             command = commands.read(message, fmt, acks=self._connection.ack is not None)
         except commands.NotACommand as error:
-            self._say(error.reply)
+            self._reply(error.reply)
             return
         await _prepare(command.options.get("format"))
         if command.name in _CHANGES:
@@ -142,9 +147,9 @@ class Session:
         try:
             self._handlers[command.name](command)
         except Refusal as refusal:
-            self._say(commands.refuse(command.id, refusal))
+            self._reply(commands.refuse(command.id, refusal))
 
-    def _say(self, reply: Reply) -> None:
+    def _reply(self, reply: Reply) -> None:
         connection = self._connection
         connection.send_reply(wire.body(reply, connection.subscription.format))
 
@@ -155,7 +160,17 @@ class Session:
             before, command.options, cameras, connection.ack
         )
         reply = Reply(id=command.id, subscribe=subscription.to_dict() | {"ack": ack})
-        connection.switch(subscription, opening, ack, wire.body(reply, subscription.format))
+        connection.switch(
+            subscription,
+            self._with_removals(opening),
+            ack,
+            wire.body(reply, subscription.format),
+        )
+
+    def _with_removals(self, opening: Opening) -> Opening:
+        """`opening` with the status of each camera that does not exist."""
+        statuses = {camera: self._host.removal(camera) for camera in opening.unknown}
+        return opening._replace(unknown=statuses)
 
     def _unsubscribe(self, command: Command) -> None:
         connection = self._connection
@@ -168,14 +183,14 @@ class Session:
 
     def _auth(self, command: Command) -> None:
         self._check_token(command)
-        self._say(Reply(id=command.id, auth={}))
+        self._reply(Reply(id=command.id, auth={}))
 
     def _ping(self, command: Command) -> None:
         for name in command.options:
             raise Refusal(
                 options.UNKNOWN_OPTION, f'ping takes no options, not "{options.shorten(name)}"'
             )
-        self._say(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
+        self._reply(Reply(id=command.id, ping={"ts": round(clock.wall(), 3)}))
 
 
 async def _prepare(fmt: object) -> None:

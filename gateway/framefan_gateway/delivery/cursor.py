@@ -28,11 +28,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from framefan_gateway.delivery.accounts import NOTHING, Missed, Totals
-from framefan_gateway.delivery.due import Leftover, Past, Ready, resumed, size
+from framefan_gateway.delivery.queued import Leftover, PendingReplay, ReplayedOutcome, resumed, size
 from framefan_gateway.delivery.replay import Began, Due
 
 if TYPE_CHECKING:
-    from framefan_gateway.delivery.due import Item
+    from framefan_gateway.delivery.queued import Item
     from framefan_gateway.delivery.stream import Stream
     from framefan_gateway.delivery.subscription import StreamPosition
     from framefan_gateway.delivery.wire import Body, Notice, Outcome
@@ -64,11 +64,11 @@ class Cursor:
 
     # ---- beginning and end ------------------------------------------------------------------
 
-    def greet(self, body: Body) -> None:
+    def queue(self, body: Body) -> None:
         """Queue a message before everything from the stream; it is not an outcome."""
         self._first.append(body)
 
-    def replay(self, past: Past) -> None:
+    def replay(self, past: PendingReplay) -> None:
         """Begin a camera with a replay; anything newer comes from the stream."""
         self.follow(past.camera, NOTHING)
         self._first.append(past)
@@ -125,24 +125,26 @@ class Cursor:
         """Make all steps of the replays, or of one camera's replay, at once."""
         made: deque[Item] = deque()
         for item in self._first:
-            if not isinstance(item, Past) or camera not in (None, item.camera):
+            if not isinstance(item, PendingReplay) or camera not in (None, item.camera):
                 made.append(item)
                 continue
             ended = False
             while not ended:
                 step, ended = self._step(item)
                 if step is not None:
-                    made.append(Ready(step, item.stream) if isinstance(step, Due) else step)
+                    made.append(
+                        ReplayedOutcome(step, item.stream) if isinstance(step, Due) else step
+                    )
         self._first = made
 
-    def adopt(self, rest: Leftover) -> None:
+    def adopt(self, leftover: Leftover) -> None:
         """Queue what was due under the earlier subscription, for cameras that are still covered.
 
         The constructor was given the account.
         """
         covers = self._stream.subscription.covers
-        for item in rest.first:
-            if isinstance(item, Ready) and not covers(item.due.outcome.camera):
+        for item in leftover.first:
+            if isinstance(item, ReplayedOutcome) and not covers(item.due.outcome.camera):
                 self._own = self._own.plus(Totals(filtered=1))
             else:
                 self._first.append(item)
@@ -150,7 +152,7 @@ class Cursor:
     @property
     def replaying(self) -> bool:
         """Whether a replay is unfinished."""
-        return any(isinstance(item, Past) for item in self._first)
+        return any(isinstance(item, PendingReplay) for item in self._first)
 
     @property
     def has_queued(self) -> bool:
@@ -269,7 +271,7 @@ class Cursor:
         taken = results = steps = 0
         while self._first and taken < max_bytes and len(bodies) < max_messages and steps < SLICE:
             item = self._first.popleft()
-            if isinstance(item, Past):
+            if isinstance(item, PendingReplay):
                 if self._is_outdated(item):
                     continue
                 made, ended = self._step(item)
@@ -278,8 +280,8 @@ class Cursor:
                     self._first.appendleft(item)
                 if made is None:
                     continue
-                item = Ready(made, item.stream) if isinstance(made, Due) else made
-            if isinstance(item, Ready):
+                item = ReplayedOutcome(made, item.stream) if isinstance(made, Due) else made
+            if isinstance(item, ReplayedOutcome):
                 results += 1
                 outcome, missed = item.due
                 item = outcome.body(item.stream.format, missed, now, item.stream.detection_filter)
@@ -287,11 +289,11 @@ class Cursor:
             taken += len(item.data)
         return bodies, results
 
-    def _is_outdated(self, past: Past) -> bool:  # noqa: ARG002 - LatestCursor needs it
+    def _is_outdated(self, past: PendingReplay) -> bool:  # noqa: ARG002 - LatestCursor needs it
         """Whether a replay that has not begun has nothing to send any more."""
         return False
 
-    def _step(self, past: Past) -> tuple[Body | Due | None, bool]:
+    def _step(self, past: PendingReplay) -> tuple[Body | Due | None, bool]:
         """Make one step of a replay: what to send, and whether the replay has ended."""
         camera = past.camera
         try:
@@ -327,15 +329,15 @@ class Cursor:
         """The messages for an outcome of the stream: what this client has to be sent before it, and
         the outcome itself; and 1 if the outcome is included. It is queued if there is no room.
         """
-        told = self._prepare_outcome(outcome, missed)
-        if told is None:
+        prepared = self._prepare_outcome(outcome, missed)
+        if prepared is None:
             return [], 0  # the client had that one before
-        said, missed = told
-        if len(said) >= most:
-            self._first.append(Ready(Due(outcome, missed), self._stream))
-            return said, 0
+        bodies, missed = prepared
+        if len(bodies) >= most:
+            self._first.append(ReplayedOutcome(Due(outcome, missed), self._stream))
+            return bodies, 0
         return [
-            *said,
+            *bodies,
             outcome.body(self._stream.format, missed, now, self._stream.detection_filter),
         ], 1
 

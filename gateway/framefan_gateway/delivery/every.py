@@ -17,7 +17,7 @@ from framefan_gateway.delivery.stream import Stream
 from framefan_gateway.delivery.wire import Notice, Outcome
 
 if TYPE_CHECKING:
-    from framefan_gateway.delivery.due import Past
+    from framefan_gateway.delivery.queued import PendingReplay
     from framefan_gateway.delivery.subscription import Subscription
     from framefan_gateway.delivery.wire import Body
 
@@ -148,7 +148,7 @@ class EveryCursor(Cursor):
         self._late = False
         """Whether its replay is unfinished, so that it counts in the stream's `replays`."""
 
-    def replay(self, past: Past) -> None:
+    def replay(self, past: PendingReplay) -> None:
         super().replay(past)
         if not self._late:
             self._late = True
@@ -215,6 +215,9 @@ class EveryCursor(Cursor):
                 return self._make_messages(item, entry.missed, now, most)
             case Loss() if item.camera in self._awaited:
                 return self._queue_excess(self._resume_at_loss(item), most), 0
+            case Loss() if item.camera in self._carry:
+                self._add_carry(item.camera, item.missed)
+                return [], 0  # a gap would leap over seqs that the next outcome reports
             case None if entry.over:
                 return self._queue_excess([*self._over(entry.over), entry.body], most), 0
         return [entry.body], int(isinstance(item, Outcome))
@@ -242,13 +245,14 @@ class EveryCursor(Cursor):
             self._own = self._own.minus(Totals.of(Missed.of(loss.cause, had)))
         if had == loss.seqs:
             return []
-        rest = loss._replace(first_seq=loss.first_seq + had)
-        met = self._meet_awaited(loss.camera, loss.epoch, rest.first_seq, NOTHING, since)
+        unseen = loss._replace(first_seq=loss.first_seq + had)
+        met = self._meet_awaited(loss.camera, loss.epoch, unseen.first_seq, NOTHING, since)
         assert met is not None
-        said, gone = met
-        if any(gone):
-            self._add_carry(loss.camera, gone)
-        return [said, gap(rest).body(self._of.format)]
+        resumed, dropped = met
+        if any(dropped):
+            self._add_carry(loss.camera, dropped.plus(unseen.missed))
+            return [resumed]
+        return [resumed, gap(unseen).body(self._of.format)]
 
     def _count_unsent(self) -> int:
         return self._of.end - self.position

@@ -164,8 +164,8 @@ def _cut(items: Sequence[Kept], since: StreamPosition) -> Sequence[Kept]:
     if items and items[0].item.epoch == since.epoch:
         item = items[0].item
         if isinstance(item, Loss) and item.first_seq <= since.seq:
-            rest = item._replace(first_seq=since.seq + 1)
-            return (Kept(items[0].at, items[0].size, rest), *items[1:])
+            remainder = item._replace(first_seq=since.seq + 1)
+            return (Kept(items[0].at, items[0].size, remainder), *items[1:])
     return items
 
 

@@ -14,33 +14,31 @@ wait. When one fills, its owner calls `block`, even from within the write that f
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from framefan.ipc import protocol
-from framefan_gateway.delivery import replay, wire
-from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Totals
-from framefan_gateway.delivery.due import Past, resumed
+from framefan_gateway.delivery.accounts import NOTHING, Loss, Totals
 from framefan_gateway.delivery.every import EveryCursor, EveryStream
-from framefan_gateway.delivery.history import History
 from framefan_gateway.delivery.latest import LatestCursor, LatestStream
 from framefan_gateway.delivery.news import NewEpoch, Removed, find_superseded
+from framefan_gateway.delivery.retained import Retained
 from framefan_gateway.delivery.subscribers import Client, Place, Subscribers, Work, Writer
 from framefan_gateway.delivery.subscription import ANEW, Opening
 from framefan_gateway.delivery.wire import Body, Notice, Outcome, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
-    from framefan.ipc.records import OutcomeRecord
     from framefan_gateway.delivery.news import News
-    from framefan_gateway.delivery.replay import Steps
-    from framefan_gateway.delivery.subscription import StreamPosition, Subscription
+    from framefan_gateway.delivery.subscription import Subscription
 
 BATCH_BYTES = 8 * 1024
 """A batch that reaches this size is written before more is added to it."""
 
-Subject = tuple[str, str | None, object]
+
+class SubscriptionObserver(Protocol):
+    def on_subscriptions(self, subscriptions: Collection[Subscription]) -> None:
+        """The set of the clients' subscriptions has changed; it has each of them once."""
 
 
 class Hub:
@@ -50,6 +48,7 @@ class Hub:
         every_bytes: int,
         history_s: float = 60.0,
         history_bytes: int = 4 << 20,
+        observer: SubscriptionObserver | None = None,
     ) -> None:
         """`every_messages`, `every_bytes`: how far an `every` client may lag before it is closed.
 
@@ -60,20 +59,8 @@ class Hub:
         self._groups: dict[Subscription, Subscribers] = {}
         self._work: Work = {}
         self._news: list[News] = []
-        self._histories: defaultdict[str, History] = defaultdict(
-            lambda: History(history_s, history_bytes)
-        )
-        self._trouble: dict[Subject, tuple[Notice, float]] = {}
-        """The last status, and when it was delivered, of each camera that is not live or whose
-        circuit is not closed, and of a pool that is silent. New clients are sent these."""
-        self.observe: Callable[[OutcomeRecord, float], None] = lambda _record, _now: None
-        """Called with each result and error when it is delivered."""
-        self.release: Callable[[str], None] = lambda _camera: None
-        """Called with each removed camera, after everything else about it."""
-        self.removal: Callable[[str], protocol.Status | None] = lambda _camera: None
-        """Returns the status of a removed camera; None for any other."""
-        self.on_regroup: Callable[[], None] = lambda: None
-        """Called when the set of the clients' subscriptions has changed."""
+        self._observer = observer
+        self._retained = Retained(history_s, history_bytes)
         self.left = Totals()
         """The sum of the accounts of clients that have left."""
 
@@ -90,8 +77,8 @@ class Hub:
         """Add a client whose writer has room. Nothing is written before `start`."""
         subscribers = self._subscribers(subscription)
         client = Client(subscribers, self._cursor(subscribers, Totals()), writer, evict)
-        self._greet(client, now)
-        self._open(client, opening, {})
+        self._retained.queue_problems(client, now)
+        self._retained.open(client, opening, {})
         subscribers.admit(client)
         return client
 
@@ -105,7 +92,7 @@ class Hub:
             return
         if client.place is Place.LIVE:
             client.subscribers.move(client, Place.CATCHING_UP)
-        client.cursor.greet(body)
+        client.cursor.queue(body)
         client.subscribers.advance(client, now)
 
     def work(self, now: float) -> None:
@@ -128,25 +115,27 @@ class Hub:
         to those in its `since`. This takes long while the client's cursor is `replaying`, so call
         it later then.
         """
-        old, full = client.subscribers, client.place is Place.BLOCKED
+        old, was_blocked = client.subscribers, client.place is Place.BLOCKED
         old.move(client, Place.BLOCKED)  # the old stream writes nothing more to it
-        rest = client.cursor.end_subscription(now)
+        leftover = client.cursor.end_subscription(now)
         own = client.cursor.account()
-        for camera in filter(subscription.covers, {*rest.awaited, *opening.since}):
-            own = own.minus(Totals.of(rest.unreported.get(camera, NOTHING)))  # counted anew
+        for camera in filter(subscription.covers, {*leftover.awaited, *opening.since}):
+            own = own.minus(Totals.of(leftover.unreported.get(camera, NOTHING)))  # counted anew
         old.move(client, Place.CLOSED)
         subscribers = client.subscribers = self._subscribers(subscription, old)
         client.cursor = self._cursor(subscribers, own)
-        client.cursor.adopt(rest)
-        client.cursor.greet(reply)
-        self._greet(client, now, besides=old.stream.subscription)
-        both = [each for each in self._known(old) if subscription.covers(each)]
-        kept = {camera: rest.unreported.get(camera, NOTHING) for camera in both}
-        since = {camera: was for camera, was in rest.awaited.items() if subscription.covers(camera)}
-        self._open(client, opening._replace(since=since | dict(opening.since)), kept)
+        client.cursor.adopt(leftover)
+        client.cursor.queue(reply)
+        self._retained.queue_problems(client, now, besides=old.stream.subscription)
+        both = [each for each in self._retained.known(old) if subscription.covers(each)]
+        kept = {camera: leftover.unreported.get(camera, NOTHING) for camera in both}
+        since = {
+            camera: was for camera, was in leftover.awaited.items() if subscription.covers(camera)
+        }
+        self._retained.open(client, opening._replace(since=since | dict(opening.since)), kept)
         subscribers.admit(client)
         self._close(old)  # last, so that pictures of both subscriptions are not interrupted
-        if full:
+        if was_blocked:
             subscribers.move(client, Place.BLOCKED)
         subscribers.advance(client, now)
 
@@ -160,94 +149,23 @@ class Hub:
             if before is not None:
                 stream.continue_selection(before.stream)
             subscribers = self._groups[subscription] = Subscribers(stream, self._work)
-            self.on_regroup()
+            self._on_subscriptions()
         return subscribers
 
     def _close(self, subscribers: Subscribers) -> None:
         """Delete a subscription that has no clients left."""
         if not subscribers.clients:
             del self._groups[subscribers.stream.subscription]
-            self.on_regroup()
+            self._on_subscriptions()
 
-    @property
-    def subscriptions(self) -> Iterable[Subscription]:
-        """The subscriptions of all clients, each once."""
-        return self._groups
+    def _on_subscriptions(self) -> None:
+        if self._observer is not None:
+            self._observer.on_subscriptions(self._groups.keys())
 
     def _cursor(self, subscribers: Subscribers, own: Totals) -> LatestCursor | EveryCursor:
         if isinstance(subscribers.stream, EveryStream):
             return EveryCursor(subscribers.stream, own)
         return LatestCursor(subscribers.stream, own)
-
-    def _greet(self, client: Client, now: float, besides: Subscription | None = None) -> None:
-        """Queue the current problems; not those that the earlier subscription `besides` covers."""
-        for (_, camera, _), (notice, told_at) in self._trouble.items():
-            if client.subscription.covers(camera) and not (besides and besides.covers(camera)):
-                client.cursor.greet(notice.body_later(client.subscription.format, now - told_at))
-
-    def _open(self, client: Client, opening: Opening, kept: dict[str, Missed]) -> None:
-        cursor, subscription = client.cursor, client.subscription
-        known = self._known(client.subscribers)
-        for camera in dict.fromkeys([*known, *opening.since]):
-            since = opening.since.get(camera)
-            if since is not None and camera in opening.unknown:
-                self._tell_gone(client, camera, since, camera in known)
-            elif since is not None:
-                self._resume(client, camera, since, opening.history)
-            elif camera in kept:
-                cursor.follow(camera, kept[camera])
-            else:
-                history = self._histories.get(camera)
-                items = history.current() if history and opening.history else ()
-                steps = replay.last(items, opening.history, subscription)
-                self._replay(client, camera, steps, None, "", is_newest=opening.history == 1)
-
-    def _known(self, subscribers: Subscribers) -> set[str]:
-        """The cameras of this subscription that have had any news."""
-        return {
-            *subscribers.stream.cameras,
-            *filter(subscribers.stream.subscription.covers, self._histories),
-        }
-
-    def _resume(self, client: Client, camera: str, since: StreamPosition, results: int) -> None:
-        """Resume a camera for a reconnecting client: replay what was kept, or wait for news."""
-        cursor, subscription = client.cursor, client.subscription
-        found = self._histories[camera].after(since) if camera in self._histories else None
-        if found is None:
-            cursor.wait_for(camera, since)
-        elif subscription.delivery == "every":
-            steps = replay.following(found, subscription)
-            self._replay(client, camera, steps, since, found.epoch)
-        else:
-            steps = replay.newest(found, since, results, subscription)
-            self._replay(client, camera, steps, since, found.epoch)
-
-    def _replay(
-        self,
-        client: Client,
-        camera: str,
-        steps: Steps,
-        since: StreamPosition | None,
-        epoch: str,
-        *,
-        is_newest: bool = False,
-    ) -> None:
-        stream, history = client.subscribers.stream, self._histories.get(camera)
-        alone = history.watch_dropped() if history else int
-        client.cursor.replay(
-            Past(camera, steps, stream, stream.cameras[camera], since, epoch, is_newest, alone)
-        )
-
-    def _tell_gone(self, client: Client, camera: str, since: StreamPosition, known: bool) -> None:
-        """Tell a reconnecting client that a camera does not exist. If it appears later, the client
-        gets it from its first result on.
-        """
-        fmt = client.subscription.format
-        client.cursor.greet(resumed(fmt, camera, since.epoch, since, recovered=False))
-        if known:  # its removal is queued as news
-            client.cursor.follow(camera, NOTHING)
-        elif (removed := self.removal(camera)) is not None:
-            client.cursor.greet(wire.body(removed, fmt))
 
     def leave(self, client: Client) -> None:
         if client.place is Place.CLOSED:
@@ -273,7 +191,7 @@ class Hub:
 
     # ---- news -------------------------------------------------------------------------------
 
-    def tell(self, news: News) -> None:
+    def publish(self, news: News) -> None:
         """Queue news; it takes effect at the next flush."""
         self._news.append(news)
 
@@ -282,9 +200,9 @@ class Hub:
         """How many items of news the next flush will deliver."""
         return len(self._news)
 
-    def flush(self, now: float) -> None:
+    def flush(self, now: float) -> list[News]:
         """Deliver all queued news to the clients that are due it and not blocked, each in one write
-        if it is small enough.
+        if it is small enough. Returns the news, in order.
         """
         news, self._news = self._news, []
         old = find_superseded(news, now)
@@ -301,9 +219,10 @@ class Hub:
                 case Removed():
                     self._remove(item, now)
                 case NewEpoch():
-                    self._end_epoch()
+                    self._retained.end_epoch()
         for subscribers in tuple(self._groups.values()):
             self._deliver(subscribers, now)
+        return news
 
     def _deliver(self, subscribers: Subscribers, now: float) -> None:
         for client in subscribers.deliver(now):
@@ -327,8 +246,7 @@ class Hub:
 
     def _deliver_outcome(self, outcome: Outcome, now: float, *, superseded: bool) -> None:
         camera = outcome.camera
-        self.observe(outcome.record, now)
-        self._histories[camera].add_outcome(outcome, now)
+        self._retained.add_outcome(outcome, now)
         large: list[Subscribers] = []
         for subscribers in self._covering(camera):
             self._wake(subscribers, camera, now)
@@ -346,19 +264,16 @@ class Hub:
                 self._deliver(subscribers, now)
 
     def _deliver_loss(self, loss: Loss, now: float) -> None:
-        self._histories[loss.camera].add_loss(loss, now)
+        self._retained.add_loss(loss, now)
         for subscribers in self._covering(loss.camera):
             self._wake(subscribers, loss.camera, now)
             subscribers.stream.add_loss(loss)
 
     def _deliver_status(self, status: protocol.Status, now: float) -> None:
         camera = status.camera if isinstance(status.camera, str) else None
-        subject: Subject = (status.subject, camera, status.worker)
+        subject = (status.subject, camera, status.worker)
         notice = Notice(status)
-        if wire.is_trouble(status):
-            self._trouble[subject] = notice, now
-        else:
-            self._trouble.pop(subject, None)
+        self._retained.add_status(subject, status, notice, now)
         for subscribers in self._covering(camera):
             subscribers.stream.add_notice(subject, notice)
 
@@ -368,13 +283,7 @@ class Hub:
             self._deliver(subscribers, now)
             subscribers.wake(camera)
             subscribers.release(camera, notice)
-        self._histories.pop(camera, None)
-        self._trouble = {of: told for of, told in self._trouble.items() if of[1] != camera}
-        self.release(camera)
-
-    def _end_epoch(self) -> None:
-        for history in self._histories.values():
-            history.forget()
+        self._retained.forget(camera)
 
     @property
     def log_bytes(self) -> int:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from framefan_gateway.delivery.accounts import NOTHING, Loss, Missed, Offset, Totals
 from framefan_gateway.delivery.cursor import Cursor
-from framefan_gateway.delivery.due import Ready
+from framefan_gateway.delivery.queued import ReplayedOutcome
 from framefan_gateway.delivery.replay import Due
 from framefan_gateway.delivery.stream import START, Stream
 
 if TYPE_CHECKING:
-    from framefan_gateway.delivery.due import Past
+    from framefan_gateway.delivery.queued import PendingReplay
     from framefan_gateway.delivery.subscription import Subscription
     from framefan_gateway.delivery.wire import Body, Notice, Outcome
 
@@ -120,7 +120,7 @@ class LatestCursor(Cursor):
         self._keep_due(camera)
         self._offsets.pop(camera, None)
         self._first.extend(self._over(camera))
-        self.greet(notice.body(self._of.format))
+        self.queue(notice.body(self._of.format))
 
     def _keep_due(self, camera: str) -> None:
         """Queue the newest outcome of a camera here, because the stream is about to drop it."""
@@ -133,7 +133,7 @@ class LatestCursor(Cursor):
         if prepared is not None:
             before, missed = prepared
             self._first.extend(before)
-            self._first.append(Ready(Due(progress.latest, missed), self._of))
+            self._first.append(ReplayedOutcome(Due(progress.latest, missed), self._of))
 
     def try_go_live(self) -> bool:
         """Become live if possible; the stream's offsets replace the cursor's own."""
@@ -181,7 +181,7 @@ class LatestCursor(Cursor):
                 bodies += self._take_picture(camera)
         return bodies, results, conflated
 
-    def _is_outdated(self, past: Past) -> bool:
+    def _is_outdated(self, past: PendingReplay) -> bool:
         """A client that is slow to take its first results gets newer ones instead."""
         if not past.is_newest or inspect.getgeneratorstate(past.steps) != inspect.GEN_CREATED:
             return False

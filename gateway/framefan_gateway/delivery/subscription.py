@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
-from framefan.ipc.protocol import Delivery, Format
+from framefan.ipc.protocol import Delivery, Format, Status
 
 Ack = int | Literal["auto"]
 """How many messages may be unacknowledged; auto: adapts to how fast acknowledgements come."""
@@ -80,8 +80,9 @@ class Opening(NamedTuple):
     """How many of each camera's last results come first."""
     since: Mapping[str, StreamPosition] = MappingProxyType({})
     """By camera, the position to resume after."""
-    unknown: frozenset[str] = frozenset()
-    """Cameras of `since` that this run does not have, or no longer has."""
+    unknown: Mapping[str, Status | None] = MappingProxyType({})
+    """By camera of `since` that this run does not have, or no longer has, the status to send; None
+    before the first state table."""
 
 
 ANEW = Opening()

@@ -62,7 +62,7 @@ class Connected(Protocol):
     def joined_at(self) -> float: ...
 
     @property
-    def full_since(self) -> float | None:
+    def blocked_since(self) -> float | None:
         """When the client became blocked; None if it is not."""
 
 
@@ -78,7 +78,7 @@ def facts(connections: Iterable[Connected], now: float, gateway: int = 1) -> Ite
             subscription = client.subscription.to_dict()
             subscriptions[client.subscription] = subscription
         account = client.cursor.account()
-        full_since = connection.full_since
+        blocked_since = connection.blocked_since
         yield ClientFacts(
             id=str(connection.id),
             remote=_address(connection.remote_address),
@@ -89,7 +89,7 @@ def facts(connections: Iterable[Connected], now: float, gateway: int = 1) -> Ite
             missed_by=account.missed_by.by_cause(),
             pending=account.pending,
             bytes=account.bytes,
-            lag_s=0.0 if full_since is None else round(max(now - full_since, 0.0), 3),
+            lag_s=0.0 if blocked_since is None else round(max(now - blocked_since, 0.0), 3),
             gateway=gateway,
             connected_s=round(max(now - connection.joined_at, 0.0), 3),
             user_agent=_agent(connection.request),

@@ -1,7 +1,7 @@
 """The metrics of a run in Prometheus' text format, built on each request.
 
 docs/metrics.md lists them. Nothing is counted here: the samples come from the pool's state table
-and from the counts of all gateways (whole.py). This module is imported on the first request,
+and from the counts of all gateways (run_stats.py). This module is imported on the first request,
 because prometheus_client is slow to import.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from framefan.ipc.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
     from framefan_gateway.http.prometheus import Samples
     from framefan_gateway.intake import Intake
-    from framefan_gateway.whole import Published, Whole
+    from framefan_gateway.run_stats import Published, RunStats
 
 WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
 SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
@@ -53,9 +53,9 @@ class Process(NamedTuple):
 class Metrics:
     """Renders the pool's state table and the gateways' counts as of now."""
 
-    def __init__(self, whole: Whole, intake: Intake) -> None:
+    def __init__(self, run_stats: RunStats, intake: Intake) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Run(whole, intake))
+        self._registry.register(_Run(run_stats, intake))
 
     def parts(self) -> Iterator[bytes]:
         """The page in parts, each of which takes a few milliseconds."""
@@ -75,13 +75,13 @@ class _One(Collector):
 
 
 class _Run(Collector):
-    def __init__(self, whole: Whole, intake: Intake) -> None:
-        self._whole = whole
+    def __init__(self, run_stats: RunStats, intake: Intake) -> None:
+        self._run_stats = run_stats
         self._intake = intake
         self._build = _build()  # reads files, so only once
 
     def collect(self) -> Iterator[Metric]:
-        state, gateways, now = self._intake.state, self._whole.gateways(), clock.now()
+        state, gateways, now = self._intake.state, self._run_stats.gateways(), clock.now()
         living = [each for each in gateways if each.living]
         counted = sorted((each.facts for each in gateways), key=attrgetter("id"))
         yield self._build

@@ -11,13 +11,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from framefan.ipc import bus
-from framefan_gateway.delivery.wire import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
-    from framefan.ipc.records import PreviewRecord
-    from framefan_gateway.delivery.hub import Hub
+    from framefan_gateway.delivery.subscription import Subscription
+    from framefan_gateway.delivery.wire import Picture
 
 MOST_SNAPSHOTS = 32
 """The most pending snapshots in a run; each is a request that holds a connection."""
@@ -28,45 +27,59 @@ class Busy(Exception):
 
 
 class Previews:
+    """Knows which topics are needed. The reader of the bus waits for changes of them.
+
+    The hub reports subscriptions to it, and the server reports cameras and pictures.
+    """
+
     def __init__(
-        self,
-        hub: Hub,
-        cameras: Callable[[], Collection[str]],
-        gateways: Callable[[], int] = lambda: 1,
+        self, cameras: Collection[str] = (), gateways: Callable[[], int] = lambda: 1
     ) -> None:
-        """`cameras` returns all names; call `look` when they change. `gateways` returns how many
-        gateways share the limit on snapshots.
-        """
+        """`cameras`: the names of all. `gateways` returns how many share the limit on snapshots."""
         self._gateways = gateways
-        self._hub = hub
         self._cameras = cameras
+        self._subscriptions: list[Subscription] = []
+        """Those with pictures."""
         self._waiting: defaultdict[str, set[asyncio.Future[bytes]]] = defaultdict(set)
         """By topic, the pending snapshots."""
-        self._topics: set[str] = set()
-        self.follow: Callable[[set[str]], None] = lambda _topics: None
-        """Called with all topics to subscribe to, when they change."""
-        hub.on_regroup = self.look
+        self.topics: frozenset[str] = frozenset()
+        """The topics to subscribe to on the bus."""
+        self._changed = asyncio.Event()
 
-    def look(self) -> None:
-        """Update the topics: subscriptions, snapshots or cameras may have changed."""
-        topics = set(self._waiting)
-        for subscription in self._hub.subscriptions:
-            if subscription.preview:
-                covered = filter(subscription.covers, self._cameras())
-                topics.update(_topic(camera, str(subscription.preview)) for camera in covered)
-        if topics != self._topics:
-            self._topics = topics
-            self.follow(topics)
+    async def wait_changed(self, known: Collection[str]) -> frozenset[str]:
+        """Wait until the topics differ from `known`; return them. For one caller at a time."""
+        while self.topics == known:
+            self._changed.clear()
+            await self._changed.wait()
+        return self.topics
 
-    def arrived(self, record: PreviewRecord) -> None:
-        """Take a picture whose result has been taken before."""
-        waiting = self._waiting.pop(_topic(record.camera, record.picture), None)
+    def on_subscriptions(self, subscriptions: Iterable[Subscription]) -> None:
+        """The clients' subscriptions have changed."""
+        self._subscriptions = [each for each in subscriptions if each.preview]
+        self._update()
+
+    def on_cameras(self, cameras: Collection[str]) -> None:
+        """Cameras may have been added or removed."""
+        self._cameras = cameras
+        self._update()
+
+    def on_picture(self, picture: Picture) -> None:
+        """A picture was delivered: answer the snapshots that wait for it."""
+        waiting = self._waiting.pop(_topic(picture.camera, picture.picture), None)
         if waiting:
             for future in waiting:
                 if not future.done():
-                    future.set_result(record.jpeg)
-            self.look()
-        self._hub.tell(Picture(record))
+                    future.set_result(picture.jpeg)
+            self._update()
+
+    def _update(self) -> None:
+        topics = set(self._waiting)
+        for subscription in self._subscriptions:
+            covered = filter(subscription.covers, self._cameras)
+            topics.update(_topic(camera, str(subscription.preview)) for camera in covered)
+        if topics != self.topics:
+            self.topics = frozenset(topics)
+            self._changed.set()
 
     async def snapshot(self, camera: str, picture: str, seconds: float) -> bytes:
         """The next picture of a camera. Raises Busy, or TimeoutError if none comes in time."""
@@ -75,7 +88,7 @@ class Previews:
             raise Busy
         future = asyncio.get_running_loop().create_future()
         self._waiting[topic].add(future)
-        self.look()
+        self._update()
         try:
             return await asyncio.wait_for(future, seconds)
         finally:
@@ -84,7 +97,7 @@ class Previews:
                 waiting.discard(future)
                 if not waiting:
                     del self._waiting[topic]
-                    self.look()
+                    self._update()
 
 
 def _topic(camera: str, picture: str) -> str:

@@ -67,8 +67,8 @@ def _why(facts: CameraFacts | None) -> str:
     if facts is None:
         return "it was removed"
     if facts.state != "live":
-        said = facts.message or facts.reason
-        return f"it is {facts.state}" + (f": {said}" if said else "")
+        reason = facts.message or facts.reason
+        return f"it is {facts.state}" + (f": {reason}" if reason else "")
     if facts.circuit != "closed":
         return f"its frames are left out: {facts.circuit_message}"
     return ""

@@ -28,8 +28,8 @@ from framefan.settings import query
 from framefan_gateway.http import access, client_list, snapshots
 from framefan_gateway.http.replies import JSON, POLICY, pack, reply
 from framefan_gateway.http.snapshots import Snapshots
+from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
-from framefan_gateway.whole import Whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -82,19 +82,19 @@ class Web:
         gateway: int,
         hub: Hub,
         intake: Intake,
-        whole: Whole | None = None,
+        run_stats: RunStats | None = None,
         clients: Callable[[], Iterable[ClientFacts]] = tuple,
         snapshot: Callable[[str, str, float], Awaitable[bytes]] | None = None,
         others: Callable[[], Awaitable[tuple[list[bytes], list[int]]]] | None = None,
     ) -> None:
-        """`whole`: the counts of all gateways; `clients` yields the facts of each client here;
+        """`run_stats`: the counts of all gateways; `clients` yields the facts of each client here;
         `snapshot(camera, picture, seconds)` waits for a picture; `others` requests the rows of the
-        other gateways' clients: see neighbours.py.
+        other gateways' clients: see peers.py.
         """
         self._settings = settings
         self._hub = hub
         self._intake = intake
-        self._whole = whole or Whole(Stats(gateway, hub, intake), intake)
+        self._run_stats = run_stats or RunStats(Stats(gateway, hub, intake), intake)
         self._clients = clients
         self._others = others or _nobody
         self._snapshots = Snapshots(snapshot, intake)
@@ -198,7 +198,7 @@ class Web:
             metrics = await asyncio.to_thread(
                 importlib.import_module, "framefan_gateway.http.metrics"
             )
-            self._metrics = metrics.Metrics(self._whole, self._intake)
+            self._metrics = metrics.Metrics(self._run_stats, self._intake)
         await self._catch_up()
         families: list[bytes] = []
         async with self._long_ones:
@@ -210,7 +210,7 @@ class Web:
     async def _catch_up(self) -> None:
         """Wait until the state table is as new as those that other gateways answer from."""
         until = clock.now() + _PATIENCE_S
-        while self._whole.is_behind() and clock.now() < until:
+        while self._run_stats.is_behind() and clock.now() < until:
             await asyncio.sleep(_LOOK_S)
 
     # ---- access -----------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class Web:
         for camera in whole["cameras"].values():
             if camera["next_try_s"] is not None:
                 camera["next_try_s"] = max(round(camera["next_try_s"] - age, 3), 0.0)
-        counted = {each.facts.id: each for each in self._whole.gateways()}
+        counted = {each.facts.id: each for each in self._run_stats.gateways()}
         for row in whole["gateways"]:
             own = counted.get(row["id"])
             if own is not None:

@@ -18,7 +18,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -50,18 +50,25 @@ class Frame(Struct, frozen=True):
     """Seconds on the source's own clock, where it has one."""
 
 
+class ModelDescriber(Protocol):
+    """Describes the model that a predictor runs."""
+
+    notices: list[tuple[str, str]]
+    """Kind and text of what clients should know."""
+
+    def about(self, jpeg: bytes) -> dict[str, str]:
+        """What the model is, and what it finds in a JPEG unless that is empty."""
+
+
 class Predictor:
     """A loaded predictor; the same calls work for every form of it."""
 
-    def __init__(self, model: str, target: Any) -> None:
+    def __init__(self, model: str, target: Any, describer: ModelDescriber | None = None) -> None:
         """`target` is the user's function, or an instance of the user's class."""
         self.model = model
         self.target = target
         self.stateful = bool(getattr(target, "stateful", False))
-        self.notices: list[tuple[str, str]] = []
-        """Kind and text of notices for clients, known after setup."""
-        self.about: Callable[[bytes], dict[str, str]] = lambda _jpeg: {}
-        """Describes a model, for people, and what it finds in a JPEG."""
+        self._describer = describer
         self._call, several = _entry(target)
         self.place = userfile.place(self._call)
         """The place of the user's predict, ` (file.py, line 12, in predict)`; "": unknown."""
@@ -75,6 +82,15 @@ class Predictor:
                 _check_call(self._batch, True, self._batch_wants_frame, userfile.place(self._batch))
         if several:
             self.predict = self._predict_one  # type: ignore[method-assign]
+
+    @property
+    def notices(self) -> list[tuple[str, str]]:
+        """Kind and text of notices for clients, known after setup."""
+        return [] if self._describer is None else self._describer.notices
+
+    def about(self, jpeg: bytes) -> dict[str, str]:
+        """What a model is and what it finds in a JPEG, for people; empty for other predictors."""
+        return {} if self._describer is None else self._describer.about(jpeg)
 
     @property
     def max_batch(self) -> int:
@@ -285,9 +301,7 @@ def _onnx(target: str) -> Predictor:
             "check the path given to --predictor",
         )
     detector = OnnxDetector(options)
-    predictor = Predictor(Path(options.path).stem, detector)
-    predictor.notices = detector.notices
-    predictor.about = detector.about
+    predictor = Predictor(Path(options.path).stem, detector, detector)
     predictor.place = ""  # no file of the user's
     return predictor
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -53,7 +52,7 @@ def attempt(asked: PredictorTryout) -> PredictorFacts:
     began = clock.now()
     _call(predictor, asked)
     took_s = clock.now() - began
-    facts = _status()
+    facts = host.own_status("Threads", "VmSize")
     return PredictorFacts(
         took_s,
         host.own_bytes(os.getpid()),
@@ -94,20 +93,6 @@ def _picture(width: int, height: int) -> Any:
     image[height // 3 : height // 2, width // 3 : width // 2] = 20
     image.flags.writeable = False
     return image
-
-
-def _status() -> dict[str, int]:
-    """Threads and VmSize (KiB) of this process; zeros on systems without /proc."""
-    found = {"Threads": 0, "VmSize": 0}
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return found
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key in found:
-            found[key] = int(value.split()[0])
-    return found
 
 
 if __name__ == "__main__":

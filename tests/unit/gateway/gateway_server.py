@@ -18,6 +18,7 @@ from framefan.base import clock
 from framefan.settings.run import CameraSettings, Limits, Settings
 from framefan.settings.secret import Secret, SourceText
 from framefan_gateway.delivery.hub import Hub
+from framefan_gateway.http.previews import Previews
 from framefan_gateway.intake import Intake
 from framefan_gateway.server import Server
 
@@ -34,10 +35,11 @@ class Gateway:
     ) -> None:
         self.limits = Limits(**({"stall_s": STALL_S} | limits))
         named = tuple(CameraSettings(name=name, source=SourceText("demo")) for name in cameras)
-        self.hub = Hub(1000, 1 << 20, self.limits.history_s, self.limits.history_bytes)
+        previews = Previews(cameras)
+        self.hub = Hub(1000, 1 << 20, self.limits.history_s, self.limits.history_bytes, previews)
         self.intake = Intake(self.hub, 3.0)
         settings = Settings(cameras=named, limits=self.limits, token=Secret(token))
-        self.server = Server(settings, 1, self.hub, self.intake)
+        self.server = Server(settings, 1, self.hub, self.intake, previews)
         self.next_seq: Counter[str] = Counter()
         self._n = 0
 
@@ -61,7 +63,7 @@ class Gateway:
         seq = self.next_seq[camera]
         record = outcome(seq, camera, **({"n": self._n} | changes))
         self.intake.take(parts(f"result/{camera}/", record), clock.now(), clock.wall())
-        asyncio.get_running_loop().call_soon(self.server.news)
+        asyncio.get_running_loop().call_soon(self.server.flush_soon)
         self.next_seq[camera] += 1
         self._n += 1
         return seq

@@ -33,7 +33,7 @@ class Feeder:
     def take(self, topic: str, record: Any) -> None:
         def took() -> None:
             self.gateway.intake.take(parts(topic, record), clock.now(), clock.wall())
-            self.gateway.server.news()
+            self.gateway.server.flush_soon()
 
         self.do(took)
 

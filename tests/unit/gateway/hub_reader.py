@@ -14,15 +14,19 @@ from framefan_gateway.delivery.subscription import ANEW, Opening, Subscription
 
 
 def split(data: bytes) -> list[dict[str, Any]]:
-    """The JSON messages of a run of whole text frames."""
+    """The messages of a run of whole frames; a picture is told as `type` "picture"."""
     messages = []
     while data:
-        size, start = data[1], 2
+        first, size, start = data[0], data[1], 2
         if size == 126:
             size, start = int.from_bytes(data[2:4], "big"), 4
-        assert data[0] == 0x81
-        messages.append(json.loads(data[start : start + size]))
-        data = data[start + size :]
+        payload, data = data[start : start + size], data[start + size :]
+        if first == 0x81:
+            messages.append(json.loads(payload))
+        else:
+            assert first == 0x82
+            of = json.loads(payload[4 : 4 + int.from_bytes(payload[:4], "big")])
+            messages.append({**of, "type": "picture"})
     return messages
 
 
@@ -208,11 +212,20 @@ class Reader:
                 self._last.pop(message["camera"], None)
                 self._told.pop(message["camera"], None)
             elif message["type"] == "gap":
-                camera = message["camera"]
-                assert message["missed"] == message["last_seq"] - message["first_seq"] + 1
-                self._told[camera] = self._told.get(camera, 0) + message["missed"]
+                self._check_gap(message)
             elif message["type"] in ("result", "error"):
                 self._check_hole(message)
+
+    def _check_gap(self, message: dict[str, Any]) -> None:
+        camera, first = message["camera"], message["first_seq"]
+        assert message["missed"] == message["last_seq"] - first + 1
+        told = self._told.get(camera, 0)
+        epoch, seq = self._last.get(camera, ("", 0))
+        # A client that goes on from the gap's end must not leave out what was never reported.
+        selects = self.subscription.nonempty or self.subscription.max_fps or self.switching
+        if epoch == message["epoch"] and not selects:
+            assert first == seq + 1 + told, (self.subscription, message, seq, told)
+        self._told[camera] = told + message["missed"]
 
     def _check_hole(self, message: dict[str, Any]) -> None:
         camera, epoch, seq = message["camera"], message["epoch"], message["seq"]

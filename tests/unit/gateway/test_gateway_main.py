@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from framefan.ipc import bus, links, messages, processes
 from framefan.ipc.records import GatewayFacts
 from framefan.settings.run import CameraSettings, Limits, Settings
 from framefan.settings.secret import SourceText
+from framefan_gateway import main
 
 WAIT_S = 15.0
 
@@ -117,7 +119,7 @@ def test_a_plain_client_receives_results(around: Surroundings) -> None:
             assert read(late)["seq"] == 2
 
 
-def test_it_tells_its_parents_how_it_is(around: Surroundings) -> None:
+def test_the_gateway_reports_progress_to_supervisor_and_pool(around: Surroundings) -> None:
     around.child.link.send(messages.Children(1, "", []))
     progress = around.child.link.receive(block=True)[0]
     assert isinstance(progress, messages.Progress)
@@ -129,11 +131,11 @@ def test_it_tells_its_parents_how_it_is(around: Surroundings) -> None:
         around.n += 5
         around.result(4)
 
-        def told() -> bool:
+        def reported() -> bool:
             facts = around.report()
             return (facts.clients, facts.sent, facts.foreign, facts.bus_gaps) == (1, 3, 1, 5)
 
-        wait_until(told)
+        wait_until(reported)
         facts = around.report()
         assert facts.missed_by == {"bus": 2}
         assert facts.offered == facts.sent + facts.missed
@@ -149,7 +151,7 @@ def test_ready_and_status_over_http(around: Surroundings) -> None:
     wait_until(lambda: around.get("/readyz")[0] == 503)  # no state for state_lost_s
 
 
-def test_silence_of_the_pool_is_told_and_a_new_pool_found(around: Surroundings) -> None:
+def test_a_silent_pool_is_reported_and_a_new_pool_found(around: Surroundings) -> None:
     around.publish("state/", state())
     with around.connect() as client:
         around.result(5)
@@ -169,7 +171,7 @@ def test_silence_of_the_pool_is_told_and_a_new_pool_found(around: Surroundings) 
 
 
 @pytest.mark.parametrize("how", ["message", "signal", "end"])
-def test_stop_says_1001_to_clients_and_exits_0(around: Surroundings, how: str) -> None:
+def test_stop_closes_clients_with_1001_and_exits_with_0(around: Surroundings, how: str) -> None:
     with around.connect() as client:
         around.result(0)
         read(client)
@@ -218,7 +220,7 @@ def test_a_pool_that_is_gone_has_no_last_words(around: Surroundings) -> None:
     assert around.child.process.wait(WAIT_S) == 0
 
 
-def test_a_killed_gateway_refuses_nobody(around: Surroundings) -> None:
+def test_after_a_kill_no_client_is_refused(around: Surroundings) -> None:
     around.child.kill()
     with socket.create_connection(("127.0.0.1", around.port)):  # waits in the held socket
         around.link.close()
@@ -233,3 +235,23 @@ def test_a_gateway_without_its_parent_ends(around: Surroundings) -> None:
     around.child.link.close()
     assert around.child.process.wait(WAIT_S) == 0
     wait_until(around.link_ended)
+
+
+async def test_an_error_of_the_task_that_subscribes_reaches_the_loop() -> None:
+    """There the gateway handles it, and ends. A task's error alone would be kept to itself."""
+    found: list[BaseException | None] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: found.append(context.get("exception")))
+    error = RuntimeError("no such topic")
+
+    async def fail() -> None:
+        raise error
+
+    for work in (fail(), asyncio.sleep(60)):
+        task = loop.create_task(work)
+        task.add_done_callback(main._raise_error)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+    assert found == [error]

@@ -17,13 +17,13 @@ from framefan_gateway.delivery.news import NewEpoch
 from framefan_gateway.intake import Intake
 
 
-class Heard:
-    """In the hub's place: keeps what it is told."""
+class FakeHub:
+    """Takes the place of the hub and keeps its news."""
 
     def __init__(self) -> None:
         self.news: list[Any] = []
 
-    def tell(self, news: Any) -> None:
+    def publish(self, news: Any) -> None:
         if not isinstance(news, NewEpoch):
             self.news.append(news)
 
@@ -33,13 +33,13 @@ class Heard:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def hub() -> FakeHub:
+    return FakeHub()
 
 
 @pytest.fixture
-def intake(heard: Heard) -> Intake:
-    return Intake(heard, state_lost_s=3.0)  # type: ignore[arg-type]
+def intake(hub: FakeHub) -> Intake:
+    return Intake(hub, state_lost_s=3.0)  # type: ignore[arg-type]
 
 
 def take(intake: Intake, topic: str, record: Any, now: float = 0.0) -> None:
@@ -51,42 +51,42 @@ def results(intake: Intake, *seqs: int, **changes: Any) -> None:
         take(intake, "result/cam/", outcome(seq, **changes))
 
 
-def test_outcomes_pass_in_order(intake: Intake, heard: Heard) -> None:
+def test_outcomes_pass_in_order(intake: Intake, hub: FakeHub) -> None:
     results(intake, 0, 1, 2)
-    assert heard.summary == [0, 1, 2]
+    assert hub.summary == [0, 1, 2]
 
 
-def test_counting_starts_at_the_first_record_seen(intake: Intake, heard: Heard) -> None:
+def test_counting_starts_at_the_first_record_seen(intake: Intake, hub: FakeHub) -> None:
     results(intake, 41, 42)
-    assert heard.summary == [41, 42]
+    assert hub.summary == [41, 42]
 
 
-def test_a_hole_in_seq_is_a_loss_by_the_bus(intake: Intake, heard: Heard) -> None:
+def test_a_hole_in_seq_is_a_loss_by_the_bus(intake: Intake, hub: FakeHub) -> None:
     results(intake, 0, 4)
-    assert heard.summary == [0, Loss("cam", "k3f9", 1, 3, "bus"), 4]
+    assert hub.summary == [0, Loss("cam", "k3f9", 1, 3, "bus"), 4]
     assert intake.bus_gaps == 3
 
 
-def test_a_lost_outcome_is_a_loss(intake: Intake, heard: Heard) -> None:
+def test_a_lost_outcome_is_a_loss(intake: Intake, hub: FakeHub) -> None:
     results(intake, 0)
     results(intake, 1, kind="lost")
-    assert heard.summary == [0, Loss("cam", "k3f9", 1, 1, "lost")]
+    assert hub.summary == [0, Loss("cam", "k3f9", 1, 1, "lost")]
 
 
-def test_what_came_before_is_stale(intake: Intake, heard: Heard) -> None:
+def test_what_came_before_is_stale(intake: Intake, hub: FakeHub) -> None:
     results(intake, 0, 1, 1, 0, 2)
-    assert heard.summary == [0, 1, 2]
+    assert hub.summary == [0, 1, 2]
     assert intake.stale == 2
 
 
 def test_a_new_epoch_starts_at_0_and_ends_the_old_one_for_good(
-    intake: Intake, heard: Heard
+    intake: Intake, hub: FakeHub
 ) -> None:
     results(intake, 7)
     results(intake, 2, epoch="new")
     results(intake, 8)
     results(intake, 3, epoch="new")
-    assert heard.summary == [7, Loss("cam", "new", 0, 1, "bus"), 2, 3]
+    assert hub.summary == [7, Loss("cam", "new", 0, 1, "bus"), 2, 3]
     assert intake.stale == 1
 
 
@@ -115,12 +115,12 @@ def test_a_new_epoch_starts_at_0_and_ends_the_old_one_for_good(
     ],
 )
 def test_what_is_not_ours_is_dropped_and_counted(
-    intake: Intake, heard: Heard, message: list[bytes]
+    intake: Intake, hub: FakeHub, message: list[bytes]
 ) -> None:
     results(intake, 0)
     intake.take(message, 0.0, 0.0)
     results(intake, 1)
-    assert heard.summary == [0, 1]
+    assert hub.summary == [0, 1]
     assert intake.foreign == 1
 
 
@@ -132,40 +132,40 @@ def test_deep_nesting_is_foreign(intake: Intake) -> None:
 
 
 def test_a_status_passes_once_even_when_the_state_table_repeats_it(
-    intake: Intake, heard: Heard
+    intake: Intake, hub: FakeHub
 ) -> None:
     take(intake, "status/cam/", status("stalled", reason="timeout"))
     table = state({"cam": CameraFacts(state="stalled", reason="timeout")})
     take(intake, "state/", table)
     take(intake, "state/", table)
-    assert [item.state for item in heard.news] == ["stalled"]
+    assert [item.state for item in hub.news] == ["stalled"]
 
 
 def test_a_status_that_the_bus_lost_comes_from_the_state_table(
-    intake: Intake, heard: Heard
+    intake: Intake, hub: FakeHub
 ) -> None:
     take(intake, "state/", state({"cam": CameraFacts(state="stalled", reason="timeout")}))
     take(intake, "state/", state({"cam": CameraFacts(state="live")}))
-    assert [(item.camera, item.state) for item in heard.news] == [
+    assert [(item.camera, item.state) for item in hub.news] == [
         ("cam", "stalled"),
         ("cam", "live"),
     ]
 
 
-def test_the_table_tells_of_no_camera_that_is_live_unless_it_was_not(
-    intake: Intake, heard: Heard
+def test_the_table_reports_a_live_camera_only_if_it_was_not_live_before(
+    intake: Intake, hub: FakeHub
 ) -> None:
     take(intake, "state/", state({"cam": CameraFacts(state="live", reason="size_changed")}))
-    assert heard.news == []
+    assert hub.news == []
     take(intake, "state/", state({"cam": CameraFacts(state="frozen", reason="same_picture")}))
     take(intake, "state/", state({"cam": CameraFacts(state="live", reason="size_changed")}))
-    assert [item.state for item in heard.news] == ["frozen", "live"]
+    assert [item.state for item in hub.news] == ["frozen", "live"]
 
 
-def test_the_table_tells_what_is_left_of_a_wait(intake: Intake, heard: Heard) -> None:
+def test_the_table_has_the_time_left_until_the_next_try(intake: Intake, hub: FakeHub) -> None:
     facts = CameraFacts(state="backoff", reason="dns", next_try_s=20.0)
     take(intake, "state/", state({"cam": facts}))
-    assert heard.news[0].next_try_s == 20.0
+    assert hub.news[0].next_try_s == 20.0
 
 
 def test_each_change_is_counted_by_camera_state_and_reason(intake: Intake) -> None:
@@ -178,20 +178,20 @@ def test_each_change_is_counted_by_camera_state_and_reason(intake: Intake) -> No
 
 
 @pytest.mark.parametrize("pts", [math.nan, math.inf, 1e300])
-def test_a_source_clock_that_is_none_is_foreign(intake: Intake, heard: Heard, pts: float) -> None:
+def test_a_source_clock_that_is_none_is_foreign(intake: Intake, hub: FakeHub, pts: float) -> None:
     results(intake, 0, pts=pts)
     results(intake, 0, pts=-0.5)
-    assert (heard.summary, intake.foreign) == ([0], 1)
+    assert (hub.summary, intake.foreign) == ([0], 1)
 
 
-def test_a_live_camera_is_no_news(intake: Intake, heard: Heard) -> None:
+def test_a_live_camera_is_no_news(intake: Intake, hub: FakeHub) -> None:
     take(intake, "state/", state())
-    assert heard.news == []
+    assert hub.news == []
 
 
-def test_silence_is_told_once_and_its_end_too(intake: Intake, heard: Heard) -> None:
+def test_silence_and_its_end_are_reported_once_each(intake: Intake, hub: FakeHub) -> None:
     intake.tick(100.0, 0.0)
-    assert heard.news == []  # nothing was heard yet: starting, not silent
+    assert hub.news == []  # nothing was received yet: starting, not silent
     assert not intake.fresh
     take(intake, "state/", state(), now=100.0)
     intake.tick(102.9, 0.0)
@@ -201,7 +201,7 @@ def test_silence_is_told_once_and_its_end_too(intake: Intake, heard: Heard) -> N
     assert not intake.fresh
     take(intake, "state/", state(), now=105.0)
     assert intake.fresh
-    assert [(item.subject, item.state) for item in heard.news] == [
+    assert [(item.subject, item.state) for item in hub.news] == [
         ("pool", "silent"),
         ("pool", "live"),
     ]

@@ -69,8 +69,8 @@ def test_nothing_stays_of_a_camera_that_is_gone() -> None:
     stages = StageLatencies()
     for camera in ("front", "back"):
         stages.observe(outcome(0, camera), 1.0)
-    stages.release("front")
-    stages.release("never")
+    stages.forget("front")
+    stages.forget("never")
     assert [camera for camera, _ in stages] == ["back"]
 
 

@@ -34,7 +34,7 @@ async def receive(talk: Talk) -> dict[str, Any]:
     return found
 
 
-async def say(talk: Talk, **command: Any) -> None:
+async def send_command(talk: Talk, **command: Any) -> None:
     await talk.client.send(protobuf.encode_command(command))
 
 
@@ -43,7 +43,7 @@ async def test_results_and_answers_are_protobuf_whatever_a_command_is_in(gateway
     async with talking(gateway, "?format=protobuf") as talk:
         result = await receive(talk)
         assert (result["type"], result["camera"], result["seq"]) == ("result", "cam", seq)
-        await say(talk, id=1, subscribe={"max_fps": 5, "labels": ["car"], "history": 0})
+        await send_command(talk, id=1, subscribe={"max_fps": 5, "labels": ["car"], "history": 0})
         answer = await receive(talk)
         assert answer["id"] == 1
         assert answer["subscribe"]["format"] == "protobuf"
@@ -53,7 +53,7 @@ async def test_results_and_answers_are_protobuf_whatever_a_command_is_in(gateway
         assert (answer["id"], answer["ping"].keys()) == ("two", {"ts"})
 
 
-async def test_what_is_no_command_is_told(gateway: Gateway) -> None:
+async def test_an_invalid_command_is_answered(gateway: Gateway) -> None:
     async with talking(gateway, "?format=protobuf") as talk:
         for data, code in (
             (b"\xff", options.NOT_DECODED),
@@ -73,11 +73,11 @@ async def test_an_acknowledgement_makes_room(gateway: Gateway) -> None:
         for _ in range(3):
             last = gateway.publish()
             gateway.server.flush()
-        await say(talk, ack=1)
+        await send_command(talk, ack=1)
         result = await receive(talk)
         assert (result["seq"], result["missed_by"]) == (last, {"conflated": 2})
-        await say(talk, ack=2)
-        await say(talk, id=3, ping={})
+        await send_command(talk, ack=2)
+        await send_command(talk, id=3, ping={})
         assert (await receive(talk))["id"] == 3, "an acknowledgement is answered"
 
 
@@ -85,7 +85,7 @@ async def test_a_change_of_format_begins_with_its_own_answer(gateway: Gateway) -
     async with talking(gateway, "?history=0") as talk:
         await talk.client.send(json.dumps({"subscribe": {"format": "protobuf", "history": 0}}))
         assert (await receive(talk))["subscribe"]["format"] == "protobuf"
-        await say(talk, subscribe={"format": "json", "history": 0})
+        await send_command(talk, subscribe={"format": "json", "history": 0})
         answer = json.loads(await talk.client.recv())
         assert answer["subscribe"]["format"] == "json"
 

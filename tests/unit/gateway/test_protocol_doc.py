@@ -84,7 +84,7 @@ def test_every_command_has_an_example_and_an_answer() -> None:
     assert {block["id"] for block in commands} <= answered
 
 
-def test_a_contract_is_told_as_gateways_tell_it() -> None:
+def test_a_subscription_is_shown_as_gateways_send_it() -> None:
     told = [
         example[name]
         for example in EXAMPLES
@@ -142,7 +142,7 @@ def test_the_causes_and_options_are_those_there_are() -> None:
 
 
 @pytest.mark.parametrize("option", rows(DOC, "option"))
-def test_an_option_of_the_page_is_understood_and_asks_for_something(option: str) -> None:
+def test_an_option_of_the_page_is_valid_and_changes_something(option: str) -> None:
     found = options.parse_query(option, CAMERAS)
     assert found != options.parse_query("", CAMERAS)
 
@@ -179,7 +179,7 @@ def test_links_within_the_page_lead_somewhere() -> None:
     assert set(links) <= places
 
 
-async def test_the_commands_of_the_page_are_answered_as_it_says() -> None:
+async def test_the_commands_of_the_page_get_its_replies() -> None:
     wrong = {"id": 1, "subscribe": {"cameras": ["frnt"]}}
     sent = [wrong, *(block for block in BLOCKS if "id" in block and "type" not in block)]
     async with running() as gateway:
@@ -223,20 +223,20 @@ def every_kind(subscription: Subscription) -> list[Any]:
     intake = Intake(hub, 3.0)
     data: list[bytes] = []
 
-    def tell(topic: str, record: Any) -> None:
+    def publish(topic: str, record: Any) -> None:
         intake.take(parts(topic, record), clock.now(), clock.wall())
 
-    tell("result/cam/", outcome(0, pts=0.5))
+    publish("result/cam/", outcome(0, pts=0.5))
     hub.flush(clock.now())
     line = Writer(data.append, lambda some: data.append(some) or len(some))
     opening = Opening(since={"cam": StreamPosition("k3f9", 0)})
     client = hub.join(subscription, line, lambda _: None, clock.now(), opening)
     for start, kind in ((2, "detections"), (12, "value"), (22, "error")):
-        tell("result/cam/", outcome(start, kind=kind, pts=start / 10))
-        tell("result/cam/", outcome(start + 1, kind="lost"))
-        tell("result/cam/", outcome(start + 4, kind=kind))
-        tell("status/cam/", status("backoff", reason="refused", next_try_s=0.5, n=start + 5))
-        tell("status/", status("failed", None, subject="worker", worker=1, n=start + 6))
+        publish("result/cam/", outcome(start, kind=kind, pts=start / 10))
+        publish("result/cam/", outcome(start + 1, kind="lost"))
+        publish("result/cam/", outcome(start + 4, kind=kind))
+        publish("status/cam/", status("backoff", reason="refused", next_try_s=0.5, n=start + 5))
+        publish("status/", status("failed", None, subject="worker", worker=1, n=start + 6))
         hub.flush(clock.now())
     refused = protocol.Reply(id="a", error=protocol.CommandError(102, "unknown camera"))
     for reply in (

@@ -1,4 +1,4 @@
-"""What runs a model: onnxruntime where it is installed (extra `onnx`), else OpenCV's dnn."""
+"""Runs a model with onnxruntime if it is installed (extra `onnx`), else with OpenCV's dnn."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-"""onnxruntime's names of what computes, by the word before the colon of `--device`."""
+"""onnxruntime's execution providers, by the word before the colon of `--device`."""
 SPINNING = "0"
-"""Whether threads of onnxruntime burn their core while they wait: "1" or "0"."""
+"""Whether threads of onnxruntime spin while they wait, which costs CPU: "1" or "0"."""
 INSTALL = "pip install 'framefan[onnx]'"
 
 
 class Backend(Protocol):
     name: str
     runs_on: str
-    """What computes, for people."""
+    """The library and the device, for people."""
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The outputs in the order of the file. Raises whatever the library raises."""
@@ -47,16 +47,16 @@ def load(
 ) -> Backend:
     """Load the model. Raises StartError.
 
-    `device`: cpu, cuda or cuda:N, tensorrt, openvino; empty for the backend's own choice.
-    `name`: cv2 or onnxruntime; empty for the better of those that are installed.
-    `outputs`: names in the order of the file. `count`: of threads; 0 for this worker's share.
+    `device`: cpu, cuda or cuda:N, tensorrt, openvino; empty: the backend's default.
+    `name`: cv2 or onnxruntime; empty: onnxruntime if it is installed.
+    `outputs`: names in the order of the file. `count`: threads; 0: this worker's share.
     `varying`: operators of the graph whose number of rows differs from picture to picture.
     """
     has_runtime = importlib.util.find_spec("onnxruntime") is not None
     if name == "onnxruntime" and not has_runtime:
         raise StartError(
             "onnxruntime is not installed",
-            "backend=onnxruntime asks for it",
+            "backend=onnxruntime needs it",
             f"{INSTALL}, or leave backend= out",
         )
     count = count or threads.here()
@@ -74,7 +74,7 @@ def load(
         raise StartError(
             f"{path} cannot be loaded",
             " ".join(str(error).split())[:300],
-            f"check that it was exported to ONNX with an opset that is supported{other}",
+            f"check that it was exported with a supported opset{other}",
         ) from error
 
 
@@ -92,16 +92,16 @@ def _varies(path: str, operators: Sequence[str]) -> StartError:
 
 def no_device(device: str, there: Sequence[str], why: str) -> StartError:
     return StartError(
-        f'the device "{device}" is not there',
+        f'the device "{device}" is not available',
         f"{why}; available: {', '.join(there)}",
-        "name one of those with --device, or leave it out",
+        "set one of these with --device, or leave it out",
     )
 
 
 def providers(device: str, available: Sequence[str]) -> list[Any]:
-    """What onnxruntime is asked to compute with, the best first. Raises StartError.
+    """The execution providers for a device, the preferred one first. Raises StartError.
 
-    `available`: what this onnxruntime is built with, by its own names.
+    `available`: the providers that this onnxruntime is built with.
     """
     kind, _, rest = (device or "cpu").partition(":")
     there = [word for word, provider in PROVIDERS.items() if provider in available]
@@ -116,7 +116,7 @@ def providers(device: str, available: Sequence[str]) -> list[Any]:
     elif kind != "cpu" and (not rest or rest.isdecimal()):
         options = {"device_id": int(rest or 0)}
     else:
-        raise no_device(device, there, "a number of a GPU stands behind cuda: or tensorrt: only")
+        raise no_device(device, there, "only cuda: and tensorrt: take a GPU number")
     chain = ["tensorrt", "cuda"] if kind == "tensorrt" else [kind]
     found = [(PROVIDERS[each], options) for each in chain if each in there]
     return [*found, PROVIDERS["cpu"]]
@@ -129,15 +129,15 @@ class OnnxRuntime:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = count  # it reads no variable of its own
+        options.intra_op_num_threads = count  # onnxruntime reads no environment variable for it
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", SPINNING)
-        options.log_severity_level = 4  # what it would print, its exceptions say
+        options.log_severity_level = 4  # its exceptions contain what it would print
         wanted = providers(device, ort.get_available_providers())
         self._session = ort.InferenceSession(path, options, providers=wanted)
         first = wanted[0][0] if isinstance(wanted[0], tuple) else wanted[0]
         used = self._session.get_providers()
-        if first not in used:  # it falls back to the CPU without a word
+        if first not in used:  # onnxruntime falls back to the CPU silently
             there = [word for word, provider in PROVIDERS.items() if provider in used]
             raise no_device(device, there, f"onnxruntime could not start its {first}")
         self.runs_on = f"onnxruntime {ort.__version__}, {first}"
@@ -158,7 +158,7 @@ class OpenCV:
             self._use(device)
 
     def _names(self, path: str, wanted: Sequence[str]) -> list[str]:
-        """Its own names of the outputs, in the file's order. Raises StartError."""
+        """OpenCV's names of the outputs, in the file's order. Raises StartError."""
         there = list(self._net.getUnconnectedOutLayersNames())
         if len(there) == 1 or set(there) == set(wanted):
             return there if len(there) == 1 else list(wanted)
@@ -166,8 +166,8 @@ class OpenCV:
         if all(found) and len(set(found)) == len(found):
             return found
         raise StartError(
-            f"{path} has outputs that OpenCV calls by other names",
-            f"the file has {', '.join(wanted)}, and OpenCV {', '.join(there)}",
+            f"{path} has outputs to which OpenCV gives other names",
+            f"in the file they are {', '.join(wanted)}, in OpenCV {', '.join(there)}",
             INSTALL,
         )
 
@@ -175,15 +175,15 @@ class OpenCV:
         kind, _, number = device.partition(":")
         there = [f"cuda:{each}" for each in range(cv2.cuda.getCudaEnabledDeviceCount())]
         if kind != "cuda" or (number and not number.isdecimal()):
-            raise no_device(device, ["cpu", *there], "OpenCV computes on cpu, cuda or cuda:N")
+            raise no_device(device, ["cpu", *there], "OpenCV runs on cpu, cuda or cuda:N")
         if int(number or 0) >= len(there):
-            raise no_device(device, ["cpu", *there], "this OpenCV sees no more")
+            raise no_device(device, ["cpu", *there], "this OpenCV has no other device")
         cv2.cuda.setDevice(int(number or 0))
         self._net.setPreferableBackend(cv2.dnn.DNN_BACKEND_CUDA)
         self._net.setPreferableTarget(cv2.dnn.DNN_TARGET_CUDA)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        if self._count and cv2.getNumThreads() != self._count:  # the whole process has one number
+        if self._count and cv2.getNumThreads() != self._count:  # it applies to the whole process
             cv2.setNumThreads(self._count)
         if len(inputs) == 1:
             (blob,) = inputs.values()

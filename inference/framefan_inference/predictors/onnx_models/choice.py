@@ -1,4 +1,4 @@
-"""Which layout a model has and what its classes are called, from its answer and a labels file."""
+"""Chooses a model's layout and class names, from its outputs and a labels file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def head_and_labels(seen: Seen, path: str) -> tuple[Head, dict[int, str]]:
-    """`path`: of the labels file, or empty. Raises StartError."""
+    """The layout, and the class names by number.
+
+    `path`: the labels file; empty if there is none. Raises StartError.
+    """
     own = seen.said.classes
     seen = structs.replace(seen, classes=Classes(own, own))
     if not path:
@@ -34,7 +37,7 @@ def head_and_labels(seen: Seen, path: str) -> tuple[Head, dict[int, str]]:
 
 
 def _by_labels(seen: Seen, named: labels.Labels) -> Head:
-    """A file that names no classes: the labels are those of the model, or they do not fit."""
+    """The layout if the ONNX file names no classes: the number of labels must fit the outputs."""
     try:
         return recognise(structs.replace(seen, classes=Classes(named.least, named.lines)))
     except StartError as error:
@@ -46,9 +49,9 @@ def _by_labels(seen: Seen, named: labels.Labels) -> Head:
 
 
 def wanted(words: Sequence[str], names: Mapping[int, str], count: int) -> list[int] | None:
-    """Numbers of the classes to keep; None: all. Raises StartError for a class that is not there.
+    """The numbers of the classes to keep; None: all. Raises StartError for an unknown class.
 
-    `count`: how many classes there are, or 0.
+    `count`: the number of classes; 0 if it is unknown.
     """
     if not words:
         return None

@@ -1,4 +1,4 @@
-"""From a model's outputs to boxes in pixels of its input, by layout (layouts.py). Pure."""
+"""Decodes a model's outputs to boxes in pixels of its input, by layout (layouts.py). Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Canvas = tuple[int, int]
 MOST_CANDIDATES = 2000
-"""The best so many go into the suppression, which takes time with their square."""
+"""NMS gets this many of the best boxes, because its time grows with their square."""
 
 
 class Found(Struct):
-    """What a picture's outputs hold, one row for each candidate."""
+    """The candidates of one image, one row each."""
 
     boxes: NDArray[np.float32]
     """x1, y1, x2, y2 `[n, 4]` in pixels of the input."""
@@ -31,13 +31,13 @@ class Found(Struct):
     classes: NDArray[np.float32]
     least: float = 0.0
     most: float = 0.0
-    """Of all scores that were given, with those that are left out."""
+    """The lowest and highest of all scores, including those of dropped candidates."""
     angles: NDArray[np.float32] | None = None
-    """Radians; the boxes are then those before they are turned around their middle."""
+    """Radians. Then `boxes` are the boxes before their rotation about the centre."""
     more: NDArray[np.float32] | None = None
-    """Coefficients of masks, or key points."""
+    """Mask coefficients or key points."""
     places: NDArray[np.int64] | None = None
-    """At which rows of the outputs these candidates stood."""
+    """The row of each candidate in the outputs."""
 
     def take(self, rows: NDArray[Any]) -> Found:
         def part(of: NDArray[Any] | None) -> NDArray[Any] | None:
@@ -56,22 +56,22 @@ class Found(Struct):
 
 
 class _Raw(Struct):
-    """Boxes as the model gives them, and the scores of all classes or of one class each."""
+    """Boxes as the model gives them, with scores of all classes, or with one score and class."""
 
     boxes: NDArray[Any]
     scores: NDArray[Any]
     classes: NDArray[Any] | None = None
     more: NDArray[Any] | None = None
-    """What follows the classes."""
+    """The values after the class scores."""
 
 
 def decode(
     outputs: Sequence[NDArray[Any]], index: int, head: Head, canvas: Canvas, conf: float
 ) -> Found:
-    """The candidates of picture `index` of a batch whose confidence is at least `conf`."""
+    """The candidates of image `index` of a batch with a confidence of at least `conf`."""
     raw = _raw([outputs[n] for n in head.order], index, head, canvas)
     most, least = raw.scores.max(initial=0), raw.scores.min(initial=0)
-    if head.layout == "logits":  # as its authors do: the best of all pairs of box and class
+    if head.layout == "logits":  # like the authors' code: any class of a box may be a candidate
         rows, classes = np.nonzero(raw.scores >= conf)
         scores = raw.scores[rows, classes]
     elif raw.classes is None:
@@ -97,14 +97,14 @@ def decode(
 def boxes_as_given(
     outputs: Sequence[NDArray[Any]], index: int, head: Head, canvas: Canvas
 ) -> NDArray[Any]:
-    """All boxes `[n, 4]` of a picture in the unit of the model."""
+    """All boxes `[n, 4]` of an image, in the model's unit."""
     return _raw([outputs[n] for n in head.order], index, head, canvas).boxes
 
 
 def more_as_given(
     outputs: Sequence[NDArray[Any]], index: int, head: Head, canvas: Canvas
 ) -> NDArray[Any]:
-    """What follows the classes of all rows of a picture, `[n, E]`."""
+    """The values after the class scores of all rows of an image, `[n, E]`."""
     more = _raw([outputs[n] for n in head.order], index, head, canvas).more
     return np.empty((0, 0)) if more is None else more
 
@@ -148,7 +148,7 @@ def _raw(outputs: Sequence[NDArray[Any]], index: int, head: Head, canvas: Canvas
 
 
 def _one(output: NDArray[Any], head: Head, canvas: Canvas) -> _Raw:
-    """Layouts of a single output `[A, B]`."""
+    """Decode a layout with a single output `[A, B]`."""
     if head.layout == "end_to_end":
         return _Raw(output[:, :4], output[:, 4], output[:, 5], output[:, 6:])
     if head.layout in ("scores", "rows"):
@@ -163,7 +163,7 @@ def _one(output: NDArray[Any], head: Head, canvas: Canvas) -> _Raw:
 
 
 def _from_cells(output: NDArray[Any], canvas: Canvas) -> NDArray[np.float32]:
-    """Offsets in cells and logarithms of sizes, as YOLOX gives them, to pixels."""
+    """Convert YOLOX's offsets in cells and logarithms of sizes to pixels."""
     grid = _cells(canvas, len(output))
     boxes = np.empty((len(output), 4), np.float32)
     boxes[:, :2] = (output[:, :2] + grid[:, :2]) * grid[:, 2:]
@@ -189,7 +189,7 @@ def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def probabilities(output: NDArray[Any], head: Head) -> NDArray[np.float32]:
-    """Of each class `[C]`, from one picture's output of a classifier."""
+    """The probability of each class `[C]`, from a classifier's output for one image."""
     scores = np.asarray(output, np.float32).ravel()
     if not head.is_softmax_due:
         return scores

@@ -1,4 +1,4 @@
-"""A model in an ONNX file as a predictor: fit the frame in, run, decode, boxes of the frame."""
+"""Runs a model in an ONNX file as a predictor: letterbox, run, decode, map to the frame."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MOST = 8
 _STRIDE = 32
 _WIDE = (9, 16)
-"""Height and width of what most cameras give."""
+"""The aspect ratio of most cameras: height and width."""
 _TOP = 5
 
 
@@ -47,10 +47,10 @@ class OnnxDetector:
         self.labels: dict[int, str] = {}
         self.max_batch = 1
         self.notices: list[tuple[str, str]] = []
-        """Kind and text of what users should know; complete after `setup`."""
+        """Kind and text of notices for clients; complete after `setup`."""
 
     def setup(self, device: str) -> None:
-        """Load, and predict on a made-up picture. Raises StartError."""
+        """Load the model, and run it on a generated image. Raises StartError."""
         options = self._options
         self._file = file.read(options.path)
         pixels.check(options.path, self._file)
@@ -74,7 +74,7 @@ class OnnxDetector:
         logs.info(f"model {Path(options.path).name}", **about)
 
     def describe(self) -> dict[str, str]:
-        """What the model is and what it is given, for people."""
+        """The model and its input, for people."""
         size = "{}x{}".format(*self._size)
         return {
             "head": str(self._head),
@@ -85,7 +85,7 @@ class OnnxDetector:
         }
 
     def about(self, jpeg: bytes) -> dict[str, str]:
-        """The same as `describe`, and the highest scores in a picture, however low they are."""
+        """`describe`, and the highest scores in an image, even below the threshold."""
         scores = self._top(jpeg) if jpeg else ""
         return {f"model {key}": text for key, text in self.describe().items()} | (
             {"model sees": scores} if scores else {}
@@ -111,8 +111,8 @@ class OnnxDetector:
     def predict(self, image: NDArray[np.uint8]) -> Any:
         """Rows x1, y1, x2, y2, confidence, class `float32[n, 6]`, in pixels of the frame.
 
-        With masks, key points or angles it is a list of Detection. A classifier's result is
-        `{"classes": [...]}`, the best first. Raises BadOutput.
+        With masks, key points or angles: a list of Detection. For a classifier: `{"classes":
+        [...]}`, best first. Raises BadOutput.
         """
         return self.predict_batch([image])[0]
 
@@ -161,13 +161,16 @@ class OnnxDetector:
                 self._found(outputs, 0, self._size)
         except BadOutput as error:
             raise StartError(
-                f"{options.path} gives what no detector gives",
+                f"{options.path} gives impossible detections",
                 str(error),
-                "name its layout with task=, or decode it in a predictor of your own",
+                "set its layout with task=, or decode it in a predictor of your own",
             ) from None
 
     def _takes_rectangles(self) -> bool:
-        """Whether canvases have the shape of frames. Raises StartError where that was asked for."""
+        """Whether the input takes the aspect ratio of frames.
+
+        Raises StartError if the option `rect=` requires it and it does not.
+        """
         asked = self._options.rect
         free = None in pixels.sides(self._file.picture) and self._options.size is None
         if asked is False or self._place not in ("middle", "corner"):
@@ -176,9 +179,9 @@ class OnnxDetector:
             return self._try_rectangle(bool(asked))
         if asked:
             raise StartError(
-                f"{self._options.path} takes no rectangles",
-                "its input has a fixed size, or size= gives one",
-                "export it with free sides, or leave rect= and size= out",
+                f"{self._options.path} does not support rect=1",
+                "its input has a fixed size, or size= sets one",
+                "export it with dynamic sides, or leave rect= and size= out",
             )
         return False
 
@@ -190,16 +193,16 @@ class OnnxDetector:
         except Exception as error:  # the backends' errors have no other base in common
             if asked:
                 raise StartError(
-                    f"{self._options.path} takes no rectangles",
+                    f"{self._options.path} does not support rect=1",
                     " ".join(str(error).split())[:300],
                     "leave rect= out",
                 ) from error
-            logs.debug("the model takes no rectangles", why=str(error))
+            logs.debug("the model supports only square inputs", why=str(error))
             return False
         return True
 
     def _takes_two(self) -> bool:
-        """Whether a free batch is one: some graphs have a fixed batch inside."""
+        """Whether batches work: some graphs declare a dynamic batch but contain a fixed one."""
         try:
             outputs = self._run([_made_up(self._size)] * 2)
             if self._head.layout == "classes":
@@ -207,7 +210,7 @@ class OnnxDetector:
             else:
                 self._found(outputs, 1, self._size)
         except Exception as error:  # noqa: BLE001 - the backends' errors have no base in common
-            logs.debug("the model takes one picture at once", why=str(error))
+            logs.debug("the model does not support batches", why=str(error))
             return False
         return True
 
@@ -221,15 +224,15 @@ class OnnxDetector:
             return self._run(canvases)
         except Exception as error:  # the backends' errors have no other base in common
             raise StartError(
-                f"{self._options.path} cannot be run on a picture",
+                f"{self._options.path} cannot be run on an image",
                 " ".join(str(error).split())[:300],
-                f"try another backend ({backends.INSTALL}), or export it once more",
+                f"try another backend ({backends.INSTALL}), or export the model again",
             ) from error
 
     def _tell_no_masks(self) -> None:
         text = (
-            f"{Path(self._options.path).name} gives coefficients of masks and no prototypes; only "
-            "the boxes are sent: export it with both outputs"
+            f"{Path(self._options.path).name} gives mask coefficients but no prototypes, so only "
+            "boxes are sent; export the model with both outputs"
         )
         logs.warning(text)
         self.notices.append(("dropped_output", text))
@@ -270,13 +273,13 @@ class OnnxDetector:
         return found.take(np.argsort(-found.scores, kind="stable")[:most])
 
     def _decide_unit(self, boxes: NDArray[Any]) -> None:
-        """Raises BadOutput for boxes that may be two things."""
+        """Decide the unit by the first boxes. Raises BadOutput if they are normalised."""
         if not np.any(boxes):
             return
         if evidence.are_pixels(boxes):
             self._head = structs.replace(self._head, unit="pixels")
             return
-        raise BadOutput("boxes are in shares of 1: say task=rtdetr if this is one")
+        raise BadOutput("boxes are between 0 and 1: set task=rtdetr if this is an RT-DETR")
 
     def _detections(
         self,
@@ -323,7 +326,7 @@ class OnnxDetector:
 
 
 def _made_up(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture `uint8[H, W, 3]` of blurred noise, the same each time."""
+    """A generated image `uint8[H, W, 3]` of blurred noise, always the same."""
     small = (max(2, size[1] // 16), max(2, size[0] // 16), 3)
     noise = np.random.default_rng(1).integers(0, 256, small, np.uint8)
     return np.asarray(cv2.resize(noise, size, interpolation=cv2.INTER_LINEAR), np.uint8)

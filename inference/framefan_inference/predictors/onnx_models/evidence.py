@@ -1,7 +1,7 @@
-"""What the numbers of an output tell of its layout. Pure.
+"""Infers a layout from the values of an output. Pure.
 
-Shapes alone do not tell layouts apart: 300 rows of 6 numbers are corners, a score and a class, or
-centre, size and two scores. So a layout must also fit the numbers that a model gives for a picture.
+Shapes alone are ambiguous: 300 rows of 6 values may be corners, a score and a class, or centre,
+size and two scores. So a layout must also fit the values that a model gives for an image.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_SHARE = 1.5
-"""A side of a box in shares of 1 may lie a little outside the picture."""
+"""The largest normalised coordinate: a box may extend a little outside the image."""
 _HIGH = 0.2
-"""A column whose median over a picture is this high or higher is not a column of class scores."""
+"""A column whose median over an image is at least this is not a column of class scores."""
 _STRIDES = ((8, 16, 32), (16, 32), (8, 16, 32, 64))
 _NEAR_CELLS = 3.0
 
@@ -30,18 +30,18 @@ def are_scores(numbers: NDArray[Any]) -> bool:
 
 
 def are_often_low(scores: NDArray[Any]) -> bool:
-    """Whether each column `[N, C]` is low at most places, as scores are and angles are not."""
+    """Whether most values of each column `[N, C]` are low. Scores are; angles are not."""
     return bool(np.all(np.median(scores, axis=0) < _HIGH)) if len(scores) else True
 
 
 def are_numbers_of_classes(numbers: NDArray[Any], most: int) -> bool:
-    """`most`: how many classes there are at most; 0 where nobody knows."""
+    """Whether these are class numbers; `most`: the number of classes, 0 if it is unknown."""
     whole = np.all(numbers == np.round(numbers)) and np.all(numbers >= 0)
     return bool(whole and (not most or np.all(numbers < most)))
 
 
 def are_shares(boxes: NDArray[Any]) -> bool:
-    """Whether boxes `[N, 4]` are in shares of 1; at least one must have a size."""
+    """Whether boxes `[N, 4]` are normalised; at least one must not be empty."""
     return bool(boxes.size and np.any(boxes) and np.abs(boxes).max() <= LARGEST_SHARE)
 
 
@@ -50,12 +50,12 @@ def are_pixels(boxes: NDArray[Any]) -> bool:
 
 
 def have_centres(boxes: NDArray[Any]) -> bool:
-    """Whether any row cannot be x1, y1, x2, y2, because x2 < x1 or y2 < y1."""
+    """Whether any row is not x1, y1, x2, y2, because x2 < x1 or y2 < y1."""
     return bool(np.any(boxes[:, 2:4] < boxes[:, :2]))
 
 
 def cells(canvas: tuple[int, int], strides: tuple[int, ...]) -> NDArray[np.float32]:
-    """Column, row and stride of each cell `[N, 3]` of all scales, row by row."""
+    """The column, row and stride of each grid cell `[N, 3]`, scale by scale, row by row."""
     parts = []
     for stride in strides:
         down, across = np.mgrid[: -(-canvas[1] // stride), : -(-canvas[0] // stride)]
@@ -65,7 +65,7 @@ def cells(canvas: tuple[int, int], strides: tuple[int, ...]) -> NDArray[np.float
 
 
 def strides_of(rows: int, canvas: tuple[int, int], anchors: int) -> tuple[int, ...]:
-    """The strides by which a canvas has so many places; none where no usual ones fit."""
+    """The strides with which a canvas has this many anchors; empty if no common ones fit."""
     for strides in _STRIDES:
         count = sum(-(-canvas[0] // each) * -(-canvas[1] // each) for each in strides)
         if rows == anchors * count:
@@ -74,9 +74,9 @@ def strides_of(rows: int, canvas: tuple[int, int], anchors: int) -> tuple[int, .
 
 
 def offsets(boxes: NDArray[Any], canvas: tuple[int, int]) -> Iterator[str]:
-    """`raw` if the centres are offsets from their cells, `decoded` if they lie near their cells.
+    """Yield `raw` if the centres may be offsets in cells, `decoded` if they may be pixels.
 
-    `boxes`: `[N, 4]`, one for each cell. Neither or both where the numbers do not tell.
+    `boxes`: `[N, 4]`, one per grid cell. It yields neither or both if the values are ambiguous.
     """
     grid = cells(canvas, strides_of(len(boxes), canvas, 1))
     centres = (grid[:, :2] + 0.5) * grid[:, 2:]

@@ -1,7 +1,7 @@
-"""What an ONNX file says of itself: its inputs, outputs and metadata, without a runtime.
+"""Reads an ONNX file's inputs, outputs and metadata, without a runtime.
 
-An ONNX file is one Protocol Buffers message (onnx.proto of the ONNX project). Of it only the fields
-below are read, and everything else, the weights above all, is stepped over.
+An ONNX file is one Protocol Buffers message (onnx.proto of the ONNX project). This module reads
+only the fields below and skips all others, such as the weights.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Tensor(Struct, frozen=True):
 
     name: str
     kind: int
-    """Of its numbers, as TensorProto.DataType counts them."""
+    """The element type, a number of TensorProto.DataType."""
     shape: tuple[int | None, ...]
-    """None for a side that is free."""
+    """None for a dynamic dimension."""
 
 
 class OnnxFile(Struct, frozen=True):
@@ -46,12 +46,12 @@ class OnnxFile(Struct, frozen=True):
 
     @property
     def picture(self) -> Tensor:
-        """The input that takes pictures: the first with four sides, else the first one."""
+        """The image input: the first input with four dimensions, else the first input."""
         return next((each for each in self.inputs if len(each.shape) == 4), self.inputs[0])
 
 
 def read(path: str) -> OnnxFile:
-    """Raises StartError for what is no ONNX file, and OSError for what cannot be read."""
+    """Read the file. Raises StartError if it is not an ONNX file, OSError if it cannot be read."""
     data = memoryview(Path(path).read_bytes())
     try:
         graph = _Graph()
@@ -67,9 +67,9 @@ def read(path: str) -> OnnxFile:
             raise ValueError("no input")
     except (ValueError, IndexError) as error:
         raise StartError(
-            f"{path} is no ONNX model",
-            "it does not have the form of one",
-            "check the path, or export the model once more",
+            f"{path} is not an ONNX model",
+            "the file does not have the structure of one",
+            "check the path, or export the model again",
         ) from error
     return OnnxFile(inputs, tuple(graph.outputs), metadata.read(said), tuple(sorted(graph.varying)))
 
@@ -86,7 +86,7 @@ def _read_graph(data: memoryview, graph: _Graph) -> None:
     for number, value in _fields(data):
         if number == _NODE:
             graph.varying |= _VARYING.intersection(_strings(value, _OPERATOR))
-        elif number == _INITIALIZER:  # older files list their weights as inputs, too
+        elif number == _INITIALIZER:  # older files list their weights as inputs as well
             graph.weights.add(_strings(value, _TENSOR_NAME)[0])
         elif number == _INPUT:
             graph.inputs.append(_tensor(value))
@@ -95,7 +95,7 @@ def _read_graph(data: memoryview, graph: _Graph) -> None:
 
 
 def _tensor(value_info: memoryview) -> Tensor:
-    """ValueInfoProto: its name, and the elem_type and shape of type.tensor_type."""
+    """Decode a ValueInfoProto: its name, and the elem_type and shape of type.tensor_type."""
     (name,) = _strings(value_info, 1)
     (kind,) = _messages(value_info, 2)
     (tensor,) = _messages(kind, 1)
@@ -104,7 +104,7 @@ def _tensor(value_info: memoryview) -> Tensor:
 
 
 def _dimensions(tensor: memoryview) -> Iterator[int | None]:
-    """shape.dim[].dim_value; a dim_param is a free one."""
+    """Yield shape.dim[].dim_value; None for a dim_param, which is a dynamic dimension."""
     (shape,) = _messages(tensor, 2)
     for dimension in _messages(shape, 1):
         values = [_varint(value, 0)[0] for value in _messages(dimension, 1)]
@@ -121,7 +121,7 @@ def _strings(data: memoryview, *wanted: int) -> list[str]:
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and bytes of each field. Raises ValueError for what is no message."""
+    """Yield the number and bytes of each field. Raises ValueError if `data` is not a message."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)

@@ -1,12 +1,13 @@
-"""Masks, key points and angles of what a model detected, in pixels of the frame. Pure.
+"""Masks, key points and angles of detections, in pixels of the frame. Pure.
 
-1. A mask of YOLO is a sum of prototypes, weighted by the row's coefficients, scaled up to the input
-   and then cut to its box. One of RF-DETR is a map of the whole input. Both are above 0 inside.
-2. Key points follow the classes, x and y in pixels of the input.
-3. A rotated box is turned around its middle, and then mapped by its corners: a frame that was
-   stretched to the input turns angles, too.
+1. A YOLO mask is the sum of the prototypes, weighted by the row's coefficients. It is scaled up to
+   the input and then cropped to its box. An RF-DETR mask is a map of the whole input. In both,
+   values above 0 belong to the object.
+2. Key points follow the class scores; x and y are in pixels of the input.
+3. A rotated box is rotated about its centre, then its corners are mapped to the frame. If the frame
+   was stretched to fit the input, the mapping changes the angle as well.
 
-Outlines and key points are kept inside the frame, as Ultralytics does.
+Outlines and key points are clipped to the frame, as Ultralytics does.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def detections(
     rows: NDArray[np.float32], names: Mapping[int, str], more: Iterable[Mapping[str, Any]]
 ) -> list[Detection]:
-    """`rows`: x1, y1, x2, y2, confidence, class `[n, 6]`; `more`: further fields of each."""
+    """`rows`: x1, y1, x2, y2, confidence, class `[n, 6]`; `more`: the other fields of each row."""
     return [
         Detection(
             label=names.get(int(number)) or str(int(number)),
@@ -53,9 +54,9 @@ def detections(
 def outlines(
     found: Found, masks: NDArray[Any], head: Head, canvas: Canvas
 ) -> list[NDArray[np.float64]]:
-    """The outline `[n, 2]` of each mask in pixels of the input; without points for no mask.
+    """The outline `[n, 2]` of each mask in pixels of the input; `[0, 2]` if the mask is empty.
 
-    `masks`: prototypes `[C, h, w]`, or with the layout `logits` a map `[h, w]` for each row.
+    `masks`: prototypes `[C, h, w]`, or with the layout `logits` one map `[h, w]` per row.
     """
     scale = canvas[0] / masks.shape[2], canvas[1] / masks.shape[1]
     if head.layout == "logits":
@@ -103,7 +104,7 @@ def _larger(part: NDArray[Any], scale: tuple[float, float]) -> NDArray[np.float3
 def with_outlines(
     found: Sequence[NDArray[np.float64]], fit: Fit, frame: tuple[int, int]
 ) -> list[dict[str, Any]]:
-    """`frame`: width and height."""
+    """The fields with the outlines, clipped to the frame; `frame`: its width and height."""
     mapped = [np.clip(fit.points(each), 0, frame) if len(each) else None for each in found]
     return [{"mask": each} for each in mapped]
 
@@ -112,9 +113,9 @@ def with_outlines(
 
 
 def shape_of_points(more: NDArray[Any], said: tuple[int, int]) -> tuple[int, int]:
-    """How many key points an object has, and the numbers of each: 2, or 3 with a confidence.
+    """The number of key points per object, and of values per key point: 2, or 3 with confidence.
 
-    `more`: the numbers after the classes `[N, E]`; `said`: what the file says, or (0, 0).
+    `more`: the values after the class scores `[N, E]`; `said`: the file's metadata, or (0, 0).
     """
     columns = more.shape[1]
     if said[0] * said[1] == columns:

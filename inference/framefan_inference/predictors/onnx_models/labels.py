@@ -1,8 +1,8 @@
-"""A text with one name a line, as people have them: the names of a model's classes by number.
+"""Reads a labels file: text with one class name per line.
 
-1. The line's place is the class's number, so a blank line is a class without a name.
-2. Blank lines at the end may be classes or nothing: the model's own number of classes decides.
-3. A byte order mark and the ends of lines of any system are no part of a name.
+1. The line number, from 0, is the class number. A blank line is a class without a name.
+2. Blank lines at the end may be classes or not; the model's number of classes decides.
+3. A byte order mark and line endings of any system are not part of a name.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from msgspec import Struct
 from framefan.errors import StartError
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_FORM = "it is a text with one name a line, in the order of the model's class numbers"
+_FORM = "a labels file has one name per line, in the order of the class numbers"
 _DATA = re.compile(r"\s*(names\s*:|[\[{<]|---\s*$)")
-"""How YAML, JSON or XML begins, or says in some line that names follow."""
+"""A line that occurs in YAML, JSON or XML only."""
 _ITEM = re.compile(r"\s*(-\s|['\"]?\d+['\"]?\s*:)")
-"""A line of a list or mapping in YAML."""
+"""An item of a list or mapping in YAML."""
 
 
 class Labels(Struct, frozen=True):
     path: str
     names: dict[int, str]
     lines: int
-    """All of them, with those at the end that are blank."""
+    """The number of lines, including blank ones at the end."""
 
     @property
     def least(self) -> int:
-        """How many classes there are at least."""
+        """The least number of classes."""
         return max(self.names, default=-1) + 1
 
     def fits(self, classes: int) -> bool:
@@ -39,18 +39,18 @@ class Labels(Struct, frozen=True):
 
 
 def read(path: str) -> Labels:
-    """Raises StartError for what is no such text."""
+    """Read the file. Raises StartError if it is not a labels file."""
     try:
         data = Path(path).read_bytes()
         text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except (OSError, ValueError) as error:
-        raise StartError(f"cannot read the labels {path}", str(error), _FORM) from error
+        raise StartError(f"cannot read the labels file {path}", str(error), _FORM) from error
     lines = re.split(r"\r\n|\r|\n", text)
-    if lines[-1] == "":  # behind the last line's end
+    if lines[-1] == "":  # after the last line ending
         del lines[-1]
     names = {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     if not names:
-        raise StartError(f"the labels {path} hold no name", "the file is blank", _FORM)
+        raise StartError(f"the labels file {path} is blank", "it has no name", _FORM)
     _check_form(path, list(names.values()))
     return Labels(path, names, len(lines))
 
@@ -60,15 +60,15 @@ def _check_form(path: str, lines: list[str]) -> None:
     is_data = suffix in (".yaml", ".yml", ".json") or any(map(_DATA.match, lines))
     if is_data or all(map(_ITEM.match, lines)):
         raise StartError(
-            f"the labels {path} are no list of names",
-            f"the file reads like YAML, JSON or XML; {_FORM}",
-            "write the names into such a text, without numbers, dashes and quotes",
+            f"the labels file {path} is not a list of names",
+            f"it looks like YAML, JSON or XML; {_FORM}",
+            "write the names only, without numbers, dashes and quotes",
         )
 
 
 def do_not_fit(labels: Labels, classes: int) -> StartError:
     return StartError(
-        f"the labels {labels.path} have {labels.least} lines, and the model has {classes} classes",
+        f"the labels file {labels.path} has {labels.least} lines, the model has {classes} classes",
         f"{_FORM}; a blank line is a class without a name",
-        f"give it {classes} lines, or leave labels= out",
+        f"write {classes} lines, or leave labels= out",
     )

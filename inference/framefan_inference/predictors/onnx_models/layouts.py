@@ -1,19 +1,21 @@
-"""How detectors lay out what they give. N rows are places or queries, C is the number of classes.
+"""The output layouts of detectors. N rows are anchors or queries, C is the number of classes.
 
-    scores      [4 + C + E, N]   YOLOv8 to YOLO26: centre, size, a score for each class
-    objectness  [N, 5 + C + E]   YOLOv3, 5 to 7: centre, size, objectness, shares of it
+    scores      [4 + C + E, N]   YOLOv8 to YOLO26: centre, size, a score per class
+    objectness  [N, 5 + C + E]   YOLOv3, 5 to 7: centre, size, objectness, a score per class
     grid        [N, 5 + C]       YOLOX: the same, as offsets in cells and logarithms of sizes
-    rows        [N, 4 + C]       RT-DETR: centre and size in shares of 1; or transposed `scores`
+    rows        [N, 4 + C]       RT-DETR: normalised centre and size; or transposed `scores`
     end_to_end  [N, 6 + E]       YOLOv10, YOLO26, RT-DETR, `nms=True`: box, score, class
-    batched     [M, 7]           YOLOv7 with its NMS: picture, x1, y1, x2, y2, class, score
-    logits      [N, 4], [N, C]   RF-DETR, original RT-DETR: shares of 1, and logits
+    batched     [M, 7]           YOLOv7 with NMS: image index, x1, y1, x2, y2, class, score
+    logits      [N, 4], [N, C]   RF-DETR, original RT-DETR: normalised boxes, and logits
     sized       [N], [N, 4], [N] RT-DETR with its post-processor: labels, x1, y1, x2, y2, scores
-    yolo3       [N, 4], [C, N], [M, 3]   Keras' YOLOv3: y1, x1, y2, x2; scores; which of them count
-    darknet     [N, 1, 4], [N, C]        pytorch-YOLOv4's: x1, y1, x2, y2 in shares of 1, and scores
-    classes     [C]              classifiers: a probability or a logit for each class
+    yolo3       [N, 4], [C, N], [M, 3]   YOLOv3 of Keras: y1, x1, y2, x2; scores; selected indices
+    darknet     [N, 1, 4], [N, C]        pytorch-YOLOv4: normalised x1, y1, x2, y2, and scores
+    classes     [C]              classifiers: a probability or a logit per class
 
-All but `batched` and the last of `yolo3` have a first side for the pictures of a batch. E numbers
-follow the classes where a model gives more than boxes: coefficients of masks, key points, an angle.
+All outputs have a batch dimension first, except `batched` and the last output of `yolo3`. In
+`objectness` the scores have to be multiplied by the objectness. E values follow the class scores if
+a model gives more than boxes: mask coefficients, key points or an angle. Normalised coordinates are
+divided by the input's width or height.
 """
 
 from __future__ import annotations
@@ -47,34 +49,34 @@ Layout = Literal[
 ]
 Unit = Literal["pixels", "shares", ""]
 SLACK = 0.01
-"""Scores of half precision and of quantised models are off by a little."""
+"""The tolerance for scores outside 0 to 1, which half-precision and quantised models give."""
 OVERLAPPING = ("scores", "objectness", "grid", "darknet")
-"""Layouts that hold several boxes of one thing; so do `rows` in pixels."""
+"""Layouts with several boxes per object, which need NMS; so do `rows` in pixels."""
 STRETCHED = ("logits", "sized", "darknet")
 
 
 class Head(Struct, frozen=True):
-    """What the outputs of a model mean."""
+    """How to interpret a model's outputs."""
 
     layout: Layout
     task: str = "detect"
     classes: int = 0
-    """0 where nobody knows: the class is a number among the outputs."""
+    """0: unknown; the outputs contain class numbers instead of one score per class."""
     unit: Unit = "pixels"
-    """Of boxes; empty until a box was seen."""
+    """The unit of boxes; empty until the model has given a box."""
     corners: bool = False
-    """Boxes are x1, y1, x2, y2, and not centre and size."""
+    """Whether boxes are x1, y1, x2, y2 instead of centre and size."""
     input: tuple[str, ...] = ()
-    """Range and order of the input's pixels, where they are not RGB from 0 to 1."""
+    """The range and channel order of the input's pixels, if they are not RGB from 0 to 1."""
     place: Place = "middle"
     order: tuple[int, ...] = (0,)
-    """Which outputs these are, in the order of the table above."""
+    """The indices of these outputs, in the order of the table above."""
     is_softmax_due: bool = False
-    """A classifier gives logits."""
+    """Whether a classifier gives logits, so that softmax has to be applied."""
     masks: int | None = None
-    """Which output holds the masks: prototypes, or with `logits` one for each query."""
+    """The index of the output with the masks: prototypes, or with `logits` one mask per query."""
     keypoints: tuple[int, int] = (0, 0)
-    """How many key points each object has, and the numbers of each: x, y, perhaps confidence."""
+    """The number of key points per object, and of values per key point: x, y, maybe confidence."""
 
     @property
     def overlaps(self) -> bool:
@@ -88,32 +90,32 @@ class Head(Struct, frozen=True):
 
 
 class Classes(Struct, frozen=True):
-    """How many classes a model has, as far as that is known before its output is seen."""
+    """The number of classes, as far as it is known before the model has been run."""
 
     least: int = 0
     most: int = 0
-    """0: nobody knows."""
+    """0: unknown."""
 
     def fits(self, count: int) -> bool:
         return count > 0 and (not self.most or self.least <= count <= self.most)
 
 
 class Seen(Struct, frozen=True):
-    """A model, and what it answered to one picture."""
+    """A model, and its outputs for one image."""
 
     outputs: Sequence[NDArray[Any]]
     names: tuple[str, ...]
-    """Of the outputs."""
+    """The names of the outputs."""
     canvas: tuple[int, int]
-    """Width and height of the input."""
+    """Width and height of the input image."""
     inputs: tuple[str, ...] = ()
-    """Names of the inputs beside the picture."""
+    """The names of all inputs."""
     said: Metadata = Metadata()
     classes: Classes = Classes()
     asked: str = ""
-    """A task or a layout that the user named."""
+    """The task or layout of the option `task=`."""
     has_input: bool = False
-    """The user said what the input's pixels are."""
+    """Whether the option `input=` was given."""
 
     @property
     def head(self) -> str:

@@ -1,7 +1,8 @@
-"""A frame fitted into a model's input, and boxes mapped back into the frame.
+"""Fits a frame into a model's input, and maps boxes back to the frame.
 
-A frame is scaled onto a grey canvas without stretching it, in the middle or in the upper left
-corner, or it is stretched to the whole canvas, as the model has seen its pictures in training.
+The frame is scaled with its aspect ratio and placed on a grey canvas, in the middle or in the upper
+left corner; or it is stretched to the whole canvas. The model decides: it needs frames as in its
+training.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GREY = 114
-"""What detectors of the YOLO family see around their pictures in training."""
+"""The padding with which detectors of the YOLO family are trained."""
 Place = Literal["middle", "corner", "stretched", "cut"]
-"""`cut`: the middle of the frame, scaled so that it fills the canvas; for classifiers."""
+"""`cut`: a centre crop, scaled to fill the canvas; for classifiers."""
 
 
 class Fit(Struct, frozen=True):
-    """Where the frame lies: pixels of the canvas for each of the frame, and offsets."""
+    """Where the frame is on the canvas: the scale (canvas pixels per frame pixel), and offsets."""
 
     across: float
     down: float
@@ -34,14 +35,14 @@ class Fit(Struct, frozen=True):
     top: int
 
     def back(self, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """Boxes x1, y1, x2, y2 `[n, 4]` of the canvas in pixels of the frame, inside the frame."""
+        """Map boxes x1, y1, x2, y2 `[n, 4]` from the canvas to the frame, and clip them to it."""
         origin = np.array([self.left, self.top] * 2, np.float32)
         scale = np.array([self.across, self.down] * 2, np.float32)
         most = np.array([width, height] * 2, np.float32)
         return np.asarray(np.clip((boxes - origin) / scale, 0, most), np.float32)
 
     def points(self, points: NDArray[Any]) -> NDArray[np.float64]:
-        """Points `[n, 2]` of the canvas in pixels of the frame, wherever they lie."""
+        """Map points `[n, 2]` from the canvas to the frame, without clipping."""
         return np.asarray((points - (self.left, self.top)) / (self.across, self.down), np.float64)
 
 
@@ -51,9 +52,10 @@ def fit(
     place: Place = "middle",
     most: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.uint8], Fit]:
-    """The frame `uint8[H, W, 3]` on a canvas of `size` width, height, and where on it.
+    """Put the frame `uint8[H, W, 3]` on a canvas; return the canvas and the mapping.
 
-    `most`: width and height that it may take of the canvas, if that is less than all.
+    `size`: width and height of the canvas. `most`: the largest width and height of the frame on it,
+    if they are less than the canvas'.
     """
     height, width = image.shape[:2]
     if place == "stretched":
@@ -86,9 +88,10 @@ def _cut(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.ui
 def rectangle(
     shapes: Sequence[tuple[int, ...]], size: tuple[int, int], stride: int
 ) -> tuple[int, int]:
-    """Width and height of the smallest canvas for frames of `shapes` (height, width, ...).
+    """Width and height of the smallest canvas for frames of these shapes (height, width, ...).
 
-    Each frame is as large on it as in a canvas of `size`; the sides are multiples of `stride`.
+    The scale of each frame is the same as on a canvas of `size`. The sides are multiples of
+    `stride`.
     """
     scales = [_scale(shape[1], shape[0], size) for shape in shapes]
     pairs = list(zip(shapes, scales, strict=True))

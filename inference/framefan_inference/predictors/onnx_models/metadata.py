@@ -1,7 +1,7 @@
-"""What an exporter writes beside a model: Ultralytics' exporters write `names`, `task` and others.
+"""Reads an ONNX file's metadata: Ultralytics' exporters write `names`, `task` and others.
 
-Each value is a text that looks like Python. It is read as a literal and never run. What does not
-have its form counts as not there.
+Each value is text with a Python literal. It is parsed and never evaluated. An invalid value counts
+as absent.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _LARGEST_STRIDE = 1 << 10
 
 class Metadata(Struct, frozen=True):
     names: dict[int, str] = {}
-    """Of classes, by number; empty where the file has none."""
+    """The class names by number; empty if the file has none."""
     task: str = ""
     """What the model does: detect, segment, pose, obb, classify, ..."""
     size: tuple[int, int] | None = None
-    """Width and height of the pictures that it was exported for."""
+    """Width and height of the images that the model was exported for."""
     stride: int = 0
-    """The sides of the input are multiples of it; 0 where nobody says."""
+    """The sides of the input must be multiples of this; 0: unknown."""
     sorts_out: bool = False
-    """Overlapping boxes are sorted out in the graph."""
+    """Whether the graph includes NMS, or needs none."""
     is_detr: bool = False
-    """It is an RT-DETR."""
+    """Whether the model is an RT-DETR."""
     keypoints: tuple[int, int] = (0, 0)
-    """How many key points each object has, and the numbers of each; 0 where the file has none."""
+    """The number of key points per object, and of values per key point; 0: unknown."""
 
     @property
     def classes(self) -> int:
@@ -42,7 +42,7 @@ class Metadata(Struct, frozen=True):
 
 
 def read(said: Mapping[str, str]) -> Metadata:
-    """`said`: the texts by key."""
+    """`said`: the metadata as text, by key."""
     values = {key: literal(text) for key, text in said.items()}
     about = f"{said.get('head', '')} {said.get('description', '')}".lower()
     return Metadata(
@@ -57,7 +57,7 @@ def read(said: Mapping[str, str]) -> Metadata:
 
 
 def names(text: str) -> dict[int, str]:
-    """As Ultralytics writes them: `{0: 'person', 1: 'car'}`; a list or JSON does as well."""
+    """Parse class names as Ultralytics writes them, `{0: 'person'}`, or a list, or JSON."""
     found = literal(text)
     if isinstance(found, list | tuple):
         found = dict(enumerate(found))
@@ -66,7 +66,7 @@ def names(text: str) -> dict[int, str]:
 
 
 def literal(text: str) -> Any:
-    """The value that a text of Python or JSON stands for; None for all else."""
+    """The value of a Python literal or of JSON; None for anything else."""
     if not text or len(text) > _LONGEST:
         return None
     try:
@@ -80,7 +80,7 @@ def literal(text: str) -> Any:
 
 
 def _size(value: Any) -> tuple[int, int] | None:
-    """It stands in the file as height and width, or as one number for both."""
+    """Width and height. The file has height and width, or one number for both."""
     sides = [value, value] if isinstance(value, int) else value
     if not isinstance(sides, list | tuple) or len(sides) != 2:
         return None
@@ -90,7 +90,7 @@ def _size(value: Any) -> tuple[int, int] | None:
 
 
 def _stride(value: Any) -> int:
-    """A number, or one for each scale."""
+    """The largest stride. The file has one number, or one per scale."""
     strides = value if isinstance(value, list | tuple) else [value]
     if not all(isinstance(each, int | float) and 0 < each <= _LARGEST_STRIDE for each in strides):
         return 0

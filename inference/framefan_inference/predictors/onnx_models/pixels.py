@@ -1,8 +1,8 @@
-"""What a model's input takes: its size, its kind of number, and what a pixel becomes in it.
+"""Converts images to a model's input: its size, its data type, and the values of pixels.
 
-The range of the numbers and the order of the colours stand in no file. They are the usual ones (RGB
-from 0 to 1, or from 0 to 255 where the input is uint8), unless the layout of the outputs is that of
-a model that takes others, or the user says so with `input=`.
+No file contains the range of the values or the order of the channels. The default is RGB from 0 to
+1, or from 0 to 255 if the input is uint8. The layout of the outputs may imply another input, and
+the option `input=` overrides both.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ NUMBERS: dict[int, type[np.generic]] = {
     10: np.float16,
     11: np.float64,
 }
-"""Kinds of numbers, as TensorProto.DataType counts them."""
+"""Data types by their number in TensorProto.DataType."""
 _OF_PICTURES = (np.float32, np.uint8, np.float16)
 _USUAL_SIDE = 640
 _MEANS, _DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's pictures, RGB from 0 to 1."""
+"""Of the images of ImageNet, RGB from 0 to 1."""
 _OWN = "or run it in a predictor of your own (docs/predictors.md)"
 
 
 class Pixels(Struct, frozen=True):
-    """How pictures become the input of a model."""
+    """How images become the input of a model."""
 
     numbers: type[np.generic]
     range: str
     order: str
     channels: int = 3
     is_last: bool = False
-    """The channels are the last side, and not the second one."""
+    """Whether the channels are the last dimension instead of the second."""
 
     def blob(self, canvases: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
-        """The input `[N, C, H, W]` or `[N, H, W, C]` from BGR pictures `uint8[H, W, 3]`."""
+        """The input `[N, C, H, W]` or `[N, H, W, C]` from BGR images `uint8[H, W, 3]`."""
         if self.channels == 1:
             canvases = [cv2.cvtColor(each, cv2.COLOR_BGR2GRAY) for each in canvases]  # type: ignore[misc]
         scale = {"255": 1.0, "signed": 1 / 127.5}.get(self.range, 1 / 255)
@@ -79,7 +79,7 @@ class Pixels(Struct, frozen=True):
 
 
 def pixels(options: OnnxOptions, picture: Tensor, usual: tuple[str, ...]) -> Pixels:
-    """`usual`: range and order of the model that the outputs belong to. Raises StartError."""
+    """`usual`: the range and order that the layout of the outputs implies. Raises StartError."""
     numbers = NUMBERS[picture.kind]
     said = options.input
     fallback = ("255" if numbers == np.uint8 else "1", "rgb")
@@ -91,66 +91,66 @@ def pixels(options: OnnxOptions, picture: Tensor, usual: tuple[str, ...]) -> Pix
     if numbers == np.uint8 and found[0] != "255":
         raise StartError(
             f"{options.path} takes whole numbers from 0 to 255",
-            f"input={','.join(said)} asks for another range",
-            "leave input= out, or give only the order of the colours with it",
+            f"input={','.join(said)} sets another range",
+            "leave input= out, or set only the channel order with it",
         )
     if channels == 1 and found[0] == "imagenet":
         raise StartError(
-            f"{options.path} takes grey pictures",
-            "ImageNet's means are those of three colours",
+            f"{options.path} takes greyscale images",
+            "input=imagenet needs three channels",
             "leave input= out",
         )
     return Pixels(numbers, found[0], found[1], channels, is_last)
 
 
 def _channels(picture: Tensor) -> tuple[int, bool]:
-    """How many, and whether they are the last side."""
+    """The number of channels, and whether they are the last dimension."""
     _, second, _, last = picture.shape
     is_last = second not in (1, 3) and last in (1, 3)
     return (last if is_last else second) or 3, is_last
 
 
 def sides(picture: Tensor) -> tuple[int | None, int | None]:
-    """Width and height of the input; None where it is free."""
+    """Width and height of the input; None for a dynamic dimension."""
     _, is_last = _channels(picture)
     height, width = picture.shape[1:3] if is_last else picture.shape[2:4]
     return width, height
 
 
 def size(options: OnnxOptions, file: OnnxFile) -> tuple[int, int]:
-    """Width and height of the input. Raises StartError for a size that it does not take."""
+    """Width and height of the input. Raises StartError if `size=` does not fit it."""
     width, height = sides(file.picture)
     wanted = options.size or file.said.size or (_USUAL_SIDE, _USUAL_SIDE)
     fixed = (width or wanted[0], height or wanted[1])
     if options.size and fixed != options.size:
         raise StartError(
-            "{} takes pictures of {}x{} only".format(options.path, *fixed),
-            "size={}x{} was asked for".format(*options.size),
-            "leave size= out, or export the model with free sides",
+            "{} takes only images of {}x{}".format(options.path, *fixed),
+            "the option is size={}x{}".format(*options.size),
+            "leave size= out, or export the model with dynamic sides",
         )
     return fixed
 
 
 def check(path: str, file: OnnxFile) -> None:
-    """Raises StartError for inputs that framefan cannot fill."""
+    """Raises StartError if framefan cannot provide an input."""
     picture = file.picture
     text = "x".join(str(side or "?") for side in picture.shape)
     if len(picture.shape) != 4 or _channels(picture)[0] not in (1, 3):
         raise StartError(
             f"{path} takes an input of shape {text}",
-            "framefan gives 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, or the same with 1 for grey",
+            "framefan provides 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, or 1 channel for greyscale",
             f"export it with such an input, {_OWN}",
         )
     if picture.shape[0] not in (1, None):
         raise StartError(
-            f"{path} takes exactly {picture.shape[0]} pictures at once",
-            "as many are seldom there: a model takes one, or any number",
-            "export it with a batch of 1, or with a free one",
+            f"{path} has a fixed batch of {picture.shape[0]} images",
+            "framefan supports a batch of 1 or a dynamic batch",
+            "export it with a batch of 1, or with a dynamic batch",
         )
     if NUMBERS.get(picture.kind) not in _OF_PICTURES:
         raise StartError(
-            f"{path} takes an input of another kind of number (ONNX data type {picture.kind})",
-            "framefan gives float32, float16 or uint8",
+            f"{path} takes an input of an unsupported data type (ONNX data type {picture.kind})",
+            "framefan provides float32, float16 or uint8",
             f"export it with such an input, {_OWN}",
         )
     names = [each.name for each in file.inputs]
@@ -162,7 +162,7 @@ def check(path: str, file: OnnxFile) -> None:
     if unknown:
         raise StartError(
             f"{path} has {len(names)} inputs: {', '.join(names)}",
-            f"framefan gives a picture and, by name, {' and '.join(SIZES)}; "
-            f"it cannot fill {', '.join(unknown)}",
-            f"export it with the picture as its only input, {_OWN}",
+            f"framefan provides an image and, by name, {' and '.join(SIZES)}; "
+            f"it cannot provide {', '.join(unknown)}",
+            f"export it with the image as its only input, {_OWN}",
         )

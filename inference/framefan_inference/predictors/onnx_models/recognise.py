@@ -1,8 +1,8 @@
-"""Which layout a model's outputs have, from what is known of it and from its answer to a picture.
+"""Recognises the layout of a model's outputs, from its metadata and its outputs for one image.
 
-1. What its file says decides first: the task, the classes, whether overlaps are sorted out.
-2. Each layout that the shapes allow must also fit the numbers of the answer (evidence.py).
-3. One that is left is the answer. None, or more than one, is an error that says what to do.
+1. The metadata decides first: the task, the classes, whether the graph includes NMS.
+2. A layout that the shapes allow must also fit the values (evidence.py).
+3. Exactly one layout must be left. Otherwise the error says what to do.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MASKS = 32
-"""Coefficients of masks, where no second output tells their number."""
+"""The number of mask coefficients, if no second output determines it."""
 _MOST_END_TO_END = 1000
 _OWN = "or decode it in a predictor of your own (docs/predictors.md)"
 
 
 def recognise(seen: Seen) -> Head:
-    """Raises StartError if no known layout fits the model, or more than one does."""
+    """The layout of the model. Raises StartError if no layout fits, or more than one."""
     if seen.said.task and seen.task != seen.said.task:
         raise StartError(
-            f"task={seen.asked} is not what the model does",
-            f"its file says that its task is {seen.said.task}",
+            f"task={seen.asked} does not match the model",
+            f"the model's file says that its task is {seen.said.task}",
             "leave task= out",
         )
     if seen.task not in ("", *TASKS):
         raise StartError(
             f"framefan does not know the task {seen.task}",
-            f"the model's file names it; known are {', '.join(TASKS)}",
-            f"export a model for one of those, {_OWN}",
+            f"the model's file names it; the known tasks are {', '.join(TASKS)}",
+            f"export a model for one of these tasks, {_OWN}",
         )
     if seen.task == "classify":
         return _classifier(seen)
@@ -50,9 +50,9 @@ def recognise(seen: Seen) -> Head:
     if not found:
         raise _unknown(seen)
     raise StartError(
-        f"the model's output of shape {seen.shapes} may be several things",
+        f"the model's output of shape {seen.shapes} is ambiguous",
         "it may be: " + "; ".join(map(str, found)),
-        f"say which by task={'|'.join(TASKS)} or by task={'|'.join(HEADS)}",
+        f"choose one with task={'|'.join(TASKS)} or task={'|'.join(HEADS)}",
     )
 
 
@@ -74,7 +74,7 @@ def _single(seen: Seen) -> Iterator[Head]:
 
 
 def flat(seen: Seen, output: NDArray[Any], masks: int) -> Iterator[Head]:
-    """Layouts of one output `[A, B]`; `masks`: coefficients that it holds for each row, or 0."""
+    """Yield the layouts that fit one output `[A, B]`; `masks`: mask coefficients per row, or 0."""
     if not seen.said.sorts_out and seen.head in ("", "yolov8"):
         yield from _scores(seen, output, masks)
     if not seen.said.sorts_out and seen.head in ("", "yolov5", "yolox"):
@@ -89,14 +89,17 @@ def flat(seen: Seen, output: NDArray[Any], masks: int) -> Iterator[Head]:
 
 
 def _counts(seen: Seen, columns: NDArray[Any], fixed: int, masks: int) -> Iterator[tuple[str, int]]:
-    """Task and number of classes that `columns` of an output `[N, columns]` may hold."""
+    """Yield each task, with its number of classes, that `columns` `[N, columns]` allow."""
     for task, more in _extras(seen, columns.shape[1] - fixed, masks):
         if seen.classes.fits(columns.shape[1] - fixed - more):
             yield task, columns.shape[1] - fixed - more
 
 
 def _extras(seen: Seen, room: int, masks: int) -> Iterator[tuple[str, int]]:
-    """Task, and how many numbers follow the classes among the `room` columns for both."""
+    """Yield each task, with the number of values that follow the class scores.
+
+    `room`: the number of columns for the class scores and these values together.
+    """
     match seen.task:
         case "segment":
             yield "segment", masks or _MASKS
@@ -126,7 +129,7 @@ def _scores(seen: Seen, output: NDArray[Any], masks: int) -> Iterator[Head]:
 
 
 def _hides_points(seen: Seen, more: NDArray[Any]) -> bool:
-    """Whether one class is but a guess, and what follows it may be a score as well."""
+    """Whether the number of classes is only assumed, and the next column may be a score too."""
     unknown = seen.task == "pose" and not seen.classes.most
     return unknown and evidence.are_scores(more[:, :1])
 
@@ -151,15 +154,18 @@ def _objectness(seen: Seen, output: NDArray[Any], masks: int) -> Iterator[Head]:
 
 
 def _decoded(seen: Seen, count: int) -> Head:
-    """One box for each cell: YOLOX or YOLOv6, whose inputs differ. Raises StartError."""
+    """The layout with one box per grid cell: YOLOX or YOLOv6. Raises StartError.
+
+    Their outputs are alike and their inputs differ, so the user has to choose.
+    """
     if seen.head == "yolox":
         return Head("objectness", "detect", count, input=("255", "bgr"), place="corner")
     if seen.head == "yolov5" or seen.has_input:
         return Head("objectness", "detect", count)
     raise StartError(
-        f"the model's output of shape {seen.shapes} may be YOLOX's or YOLOv6's",
-        "the first takes pixels BGR from 0 to 255, the second RGB from 0 to 1",
-        "say which: task=yolox, or task=yolov5 for YOLOv6's",
+        f"the model's output of shape {seen.shapes} fits YOLOX and YOLOv6",
+        "YOLOX takes BGR pixels from 0 to 255, YOLOv6 takes RGB pixels from 0 to 1",
+        "choose one: task=yolox, or task=yolov5 for YOLOv6",
     )
 
 
@@ -198,7 +204,7 @@ def _end_to_end(seen: Seen, output: NDArray[Any], masks: int) -> Iterator[Head]:
 
 
 def _boxes_of(seen: Seen, task: str, boxes: NDArray[Any]) -> Iterator[Head]:
-    """Corners in pixels; centre and size with an angle, or in shares of 1."""
+    """Yield corners in pixels, or centre and size: with an angle, or normalised."""
     count = seen.classes.most if seen.classes.least == seen.classes.most else 0
     if task == "obb":
         yield Head("end_to_end", task, count)
@@ -218,8 +224,8 @@ def _classifier(seen: Seen) -> Head:
     count = output.shape[1] if output.ndim > 1 else 0
     if len(seen.outputs) != 1 or output.size != output.shape[0] * count or count < 2:
         raise StartError(
-            f"the model's output of shape {seen.shapes} is none of a classifier",
-            "a classifier gives one number for each class",
+            f"the model's output of shape {seen.shapes} is not a classifier's",
+            "a classifier gives one score per class",
             f"leave task= out, {_OWN}",
         )
     scores = output.reshape(len(output), count)
@@ -233,20 +239,20 @@ def _unknown(seen: Seen) -> StartError:
     count = seen.classes.least
     task = f" for the task {seen.task}" if seen.task else ""
     classes = f" with {count} classes" if count else ""
-    asked = f", as task={seen.asked} wants it" if seen.head else ""
-    why = "it fits no layout that framefan knows (docs/predictors.md)" + asked
+    asked = f" of task={seen.asked}" if seen.head else ""
+    why = f"it fits no layout{asked} that framefan knows (docs/predictors.md)"
     if scores := _bad_scores(seen):
-        why = f"what should be scores lies between {scores}: these may be key points or masks"
+        why = f"the columns of scores are between {scores}: they may be key points or masks"
     return StartError(
         f"framefan does not know an output of shape {seen.shapes}{task}{classes}",
         why,
-        "if it holds key points, masks, angles or classes, say so: "
-        f"task={'|'.join(TASKS[1:])}; else export it as a detector, {_OWN}",
+        "if it contains masks, key points, angles or classes, set "
+        f"task={'|'.join(TASKS[1:])}; otherwise export it as a detector, {_OWN}",
     )
 
 
 def _bad_scores(seen: Seen) -> str:
-    """The range of what would be the scores, if that is why nothing fits."""
+    """The range of the would-be scores, if they are the reason that nothing fits."""
     output = seen.outputs[0]
     if output.ndim != 3 or len(seen.outputs) > 1 or min(output.shape[1:]) < 5:
         return ""

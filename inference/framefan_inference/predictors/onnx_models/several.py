@@ -1,4 +1,4 @@
-"""Layouts of models with several outputs: told apart by their names, shapes and numbers."""
+"""Recognises the layouts of models with several outputs, by names, shapes and values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIZES = {"orig_target_sizes": (0, 1), "image_shape": (1, 0)}
-"""Inputs that take a picture's size, by name: where its width and height stand."""
+"""By name, inputs that take the image size: the order of width (0) and height (1)."""
 _RFDETR, _RTDETR = {"dets", "labels"}, {"pred_boxes", "pred_logits"}
 
 
 def layouts(seen: Seen) -> Iterator[Head]:
-    """Raises StartError where the same outputs belong to models with different inputs."""
+    """Yield the layouts that fit.
+
+    Raises StartError if models that need different inputs have these outputs.
+    """
     shapes = [each.shape for each in seen.outputs]
     names = dict(zip(seen.names, range(len(seen.names)), strict=False))
     if {"labels", "boxes", "scores"} == names.keys() and "orig_target_sizes" in seen.inputs:
@@ -36,7 +39,7 @@ def layouts(seen: Seen) -> Iterator[Head]:
 
 
 def _at(shapes: Sequence[tuple[int, ...]], sides: int, last: int | None = None) -> list[int]:
-    """Which outputs have so many sides, and `last` as the last one."""
+    """The indices of outputs with this many dimensions, of which the last is `last`."""
     fits = [len(each) == sides and last in (None, each[-1]) for each in shapes]
     return [index for index, is_so in enumerate(fits) if is_so]
 
@@ -80,8 +83,8 @@ def _logits_head(seen: Seen, order: tuple[int, ...]) -> Iterator[Head]:
         return
     if evidence.are_scores(logits):
         raise StartError(
-            f"the model's outputs {', '.join(seen.names)} hold scores from 0 to 1",
-            "framefan applies the sigmoid itself, to scores that have not had it",
+            f"the model's outputs {', '.join(seen.names)} contain scores from 0 to 1",
+            "framefan expects logits here, and applies the sigmoid itself",
             "export the model without its sigmoid",
         )
     masks = [
@@ -98,9 +101,9 @@ def _with_input(seen: Seen, count: int, order: tuple[int, ...], more: dict[str, 
     rfdetr = seen.head == "rfdetr" or (not seen.head and names == _RFDETR)
     if not (rfdetr or seen.head == "rtdetr" or names == _RTDETR or seen.has_input):
         raise StartError(
-            f"the model's outputs {', '.join(seen.names)} may be those of several models",
-            "RF-DETR takes pixels scaled by ImageNet's means, RT-DETR pixels from 0 to 1",
-            "say which: task=rfdetr or task=rtdetr",
+            f"the model's outputs {', '.join(seen.names)} fit more than one kind of model",
+            "RF-DETR takes pixels scaled by ImageNet's means, RT-DETR takes pixels from 0 to 1",
+            "name the kind: task=rfdetr or task=rtdetr",
         )
     return Head(
         "logits",
@@ -114,9 +117,9 @@ def _with_input(seen: Seen, count: int, order: tuple[int, ...], more: dict[str, 
 
 
 def masks_of(outputs: Sequence[NDArray[Any]]) -> tuple[int, int, int]:
-    """Which output holds boxes, which the prototypes of masks, and how many these are.
+    """The index of the boxes, the index of the mask prototypes, and the number of prototypes.
 
-    All are 0 where these are not the two outputs of a model for masks.
+    All are 0 if these are not the two outputs of a segmentation model.
     """
     sides = [each.ndim for each in outputs]
     if sorted(sides) != [3, 4]:
@@ -129,7 +132,7 @@ def masks_of(outputs: Sequence[NDArray[Any]]) -> tuple[int, int, int]:
 def sizes(
     names: Sequence[str], kinds: Sequence[Any], canvas: tuple[int, int], count: int
 ) -> dict[str, NDArray[Any]]:
-    """What inputs that ask for a picture's size get, `[count, 2]` each: that of the canvas."""
+    """The values for inputs that take the image size, `[count, 2]` each: the canvas' size."""
     pairs = zip(names, kinds, strict=True)
     return {
         name: np.tile(np.array([canvas[n] for n in SIZES[name]], kind), (count, 1))

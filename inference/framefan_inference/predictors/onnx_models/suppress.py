@@ -1,4 +1,4 @@
-"""Of boxes that overlap, the best stays: non-maximum suppression, upright or turned. Pure."""
+"""Non-maximum suppression of upright and rotated boxes. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 def suppress(found: Found, iou: float, agnostic: bool) -> Found:
-    """The best of what overlaps by more than `iou`, best first.
+    """Keep the best of the boxes that overlap by more than `iou`; the best comes first.
 
-    `agnostic`: boxes of different classes suppress each other, too.
+    `agnostic`: whether boxes of different classes suppress each other too.
     """
     if not len(found.boxes):
         return found
     classes = np.zeros(len(found.boxes), int) if agnostic else found.classes.astype(int)
     corners = found.boxes.astype(float)
-    corners[:, 2:] -= corners[:, :2]  # the functions want x, y, width, height
+    corners[:, 2:] -= corners[:, :2]  # the functions of OpenCV take x, y, width, height
     if found.angles is not None:
         return found.take(_turned(corners, found.scores, found.angles, classes, iou))
-    corners[:, :2] -= corners[:, :2].min()  # below 0, boxes of different classes may meet
+    corners[:, :2] -= corners[:, :2].min()  # OpenCV separates classes by offsets, from 0 up
     kept = cv2.dnn.NMSBoxesBatched(
         corners.tolist(), found.scores.tolist(), classes.tolist(), 0.0, iou
     )
@@ -39,7 +39,7 @@ def _turned(
     classes: NDArray[Any],
     iou: float,
 ) -> NDArray[np.int64]:
-    """Which rows stay; `boxes`: x, y, width, height before they are turned."""
+    """The rows to keep; `boxes`: x, y, width, height before the rotation."""
     stay: list[int] = []
     middles = boxes[:, :2] + boxes[:, 2:] / 2
     for each in np.unique(classes):
@@ -53,9 +53,12 @@ def _turned(
 
 
 def upright(found: Found) -> NDArray[np.float32]:
-    """Boxes x1, y1, x2, y2 `[n, 4]`: around turned ones, and none with a side below 0."""
+    """Upright boxes x1, y1, x2, y2 `[n, 4]`; of rotated boxes, the bounding boxes.
+
+    No side is negative.
+    """
     if found.angles is None:
-        least = found.boxes[:, :2]  # rounding may leave a side a little below 0
+        least = found.boxes[:, :2]  # rounding may make a side slightly negative
         return np.concatenate([least, np.maximum(found.boxes[:, 2:], least)], axis=1)
     middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     half = (found.boxes[:, 2:] - found.boxes[:, :2]) / 2

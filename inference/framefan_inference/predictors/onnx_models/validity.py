@@ -1,6 +1,6 @@
-"""What boxes and scores of a model cannot be: then its output was read wrongly, or it is broken.
+"""Rejects impossible boxes and scores: the layout is not the model's, or the model is broken.
 
-Checked with the first answer, and with each later one: a file may say what it does not do.
+Every output is checked, not only the first, because a file's metadata may be wrong.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from framefan_inference.predictors.onnx_models.layouts import Head
 
 _FAR = 4
-"""So many inputs away from the picture lies nothing that was seen in it."""
+"""A box this many input sizes outside the image is impossible."""
 _SMALL_INPUT = 640
 _SURE = 0.25
-"""The usual least confidence."""
-_MEND = "the model's output is not of the layout"
+"""The default confidence threshold."""
+_CAUSE = "the model's output does not have the recognised layout"
 
 
 class BadOutput(Exception):
-    """The message names the value that cannot be."""
+    """A model's output is impossible; the message names the value."""
 
 
 def without_unsure(found: Found) -> Found:
-    """Without boxes that cannot be and that the model is not sure of.
+    """Drop impossible boxes with low scores.
 
-    Models that compute sides as differences (YOLO26) give some among their lowest scores.
+    Models that compute sides as differences (YOLO26) give some such boxes.
     """
     sizes = found.boxes[:, 2:] - found.boxes[:, :2]
     is_bad = ~np.isfinite(found.boxes).all(axis=1) | (sizes < 0).any(axis=1)
@@ -48,30 +48,30 @@ def check(found: Found, head: Head, canvas: tuple[int, int]) -> None:
         raise _bad("a box is NaN or infinite", head)
     sizes = boxes[:, 2:] - boxes[:, :2]
     if sizes.min() < -1:
-        raise _bad(f"a box has the side {sizes.min():.4g}", head)
+        raise _bad(f"a box has a side of {sizes.min():.4g} pixels", head)
     far = _FAR * max(*canvas, _SMALL_INPUT)
     if np.abs(boxes).max() > far:
-        raise _bad(f"a box lies at {np.abs(boxes).max():.4g} pixels, far outside", head)
+        raise _bad(f"a box is at {np.abs(boxes).max():.4g} pixels, far outside the input", head)
     if head.unit == "pixels" and np.abs(boxes).max() <= LARGEST_SHARE:
-        raise _bad("all boxes lie between 0 and 1, and pixels were expected", head)
+        raise _bad("all boxes are between 0 and 1 instead of in pixels", head)
     _check_classes(found, head)
 
 
 def check_scores(least: float, most: float, head: Head) -> None:
     """Raises BadOutput."""
     if not (least >= -SLACK and most <= 1 + SLACK):  # so NaN is caught, too
-        raise _bad(f"scores lie between {least:.3g} and {most:.3g}, and not between 0 and 1", head)
+        raise _bad(f"scores are between {least:.3g} and {most:.3g} instead of 0 and 1", head)
 
 
 def check_points(found: Found, head: Head) -> None:
-    """Raises BadOutput for confidences of key points that cannot be."""
+    """Check the confidences of key points. Raises BadOutput."""
     count, numbers = head.keypoints
     if numbers < 3 or found.more is None or not found.more.size:
         return
     sure = found.more.reshape(-1, count, numbers)[..., 2]
     if not (sure.min() >= -SLACK and sure.max() <= 1 + SLACK):  # so NaN is caught, too
         least, most = float(sure.min()), float(sure.max())
-        raise _bad(f"confidences of key points lie between {least:.3g} and {most:.3g}", head)
+        raise _bad(f"confidences of key points are between {least:.3g} and {most:.3g}", head)
 
 
 def _check_classes(found: Found, head: Head) -> None:
@@ -79,8 +79,8 @@ def _check_classes(found: Found, head: Head) -> None:
     most = head.classes or np.inf
     if (numbers != np.round(numbers)).any() or numbers.min() < 0 or numbers.max() >= most:
         low, high = float(numbers.min()), float(numbers.max())
-        raise _bad(f"numbers of classes lie between {low:.4g} and {high:.4g}", head)
+        raise _bad(f"class numbers are between {low:.4g} and {high:.4g}", head)
 
 
 def _bad(what: str, head: Head) -> BadOutput:
-    return BadOutput(f"{what}: {_MEND} ({head}) that it was taken for")
+    return BadOutput(f"{what}: {_CAUSE} ({head})")

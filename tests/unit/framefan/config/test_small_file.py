@@ -60,3 +60,27 @@ def test_a_pipe_that_nobody_writes_to_is_given_up(
         configure(("demo",), Options(**{option: str(pipe)}), {})
     assert "nobody wrote it" in raised.value.why
     assert clock.now() - began < 5
+
+
+def test_what_the_shell_pipes_in_is_the_same_at_each_reload() -> None:
+    for token in ("let-me-in-1234567", "another-one-1234567"):
+        reading, writing = os.pipe()
+        os.write(writing, token.encode())
+        os.close(writing)
+        for _ in range(2):
+            made = configure(("demo",), Options(token_file=f"/dev/fd/{reading}"), {})[0]
+            assert made.token.reveal() == token
+        os.close(reading)
+
+
+@pytest.mark.parametrize("option", ["tls_cert", "tls_key", "model", "labels"])
+def test_what_several_processes_read_cannot_be_a_pipe(pipe: Path, option: str) -> None:
+    (pipe.parent / "model.onnx").touch()
+    options = {
+        "model": {"predictor": f"onnx:{pipe}"},
+        "labels": {"predictor": f"onnx:{pipe.parent}/model.onnx?labels={pipe}"},
+    }.get(option, {option: str(pipe)})
+    with pytest.raises(StartError) as raised:
+        configure(("demo",), Options(**options), {})
+    assert str(pipe) in raised.value.what
+    assert "gives its content once" in raised.value.why

@@ -107,7 +107,7 @@ async def test_hundreds_at_the_same_moment_are_all_admitted() -> None:
         )
         await until(lambda: gateway.hub.clients == AT_ONCE)
         assert is_within(start, 1 + AT_ONCE * 0.002 * 5), "both sides are in this one process"
-        assert not gateway.server.tally.closed_by
+        assert not gateway.server.stats.closed_by
         gateway.publish()
         for client in clients:
             assert (await read(client))["seq"] == 0
@@ -146,7 +146,7 @@ async def idle(port: int, kept: list[socket.socket]) -> None:
         await pace(1 / IDLE_PER_S)
 
 
-async def test_idle_connections_keep_nobody_out() -> None:
+async def test_idle_connections_do_not_block_new_ones() -> None:
     """The listening socket of this test is a plain one: nothing is kept back by the kernel."""
     async with running(max_handshakes=16, handshake_s=60.0) as gateway:
         kept: list[socket.socket] = []
@@ -165,7 +165,7 @@ async def test_idle_connections_keep_nobody_out() -> None:
         await until(lambda: not len(admission))
 
 
-async def test_who_spoke_while_the_gateway_stood_still_is_not_dropped() -> None:
+async def test_a_connection_with_unread_bytes_is_not_dropped_as_silent() -> None:
     async with running(max_handshakes=1) as gateway:
         first = socket.create_connection(("127.0.0.1", gateway.port))
         second = socket.create_connection(("127.0.0.1", gateway.port))
@@ -173,17 +173,17 @@ async def test_who_spoke_while_the_gateway_stood_still_is_not_dropped() -> None:
         first.sendall(UPGRADE)
         door, admission = gateway.server._acceptor, gateway.server.admission
         assert door is not None
-        who = admission.find_surplus(clock.now() + 2)
-        assert who is not None
+        oldest = admission.find_surplus(clock.now() + 2)
+        assert oldest is not None
         door._drop_surplus(clock.now() + 2)
-        assert who in admission._silent
+        assert oldest in admission._silent
         await until(lambda: gateway.hub.clients == 1)
         for sock in (first, second):
             sock.close()
 
 
 @pytest.mark.skipif(not host.LINUX, reason="TCP_DEFER_ACCEPT")
-async def test_the_kernel_keeps_those_that_say_nothing_to_itself() -> None:
+async def test_connections_without_a_request_stay_in_the_kernel() -> None:
     async with watched() as gateway:
         silent = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(20)]
         await (await gateway.client()).close()

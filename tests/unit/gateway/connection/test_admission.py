@@ -19,7 +19,7 @@ def test_newcomers_that_ask_are_never_dropped_however_many_come_at_once() -> Non
         rule_.add_silent(number, 0.0)
         assert rule_.find_surplus(SILENT_S) is None, "each has its second"
     assert not rule_.accepts(1), "above the hard cap the backlog waits"
-    rule_.mark_asked(0)
+    rule_.mark_requested(0)
     assert not rule_.accepts(1)
     rule_.remove(0)
     assert rule_.accepts(1)
@@ -31,16 +31,16 @@ def test_accepting_rests_while_half_of_the_cap_wait_for_their_answer() -> None:
     for number in range(100):
         rule_.add_silent(number, 0.0)
     assert rule_.accepts(1), "those that say nothing do not hold it"
-    rule_.mark_asked(0)
+    rule_.mark_requested(0)
     assert rule_.accepts(1)
-    rule_.mark_asked(1)
+    rule_.mark_requested(1)
     assert not rule_.accepts(1)
     rule_.mark_answered(0)
     assert rule_.accepts(1), "whoever reads its answer slowly does not hold it either"
     assert len(rule_) == 100, "but it is still here"
 
 
-def test_the_oldest_goes_for_a_newcomer_unless_it_has_just_said_something() -> None:
+def test_the_oldest_silent_connection_is_dropped_unless_it_just_sent_something() -> None:
     rule_ = Admission[int](CAP)
     for number in range(CAP):
         rule_.add_silent(number, number * 0.1)
@@ -54,7 +54,7 @@ def test_the_oldest_goes_for_a_newcomer_unless_it_has_just_said_something() -> N
 
 
 class Door(RuleBasedStateMachine):
-    """Against a plain list of who is where, since when."""
+    """Against a plain list of number is where, since when."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,43 +64,44 @@ class Door(RuleBasedStateMachine):
         self.since: dict[int, float] = {}
 
     def silent(self) -> list[int]:
-        return [who for who, place in self.place.items() if place == "silent"]
+        return [number for number, place in self.place.items() if place == "silent"]
 
-    @rule(who=st.integers(0, 11), later=st.sampled_from((0.0, SOON, 1.5 * SILENT_S)))
-    def come(self, who: int, later: float) -> None:
+    @rule(number=st.integers(0, 11), later=st.sampled_from((0.0, SOON, 1.5 * SILENT_S)))
+    def come(self, number: int, later: float) -> None:
         self.now += later
         surplus = self.rule.find_surplus(self.now)
         if surplus is not None:
             self.rule.remove(surplus)
             del self.place[surplus]
-        if who not in self.place and self.rule.accepts(1):
-            self.rule.add_silent(who, self.now)
-            self.place[who], self.since[who] = "silent", self.now
+        if number not in self.place and self.rule.accepts(1):
+            self.rule.add_silent(number, self.now)
+            self.place[number], self.since[number] = "silent", self.now
 
     @rule(
         data=st.data(),
-        step=st.sampled_from(("mark_asked", "mark_answered", "remove", "add_silent")),
+        step=st.sampled_from(("mark_requested", "mark_answered", "remove", "add_silent")),
     )
     def move(self, data: st.DataObject, step: str) -> None:
         """In the order that connections have; an answer without a question changes nothing."""
+        requested = [number for number, place in self.place.items() if place == "requested"]
         usable = {
-            "mark_asked": self.silent(),
-            "mark_answered": [who for who, place in self.place.items() if place == "asked"],
-            "add_silent": [who for who, place in self.place.items() if place == "asked"],
+            "mark_requested": self.silent(),
+            "mark_answered": requested,
+            "add_silent": requested,
             "remove": list(self.place),
         }[step]
         if not usable:
             return
-        who = data.draw(st.sampled_from(usable))
+        number = data.draw(st.sampled_from(usable))
         if step == "add_silent":
-            self.rule.add_silent(who, self.now)
-            self.place[who], self.since[who] = "silent", self.now
+            self.rule.add_silent(number, self.now)
+            self.place[number], self.since[number] = "silent", self.now
         else:
-            getattr(self.rule, step)(who)
+            getattr(self.rule, step)(number)
             if step == "remove":
-                del self.place[who]
+                del self.place[number]
             else:
-                self.place[who] = step.removeprefix("mark_")
+                self.place[number] = step.removeprefix("mark_")
 
     @invariant()
     def it_counts_who_is_on_the_way(self) -> None:
@@ -109,7 +110,7 @@ class Door(RuleBasedStateMachine):
     @invariant()
     def only_the_oldest_silent_one_goes_and_only_above_the_cap(self) -> None:
         silent, surplus = self.silent(), self.rule.find_surplus(self.now)
-        old = [who for who in silent if self.now - self.since[who] > SILENT_S]
+        old = [number for number in silent if self.now - self.since[number] > SILENT_S]
         if surplus is None:
             assert len(silent) <= CAP or not old
         else:
@@ -118,8 +119,8 @@ class Door(RuleBasedStateMachine):
 
     @invariant()
     def it_accepts_unless_it_is_full_or_answers_wait(self) -> None:
-        asked = sum(place == "asked" for place in self.place.values())
-        assert self.rule.accepts(1) == (len(self.place) < 8 and asked < CAP // 2)
+        requested = sum(place == "requested" for place in self.place.values())
+        assert self.rule.accepts(1) == (len(self.place) < 8 and requested < CAP // 2)
 
 
 TestDoor = Door.TestCase

@@ -24,7 +24,7 @@ def answer(message: str | bytes) -> Reply:
     return caught.value.reply
 
 
-def told(reply: Reply) -> CommandError:
+def error_of(reply: Reply) -> CommandError:
     assert isinstance(reply.error, CommandError)
     return reply.error
 
@@ -92,13 +92,13 @@ def test_a_command_is_json_text_or_binary_msgpack(sent: dict[str, Any], command:
         (b"\x81\xa4ping\x81\x01\x01", None, options.BAD_VALUE, "ping takes an object of options"),
     ],
 )
-def test_what_is_no_command_is_told_why(
+def test_an_invalid_command_is_answered_with_the_reason(
     message: str | bytes, number: object, code: int, words: str
 ) -> None:
     reply = answer(message)
     assert reply.id == number
-    assert (told(reply).code, told(reply).temporary) == (code, False)
-    assert words in told(reply).message
+    assert (error_of(reply).code, error_of(reply).temporary) == (code, False)
+    assert words in error_of(reply).message
 
 
 @given(st.text() | st.binary())
@@ -153,10 +153,10 @@ def test_a_whole_number_acknowledges_also_as_languages_without_integers_write_it
 @pytest.mark.parametrize(
     "count", ["1", True, None, 1.5, 1e300, float(1 << 53), float("inf"), float("nan"), [1]]
 )
-def test_what_is_no_whole_number_is_told_by_what_an_acknowledgement_is(count: Any) -> None:
+def test_an_invalid_acknowledgement_is_answered_with_its_form(count: Any) -> None:
     message = msgspec.msgpack.encode({"ack": count})
     assert parse_ack(message, "json", binary=True) is None
     for acks, words in ((True, "N a whole number"), (False, "subscribe with ack=N")):
         with pytest.raises(NotACommand) as caught:
             read(message, "json", acks=acks)
-        assert words in told(caught.value.reply).message
+        assert words in error_of(caught.value.reply).message

@@ -60,7 +60,7 @@ async def test_a_client_that_vanished_is_dropped() -> None:
     async with running(silence_s=0.6) as gateway:
         gone, fine = await gateway.raw(), await gateway.client()
         await until(lambda: gateway.hub.clients == 1)
-        await until(lambda: gateway.server.tally.closed_by == {"4409": 1})
+        await until(lambda: gateway.server.stats.closed_by == {"4409": 1})
         assert b"silent: no pong and no byte for 0.6 s" in gone.recv(1 << 16)
         for _ in range(3):
             await pace(0.3)

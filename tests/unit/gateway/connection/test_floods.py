@@ -33,7 +33,7 @@ async def refused(gateway: Gateway, sock: socket.socket) -> None:
             assert chunk
             data += chunk
     await flood(sock, b"\x88\x82\0\0\0\0\x03\xf0")
-    await until(lambda: gateway.server.tally.closed_by == {"1008": 1})
+    await until(lambda: gateway.server.stats.closed_by == {"1008": 1})
     sock.close()
 
 
@@ -95,13 +95,13 @@ async def test_what_never_became_a_client_is_no_clients_end(request_bytes: bytes
         await reader.read()
         writer.close()
         await until(lambda: not gateway.server._connections)
-        assert not gateway.server.tally.closed_by
+        assert not gateway.server.stats.closed_by
         client = await gateway.client()
         await client.close()
-        await until(lambda: gateway.server.tally.closed_by == {"1000": 1})
+        await until(lambda: gateway.server.stats.closed_by == {"1000": 1})
 
 
-async def test_an_unexpected_error_of_a_client_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_error_of_a_client_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
 
     def fail(*_: object, **__: object) -> bytes:

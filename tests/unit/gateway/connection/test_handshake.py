@@ -52,7 +52,7 @@ async def answer(port: int, request: bytes) -> tuple[int, bytes, bytes]:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "no TLS"),
     ],
 )
-async def test_what_is_no_valid_request_gets_json_that_says_why(
+async def test_an_invalid_request_gets_the_reason_in_json(
     request_: bytes, status: int, said: str
 ) -> None:
     async with running() as gateway:
@@ -63,7 +63,7 @@ async def test_what_is_no_valid_request_gets_json_that_says_why(
         assert b"WebSocket connection" not in body
 
 
-async def test_who_uses_tls_on_a_plain_port_is_told_so_by_the_client_library() -> None:
+async def test_tls_on_a_plain_port_is_explained_by_the_client_library() -> None:
     async with running() as gateway:
         context = ssl.create_default_context()
         with pytest.raises(ssl.SSLError) as raised:
@@ -103,7 +103,7 @@ async def test_a_long_reason_is_cut_and_ends_one_connection_only() -> None:
         await other.ping()
 
 
-async def test_who_takes_the_last_bytes_slowly_is_not_waited_for() -> None:
+async def test_a_slow_reader_of_the_last_bytes_does_not_delay_the_close() -> None:
     """Every byte restarts the deadline of a paused connection, and a close waits behind them."""
     async with running(stall_s=0.3) as gateway:
         sock = await gateway.raw()
@@ -129,5 +129,5 @@ async def test_a_request_in_two_parts_is_one_like_any_other() -> None:
         assert b"101" in await reader.readuntil(b"\r\n\r\n")
         await until(lambda: gateway.hub.clients)
         (connection,) = gateway.server._connections
-        assert connection._whole, "its pongs are read without the library"
+        assert connection._at_frame_end, "its pongs are read without the library"
         writer.close()

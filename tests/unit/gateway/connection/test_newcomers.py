@@ -16,6 +16,7 @@ from talk import seqs
 from websockets.asyncio.client import ClientConnection, connect
 
 from framefan.base import clock
+from framefan_gateway import server
 from framefan_gateway.connection import crowd
 from framefan_gateway.connection.crowd import Crowd, Newcomer
 
@@ -88,7 +89,7 @@ async def read(client: ClientConnection, results: list[dict[str, Any]], acks: bo
 
 
 @pytest.mark.parametrize("query", ["", "?ack=2", "?ack=auto"])
-async def test_an_older_client_gets_all_and_a_newcomer_is_told_what_it_missed(
+async def test_an_older_client_gets_all_and_a_newcomer_gets_the_count_of_the_missed(
     query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = 60
@@ -112,5 +113,29 @@ async def test_an_older_client_gets_all_and_a_newcomer_is_told_what_it_missed(
         await until(lambda: newcomer[-1]["seq"] == last - 1)
         for before, after in pairwise(newcomer):
             assert after["missed"] == after["seq"] - before["seq"] - 1
+        for reader in readers:
+            reader.cancel()
+
+
+async def test_clients_held_back_are_served_as_soon_as_the_crowd_has_joined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_PULSES", 1)  # as if there were thousands of clients
+    count, rounds = 2 * crowd.LEAST, 20
+    async with running() as gateway, asyncio.TaskGroup() as tasks:
+        seen: list[list[dict[str, Any]]] = [[] for _ in range(count)]
+        clients = [await connect(gateway.url, proxy=None, compression=None) for _ in range(count)]
+        await until(lambda: gateway.hub.clients == count)
+        readers = [
+            tasks.create_task(read(client, results, acks=False))
+            for client, results in zip(clients, seen, strict=True)
+        ]
+        for seq in range(rounds):
+            gateway.server.crowd.join(clock.now())
+            gateway.publish()
+            await until(lambda seq=seq: gateway.hub.totals().offered >= count * (seq + 1))
+        began = clock.now()
+        await until(lambda: all(results[-1]["seq"] == rounds - 1 for results in seen if results))
+        assert clock.now() - began < count * server._PULSE_S / 2
         for reader in readers:
             reader.cancel()

@@ -50,7 +50,7 @@ async def gateway() -> AsyncIterator[Gateway]:
         ("?since=cam:a", 103, "since is CAMERA:EPOCH:SEQ, not 'cam:a'"),
     ],
 )
-async def test_a_bad_query_is_told_in_one_reply_and_closed_with_4400(
+async def test_a_bad_query_gets_one_reply_and_close_code_4400(
     gateway: Gateway, query: str, code: int, reason: str
 ) -> None:
     gateway.publish()
@@ -64,7 +64,7 @@ async def test_a_bad_query_is_told_in_one_reply_and_closed_with_4400(
         assert await talk.closed() == (4400, reason)
         assert talk.seen == []
     assert gateway.hub.clients == 0
-    await until(lambda: gateway.server.tally.closed_by == {"4400": 1})
+    await until(lambda: gateway.server.stats.closed_by == {"4400": 1})
 
 
 async def test_a_long_reason_is_cut_to_what_a_close_may_hold() -> None:
@@ -77,7 +77,7 @@ async def test_a_long_reason_is_cut_to_what_a_close_may_hold() -> None:
         assert reason == answer["error"]["message"].encode()[:123].decode()
 
 
-async def test_a_query_says_what_comes_from_the_first_message_on(gateway: Gateway) -> None:
+async def test_a_query_applies_from_the_first_message_on(gateway: Gateway) -> None:
     gateway.publish(camera="other")
     gateway.publish(payload=[PERSON, CAR])
     async with talking(gateway, "?camera=cam&label=car&format=msgpack") as talk:

@@ -71,7 +71,7 @@ async def test_no_token_in_time_closes_with_4401() -> None:
         gateway.publish()
         assert await talk.closed() == (4401, "no token came in time")
         assert talk.seen == []
-        await until(lambda: gateway.server.tally.closed_by == {"4401": 1})
+        await until(lambda: gateway.server.stats.closed_by == {"4401": 1})
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_no_token_in_time_closes_with_4401() -> None:
         ({"ping": {"token": TOKEN}}, 105),
     ],
 )
-async def test_a_wrong_first_message_is_told_and_closed_with_4401(
+async def test_a_wrong_first_message_gets_a_reply_and_close_code_4401(
     message: dict[str, Any], code: int
 ) -> None:
     async with guarded() as gateway, talking(gateway) as talk:
@@ -128,7 +128,7 @@ async def test_commands_right_behind_the_token_are_answered() -> None:
         assert "ping" in await talk.next()
 
 
-async def test_a_bad_query_is_told_to_nobody_without_the_token() -> None:
+async def test_a_bad_query_is_explained_only_with_the_token() -> None:
     async with guarded() as gateway:
         async with talking(gateway, "?camera=cmr") as talk:
             await talk.client.send('{"auth":{"token":"wrong"}}')
@@ -155,7 +155,7 @@ async def test_where_no_token_is_set_any_is_right(gateway: Gateway) -> None:
         assert (await talk.ask("auth", token="any"))["auth"] == {}
 
 
-async def test_who_has_not_shown_a_token_keeps_nobody_out() -> None:
+async def test_clients_without_a_token_do_not_block_others() -> None:
     """Above the cap the oldest that says nothing goes, not the newcomer."""
     async with guarded(max_handshakes=2, handshake_s=60.0) as gateway:
         async with talking(gateway) as oldest, talking(gateway), talking(gateway):

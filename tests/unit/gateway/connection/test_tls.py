@@ -60,7 +60,9 @@ def test_no_certificate_means_plain_text() -> None:
 
 
 @pytest.mark.parametrize("fault", ["mismatched", "missing", "empty", "garbage", "password"])
-def test_a_pair_that_will_not_do_says_so(pair: Settings, fault: str, tmp_path: Path) -> None:
+def test_an_unusable_certificate_is_refused_with_the_reason(
+    pair: Settings, fault: str, tmp_path: Path
+) -> None:
     cert, key = pair.tls_cert, pair.tls_key
     match fault:
         case "mismatched":
@@ -84,7 +86,7 @@ def test_a_pair_that_will_not_do_says_so(pair: Settings, fault: str, tmp_path: P
     assert "--tls-key" in fix
 
 
-def test_the_supervisor_is_told_once_and_for_all(pair: Settings, tmp_path: Path) -> None:
+def test_a_certificate_error_is_fatal_for_the_supervisor(pair: Settings, tmp_path: Path) -> None:
     other = make_pair(tmp_path, "other")
     settings = Settings(run_dir=str(tmp_path), tls_cert=pair.tls_cert, tls_key=other.tls_key)
     child = processes.Child(processes.GATEWAY, "1", settings, messages.ToSupervisor, -1)

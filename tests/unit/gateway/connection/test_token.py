@@ -38,7 +38,7 @@ def test_a_client_with_a_wrong_token_is_refused_at_once(site: Site, shown: str) 
     assert site.get("/ws").status_code == 401
 
 
-def test_a_client_without_a_token_may_say_it_in_its_first_message(site: Site) -> None:
+def test_the_token_may_be_the_first_message(site: Site) -> None:
     assert site.ask("/ws", Upgrade="websocket") is None
 
 

@@ -136,7 +136,7 @@ async def test_more_than_was_sent_closes_with_4400() -> None:
 
 
 @pytest.mark.parametrize("text", ['{"ack":0}', '{"ack":-7}', '{"ack":1}'])
-async def test_acknowledgements_that_say_nothing_new_are_counted(text: str) -> None:
+async def test_repeated_acknowledgements_count_towards_the_message_rate(text: str) -> None:
     async with running() as gateway, talking(gateway, "?ack=1") as talk:
         gateway.publish()
         await talk.results(1)
@@ -145,7 +145,7 @@ async def test_acknowledgements_that_say_nothing_new_are_counted(text: str) -> N
         assert (await talk.closed())[0] == 1008
 
 
-async def test_who_was_not_asked_for_any_is_told_how_to_ask() -> None:
+async def test_an_acknowledgement_without_the_option_is_refused_with_a_hint() -> None:
     async with running() as gateway, talking(gateway) as talk:
         await talk.client.send('{"id":4,"ack":1}')
         answer = await talk.reply()
@@ -188,7 +188,9 @@ async def test_a_change_of_ack_makes_true_acknowledgements_of_before_no_flood() 
         assert gateway.hub.clients == 1
 
 
-async def test_who_goes_while_it_is_let_in_is_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_leaves_while_it_joins_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     prepared, gone = asyncio.Event(), asyncio.Event()
 
     async def slow(_: object) -> None:

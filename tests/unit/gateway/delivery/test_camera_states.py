@@ -32,7 +32,7 @@ def test_a_camera_counts_for_readiness_while_the_table_has_it(site: Site) -> Non
     assert list(ready(site)[1]["cameras"]) == ["new"]
 
 
-def test_status_tells_how_a_camera_is_and_when_it_is_tried_next(
+def test_a_status_has_the_state_of_a_camera_and_the_time_of_the_next_try(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     down = CameraFacts(

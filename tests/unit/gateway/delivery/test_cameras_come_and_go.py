@@ -21,8 +21,8 @@ from framefan_gateway.delivery.subscribers import Place
 from framefan_gateway.delivery.subscription import Opening, StreamPosition, Subscription
 from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.intake import Intake
+from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
-from framefan_gateway.whole import Whole
 
 EVERY = Subscription(delivery="every")
 REMOVED = {"state": "ended", "reason": "removed"}
@@ -34,9 +34,7 @@ class Run:
     def __init__(self, *cameras: str) -> None:
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
-        self.tally = Stats(1, self.hub, self.intake)
-        self.hub.observe = self.tally.stages.observe
-        self.hub.release = self.tally.stages.release
+        self.stats = Stats(1, self.hub, self.intake)
         self.facts: dict[str, CameraFacts] = {}
         self.n, self.epoch = 0, "k3f9"
         self.table(*cameras)
@@ -48,23 +46,26 @@ class Run:
 
     def result(self, camera: str, seq: int, **changes: Any) -> None:
         self.take(f"result/{camera}/", outcome(seq, camera, **changes))
-        self.hub.flush(0.0)
+        self.flush()
 
     def status(self, camera: str, name: str, reason: str = "", **changes: Any) -> None:
         self.take(f"status/{camera}/", status(name, camera, reason=reason, **changes))
-        self.hub.flush(0.0)
+        self.flush()
 
     def table(self, *cameras: str) -> None:
         self.take("state/", state({name: CameraFacts(state="live") for name in cameras}))
-        self.hub.flush(0.0)
+        self.flush()
+
+    def flush(self) -> None:
+        self.stats.on_delivered(self.hub.flush(0.0), 0.0)
 
     def remove(self, camera: str, *rest: str) -> None:
         self.status(camera, "ended", "removed", message="gone")
         self.table(*rest)
 
 
-def said(reader: Reader, camera: str) -> list[Any]:
-    """What it was told of a camera: seqs, and states."""
+def received_of(reader: Reader, camera: str) -> list[Any]:
+    """What a client received of a camera: seqs, and states."""
     return [
         message["seq"] if "seq" in message else message["state"]
         for message in reader.received
@@ -73,7 +74,7 @@ def said(reader: Reader, camera: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("subscription", [Subscription(), EVERY])
-def test_all_who_were_subscribed_are_told_last_that_it_is_removed(
+def test_all_subscribers_get_the_removal_last(
     subscription: Subscription,
 ) -> None:
     run = Run("a", "b")
@@ -84,17 +85,17 @@ def test_all_who_were_subscribed_are_told_last_that_it_is_removed(
     run.result("a", 1)  # it was at a worker
     run.table("b")
     slow.drain(100)
-    assert said(fast, "a") == said(slow, "a") == [0, 1, "ended"]
+    assert received_of(fast, "a") == received_of(slow, "a") == [0, 1, "ended"]
     for reader in (fast, slow):
         assert reader.received[-1].items() >= REMOVED.items()
         reader.check_holes()
-    assert said(other, "a") == []
+    assert received_of(other, "a") == []
     run.result("b", 0)
-    assert said(fast, "b") == said(slow, "b") == said(other, "b") == [0]
+    assert received_of(fast, "b") == received_of(slow, "b") == received_of(other, "b") == [0]
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_who_may_not_be_written_to_just_then_is_told_later(more: int) -> None:
+def test_a_client_without_room_gets_the_removal_later(more: int) -> None:
     """It is in step up to the flush that tells all others."""
     run = Run("a", "b")
     reader = Reader(run.hub, Subscription(), paced=1)
@@ -103,42 +104,42 @@ def test_who_may_not_be_written_to_just_then_is_told_later(more: int) -> None:
     for seq in range(1, 1 + more):
         run.take("result/a/", outcome(seq, "a"))
     run.table("b")
-    assert said(reader, "a") == [0]
+    assert received_of(reader, "a") == [0]
     reader.echo()
-    assert said(reader, "a") == [*range(1 + more), "ended"]
+    assert received_of(reader, "a") == [*range(1 + more), "ended"]
     assert reader.client.cursor.account()[:2] == (1 + more, 1 + more), "offered and sent"
 
 
-def test_a_last_word_that_the_bus_lost_is_told_by_the_table() -> None:
+def test_a_removal_that_the_bus_lost_comes_from_the_table() -> None:
     run = Run("a", "b")
     reader = Reader(run.hub, Subscription())
     run.table("b")
     assert reader.received[-1].items() >= (REMOVED | {"camera": "a", "epoch": "k3f9"}).items()
     run.table("b")
-    assert said(reader, "a") == ["ended"]
+    assert received_of(reader, "a") == ["ended"]
 
 
-def test_a_last_word_that_comes_after_the_table_is_not_told_again() -> None:
+def test_a_removal_that_comes_after_the_table_is_not_repeated() -> None:
     run = Run("a")
     reader = Reader(run.hub, Subscription())
     run.table()
     run.status("a", "ended", "removed")
     run.table()
-    assert said(reader, "a") == ["ended"]
+    assert received_of(reader, "a") == ["ended"]
 
 
-def test_a_table_that_still_has_it_keeps_the_last_word_back() -> None:
+def test_a_removal_waits_while_the_table_still_has_the_camera() -> None:
     run = Run("a")
     reader = Reader(run.hub, Subscription())
     run.status("a", "ended", "removed")
     run.take("state/", state({"a": CameraFacts(state="ended", reason="removed")}))
     run.result("a", 0)
-    assert said(reader, "a") == [0]
+    assert received_of(reader, "a") == [0]
     run.table()
-    assert said(reader, "a") == [0, "ended"]
+    assert received_of(reader, "a") == [0, "ended"]
 
 
-def test_it_greets_nobody_any_more() -> None:
+def test_a_removed_camera_sends_nothing_to_new_clients() -> None:
     run = Run("a", "b")
     run.status("a", "backoff", "refused", next_try_s=3.0)
     run.result("a", 0)
@@ -156,12 +157,12 @@ def test_one_that_comes_back_goes_on_with_its_seq(subscription: Subscription) ->
     run.remove("a")
     run.table("a")
     run.result("a", 3)
-    assert said(reader, "a") == [0, 1, 2, "ended", 3]
+    assert received_of(reader, "a") == [0, 1, 2, "ended", 3]
     run.remove("a")
     run.result("a", 5)  # before the table has it again; 4 was lost on the bus
     assert reader.received[-1]["seq"] == 5
-    told = sum(message.get("missed", 0) for message in reader.received)
-    assert told == 1
+    missed = sum(message.get("missed", 0) for message in reader.received)
+    assert missed == 1
     assert run.intake.stale == 0
 
 
@@ -174,10 +175,10 @@ def test_one_that_comes_back_in_a_later_epoch_begins_at_0() -> None:
     reader = Reader(run.hub, Subscription(cameras=frozenset("a")))
     run.table("a", "b")
     run.result("a", 0)
-    assert said(reader, "a") == [0]
+    assert received_of(reader, "a") == [0]
 
 
-def test_a_loss_that_was_not_told_yet_is_told_by_nobody_after_it_is_gone() -> None:
+def test_an_unreported_loss_is_not_reported_after_the_removal() -> None:
     run = Run("a")
     readers = [Reader(run.hub, Subscription()), Reader(run.hub, Subscription(), room=1)]
     run.result("a", 0)
@@ -193,7 +194,7 @@ def test_a_loss_that_was_not_told_yet_is_told_by_nobody_after_it_is_gone() -> No
 
 
 @pytest.mark.parametrize("subscription", [Subscription(), EVERY])
-def test_what_a_replay_had_still_to_tell_is_gone_with_its_camera(
+def test_an_unreported_loss_of_a_replay_is_dropped_with_its_camera(
     subscription: Subscription,
 ) -> None:
     run = Run("a")
@@ -209,7 +210,7 @@ def test_what_a_replay_had_still_to_tell_is_gone_with_its_camera(
 
 
 @pytest.mark.parametrize("subscription", [Subscription(), EVERY])
-def test_who_waits_for_a_camera_that_goes_is_told_that_it_is_not_recovered(
+def test_a_client_that_waits_for_a_removed_camera_gets_recovered_false(
     subscription: Subscription,
 ) -> None:
     run = Run("a")
@@ -228,7 +229,7 @@ def test_who_waits_for_a_camera_that_goes_is_told_that_it_is_not_recovered(
 
 def test_a_camera_that_a_client_comes_back_for_and_is_not_there() -> None:
     run = Run("a")
-    opening = Opening(since={"x": StreamPosition("old", 4)}, unknown=frozenset("x"))
+    opening = Opening(since={"x": StreamPosition("old", 4)}, unknown={"x": run.intake.removal("x")})
     reader = Reader(run.hub, Subscription(), opening=opening)
     resumed, removed = reader.received
     assert removed.items() >= (REMOVED | {"camera": "x", "epoch": "k3f9"}).items()
@@ -238,15 +239,16 @@ def test_a_camera_that_a_client_comes_back_for_and_is_not_there() -> None:
     assert reader.client.cursor.live
     run.table("a", "x")
     run.result("x", 0)
-    assert said(reader, "x") == [4, "ended", 0]
+    assert received_of(reader, "x") == [4, "ended", 0]
 
 
 @pytest.mark.parametrize("subscription", [Subscription(), EVERY])
-def test_who_comes_back_between_the_table_and_the_last_word(subscription: Subscription) -> None:
+def test_a_client_reconnects_between_the_table_and_the_removal(subscription: Subscription) -> None:
     run = Run("a")
     run.result("a", 0)
     run.take("state/", state({}))
-    opening = Opening(since={"a": StreamPosition("k3f9", 0)}, unknown=frozenset("a"))
+    since = {"a": StreamPosition("k3f9", 0)}
+    opening = Opening(since=since, unknown={"a": run.intake.removal("a")})
     reader = Reader(run.hub, subscription, opening=opening)
     run.hub.flush(0.0)
     assert [message["type"] for message in reader.received] == ["resumed", "status"]
@@ -306,12 +308,13 @@ def test_a_thousand_cameras_come_and_go_and_leave_nothing() -> None:
     grown = after(200, 1000) - before
     tracemalloc.stop()
     assert grown < 100_000, "100 bytes each"
-    assert set(run.hub._histories) <= {"stays"}
-    assert not run.hub._trouble
+    assert set(run.hub._retained._histories) <= {"stays"}
+    assert not run.hub._retained._problems
     assert set(run.intake._known()) == {"stays"}
-    assert len(run.intake._gone) < 100
+    assert len(run.intake._removed) < 100
     assert (
-        "cam999" not in b"".join(Metrics(Whole(run.tally, run.intake), run.intake).parts()).decode()
+        "cam999"
+        not in b"".join(Metrics(RunStats(run.stats, run.intake), run.intake).parts()).decode()
     )
     for reader in readers:
         account = reader.client.cursor.account()
@@ -334,7 +337,7 @@ def test_what_a_full_line_is_due_is_kept_until_it_drains() -> None:
     assert account.pending == 20
     slow.drain(1000)
     for number in range(20):
-        assert said(slow, f"cam{number}") == [5, "ended"]
+        assert received_of(slow, f"cam{number}") == [5, "ended"]
     account = slow.client.cursor.account()
     assert account.offered == account.sent + account.missed == 121
     slow.check_holes()
@@ -352,7 +355,7 @@ async def gateway() -> AsyncIterator[Gateway]:
 def table(gateway: Gateway, *cameras: str) -> None:
     record = state({name: CameraFacts(state="live", been_live=True) for name in cameras})
     gateway.intake.take(parts("state/", record), clock.now(), clock.wall())
-    gateway.server.news()
+    gateway.server.flush_soon()
 
 
 async def test_a_camera_is_known_while_the_table_has_it(gateway: Gateway) -> None:
@@ -388,7 +391,7 @@ async def test_a_since_of_a_camera_that_is_gone_is_answered(gateway: Gateway) ->
     assert seqs(told)[-1] == 1
 
 
-async def test_a_since_of_a_name_that_nobody_remembers_says_so(gateway: Gateway) -> None:
+async def test_a_since_of_a_forgotten_name_is_answered_with_unknown(gateway: Gateway) -> None:
     table(gateway, "cam", "guest")
     gateway.publish("guest")
     table(gateway, "cam")

@@ -38,12 +38,12 @@ class Run:
         self.take("state/", state({"a": facts, "b": CameraFacts(state="live")}), epoch)
 
 
-def told(reader: Reader) -> list[str]:
+def statuses_of(reader: Reader) -> list[str]:
     return [each["state"] for each in reader.received if each.get("reason") == "circuit"]
 
 
 @pytest.mark.parametrize("delivery", ["latest", "every"])
-def test_who_comes_later_is_told_until_it_is_closed(delivery: Any) -> None:
+def test_new_clients_get_the_open_circuit_until_it_is_closed(delivery: Any) -> None:
     run = Run()
     run.table("closed")
     run.status("open", next_try_s=60.0)
@@ -54,16 +54,16 @@ def test_who_comes_later_is_told_until_it_is_closed(delivery: Any) -> None:
     run.status("half_open")
     run.status("closed")
     run.table("closed")
-    assert told(newcomer) == ["open", "half_open", "closed"]
-    assert told(Reader(run.hub, Subscription(delivery=delivery))) == told(other) == []
+    assert statuses_of(newcomer) == ["open", "half_open", "closed"]
+    assert statuses_of(Reader(run.hub, Subscription(delivery=delivery))) == statuses_of(other) == []
 
 
-def test_what_the_bus_lost_is_told_by_the_table_once() -> None:
+def test_a_circuit_status_that_the_bus_lost_comes_from_the_table_once() -> None:
     run = Run()
     reader = Reader(run.hub, Subscription())
     for circuit in ("closed", "open", "open", "half_open", "closed", "closed"):
         run.table(circuit)
-    assert told(reader) == ["open", "half_open", "closed"]
+    assert statuses_of(reader) == ["open", "half_open", "closed"]
     assert reader.received[0].items() >= (OPEN | {"message": "three died"}).items()
 
 
@@ -72,15 +72,15 @@ def test_a_new_pool_has_closed_them_all() -> None:
     run.status("open")
     reader = Reader(run.hub, Subscription())
     run.table("closed", epoch="next")
-    assert told(reader) == ["open", "closed"]
+    assert statuses_of(reader) == ["open", "closed"]
 
 
-def test_a_camera_that_was_removed_greets_nobody() -> None:
+def test_the_circuit_of_a_removed_camera_is_not_sent_to_new_clients() -> None:
     run = Run()
     run.table("closed")
     run.status("open")
     run.take("status/a/", status("ended", "a", reason="removed"))
     run.take("state/", state({"b": CameraFacts(state="live")}))
-    assert told(Reader(run.hub, Subscription())) == []
+    assert statuses_of(Reader(run.hub, Subscription())) == []
     run.table("closed")
-    assert told(Reader(run.hub, Subscription())) == []
+    assert statuses_of(Reader(run.hub, Subscription())) == []

@@ -79,7 +79,7 @@ async def test_the_bytes_of_a_pong_inside_a_text_are_the_texts() -> None:
         gateway.publish()
         window = connection._flow.window
         await until(lambda: window.outstanding)
-        pong = masked(0x8A, ping(connection._pings)[2:], bytes(4))
+        pong = masked(0x8A, ping(connection._keepalive._last_ping)[2:], bytes(4))
         text = masked(0x81, b"y" * 10 + pong + b"y" * 10, bytes(4))
         for part in (text[:16], text[16:34], text[34:]):
             connection.data_received(part)

@@ -186,7 +186,7 @@ def test_another_epoch_is_not_recovered() -> None:
     assert [(kept.item.epoch, *span(kept.item)) for kept in found.items] == [("e1", 0)]
 
 
-def test_while_the_next_epoch_has_said_nothing_there_is_nothing_to_answer() -> None:
+def test_before_the_next_epoch_has_records_nothing_comes_after_a_position() -> None:
     """Else it would be told that its own epoch, which has ended, is the present one."""
     history = kept(0, 1, 2)
     history.forget()

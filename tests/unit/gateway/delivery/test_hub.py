@@ -28,12 +28,12 @@ def whole(write: Callable[[bytes], object]) -> Callable[[bytes], int]:
 
 
 def publish(hub: Hub, seq: int, camera: str = "a", **changes: Any) -> None:
-    hub.tell(wire.Outcome(outcome(seq, camera, **changes)))
+    hub.publish(wire.Outcome(outcome(seq, camera, **changes)))
     hub.flush(0.0)
 
 
 def lose(hub: Hub, first: int, last: int, camera: str = "a", cause: Any = "lost") -> None:
-    hub.tell(Loss(camera, "k3f9", first, last, cause))
+    hub.publish(Loss(camera, "k3f9", first, last, cause))
     hub.flush(0.0)
 
 
@@ -55,7 +55,7 @@ def test_clients_in_step_share_the_very_same_bytes(hub: Hub) -> None:
 def test_news_due_together_leaves_in_one_write(hub: Hub) -> None:
     reader = Reader(hub, Subscription())
     for seq in range(5):
-        hub.tell(wire.Outcome(outcome(seq, "a")))
+        hub.publish(wire.Outcome(outcome(seq, "a")))
     hub.flush(0.0)
     assert [m["seq"] for m in reader.results] == [0, 1, 2, 3, 4]
     assert reader.writes == 1
@@ -66,7 +66,7 @@ def test_much_news_leaves_in_several_writes_and_a_full_line_keeps_only_one_of_th
 ) -> None:
     fast, slow = Reader(hub, Subscription()), Reader(hub, Subscription(), room=1)
     for seq in range(10):
-        hub.tell(wire.Outcome(outcome(seq, "a", kind="value", payload="x" * 9000)))
+        hub.publish(wire.Outcome(outcome(seq, "a", kind="value", payload="x" * 9000)))
     hub.flush(0.0)
     assert (fast.writes, slow.writes) == (10, 1)
     slow.drain(5)
@@ -87,7 +87,7 @@ def test_a_newcomer_gets_the_last_of_each_camera_then_live(hub: Hub) -> None:
     assert late.client.place is Place.LIVE
 
 
-def test_a_newcomer_after_a_loss_is_told_the_hole_before_its_second_message(hub: Hub) -> None:
+def test_a_new_client_after_a_loss_gets_the_gap_with_its_second_message(hub: Hub) -> None:
     Reader(hub, Subscription())
     publish(hub, 0)
     lose(hub, 1, 4)
@@ -97,7 +97,23 @@ def test_a_newcomer_after_a_loss_is_told_the_hole_before_its_second_message(hub:
     assert late.results[1]["missed_by"] == {"lost": 4}
 
 
-def test_a_newcomer_is_not_told_of_losses_before_the_first_result(hub: Hub) -> None:
+def test_a_gap_does_not_skip_unreported_losses_of_a_new_client(hub: Hub) -> None:
+    every = Subscription(delivery="every")
+    publish(hub, 0)
+    lose(hub, 1, 1)
+    late = Reader(hub, every)
+    back = Reader(hub, every, opening=Opening(since={"a": StreamPosition("k3f9", 0)}))
+    lose(hub, 2, 3)
+    publish(hub, 4)
+    lose(hub, 5, 5)
+    publish(hub, 6)
+    for reader in (late, back):
+        reader.check_holes()
+        assert [(m["seq"], m["missed"]) for m in reader.results if m["seq"]] == [(4, 3), (6, 0)]
+        assert [m["first_seq"] for m in reader.received if m["type"] == "gap"] == [5]
+
+
+def test_a_new_client_gets_no_losses_from_before_the_first_result(hub: Hub) -> None:
     early = Reader(hub, Subscription())
     lose(hub, 0, 4)
     late = Reader(hub, Subscription())
@@ -107,7 +123,7 @@ def test_a_newcomer_is_not_told_of_losses_before_the_first_result(hub: Hub) -> N
     assert late.client.place is Place.LIVE
 
 
-def test_a_full_line_conflates_and_is_told_by_cause(hub: Hub) -> None:
+def test_a_blocked_client_conflates_and_gets_the_count_by_cause(hub: Hub) -> None:
     slow, fast = Reader(hub, Subscription(), room=1), Reader(hub, Subscription())
     publish(hub, 0)
     publish(hub, 1)
@@ -123,7 +139,7 @@ def test_a_full_line_conflates_and_is_told_by_cause(hub: Hub) -> None:
     assert "missed_by" not in fast.results[0]
 
 
-def test_a_loss_after_the_pending_result_is_told_with_the_next_one(hub: Hub) -> None:
+def test_a_loss_after_the_pending_result_is_reported_with_the_next_one(hub: Hub) -> None:
     slow = Reader(hub, Subscription(), room=1)
     publish(hub, 0)
     publish(hub, 1)
@@ -146,18 +162,18 @@ def test_statuses_conflate_by_subject_on_a_full_line(hub: Hub) -> None:
     slow = Reader(hub, Subscription(), room=1)
     publish(hub, 0)
     for name in ("stalled", "live", "stalled", "frozen"):
-        hub.tell(wire.status(status(name, "a")))
+        hub.publish(wire.status(status(name, "a")))
         hub.flush(0.0)
     slow.drain(5)
     assert [m["state"] for m in slow.received if m["type"] == "status"] == ["frozen"]
 
 
 def test_status_on_join_only_for_cameras_that_are_not_live(hub: Hub) -> None:
-    hub.tell(wire.status(status("live", "a")))
-    hub.tell(wire.status(status("connecting", "b")))
-    hub.tell(wire.status(status("stalled", "c")))
-    hub.tell(wire.status(status("live", "c")))
-    hub.tell(wire.status(status("ready", None, subject="worker", worker=1)))
+    hub.publish(wire.status(status("live", "a")))
+    hub.publish(wire.status(status("connecting", "b")))
+    hub.publish(wire.status(status("stalled", "c")))
+    hub.publish(wire.status(status("live", "c")))
+    hub.publish(wire.status(status("ready", None, subject="worker", worker=1)))
     hub.flush(0.0)
     reader = Reader(hub, Subscription())
     assert [(m["camera"], m["state"]) for m in reader.received] == [("b", "connecting")]
@@ -175,7 +191,7 @@ def test_every_keeps_order_and_loses_nothing_up_to_its_bound(hub: Hub) -> None:
     assert reader.client.place is Place.LIVE
 
 
-def test_every_is_told_gaps_in_their_place(hub: Hub) -> None:
+def test_every_gets_gaps_in_order(hub: Hub) -> None:
     reader = Reader(hub, Subscription(delivery="every"), room=1)
     publish(hub, 0)
     lose(hub, 1, 3)
@@ -221,10 +237,10 @@ def test_the_log_is_dropped_when_the_last_one_behind_is_gone(hub: Hub) -> None:
     assert stuck.client.subscribers.stream.log_bytes == 0
 
 
-def test_a_new_epoch_greets_nobody_with_the_old_ones_results(hub: Hub) -> None:
+def test_new_clients_get_no_results_of_an_earlier_epoch(hub: Hub) -> None:
     Reader(hub, Subscription())
     publish(hub, 7)
-    hub.tell(NewEpoch())
+    hub.publish(NewEpoch())
     hub.flush(0.0)
     late = Reader(hub, Subscription())
     assert late.received == []
@@ -232,7 +248,7 @@ def test_a_new_epoch_greets_nobody_with_the_old_ones_results(hub: Hub) -> None:
     assert [(m["epoch"], m["seq"]) for m in late.results] == [("new", 0)]
 
 
-def test_leaving_moves_the_account_to_those_who_left(hub: Hub) -> None:
+def test_the_account_of_a_client_that_left_is_kept(hub: Hub) -> None:
     reader = Reader(hub, Subscription())
     publish(hub, 0)
     before = hub.totals()
@@ -259,7 +275,7 @@ def test_what_is_still_due_of_an_old_contract_leaves_as_that_had_it(hub: Hub) ->
     assert written[-1][0] == 0x82
 
 
-def test_a_newcomer_is_told_with_its_second_result_what_lies_before_that(hub: Hub) -> None:
+def test_a_new_client_gets_the_missed_count_with_its_second_result(hub: Hub) -> None:
     subscription = Subscription(delivery="every", nonempty=True)
     Reader(hub, subscription)
     publish(hub, 0)
@@ -324,7 +340,7 @@ def test_a_long_past_is_made_in_slices_and_others_have_their_turn(hub: Hub) -> N
     late.check_holes()
 
 
-def test_who_is_far_behind_catches_up_in_slices() -> None:
+def test_a_client_far_behind_catches_up_in_slices() -> None:
     """Its line takes all at once, as that of a client nearby does."""
     hub = Hub(every_messages=1000, every_bytes=1 << 24)
     late = Reader(hub, Subscription(delivery="every"), room=1, works=False)
@@ -375,7 +391,7 @@ def test_much_news_at_once_is_no_lag_of_a_client_with_a_free_line() -> None:
     client = Reader(hub, Subscription(delivery="every"), opening=Opening(history=3))
     publish(hub, 0, "b")
     for seq in range(1, 100):
-        hub.tell(wire.Outcome(outcome(seq, "b")))
+        hub.publish(wire.Outcome(outcome(seq, "b")))
     hub.flush(0.0)
     assert not client.evicted
     assert [m["seq"] for m in client.results if m["camera"] == "b"] == list(range(100))
@@ -383,12 +399,12 @@ def test_much_news_at_once_is_no_lag_of_a_client_with_a_free_line() -> None:
 
 def test_what_is_queued_behind_an_empty_replay_waits_for_no_news(hub: Hub) -> None:
     """Nothing else may come for minutes, so the next flush would be late."""
-    hub.tell(wire.status(status("stalled", "a")))
+    hub.publish(wire.status(status("stalled", "a")))
     for camera in ("a", "c"):
         lose(hub, 0, 4, camera)
     reader = Reader(hub, Subscription(), ack=1, works=False)
     assert [message["camera"] for message in reader.received] == ["a"], "it takes one at a time"
-    hub.tell(Removed("b", wire.status(status("ended", "b", reason="removed"))))
+    hub.publish(Removed("b", wire.status(status("ended", "b", reason="removed"))))
     hub.flush(0.0)
     reader.drain(1000)
     while hub.has_work:

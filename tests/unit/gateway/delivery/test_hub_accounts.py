@@ -62,7 +62,7 @@ class Accounts(RuleBasedStateMachine):
             ts=self.time,
             **changes,
         )
-        self.hub.tell(wire.Outcome(record))
+        self.hub.publish(wire.Outcome(record))
         self.next_seq[camera] += 1
         self.removed.discard(camera)
 
@@ -106,7 +106,7 @@ class Accounts(RuleBasedStateMachine):
             for camera, (epoch, seq) in reader.newest.items()
             if subscription.covers(camera)
         }
-        opening = Opening(since=since, unknown=frozenset(self.removed & since.keys()))
+        opening = Opening(since=since, unknown=dict.fromkeys(self.removed & since.keys()))
         self.add(Reader(self.hub, subscription, room, opening, works=False, **limits))
 
     @rule(slices=st.sampled_from([1, 3]))
@@ -154,16 +154,16 @@ class Accounts(RuleBasedStateMachine):
         self.removed.discard(camera)
         first = self.next_seq[camera]
         self.next_seq[camera] += seqs
-        self.hub.tell(Loss(camera, str(self.epoch), first, first + seqs - 1, cause))
+        self.hub.publish(Loss(camera, str(self.epoch), first, first + seqs - 1, cause))
 
     @rule(camera=st.sampled_from(CAMERAS), name=st.sampled_from(["live", "stalled"]))
     def state(self, camera: str, name: str) -> None:
-        self.hub.tell(wire.status(status(name, camera)))
+        self.hub.publish(wire.status(status(name, camera)))
 
     @rule(camera=st.sampled_from(CAMERAS))
     def remove(self, camera: str) -> None:
         """It may come back, and then goes on with its seq."""
-        self.hub.tell(Removed(camera, wire.status(status("ended", camera, reason="removed"))))
+        self.hub.publish(Removed(camera, wire.status(status("ended", camera, reason="removed"))))
         self.removed.add(camera)
         self.removing = True
         for reader in self.readers:
@@ -178,7 +178,7 @@ class Accounts(RuleBasedStateMachine):
     def new_epoch(self) -> None:
         self.epoch += 1
         self.next_seq = dict.fromkeys(CAMERAS, 0)
-        self.hub.tell(NewEpoch())
+        self.hub.publish(NewEpoch())
 
     @precondition(lambda self: self.readers)
     @rule(data=st.data(), room=st.sampled_from([1, 2, 1000]))
@@ -221,7 +221,7 @@ class Accounts(RuleBasedStateMachine):
     @invariant()
     def nothing_is_kept_of_a_camera_that_is_gone(self) -> None:
         if not self.hub.waiting:
-            assert not self.removed & self.hub._histories.keys()
+            assert not self.removed & self.hub._retained._histories.keys()
             for reader in self.readers:
                 assert not self.removed & reader.client.subscribers.stream.cameras.keys()
 

@@ -130,7 +130,7 @@ def test_an_overdue_echo_ends_that_and_it_begins_anew() -> None:
     assert window.room(now + 1.0) == 1
 
 
-def test_who_never_echoes_is_not_judged_until_it_does() -> None:
+def test_a_client_that_never_echoes_is_not_limited_until_it_does() -> None:
     window = ReadWindow(0.0, ON_TIME)
     assert not window.give_up_if_silent(99.0), "nothing was written to it"
     window.record_write(1, 100.0, 0)
@@ -189,7 +189,7 @@ def test_its_size_is_a_number_from_1_to_most_whatever_comes_when(
         assert 0 <= window.room(now) <= MOST
 
 
-def test_a_number_that_is_not_on_its_way_tells_nothing() -> None:
+def test_an_echo_of_a_number_that_is_not_in_flight_is_ignored() -> None:
     window = ReadWindow(0.0, ON_TIME)
     assert not window.awaits(1)
     window.record_write(3, 0.0, 0)

@@ -115,7 +115,7 @@ def test_newcomers_get_the_last_that_they_ask_for(
     seq=st.integers(0, 30),
     max_bytes=st.sampled_from([3000, 1 << 24]),
 )
-def test_who_comes_back_is_told_every_hole(
+def test_a_reconnecting_client_gets_every_gap(
     events: list[Any],
     subscription: Subscription,
     results: int,
@@ -151,7 +151,7 @@ def test_who_comes_back_is_told_every_hole(
 
 
 @pytest.mark.parametrize(("asked", "cut"), [(1000, 0), (1001, 1), (5000, 500)])
-def test_more_than_a_replay_may_hold_is_told(asked: int, cut: int) -> None:
+def test_results_above_the_limit_of_a_replay_count_as_missed(asked: int, cut: int) -> None:
     items = past(["car"] * 1500).current()
     due, _, _ = played(replay.last(items, asked, Subscription()))
     assert len(due) == replay.MOST_RESULTS

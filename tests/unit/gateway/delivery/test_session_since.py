@@ -35,7 +35,7 @@ def resumed(seq: int, recovered: bool, epoch: str = "k3f9") -> dict[str, Any]:
     }
 
 
-async def test_all_that_was_kept_comes_in_order_to_who_wants_every_result(gateway: Gateway) -> None:
+async def test_an_every_client_gets_all_kept_results_in_order(gateway: Gateway) -> None:
     for n in range(10):
         gateway.publish(kind="lost" if n in (6, 7) else "detections")
     async with talking(gateway, "?since=cam:k3f9:3&delivery=every") as talk:
@@ -48,7 +48,7 @@ async def test_all_that_was_kept_comes_in_order_to_who_wants_every_result(gatewa
         assert (live["seq"], live["missed"]) == (10, 0)
 
 
-async def test_only_the_newest_comes_to_who_wants_the_latest(gateway: Gateway) -> None:
+async def test_a_latest_client_gets_only_the_newest_result(gateway: Gateway) -> None:
     """And what lies between is counted: else it would never catch up with a slow handler."""
     for n in range(10):
         gateway.publish(kind="lost" if n in (6, 7) else "detections")

@@ -134,7 +134,7 @@ def test_encoded_once_for_each_format_and_missed() -> None:
     assert json.loads(plain.data)["missed"] == 0
 
 
-def test_msgpack_says_the_same_in_binary() -> None:
+def test_msgpack_has_the_same_content_in_binary() -> None:
     one = wire.Outcome(outcome(0))
     made = one.body("msgpack", NOTHING, 1.0)
     assert made.binary

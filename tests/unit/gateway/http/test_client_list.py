@@ -37,7 +37,7 @@ async def test_each_client_is_listed_with_its_account(site: Site) -> None:
     subscription = Subscription(
         cameras=frozenset({"cam", "yard"}), delivery="every", format="msgpack"
     )
-    plain, other = site.connect(), site.connect(subscription, full_since=98.5)
+    plain, other = site.connect(), site.connect(subscription, blocked_since=98.5)
     site.hub.block(other.client)
     for seq in (0, 1, 4):
         site.intake.take(parts("result/cam/", outcome(seq)), 0.0, 0.0)
@@ -58,7 +58,7 @@ async def test_each_client_is_listed_with_its_account(site: Site) -> None:
         assert each["missed"] == sum(each["missed_by"].values())
 
 
-async def test_only_who_is_a_client_is_listed(site: Site) -> None:
+async def test_only_clients_are_listed(site: Site) -> None:
     site.connect(client=None)
     leaving, staying = site.connect(), site.connect()
     listed = site.clients()
@@ -153,7 +153,7 @@ async def test_the_servers_clients_are_listed_with_how_long_their_lines_are_full
         await fine.close()
 
 
-async def test_the_server_tells_its_metrics() -> None:
+async def test_the_server_exports_its_metrics() -> None:
     async with running() as gateway:
         client = await gateway.client()
         for kind in ("detections", "error", "value"):
@@ -161,7 +161,7 @@ async def test_the_server_tells_its_metrics() -> None:
             await read(client)
         await client.close()
         await until(lambda: not gateway.hub.clients)
-        await until(lambda: gateway.server.tally.lag.histogram.cumulative()[-1][1])
+        await until(lambda: gateway.server.stats.lag.histogram.cumulative()[-1][1])
         lines = (await fetch(gateway, "/metrics")).decode().splitlines()
     assert 'framefan_stage_seconds_count{camera="cam",gateway="1",stage="total"} 3.0' in lines
     assert 'framefan_deliveries_sent_total{gateway="1"} 3.0' in lines

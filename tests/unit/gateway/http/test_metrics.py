@@ -32,8 +32,8 @@ from framefan_gateway.http import metrics
 from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
+from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
-from framefan_gateway.whole import Whole
 
 DOC = Path(__file__).parents[4] / "docs" / "metrics.md"
 HOSTILE = 'a"b\\c\nd} 1\n# é'
@@ -45,8 +45,8 @@ class Run:
     def __init__(self, cameras: dict[str, CameraFacts] | None = None, **changes: Any) -> None:
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
-        self.tally = Stats(1, self.hub, self.intake)
-        self.whole = Whole(self.tally, self.intake)
+        self.stats = Stats(1, self.hub, self.intake)
+        self.run_stats = RunStats(self.stats, self.intake)
         facts = {
             "workers": [WorkerFacts(id=1, state="busy", busy=0.25, restarts=4, pid=os.getpid())],
             "gateways": [GatewayFacts(id=1, restarts=3, sent=999), GatewayFacts(id=2, clients=7)],
@@ -58,7 +58,7 @@ class Run:
         self.intake.take(message, clock.now(), clock.wall())
 
     def text(self, page: Metrics | None = None) -> str:
-        return b"".join((page or Metrics(self.whole, self.intake)).parts()).decode()
+        return b"".join((page or Metrics(self.run_stats, self.intake)).parts()).decode()
 
     def samples(
         self, page: Metrics | None = None
@@ -117,7 +117,7 @@ def test_the_ledger_balances_in_one_scrape() -> None:
     assert lost == value(samples, "outcomes_total", camera="front", kind="lost")
 
 
-def test_a_camera_is_in_one_state_and_a_state_unknown_here_is_told_too() -> None:
+def test_a_camera_is_in_one_state_and_an_unknown_state_is_exported_too() -> None:
     cameras = {"front": CAMERA, "odd": CameraFacts(state="dreaming")}
     samples = Run(cameras).samples()
     assert value(samples, "camera_state", camera="front", state="stalled") == 1
@@ -151,9 +151,9 @@ def test_clients_and_deliveries_are_of_now_and_balance() -> None:
 def test_a_counter_never_falls_and_what_is_pending_may() -> None:
     """What a client gives back of its account is no restart of the gateway; all still adds up."""
     run = Run()
-    page = Metrics(run.whole, run.intake)
+    page = Metrics(run.run_stats, run.intake)
 
-    def told(totals: Totals) -> dict[str, float]:
+    def exported(totals: Totals) -> dict[str, float]:
         run.hub.left = totals
         found = run.samples(page)
         names = ("offered_total", "sent_total", "pending")
@@ -164,11 +164,11 @@ def test_a_counter_never_falls_and_what_is_pending_may() -> None:
         assert counts["offered_total"] == sum(sums) + missed_all
         return counts | {"lost": value(found, "deliveries_missed_total", **missed)}
 
-    first = told(Totals(offered=10, sent=5, lost=3, bytes=500))
+    first = exported(Totals(offered=10, sent=5, lost=3, bytes=500))
     assert first == {"offered_total": 10, "sent_total": 5, "pending": 2, "lost": 3}
-    second = told(Totals(offered=8, sent=8, bytes=600))
+    second = exported(Totals(offered=8, sent=8, bytes=600))
     assert second == {"offered_total": 11, "sent_total": 8, "pending": 0, "lost": 3}
-    third = told(Totals(offered=13, sent=8, lost=4, bytes=700))
+    third = exported(Totals(offered=13, sent=8, lost=4, bytes=700))
     assert third == {"offered_total": 16, "sent_total": 8, "pending": 1, "lost": 7}
 
 
@@ -176,7 +176,7 @@ def test_stages_are_histograms_per_camera() -> None:
     run = Run({"front": CAMERA, "back": CAMERA})
     stamps = {"captured_at": 10.0, "started_at": 10.5, "finished_at": 12.5}
     for camera in ("front", "back"):
-        run.tally.stages.observe(outcome(0, camera, **stamps), 12.75)
+        run.stats.stages.observe(outcome(0, camera, **stamps), 12.75)
     samples = run.samples()
     of = {"gateway": "1", "camera": "front", "stage": "predict"}
     assert value(samples, "stage_seconds_sum", **of) == 2.0
@@ -190,7 +190,7 @@ def test_stages_are_histograms_per_camera() -> None:
 def test_the_loops_lag() -> None:
     run = Run()
     for now in (1.0, 1.1, 3.2):
-        run.tally.lag.beat(now, 0.1)
+        run.stats.lag.beat(now, 0.1)
     samples = run.samples()
     assert value(samples, "loop_lag_seconds_count", gateway="1") == 2
     assert value(samples, "loop_lag_seconds_bucket", le="1.0", gateway="1") == 1
@@ -199,8 +199,8 @@ def test_the_loops_lag() -> None:
 
 def test_a_client_cannot_make_metrics_by_its_close_codes() -> None:
     run = Run()
-    run.tally.closed_by.update({"1000": 5, "1006": 2, "stalled": 3, "4408": 1})
-    run.tally.closed_by.update({str(code): 2 for code in range(3000, 4400)})
+    run.stats.closed_by.update({"1000": 5, "1006": 2, "stalled": 3, "4408": 1})
+    run.stats.closed_by.update({str(code): 2 for code in range(3000, 4400)})
     samples = run.samples()
     told = {dict(of)["code"]: n for (name, of), n in samples.items() if "closes" in name}
     assert told == {"1000": 5, "1006": 2, "stalled": 3, "4408": 1, "other": 2800}
@@ -209,7 +209,7 @@ def test_a_client_cannot_make_metrics_by_its_close_codes() -> None:
 def test_values_from_outside_are_escaped() -> None:
     camera = CameraFacts(state=HOSTILE, superseded_by={HOSTILE: 1}, lost_by={HOSTILE: 2})
     run = Run({HOSTILE: camera})
-    run.tally.closed_by[HOSTILE] = 3
+    run.stats.closed_by[HOSTILE] = 3
     samples = run.samples()
     assert value(samples, "camera_state", camera=HOSTILE, state=HOSTILE) == 1
     assert value(samples, "frames_superseded_total", camera=HOSTILE, cause=HOSTILE) == 1
@@ -270,8 +270,8 @@ def full() -> Run:
     """A run in which every metric there is has a sample."""
     run = Run({"front": CAMERA, "back": CAMERA})
     for camera in ("front", "back"):
-        run.tally.stages.observe(outcome(0, camera), clock.now())
-    run.tally.closed_by["1000"] = 1
+        run.stats.stages.observe(outcome(0, camera), clock.now())
+    run.stats.closed_by["1000"] = 1
     return run
 
 
@@ -308,7 +308,7 @@ def exported() -> dict[str, tuple[str, frozenset[str]]]:
     return found
 
 
-def test_the_page_tells_of_every_metric_and_of_no_other() -> None:
+def test_the_page_lists_every_metric_and_no_other() -> None:
     told = {name: (kind, labels) for name, (kind, labels, _) in documented().items()}
     assert told == exported()
 
@@ -351,7 +351,7 @@ class Turns:
 
 async def scrape(run: Run, method: str = "GET") -> Response:
     cameras = (CameraSettings(name="cam", source=SourceText("demo")),)
-    web = Web(Settings(cameras=cameras), 1, run.hub, run.intake, run.whole)
+    web = Web(Settings(cameras=cameras), 1, run.hub, run.intake, run.run_stats)
     answer = web.answer(Request("/metrics", Headers({"Host": "localhost"}), method))
     assert answer is not None
     assert not isinstance(answer, Response)
@@ -374,13 +374,13 @@ async def test_the_loop_turns_while_a_scrape_is_written() -> None:
     names = [f"camera{number}" for number in range(32)]
     run = Run(dict.fromkeys(names, CAMERA))
     for name in names:
-        run.tally.stages.observe(outcome(0, name), clock.now())
+        run.stats.stages.observe(outcome(0, name), clock.now())
     async with Turns() as turns:
         await scrape(run)
     assert turns.count > len(names)
 
 
-async def test_without_a_table_a_gateway_tells_of_itself() -> None:
+async def test_without_a_table_a_gateway_exports_its_own_counts() -> None:
     run = Run()
     run.intake.state = None
     body = (await scrape(run)).body.decode()

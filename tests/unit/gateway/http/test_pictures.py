@@ -16,6 +16,7 @@ from framefan.ipc.records import CameraFacts, PreviewRecord
 from framefan_gateway.connection import options
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.delivery.subscription import Subscription
+from framefan_gateway.delivery.wire import Picture
 from framefan_gateway.http.previews import MOST_SNAPSHOTS, Busy, Previews
 from framefan_gateway.intake import Intake
 
@@ -47,18 +48,16 @@ class Run:
     """A pool that makes pictures, before a hub."""
 
     def __init__(self) -> None:
-        self.hub = Hub(1000, 1 << 20)
-        self.intake = Intake(self.hub, 3.0)
-        self.previews = Previews(self.hub, lambda: list(self.cameras))
-        self.intake.pictured = self.previews.arrived
         self.cameras = ["a", "b"]
-        self.topics: set[str] = set()
-        self.previews.follow = self._follow
+        self.previews = Previews(self.cameras)
+        self.hub = Hub(1000, 1 << 20, observer=self.previews)
+        self.intake = Intake(self.hub, 3.0)
         self.n = 0
         self.take("state/", state({name: CameraFacts(state="live") for name in self.cameras}))
 
-    def _follow(self, topics: set[str]) -> None:
-        self.topics = topics
+    @property
+    def topics(self) -> frozenset[str]:
+        return self.previews.topics
 
     def take(self, topic: str, record: Any) -> None:
         record.epoch = "k3f9"
@@ -66,7 +65,9 @@ class Run:
             record.n = self.n
             self.n += 1
         self.intake.take(parts(topic, record), 0.0, 100.0)
-        self.hub.flush(0.0)
+        for item in self.hub.flush(0.0):
+            if isinstance(item, Picture):
+                self.previews.on_picture(item)
 
     def result(self, seq: int, camera: str = "a", **changes: Any) -> None:
         self.take(f"result/{camera}/", outcome(seq, camera, **changes))
@@ -101,7 +102,7 @@ def test_a_picture_repeats_its_result_word_for_word(delivery: Any) -> None:
     assert viewer.client.cursor.account()[:2] == plain.client.cursor.account()[:2]
 
 
-def test_only_those_who_asked_for_that_width_and_camera_get_it() -> None:
+def test_only_subscribers_of_that_width_and_camera_get_a_picture() -> None:
     run = Run()
     small = Viewer(run.hub, Subscription(preview=320))
     other = Viewer(run.hub, Subscription(preview=640, cameras=frozenset("b")))
@@ -125,7 +126,7 @@ def test_what_was_not_sent_has_no_picture() -> None:
     assert seqs(viewer) == [1]
 
 
-def test_who_is_behind_gets_that_of_the_newest_result_at_most() -> None:
+def test_a_blocked_client_gets_only_the_newest_picture() -> None:
     run = Run()
     viewer = Viewer(run.hub, Subscription(preview=640), room=1)
     for seq in range(3):
@@ -139,7 +140,7 @@ def test_who_is_behind_gets_that_of_the_newest_result_at_most() -> None:
     viewer.check_holes()
 
 
-def test_the_bus_is_asked_for_what_somebody_watches_and_no_longer() -> None:
+def test_the_topics_are_those_that_clients_need_now() -> None:
     run = Run()
     assert run.topics == set()
     Reader(run.hub, Subscription())
@@ -148,12 +149,23 @@ def test_the_bus_is_asked_for_what_somebody_watches_and_no_longer() -> None:
     assert run.topics == {"preview/a/640/"}
     second.switch(Subscription(preview=320))
     assert run.topics == {"preview/a/640/", "preview/a/320/", "preview/b/320/"}
-    run.cameras.append("c")
-    run.previews.look()
+    run.previews.on_cameras([*run.cameras, "c"])
     assert "preview/c/320/" in run.topics
     run.hub.leave(first.client)
     run.hub.leave(second.client)
     assert run.topics == set()
+
+
+async def test_a_change_of_the_topics_wakes_the_reader_of_the_bus() -> None:
+    run = Run()
+    waiting = asyncio.create_task(run.previews.wait_changed(run.topics))
+    Reader(run.hub, Subscription())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    viewer = Viewer(run.hub, Subscription(preview=640, cameras=frozenset("a")))
+    assert await waiting == {"preview/a/640/"}
+    run.hub.leave(viewer.client)  # before anything waits again
+    assert await run.previews.wait_changed({"preview/a/640/"}) == set()
 
 
 def test_a_foreign_picture_is_dropped_and_counted() -> None:
@@ -170,7 +182,7 @@ def test_a_foreign_picture_is_dropped_and_counted() -> None:
     assert run.intake.foreign == 2
 
 
-def test_a_picture_that_is_here_before_its_result_comes_behind_it() -> None:
+def test_a_picture_that_arrives_before_its_result_is_sent_after_it() -> None:
     """They come by two sockets."""
     run = Run()
     viewer = Viewer(run.hub, Subscription(preview=640))
@@ -251,7 +263,9 @@ async def test_so_many_are_waited_for_and_no_more() -> None:
         ("/snapshot/cam.jpg?size=3", 400, "boxes=1"),
     ],
 )
-def test_what_is_no_snapshot_is_said(path: str, code: int, words: str) -> None:
+def test_an_invalid_snapshot_path_is_refused_with_the_reason(
+    path: str, code: int, words: str
+) -> None:
     site = Site()
     site.state(state())
     answer = site.get(path)

@@ -49,7 +49,7 @@ class Site:
             "request": Request("/ws", Headers({"User-Agent": "viewer/1"})),
             "client": client,
             "joined_at": 90.0,
-            "full_since": None,
+            "blocked_since": None,
         }
         self.connections.append(SimpleNamespace(**(facts | changes)))
         return self.connections[-1]
@@ -98,7 +98,7 @@ def test_the_page_and_its_files(site: Site, path: str) -> None:
     assert head.headers["Content-Length"] == response.headers["Content-Length"]
 
 
-def test_the_page_asks_nobody_else_and_writes_no_markup(site: Site) -> None:
+def test_the_page_uses_no_other_host_and_writes_no_markup(site: Site) -> None:
     html = site.get("/").body.decode()
     assert "//" not in html.replace("<!--", "")
     assert "style=" not in html
@@ -116,7 +116,7 @@ def test_a_websocket_upgrade_is_let_through(site: Site) -> None:
     assert site.get("/other", Upgrade="websocket").status_code == 404
 
 
-def test_what_is_not_there_says_what_is(site: Site) -> None:
+def test_an_unknown_path_is_answered_with_the_known_ones(site: Site) -> None:
     response = site.get("/metric")
     assert response.status_code == 404
     assert "/api/status" in json.loads(response.body)["paths"]
@@ -125,7 +125,7 @@ def test_what_is_not_there_says_what_is(site: Site) -> None:
 NEW = ["/metrics", "/api/clients", "/schema/result.v1.json", "/schema/result.v1.proto"]
 
 
-async def test_every_path_that_is_told_is_served(site: Site) -> None:
+async def test_every_listed_path_is_served(site: Site) -> None:
     paths = json.loads(site.get("/no/such").body)["paths"]
     assert set(NEW) < set(paths)
     for path in paths:
@@ -136,7 +136,7 @@ async def test_every_path_that_is_told_is_served(site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", NEW)
-async def test_what_tells_of_results_and_clients_needs_the_token(path: str) -> None:
+async def test_paths_with_results_and_clients_need_the_token(path: str) -> None:
     site = Site(token="s3cret")
     assert (await site.read(path)).status_code == 401
     assert (await site.read(path, Authorization="Bearer s3cret")).status_code == 200
@@ -297,7 +297,9 @@ def test_a_host_of_any_name_is_answered_when_bound_to_the_network() -> None:
     assert site.get("/healthz", Host="box.lan", Origin="http://evil.lan").status_code == 403
 
 
-def test_a_camera_that_said_why_it_fails_makes_nobody_wait_at_its_next_try(site: Site) -> None:
+def test_a_failed_camera_does_not_delay_readiness_at_its_next_try(
+    site: Site,
+) -> None:
     site.state(state({"cam": CameraFacts(state="failed", reason="unplayable")}))
     assert ready(site)[0] == 200
     site.state(state({"cam": CameraFacts(state="connecting")}))
@@ -326,7 +328,7 @@ def test_ready_is_a_gateway_a_worker_and_every_camera_live_once(site: Site) -> N
     assert ready(site)[0] == 503
 
 
-def test_readiness_tells_of_a_predictor_that_fails_and_not_what_it_said(site: Site) -> None:
+def test_readiness_reports_a_failing_predictor_without_its_message(site: Site) -> None:
     error = "KeyError: 'secret' (own.py, line 3, in predict)"
     site.state(
         state({"cam": CameraFacts(state="live", been_live=True, errors_in_row=7, last_error=error)})
@@ -338,7 +340,7 @@ def test_readiness_tells_of_a_predictor_that_fails_and_not_what_it_said(site: Si
     assert "secret" not in json.dumps(body)
 
 
-def test_a_camera_that_says_why_it_is_not_live_does_not_hold_readiness(site: Site) -> None:
+def test_a_camera_that_is_not_live_for_a_reason_does_not_delay_readiness(site: Site) -> None:
     site.state(state({"cam": CameraFacts(state="reconnecting", reason="refused")}))
     assert ready(site)[0] == 200
 

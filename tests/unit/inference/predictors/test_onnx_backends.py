@@ -68,7 +68,7 @@ class Session:
 def test_a_provider_that_does_not_start_is_no_silent_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ALL)
-    with pytest.raises(StartError, match='the device "cuda" is not there') as raised:
+    with pytest.raises(StartError, match='the device "cuda" is not available') as raised:
         backends.load(SHAPES, "cuda")
     assert "could not start its CUDAExecutionProvider" in raised.value.why
 

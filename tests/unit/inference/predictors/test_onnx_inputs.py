@@ -194,7 +194,7 @@ def test_a_model_that_takes_no_rectangle_after_all_gets_squares(
     made = predictor(tmp_path, "", shape=(1, 3, None, None))
     ((_, _, height, width),), _ = runs_of(made, monkeypatch, 1280, 720)
     assert (width, height) == (640, 640)
-    with pytest.raises(StartError, match="takes no rectangles") as raised:
+    with pytest.raises(StartError, match="does not support rect=1") as raised:
         predictor(tmp_path, "rect=1", shape=(1, 3, None, None))
     assert "only squares" in raised.value.why
 
@@ -308,8 +308,8 @@ def test_which_boxes_are_kept(options: str, scores: list[float], tmp_path: Path)
         ("classes=dgo", {}, "did you mean dog?"),
         ("classes=9", {}, "its classes are cat, dog"),
         ("input=1", {"kind": onnx_bytes.UINT8}, "whole numbers from 0 to 255"),
-        ("input=imagenet", {"shape": (1, 1, 320, 320)}, "takes grey pictures"),
-        ("rect=1", {}, "takes no rectangles"),
+        ("input=imagenet", {"shape": (1, 1, 320, 320)}, "takes greyscale images"),
+        ("rect=1", {}, "does not support rect=1"),
         ("", {"shape": (1, 4, 320, 320)}, "input of shape 1x4x320x320"),
         ("", {"shape": (3, 320, 320)}, "input of shape 3x320x320"),
     ],

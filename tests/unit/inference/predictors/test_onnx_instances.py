@@ -152,7 +152,7 @@ def test_a_confidence_of_a_key_point_that_cannot_be_is_an_error(
     usual, wrong = dense(130, 150, 0.9), dense(130, 150, 30)
     predictor = made(tmp_path, {"out": usual}, {"names": PERSON, "task": "pose"})
     monkeypatch.setattr(predictor.target._backend, "run", lambda _: [wrong])
-    with pytest.raises(BadOutput, match="confidences of key points lie between 30 and 30"):
+    with pytest.raises(BadOutput, match="confidences of key points are between 30 and 30"):
         predictor.predict(IMAGE, FRAME)
 
 

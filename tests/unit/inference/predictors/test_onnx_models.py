@@ -95,15 +95,15 @@ def test_a_line_of_the_labels_is_a_class(
 
 
 NO_LABELS: dict[str, tuple[str, bytes, str]] = {
-    "too few": ("l.txt", b"a\nb\n", "have 2 lines, and the model has 6 classes"),
-    "too many": ("l.txt", b"a\n" * 80, "have 80 lines, and the model has 6 classes"),
-    "nothing": ("l.txt", b"\n\n", "hold no name"),
-    "not a byte": ("l.txt", b"", "hold no name"),
+    "too few": ("l.txt", b"a\nb\n", "has 2 lines, the model has 6 classes"),
+    "too many": ("l.txt", b"a\n" * 80, "has 80 lines, the model has 6 classes"),
+    "nothing": ("l.txt", b"\n\n", "has no name"),
+    "not a byte": ("l.txt", b"", "has no name"),
     "a data set's YAML": ("data.yaml", b"a\nb\nc\nd\ne\nf\n", "YAML"),
     "YAML by its key": ("l.txt", b"path: x\nnames:\n  0: a\n  1: b\nnc: 2\nval: y\n", "YAML"),
     "a list of YAML": ("l.txt", b"- a\n- b\n- c\n- d\n- e\n- f\n", "YAML"),
     "JSON": ("l.txt", b'["a", "b"]', "YAML"),
-    "no text": ("l.txt", b"\x80\x81\n", "cannot read the labels"),
+    "no text": ("l.txt", b"\x80\x81\n", "cannot read the labels file"),
 }
 
 
@@ -117,7 +117,7 @@ def test_what_is_no_list_of_the_models_names_is_named(
     told = "\n".join(raised.value.lines())
     assert says in told
     assert str(tmp_path / name) in raised.value.what
-    assert "one name a line" in told
+    assert "one name per line" in told
     assert len(raised.value.lines()) == 3
 
 
@@ -175,7 +175,7 @@ def test_inputs_of_other_numbers_get_the_same_picture(
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (onnx_bytes.detector(1, kind=onnx_bytes.DOUBLE), "another kind of number"),
+        (onnx_bytes.detector(1, kind=onnx_bytes.DOUBLE), "an unsupported data type"),
         (onnx_bytes.detector(1, task="depth"), "does not know the task depth"),
         (
             onnx_bytes.detector(1, more=onnx_bytes.graph_output("masks")),
@@ -198,7 +198,7 @@ def test_a_model_that_takes_four_at_once_only_is_refused(
     made: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "four.onnx").write_bytes(onnx_bytes.detector(4))
-    with pytest.raises(StartError, match="exactly 4 pictures"):
+    with pytest.raises(StartError, match="fixed batch of 4 images"):
         made(f"{tmp_path}/four.onnx")
 
 
@@ -239,7 +239,7 @@ def test_what_is_not_there_or_no_model(made: Callable[..., Any], tmp_path: Path)
 
 
 def test_another_size_than_the_models_is_refused(made: Callable[..., Any]) -> None:
-    with pytest.raises(StartError, match="320x192 only"):
+    with pytest.raises(StartError, match="only images of 320x192"):
         made(f"{SHAPES}?size=640x640")
 
 

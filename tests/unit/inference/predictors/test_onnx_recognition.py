@@ -188,7 +188,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, str]] = {
     "angles": ({"out": dense(20, c19=1.2)}, {}, "", "key points or masks"),
     "low angles": ({"out": dense(20, c19=0.6)}, {}, "", "fits no layout"),
     "coefficients": ({"out": dense(116, c100=0.8)}, {}, "", "fits no layout"),
-    "a task that is not its own": (LONE, {"names": TWO, "task": "detect"}, "task=pose", "its file"),
+    "a task that is not its own": (
+        LONE,
+        {"names": TWO, "task": "detect"},
+        "task=pose",
+        "file says",
+    ),
     "another task's shape": (LONE, {"names": TWO, "task": "segment"}, "", "task segment with 2"),
     "end to end with more": ({"out": rows(38, 1, 2, 3, 4, 0.9, 3)}, {}, "", "points or masks"),
     "end to end with an angle": (
@@ -196,27 +201,27 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, str], str, str]] = {
         {"names": EIGHTY},
         *("", "output of shape 1x300x7"),
     ),
-    "percent": ({"out": 90 * dense(6)}, {"names": TWO}, "", "lies between 0 and 81"),
+    "percent": ({"out": 90 * dense(6)}, {"names": TWO}, "", "are between 0 and 81"),
     "shares for pixels": (
         {"out": dense(6) / [[[400], [400], [400], [400], [1], [1]]]},
         {"names": TWO},
         *("", "fits no layout"),
     ),
-    "yolox or v6": ({"out": objectness(85, CELLS)}, {}, "", "YOLOX's or YOLOv6's"),
+    "yolox or v6": ({"out": objectness(85, CELLS)}, {}, "", "fits YOLOX and YOLOv6"),
     "logits of unknown models": (
         {"logits": LOGITS, "pred_boxes": SHARES},
         {},
         "",
-        "several models",
+        "more than one kind of model",
     ),
     "logits that are scores": (
         {"dets": SHARES, "labels": np.clip(LOGITS, 0, 1)},
         {},
         *("", "scores from 0 to 1"),
     ),
-    "a classifier": ({"out": np.full((1, 1000), 1e-3)}, {}, "", "say so: task="),
+    "a classifier": ({"out": np.full((1, 1000), 1e-3)}, {}, "", "set task="),
     "five outputs": ({f"o{n}": np.zeros((1, 9, 9, 9)) for n in range(5)}, {}, "", "fits no layout"),
-    "not the layout asked for": (LONE, {"names": TWO}, "task=rtdetr", "as task=rtdetr wants it"),
+    "not the layout asked for": (LONE, {"names": TWO}, "task=rtdetr", "no layout of task=rtdetr"),
 }
 """Outputs, metadata, options, and words of the error."""
 
@@ -244,15 +249,15 @@ def test_two_meanings_that_both_fit_are_named(tmp_path: Path) -> None:
 # ---- while it runs -------------------------------------------------------------------------------
 
 LATER: dict[str, tuple[NDArray[np.float32], dict[str, str], str]] = {
-    "a score of 30": (dense(6, c5=30), {"names": TWO}, "scores lie between 0 and 30"),
-    "a score below 0": (dense(6, c5=-3), {"names": TWO}, "scores lie between -3"),
-    "NaN as a score": (dense(6, c5=np.nan), {"names": TWO}, "scores lie between nan"),
+    "a score of 30": (dense(6, c5=30), {"names": TWO}, "scores are between 0 and 30"),
+    "a score below 0": (dense(6, c5=-3), {"names": TWO}, "scores are between -3"),
+    "NaN as a score": (dense(6, c5=np.nan), {"names": TWO}, "scores are between nan"),
     "NaN as a place": (dense(6, c0=np.nan), {"names": TWO}, "a box is NaN"),
-    "a negative size": (dense(6, c2=-40), {"names": TWO}, "a box has the side -40"),
+    "a negative size": (dense(6, c2=-40), {"names": TWO}, "a box has a side of -40"),
     "far away": (dense(6, c0=1e6), {"names": TWO}, "far outside"),
     "shares of 1": (rows(6, 0.1, 0.1, 0.5, 0.6, 0.9, 1), {"names": TWO}, "between 0 and 1"),
-    "half a class": (rows(6, 120, 140, 200, 180, 0.9, 0.5), {"names": TWO}, "numbers of classes"),
-    "a class too many": (rows(6, 120, 140, 200, 180, 0.9, 2), {"names": TWO}, "numbers of classes"),
+    "half a class": (rows(6, 120, 140, 200, 180, 0.9, 0.5), {"names": TWO}, "class numbers"),
+    "a class too many": (rows(6, 120, 140, 200, 180, 0.9, 2), {"names": TWO}, "class numbers"),
 }
 """What a model answers once it runs, its metadata, and words of the error."""
 
@@ -292,7 +297,7 @@ def test_a_unit_that_the_first_picture_does_not_tell_is_told_by_a_later_one(
     made = predictor(tmp_path, {"out": rows(6)}, {"names": TWO})
     shares = rows(6, 0.1, 0.1, 0.5, 0.6, 0.9, 1)
     monkeypatch.setattr(made.target._backend, "run", lambda _: [shares])
-    with pytest.raises(detectors.BadOutput, match="shares of 1"):
+    with pytest.raises(detectors.BadOutput, match="between 0 and 1"):
         made.predict(IMAGE, FRAME)
     pixels = rows(6, 120, 140, 200, 180, 0.9, 1)
     monkeypatch.setattr(made.target._backend, "run", lambda _: [pixels])

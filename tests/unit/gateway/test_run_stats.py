@@ -25,8 +25,8 @@ from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
+from framefan_gateway.run_stats import RunStats
 from framefan_gateway.stats import Stats
-from framefan_gateway.whole import Whole
 
 
 class Member:
@@ -37,12 +37,12 @@ class Member:
         self.hub = Hub(1000, 1 << 20)
         self.intake = Intake(self.hub, 3.0)
         self.counts = GatewayCounts(fd, number)
-        self.tally = Stats(number, self.hub, self.intake)
-        self.whole = Whole(self.tally, self.intake, self.counts)
-        self.whole.resume()
+        self.stats = Stats(number, self.hub, self.intake)
+        self.run_stats = RunStats(self.stats, self.intake, self.counts)
+        self.run_stats.resume()
         self.counts.beat(clock.now())
-        self.page = Metrics(self.whole, self.intake)
-        self.web = Web(Settings(), number, self.hub, self.intake, self.whole)
+        self.page = Metrics(self.run_stats, self.intake)
+        self.web = Web(Settings(), number, self.hub, self.intake, self.run_stats)
 
     def table(self, n: int, **changes: Any) -> None:
         facts = {"cameras": {"front": CameraFacts(captured=n)}}
@@ -95,8 +95,8 @@ async def test_any_gateway_answers_for_all(members: Members) -> None:
     for number, each in members.all.items():
         each.table(5)
         each.deliver(10 * number)
-        each.tally.ended("1000")
-        each.whole.publish()
+        each.stats.ended("1000")
+        each.run_stats.publish()
     for each in members.all.values():
         samples = await each.scrape()
         assert count(samples, "deliveries_sent_total", gateway="1") == 10
@@ -107,16 +107,27 @@ async def test_any_gateway_answers_for_all(members: Members) -> None:
         assert [row["sent"] for row in status["gateways"]] == [10, 20]
 
 
+def test_a_crowd_that_joined_another_gateway_is_counted_at_once(members: Members) -> None:
+    one, two = members.all[1], members.all[2]
+    for each in (one, two):
+        each.table(5)
+        each.run_stats.publish()
+    two.counts.write(connections=250, clients=241)  # the next texts come within a second
+    status = one.web.status()
+    assert status is not None
+    assert [row["clients"] for row in status["gateways"]] == [0, 241]
+
+
 async def test_a_gateway_that_takes_the_place_of_a_dead_one_goes_on(members: Members) -> None:
     one, two = members.all[1], members.all[2]
     for each in (one, two):
         each.table(5)
     two.deliver(7, conflated=0, bytes=100)
     two.hub.left = two.hub.left.plus(Totals(offered=3))  # 3 wait for their line
-    two.tally.ended("4408")
-    two.tally.stages.observe(outcome(0, "front"), 1.0)
-    two.tally.lag.beat(1.0, 0.1)
-    two.tally.lag.beat(1.2, 0.1)
+    two.stats.ended("4408")
+    two.stats.stages.observe(outcome(0, "front"), 1.0)
+    two.stats.lag.beat(1.0, 0.1)
+    two.stats.lag.beat(1.2, 0.1)
     before = await two.scrape()
     two = members.killed(2)
     gone = await one.scrape()
@@ -125,16 +136,16 @@ async def test_a_gateway_that_takes_the_place_of_a_dead_one_goes_on(members: Mem
     after = await two.scrape()
     assert all(after[key] >= value for key, value in before.items())
     assert count(after, "deliveries_missed_total", gateway="2", cause="history") == 3
-    facts = two.tally.facts()
+    facts = two.stats.facts()
     assert facts.offered == facts.sent + facts.missed == 10
     assert facts.missed == sum(facts.missed_by.values())
 
 
-async def test_what_is_of_the_moment_is_told_of_living_gateways_only(members: Members) -> None:
+async def test_gauges_are_exported_for_living_gateways_only(members: Members) -> None:
     one = members.all[1]
     for each in members.all.values():
         each.table(5)
-        each.whole.publish()
+        each.run_stats.publish()
     assert b'framefan_clients{gateway="2"}' in b"".join(one.page.parts())
     members.supervisor.clear(2)
     text = b"".join(one.page.parts())
@@ -143,7 +154,7 @@ async def test_what_is_of_the_moment_is_told_of_living_gateways_only(members: Me
     assert b'framefan_deliveries_sent_total{gateway="2"}' in text
 
 
-async def test_what_a_dead_gateway_has_counted_is_told_by_status_too(members: Members) -> None:
+async def test_status_includes_the_counts_of_a_dead_gateway(members: Members) -> None:
     for each in members.all.values():
         each.table(5)
     members.all[2].deliver(7)
@@ -152,7 +163,7 @@ async def test_what_a_dead_gateway_has_counted_is_told_by_status_too(members: Me
     balanced(members.all[1], samples | await members.all[1].scrape())
 
 
-async def test_who_has_an_older_table_waits_for_the_one_that_another_has_told_of(
+async def test_a_gateway_with_an_older_table_waits_for_the_newer_one(
     members: Members,
 ) -> None:
     one, two = members.all[1], members.all[2]
@@ -171,7 +182,7 @@ async def test_it_does_not_wait_for_ever(members: Members) -> None:
     one, two = members.all[1], members.all[2]
     one.table(5)
     two.table(6)
-    two.whole.publish()
+    two.run_stats.publish()
     assert count(await one.scrape(), "frames_captured_total", camera="front") == 5
     one.table(9, epoch="another")
     await asyncio.wait_for(one.scrape(), 0.2)  # another pool counts from the beginning
@@ -184,7 +195,7 @@ async def test_each_change_of_a_camera_counts_once_however_many_gateways_heard_o
     for each in members.all.values():
         each.table(5)
         each.table(6, cameras={"front": CameraFacts(state="stalled")})
-        each.whole.publish()
+        each.run_stats.publish()
     samples = await members.all[1].scrape()
     assert count(samples, "camera_state_changes_total", **key) == 1
 
@@ -204,7 +215,7 @@ def test_no_counter_ever_falls_at_any_gateway_whichever_dies(steps: Any) -> None
             match step:
                 case "deliver":
                     member.deliver(5, bytes=100)
-                    member.tally.stages.observe(outcome(0, "front"), clock.now())
+                    member.stats.stages.observe(outcome(0, "front"), clock.now())
                 case "take back":
                     member.hub.left = member.hub.left.minus(Totals(offered=1, sent=1))
                 case "kill":
@@ -275,11 +286,11 @@ def test_without_memory_a_gateway_answers_for_itself(
     one = members.all[1]
     one.deliver(4)
     for _ in range(3):
-        assert one.whole.gateways()[0].facts.sent == 4
+        assert one.run_stats.gateways()[0].facts.sent == 4
     assert len(told) == 1
 
 
 def test_garbage_in_the_memory_is_nobodys_counts(members: Members) -> None:
     for garbage in (b"\xc1", msgspec.msgpack.encode({"facts": 1}), b""):
         members.all[2].counts.publish(garbage)
-        assert [each.facts.id for each in members.all[1].whole.gateways()] == [1]
+        assert [each.facts.id for each in members.all[1].run_stats.gateways()] == [1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from framefan_gateway.delivery.subscription import StreamPosition
 
 
-class Past(NamedTuple):
+class PendingReplay(NamedTuple):
     """The unfinished replay of one camera."""
 
     camera: str
@@ -32,18 +32,18 @@ class Past(NamedTuple):
     """The camera's current epoch."""
     is_newest: bool
     """Whether this is only the newest result, which a still newer one replaces."""
-    alone: Callable[[], int]
+    own_bytes: Callable[[], int]
     """Returns how many bytes only this replay still holds; the history has dropped them."""
 
 
-class Ready(NamedTuple):
+class ReplayedOutcome(NamedTuple):
     """One result of a replay, to be encoded when the writer has room for it."""
 
     due: Due
     stream: Stream
 
 
-Item = Body | Ready | Past
+Item = Body | ReplayedOutcome | PendingReplay
 
 
 class Leftover(NamedTuple):
@@ -58,10 +58,10 @@ class Leftover(NamedTuple):
 def size(item: Item) -> int:
     """Roughly how many bytes an item holds for this client alone."""
     match item:
-        case Ready():
+        case ReplayedOutcome():
             return item.due.outcome.size
-        case Past():
-            return item.alone()
+        case PendingReplay():
+            return item.own_bytes()
     return len(item.data)
 
 

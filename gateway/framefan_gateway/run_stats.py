@@ -2,7 +2,8 @@
 
 Each gateway publishes its counts in shared memory (framefan/ipc/gateway_counts.py) once a second,
 and right before it answers a request for counts; then it reads those of the others. So whichever
-gateway answers, no count is less than in an earlier answer of any gateway.
+gateway answers, no count is less than in an earlier answer of any gateway. How many clients a
+gateway has is read as of now, so that a crowd that has just joined is seen at once.
 
 A gateway that replaces one that died continues the published counts. Results that were pending for
 its clients are missed.
@@ -45,15 +46,15 @@ class Published(msgspec.Struct, array_like=True, frozen=True):
     living: bool = True
 
 
-class Whole:
+class RunStats:
     """The counts of all gateways, read by one of them."""
 
-    def __init__(self, tally: Stats, intake: Intake, counts: GatewayCounts | None = None) -> None:
+    def __init__(self, stats: Stats, intake: Intake, counts: GatewayCounts | None = None) -> None:
         """`counts`: the memory that all gateways of the run share; None: there is only this one."""
-        self._tally = tally
+        self._stats = stats
         self._intake = intake
-        self._counts = counts or GatewayCounts(own=tally.gateway)
-        self._number = tally.gateway
+        self._counts = counts or GatewayCounts(own=stats.gateway)
+        self._number = stats.gateway
         self._decoder = msgspec.msgpack.Decoder(Published)
         self._is_mute = False
 
@@ -62,9 +63,9 @@ class Whole:
         before = self._read(self._number)
         if before is None:
             return
-        self._tally.go_on_from(before.facts, before.pending)
-        self._tally.stages.go_on_from(before.stages)
-        self._tally.lag.histogram.go_on_from(before.lag)
+        self._stats.resume_from(before.facts, before.pending)
+        self._stats.stages.resume_from(before.stages)
+        self._stats.lag.histogram.resume_from(before.lag)
         for camera, state, reason, count in before.changes:
             self._intake.changes.setdefault(camera, Counter())[state, reason] += count
 
@@ -98,13 +99,13 @@ class Whole:
         return False
 
     def _own(self) -> Published:
-        tally, intake = self._tally, self._intake
-        facts = tally.facts()
+        stats, intake = self._stats, self._intake
+        facts = stats.facts()
         return Published(
             facts=facts,
             pending=facts.offered - facts.sent - facts.missed,
-            stages=tally.stages.state(),
-            lag=tally.lag.histogram.state(),
+            stages=stats.stages.state(),
+            lag=stats.lag.histogram.state(),
             changes=[
                 (camera, state, reason, count)
                 for camera, by_state in intake.changes.items()
@@ -120,9 +121,12 @@ class Whole:
             found = self._decoder.decode(text) if text else None
         except msgspec.DecodeError:
             return None
-        if found is None or self._counts.lives(number):
-            return found
-        return msgspec.structs.replace(found, living=False)
+        if found is None:
+            return None
+        if not self._counts.lives(number):
+            return msgspec.structs.replace(found, living=False)
+        facts = msgspec.structs.replace(found.facts, clients=self._counts.clients(number))
+        return msgspec.structs.replace(found, facts=facts)
 
 
 def _table(state: StateRecord | None) -> tuple[str, int]:

@@ -23,8 +23,8 @@ from framefan.settings.run import Settings
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.delivery.subscribers import Writer
 from framefan_gateway.delivery.subscription import DEFAULT
-from framefan_gateway.http import client_list, neighbours
-from framefan_gateway.http.neighbours import Neighbours
+from framefan_gateway.http import client_list, peers
+from framefan_gateway.http.peers import Peers
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
 
@@ -36,13 +36,13 @@ class Member:
         counts.beat(clock.now())
         self.hub = Hub(1000, 1 << 20)
         self.connections = [self._connected(number, each) for each in range(clients)]
-        self.neighbours = Neighbours(self.settings, number, counts, self.facts)
+        self.peers = Peers(self.settings, number, counts, self.facts)
         self.number = number
 
     def _connected(self, number: int, each: int) -> Any:
         client = self.hub.join(DEFAULT, Writer(len, len), lambda _: None, 0.0)
         facts = {"id": f"{number}-{each}", "remote_address": ("::1", each), "request": None,
-                 "joined_at": 0.0, "full_since": None, "client": client}  # fmt: skip
+                 "joined_at": 0.0, "blocked_since": None, "client": client}  # fmt: skip
         return SimpleNamespace(**facts)
 
     def facts(self) -> Iterator[Any]:
@@ -50,7 +50,7 @@ class Member:
 
     def web(self) -> Web:
         return Web(self.settings, self.number, self.hub, Intake(self.hub, 3.0),
-                   clients=self.facts, others=self.neighbours.ask)  # fmt: skip
+                   clients=self.facts, others=self.peers.ask)  # fmt: skip
 
     async def listed(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(await read(self.web(), "/api/clients"))
@@ -69,10 +69,10 @@ async def members(folder: Path, *clients: int) -> Any:
     fd = GatewayCounts.make(len(clients), addresses=False)
     made = [Member(folder, fd, n + 1, count) for n, count in enumerate(clients)]
     for each in made:
-        await each.neighbours.open()
+        await each.peers.open()
     yield made, GatewayCounts(fd)
     for each in made:
-        each.neighbours.close()
+        each.peers.close()
     os.close(fd)
 
 
@@ -87,12 +87,12 @@ async def test_any_gateway_lists_the_clients_of_all(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-async def test_one_that_stands_still_is_named_and_keeps_nobody_waiting(
+async def test_a_stopped_gateway_is_reported_as_missing_and_delays_no_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(peers, "PATIENCE_S", 0.2)
     async with members(tmp_path, 1, 1) as (made, _):
-        made[1].neighbours.close()
+        made[1].peers.close()
         with socket.socket(socket.AF_UNIX) as silent:
             silent.bind(str(tmp_path / "gateway-2"))
             silent.listen()
@@ -104,9 +104,9 @@ async def test_one_that_stands_still_is_named_and_keeps_nobody_waiting(
 async def test_metrics_do_not_wait_for_one_that_stands_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neighbours, "PATIENCE_S", 10 * WAIT_S)
+    monkeypatch.setattr(peers, "PATIENCE_S", 10 * WAIT_S)
     async with members(tmp_path, 1, 1) as (made, _):
-        made[1].neighbours.close()
+        made[1].peers.close()
         with socket.socket(socket.AF_UNIX) as silent:
             silent.bind(str(tmp_path / "gateway-2"))
             silent.listen(100)
@@ -121,7 +121,7 @@ async def test_metrics_do_not_wait_for_one_that_stands_still(
 
 async def test_half_a_list_is_none(tmp_path: Path) -> None:
     async with members(tmp_path, 1, 0) as (made, _):
-        made[1].neighbours.close()
+        made[1].peers.close()
 
         async def half(_: object, writer: asyncio.StreamWriter) -> None:
             writer.write(b'{"id":"x"},{"i')

@@ -28,7 +28,7 @@ _MOST_BYTES = 64 << 20
 _END = b"\n"
 
 
-class Neighbours:
+class Peers:
     def __init__(
         self,
         settings: Settings,
