@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Kinds = dict[str, tuple[type, str]]
 Wanted = dict[str, Any]
-ONCE = ("Detect", "Turned", "Classify", "Torchvision", "Supervision")
+ONCE = ("Detect", "Classify", "Supervision")
 """`once` starts a run for each result, so it is tried with a kind of each sort only."""
 HEAD = ("predict returns", "which is", "run", "swap", "--reload", "once", "at the client")
 ENVIRONMENT = {"PYTHONPATH": str(places.ROOT)}

@@ -44,13 +44,16 @@ def by_ultralytics(
     return of_result(result)
 
 
-def of_result(result: Any) -> Any:
-    """Detections of a `Results`, or of a classifier its best five as class and score."""
+def of_result(result: Any, *, cut: bool = True) -> Any:
+    """Detections of a `Results`, or of a classifier its best five as class and score.
+
+    `cut`: boxes are cut to the picture.
+    """
     if result.probs is not None:
         return {"classes": [[n, float(result.probs.data[n])] for n in result.probs.top5]}
     height, width = result.orig_shape
     if result.obb is not None:
-        return _turned(result.obb, width, height)
+        return _turned(result.obb, (width, height) if cut else None)
     most = np.array([width, height] * 2, float)  # the package leaves a DETR's boxes as they are
     found: list[Detection] = [
         {"box": np.clip(row[:4], 0, most).tolist(), "score": row[-2], "class": int(row[-1])}
@@ -66,13 +69,13 @@ def of_result(result: Any) -> Any:
     return found
 
 
-def _turned(obb: Any, width: int, height: int) -> list[Detection]:
+def _turned(obb: Any, size: tuple[int, int] | None) -> list[Detection]:
     corners = obb.xyxyxyxy.cpu().numpy().astype(float).reshape(-1, 4, 2)
-    most = np.array([width, height], float)
+    least, most = (0.0, np.array(size, float)) if size else (-np.inf, np.inf)
     rows = zip(corners, obb.xywhr.tolist(), obb.conf.tolist(), obb.cls.tolist(), strict=True)
     return [
         {
-            "box": [*np.clip(four.min(0), 0, most), *np.clip(four.max(0), 0, most)],
+            "box": [*np.clip(four.min(0), least, most), *np.clip(four.max(0), least, most)],
             "score": score,
             "class": int(number),
             "corners": four.tolist(),

@@ -42,7 +42,7 @@ class _Yolo:
 
     def expected(self, image: Any) -> Expected:
         (result,) = self.results(image)
-        found = references.of_result(result)
+        found = references.of_result(result, cut=False)
         if isinstance(found, list):
             for n, each in enumerate(found):
                 each["label"] = result.names[each["class"]]
