@@ -25,6 +25,7 @@ BACKENDS = ("onnxruntime", "cv2")
 HEAD = ("model", "from", "backend", "taken as", "beside the reference", "verdict")
 DECODE_S = 120.0
 _MOST_TOLD = 3
+_LONGEST = 170
 
 
 def prove(only: list[str]) -> bool:
@@ -81,7 +82,7 @@ def _row(model: Model, backend: str, wanted: dict[str, Any]) -> list[str]:
         return [backend, "", told or answer["died"], "refused" if told else "SILENT"]
     if "refused" in answer:
         expected = model.name in REFUSED or backend == "cv2"
-        return [backend, "", "; ".join(answer["refused"]), "refused" if expected else "REFUSED"]
+        return [backend, "", _told(answer["refused"]), "refused" if expected else "REFUSED"]
     if model.name in REFUSED:
         return [backend, answer["head"], "", "NONSENSE"]
     verdict = Verdict()
@@ -93,6 +94,12 @@ def _row(model: Model, backend: str, wanted: dict[str, Any]) -> list[str]:
     wrong = "; ".join(verdict.wrong[:_MOST_TOLD])
     told = str(verdict) + (f"; {len(verdict.wrong)} wrong: {wrong}" if wrong else "")
     return [backend, answer["head"], told, "equal" if good else "DIFFERENT"]
+
+
+def _told(lines: list[str]) -> str:
+    """An error's lines, each cut to what fits into a table, without this machine's folders."""
+    short = [" ".join(line.replace(f"{places.MODELS}/", "").split()) for line in lines]
+    return "; ".join(each if len(each) <= _LONGEST else f"{each[:_LONGEST]}..." for each in short)
 
 
 def judge(wanted: Any, mine: Any, *, half: bool) -> Verdict:
