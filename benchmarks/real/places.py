@@ -68,7 +68,10 @@ def film() -> Path:
         say(f"fetching {FILM_PACKAGE}")
         there = FOLDER / "downloads" / FILM_PACKAGE
         there.mkdir(parents=True, exist_ok=True)
-        advice = f"apt-get did not get {FILM_PACKAGE}; or put OpenCV's vtest.avi at {path}"
+        advice = (
+            f"apt-get did not get {FILM_PACKAGE}: run apt-get update first, or put OpenCV's "
+            f"vtest.avi at {path}"
+        )
         _run(["apt-get", "download", FILM_PACKAGE], advice, there)
         (archive,) = there.glob("*.deb")
         _run(["dpkg-deb", "-x", str(archive), str(there / "all")], advice)
