@@ -1,6 +1,6 @@
 """The loop that a script would have: read, fit, run, decode, in one process.
 
-    python -m benchmarks.real.bare_loop MODEL FILM THREADS SPINNING
+    python -m benchmarks.real.bare_loop MODEL FILM THREADS SPINNING FRAMES
 
 It is written to be fast: one session with a fixed input, pixels by OpenCV's own conversion, scores
 looked at in numpy, OpenCV's suppression. Prints frames, seconds, CPU seconds and boxes.
@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 import onnxruntime
 
+_WARM_UP = 20
 
-def main(model: str, film: str, threads: int, spinning: str) -> None:
+
+def main(model: str, film: str, threads: int, spinning: str, most: int) -> None:
     cv2.setNumThreads(threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -29,9 +31,9 @@ def main(model: str, film: str, threads: int, spinning: str) -> None:
     began = used = 0.0
     while True:
         good, image = reader.read()
-        if not good:
+        if not good or frames == _WARM_UP + most:
             break
-        if frames == 20:  # warm by now
+        if frames == _WARM_UP:
             began, used = time.monotonic(), time.process_time()
         scale = min(width / image.shape[1], height / image.shape[0])
         inner = round(image.shape[1] * scale), round(image.shape[0] * scale)
@@ -41,8 +43,7 @@ def main(model: str, film: str, threads: int, spinning: str) -> None:
         blob = cv2.dnn.blobFromImage(canvas, 1 / 255, swapRB=True)
         boxes += _persons(session.run(None, {entry.name: blob})[0][0])
         frames += 1
-    frames -= 20
-    print(frames, time.monotonic() - began, time.process_time() - used, boxes)
+    print(frames - _WARM_UP, time.monotonic() - began, time.process_time() - used, boxes)
 
 
 def _persons(rows: np.ndarray) -> int:
@@ -58,4 +59,4 @@ def _persons(rows: np.ndarray) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
