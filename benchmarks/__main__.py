@@ -20,6 +20,7 @@ NAMES = (
     "end_to_end",
     "slow_reader",
     "capture",
+    "gate",
     "cameras",
     "gateway",
     "clients",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from websockets.sync.client import connect
 
-from benchmarks import predictors
+from benchmarks import changes_beside, predictors
 from benchmarks.report import Row, percentile
 from benchmarks.run import Run
 from framefan.base import clock
@@ -217,4 +217,5 @@ def measure() -> list[Row]:
             "",
             f"p50 {percentile(done.took, 50):.1f} s, longest {max(done.took):.1f} s",
         ),
+        *changes_beside.measure(),
     ]

@@ -51,7 +51,7 @@ class Framefan:
 
     def update(self, result: Result) -> list[int | None]:
         from framefan.ipc.records import Detection
-        from framefan_inference.leases.schedule import Frame
+        from framefan_inference.leases.camera_queue import Frame
 
         found = [
             Detection("thing", sure, tuple(box))

@@ -9,6 +9,7 @@ from msgspec import NODEFAULT
 
 from framefan.config.camera_settings import CAMERA
 from framefan.config.places import LIMITS
+from framefan.config.predictor_settings import PREDICTOR
 from framefan.settings.options import OPTIONS, Option, number
 from framefan.settings.run import TOKEN_VARIABLE
 
@@ -46,6 +47,7 @@ max_fps = 10
   start.
 - `-` and `_` are the same in keys. Relative paths start at the folder where framefan was started.
 - Sources on the command line or in `FRAMEFAN_SOURCES` replace all `[[camera]]` tables.
+- Instead of the key `predictor`, the file may have `[[predictor]]` tables: several predictors.
 - `mode`, `fast` and `loop` outside the tables apply to each camera that does not set them itself.
 - `framefan reload` reads the file again. It applies changed cameras, {live} at once;
   other keys take effect at the next start. What `scale` or `swap` changed meanwhile stays, and a
@@ -90,6 +92,17 @@ def page() -> str:
     ]
     lines += ["", "| key | default | may be | meaning |", "|---|---|---|---|"]
     lines += map(_row, CAMERA.values())
+    lines += [
+        "",
+        "## Predictors",
+        "",
+        "Keys of each `[[predictor]]` table; what it does not set is as for the run. See",
+        "[several-predictors.md](howto/several-predictors.md).",
+        "",
+        "| key | may be | meaning |",
+        "|---|---|---|",
+    ]
+    lines += [_row(each, has_default=False) for each in PREDICTOR.values()]
     lines += ["", "## Limits", "", "The table `[limits]`, or `FRAMEFAN_LIMITS_GRACE_S=3`.", ""]
     lines += ["| key | default | may be | meaning |", "|---|---|---|---|"]
     lines += map(_row, LIMITS.values())
@@ -97,9 +110,9 @@ def page() -> str:
     return head + "\n".join(lines) + "\n" + VARIABLES.format(token=TOKEN_VARIABLE)
 
 
-def _row(option: Option, *more: str) -> str:
-    default = option.shown_default or _shown(option.default)
-    cells = (f"`{option.key}`", *more, default, _may_be(option.kind) or option.range, option.help)
+def _row(option: Option, *more: str, has_default: bool = True) -> str:
+    default = (option.shown_default or _shown(option.default),) if has_default else ()
+    cells = (f"`{option.key}`", *more, *default, _may_be(option.kind) or option.range, option.help)
     return "| " + " | ".join(each.replace("|", "\\|") for each in cells) + " |"
 
 

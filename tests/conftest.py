@@ -28,6 +28,7 @@ OPENCV = {
     for name in (
         *("network", "network_cameras", "network_pictures", "network_servers", "probe", "source"),
         *("size_changes", "video", "whitelists", "scene", "freeze_detector", "shrink", "camera"),
+        *("motion_gate", "gated_camera", "chained"),
         *("codes", "health", "motion", "onnx_models", "previews", "worker", "predictor_calls"),
         "onnx_decoding",
     )

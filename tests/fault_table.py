@@ -200,6 +200,20 @@ ROWS: dict[str, tuple[Row, ...]] = {
             ),
             ("process/test_changes_under_load::test_without_the_guard_a_hole_is_seen",),
         ),
+        Row(
+            "one of several predictors dies, hangs, is swapped, rescaled, added or removed",
+            "cameras of the other predictors lose no frame and no time",
+            (
+                "process/test_predictors::"
+                "test_deaths_and_changes_of_one_predictor_cost_the_others_cameras_nothing",
+                "process/test_predictors::"
+                "test_a_reload_adds_and_removes_predictors_and_moves_cameras",
+                "process/test_predictors::"
+                "test_a_predictor_that_a_reload_adds_may_fail_and_the_run_goes_on",
+                "unit/inference/leases/test_groups::test_a_group_does_what_it_would_do_alone",
+            ),
+            ("unit/inference/leases/test_groups::test_the_property_sees_a_shared_circuit",),
+        ),
     ),
     "Supervisor and pool": (
         Row(

@@ -1,7 +1,7 @@
 """The camera: the states of one source, its failures, and where it resumes after them.
 
     connecting --first frame--> live <--picture changes or not--> frozen
-        ^  |                     |
+        ^  |                     |            (live is `still` while the motion gate is closed)
         |  +------failure--------+---> backoff
         |                        +--end of a file--> ended
         +------------when the wait is over-----+
@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 from framefan.base import clock, logs
 from framefan.base.backoff import Backoff
 from framefan.errors import SourceError, StartError
+from framefan.settings.states import REASONS, STILL
 from framefan_capture import kinds
 from framefan_capture.frame_writer import FrameWriter
 from framefan_capture.rate import Rate
@@ -60,6 +61,8 @@ class State(enum.Enum):
 
 
 _FLOWING = (State.LIVE, State.FROZEN)
+_TELL_STILL = 0.75
+"""How often the pool hears of frames that the gate leaves out, as a share of `stalled_s`."""
 
 
 class Camera:
@@ -89,6 +92,7 @@ class Camera:
         """Whether the source has produced nothing since it was opened."""
         self._passes_over = after_crash and self._source.is_exact
         self._taken = 0
+        self._told_at = 0.0
         self._rate = Rate()
 
     # ---- states --------------------------------------------------------------------------------
@@ -109,7 +113,8 @@ class Camera:
         next_try_s = None
         if self._state is State.BACKOFF:
             next_try_s = max(0.0, self._next_try - clock.now())
-        fps = self._rate.per_second(clock.now(), self._taken)
+        self._told_at = now = clock.now()
+        fps = self._rate.per_second(now, self._taken)
         self._feed.status(self._state.value, self._reason, self._message, next_try_s, fps)
 
     def welcomed(self) -> None:
@@ -283,13 +288,24 @@ class Camera:
 
     def _flows(self, now: float) -> None:
         """Update the state after a good frame."""
-        still = self._intake.stillness
         if self._state not in _FLOWING:
             self._been_live = True
             self._live_since = now
-            self._enter(State.LIVE)
-        elif still.is_frozen and self._state is State.LIVE:
-            text = f"the same picture for {still.still_s:.0f} s"
-            self._enter(State.FROZEN, "same_picture", text)
-        elif not still.is_frozen and self._state is State.FROZEN:
-            self._enter(State.LIVE)
+        state, reason, message = self._flowing_state()
+        if (state, reason) != (self._state, self._reason):
+            self._enter(state, reason, message)
+        elif self.is_still and now - self._told_at > _TELL_STILL * self._settings.stalled_s:
+            self.report()  # the pool is not told of each of these frames
+
+    def _flowing_state(self) -> tuple[State, str, str]:
+        same = self._intake.stillness
+        if same.is_frozen:
+            return State.FROZEN, "same_picture", f"the same picture for {same.still_s:.0f} s"
+        if self.is_still:
+            return State.LIVE, STILL, REASONS[STILL]
+        return State.LIVE, "", ""
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the motion gate leaves frames out, as of the last one."""
+        return self._intake.is_still

@@ -5,9 +5,11 @@
     no slot is free                    counted as no_slot, not decoded; max_fps does not count it
     it cannot be decoded or placed     counted as bad; its slot is given back
     otherwise                          decoded into the slot (scaled down if larger than max_size),
-                                       reported as ready, and checked for `frozen`
+                                       and checked for `frozen`; then
+    the motion gate leaves it out      counted as still; its slot is given back, the pool not told
+    otherwise                          reported as ready
 
-Each picture ends in exactly one of these: captured = ready + max_fps + no_slot + bad.
+Each picture ends in exactly one of these: captured = ready + max_fps + no_slot + bad + still.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from framefan.errors import RingTooLarge, SourceError
 from framefan.settings import source_spec
 from framefan_capture.freeze_detector import FreezeDetector, fingerprint
+from framefan_capture.motion_gate import MotionGate, reduced
 from framefan_capture.rate import FpsLimiter
 from framefan_capture.shrink import Shrink
 
@@ -38,6 +41,7 @@ class FrameWriter:
         self._spacing = FpsLimiter(settings.max_fps)
         self._shrink = Shrink(source_spec.parse_size(settings.max_size))
         self.stillness = FreezeDetector(settings.frozen_s)
+        self._gate = MotionGate(settings.gate_keep_s) if settings.gate == "motion" else None
         self.last_problem: SourceError | None = None
         """Why the last picture was bad; None after a good one."""
         self._bad_in_a_row = 0
@@ -50,8 +54,15 @@ class FrameWriter:
         """
         self._leaves_out, self._gives_up = leaves_out, gives_up
         self.stillness.forget()
+        if self._gate is not None:
+            self._gate.forget()
         self.last_problem = None
         self._bad_in_a_row = 0
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the motion gate is closed: nothing has moved for a while."""
+        return self._gate is not None and not self._gate.is_open
 
     @property
     def due(self) -> float:
@@ -97,10 +108,28 @@ class FrameWriter:
         self.last_problem = None
         self._bad_in_a_row = 0
         self._spacing.took(captured_at)
-        if slot is not None:
+        if slot is None:
+            return True
+        if self._passes(slot, captured_at):
             feed.ready(slot, frame, captured_at, ts, self._source.pts)
             self._look(slot, captured_at)
+        else:
+            self._look(slot, captured_at)
+            feed.counters.still += 1
+            feed.give_back(slot)
         return True
+
+    def _passes(self, slot: int, captured_at: float) -> bool:
+        """Ask the motion gate; the time is the source's own, if it has one."""
+        if self._gate is None:
+            return True
+        if self._feed.frame_wanted:
+            self._feed.frame_wanted = False
+            self._gate.demand()
+        pts = self._source.pts
+        return self._gate.passes(
+            reduced(self._feed.view(slot)), captured_at if pts is None else pts
+        )
 
     def _written(self, slot: int | None) -> int | None:
         """Decode the picture and return its slot; None if the pool has just died."""

@@ -111,7 +111,8 @@ class Capture:
         """Wait until the camera or the pulse is due or a link has news; then handle the news.
 
         With free slots and the next frame due soon, the pool's link is not watched: each returned
-        slot would cost an iteration of its own.
+        slot would cost an iteration of its own. While the motion gate is closed, no slots return,
+        and the pool may ask for a frame.
         """
         assert self._camera is not None
         until = min(self._camera.due, self._pulse_at)
@@ -120,7 +121,8 @@ class Capture:
         self._look_at = now + LOOK_S
         watched = [self._control.fileno(), self._told_to_stop]
         link = self._feed.link
-        listens = link is not None and (until - now > SOON_S or not self._feed.has_room)
+        is_idle = until - now > SOON_S or not self._feed.has_room or self._camera.is_still
+        listens = link is not None and is_idle
         if link is None:
             until = min(until, self._feed.retry_at)
         elif listens:

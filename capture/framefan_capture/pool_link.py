@@ -16,6 +16,7 @@ from framefan.base import logs
 from framefan.errors import LinkClosed, LinkError, RingTooLarge
 from framefan.ipc import links
 from framefan.ipc.messages import (
+    FrameWanted,
     Free,
     HelloCapture,
     Ready,
@@ -46,6 +47,7 @@ class Counters:
         self.bad = 0
         self.no_slot = 0
         self.max_fps = 0
+        self.still = 0
 
 
 class PoolLink:
@@ -68,6 +70,8 @@ class PoolLink:
         self.first_welcome: Welcome | None = None
         """How far an earlier process of this camera had come; later welcomes concern this one."""
         self.counters = Counters()
+        self.frame_wanted = False
+        """Whether the pool waits for a frame, so that the motion gate lets the next one pass."""
         self.retry_at = 0.0
 
     # ---- the link ------------------------------------------------------------------------------
@@ -113,6 +117,9 @@ class PoolLink:
                 self._slots = message.slots
                 self.frame = self.told = message.frame
                 self.counters = Counters()
+                self.frame_wanted = True  # a new pool has none
+            elif isinstance(message, FrameWanted):
+                self.frame_wanted = True
             else:
                 self._resize(message)
         return welcome
@@ -230,6 +237,7 @@ class PoolLink:
                 counters.no_slot,
                 counters.max_fps,
                 pts,
+                counters.still,
             )
         )
 
@@ -254,6 +262,7 @@ class PoolLink:
                 no_slot=counters.no_slot,
                 max_fps=counters.max_fps,
                 frame=self.frame,
+                still=counters.still,
             )
         )
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-_OURS = ("framefan_inference", "framefan_capture", "importlib", __file__)
+_CHAIN = str(Path(__file__).parents[1] / "predictors.py")
+_OURS = ("framefan_inference", "framefan_capture", "importlib", __file__, _CHAIN)
 _LIBRARY = sysconfig.get_path("stdlib")
 
 

@@ -15,14 +15,12 @@ from cyclopts import (
     CycloptsError,
     Group,
     Parameter,
-    UnknownOptionError,
-    UnusedCliTokensError,
 )
 
 from framefan.base import output
-from framefan.commands import standard_output
+from framefan.commands import misuse, standard_output
 from framefan.config.options import OnceOptions, Options, parameter, whole
-from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError, UsageError
+from framefan.errors import EXIT_FAILED, EXIT_FORCED, FramefanError, RunError
 from framefan.settings.options import OPTIONS, PREDICTOR_FORMS
 
 if TYPE_CHECKING:
@@ -39,6 +37,13 @@ _TOKEN_FILE = Parameter(
 _TLS_CA = Parameter(help="Certificate to trust, if it is self-signed.", metavar="FILE")
 _DURATION = Parameter(help="Stop after this many seconds.", metavar="SECONDS")
 _JSON = Parameter(help="Print JSON for programs.", negative="", show_default=False)
+_PREDICTOR = Parameter(
+    name="--predictor",
+    help="Name of the predictor, if the run has several.",
+    metavar="NAME",
+    negative="",
+    show_default=False,
+)
 _NAME = Parameter(
     help="Name of the run.  [default, or the only one]", show_default=False, negative=""
 )
@@ -149,13 +154,14 @@ def scale(
             negative="",
         ),
     ] = None,
+    of: Annotated[str, _PREDICTOR] = "",
     name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Change the number of workers or gateways of a run; no result is lost."""
     from framefan.supervisor.scale_swap import scale as change
 
-    return change(name, workers, gateways, json)
+    return change(name, workers, gateways, of, json)
 
 
 @app.command(usage="Usage: framefan swap PREDICTOR [OPTIONS]")
@@ -165,13 +171,14 @@ def swap(
     ],
     /,
     *,
+    of: Annotated[str, _PREDICTOR] = "",
     name: Annotated[str | None, _NAME] = None,
     json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Change the predictor of a run, after a test on a live frame; no result is lost."""
     from framefan.supervisor.scale_swap import swap as change
 
-    return change(name, predictor, json)
+    return change(name, predictor, of, json)
 
 
 @app.command(usage="Usage: framefan watch [URL] [OPTIONS]")
@@ -290,7 +297,7 @@ def execute(tokens: Sequence[str]) -> int:
         )
         sys.stdout.flush()  # here, where a full disk can still be reported
     except CycloptsError as error:
-        return _fail(_misused(error, list(tokens)), tokens)
+        return _fail(misuse.explain(error, list(tokens)), tokens)
     except FramefanError as error:
         return _fail(error, tokens)
     except KeyboardInterrupt:
@@ -308,47 +315,6 @@ def execute(tokens: Sequence[str]) -> int:
             tokens,
         )
     return int(code or 0)
-
-
-def _misused(error: CycloptsError, tokens: list[str]) -> UsageError:
-    """The error with the command's own help; surplus words have a message of their own."""
-    command = " ".join(("framefan", *(error.command_chain or ())))
-    why = f"`{command} --help` lists the options and their values"
-    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        words = " ".join(error.unused_tokens)
-        return UsageError(f"`{command}` takes no argument: {words}", why, "leave it out")
-    if isinstance(error, UnknownOptionError):
-        word = error.token.keyword or error.token.value
-        return _no_option(word, command, tokens) or UsageError(_sentence(error), why)
-    return UsageError(_sentence(error), why)
-
-
-def _no_option(word: str, command: str, tokens: list[str]) -> UsageError | None:
-    """The error for a word that starts with a dash but is no misspelt option."""
-    from framefan.settings import source_spec
-
-    if word == "-":
-        return source_spec.not_read(word)
-    _, separator, others = " ".join(tokens).partition(" -- ")
-    if separator and word in others.split():
-        return UsageError(
-            f"`{command}` takes no argument: {word}",
-            "after `--` every word is a source",
-            "put options before `--`",
-        )
-    if source_spec.is_file(word):
-        return UsageError(
-            f"there is no option {word}",
-            "a word that starts with a dash is an option",
-            f"there is a file with that name: write ./{word}",
-        )
-    return None
-
-
-def _sentence(error: CycloptsError) -> str:
-    """Cyclopts' message in our format: one line, lower-case start, no full stop."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text[:1].lower() + text[1:]
 
 
 def _fail(error: FramefanError, tokens: Sequence[str]) -> int:

@@ -216,7 +216,7 @@ def _reason(name: str) -> tuple[str, str]:
         if facts.state not in FLOWING:
             return _told(camera, facts.state, facts.reason, facts.message)
     was_killed = any(facts.lost_by.get("predict_timeout") for facts in state.cameras.values())
-    if not was_killed and not any(it.state in ("ready", "busy") for it in state.workers):
+    if not was_killed and not state.serves:
         for worker in state.workers:
             if worker.reason:  # how its last process ended
                 return f"the predictor's process ended during setup: {worker.reason}", (

@@ -10,6 +10,7 @@ import msgspec
 
 from framefan.base.rates import in_words
 from framefan.commands import run_table
+from framefan.settings.states import STILL
 from framefan.supervisor import rundir
 
 if TYPE_CHECKING:
@@ -94,21 +95,28 @@ def _cameras(state: StateRecord, width: int | None) -> list[str]:
     def row(name: str, facts: CameraFacts) -> tuple[Any, ...]:
         size = f"{facts.width}x{facts.height}" if facts.width else "-"
         counts = (facts.captured, facts.results, facts.errors, facts.lost, facts.superseded)
-        return (name, facts.state, size, facts.fps, *counts)
+        named = (facts.predictor_name,) if state.has_several else ()
+        shown = f"{facts.state} ({STILL})" if facts.reason == STILL else facts.state
+        return (name, shown, *named, size, facts.fps, *counts)
 
+    names = ("camera", "state", "predictor") if state.has_several else ("camera", "state")
     numbers = ("size", "fps", "captured", "results", "errors", "lost", "superseded")
     rows = [row(*each) for each in state.cameras.items()]
-    return _table(width, ("camera", "state"), numbers, rows)
+    return _table(width, names, numbers, rows)
 
 
 def _workers(state: StateRecord, width: int | None) -> list[str]:
     def row(facts: WorkerFacts) -> tuple[Any, ...]:
         model = facts.model or facts.predictor
         counts = (facts.results, facts.errors, facts.restarts)
-        return (str(facts.id), facts.state, model, facts.pid, f"{facts.busy:.0%}", *counts)
+        named = (facts.predictor_name,) if state.has_several else ()
+        busy = f"{facts.busy:.0%}"
+        return (str(facts.id), *named, facts.state, model, facts.pid, busy, *counts)
 
+    named = ("predictor",) if state.has_several else ()
     numbers = ("pid", "busy", "results", "errors", "restarts")
-    return _table(width, ("worker", "state", "model"), numbers, map(row, state.workers))
+    rows = map(row, state.workers)
+    return _table(width, ("worker", *named, "state", "model"), numbers, rows)
 
 
 def _gateways(state: StateRecord, width: int | None) -> list[str]:

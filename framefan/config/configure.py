@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from framefan.base import net
-from framefan.config import publish, small_file
+from framefan.config import predictor_settings, publish, small_file
 from framefan.config.camera_settings import made_of, named
 from framefan.config.options import Options, given
 from framefan.config.places import LIMITS, Choices, merge
@@ -104,15 +104,22 @@ def _settings(choices: Choices) -> Settings:
     token = Secret(_token(choices.values))
     _check_host(values["host"], token)
     run_dir = folder(values["name"])
+    limits = Limits(**choices.limits)
+    has_own = "predictor" in choices.values
+    predictors = predictor_settings.made_of(choices.predictors, values, limits, has_own)
+    for each in predictors:
+        check_predictor(each.predictor)
+    cameras = made_of(_tables(choices), values["fail_fast"])
     settings = Settings(
         **{key: values[key] for key in RUN},
         run_dir=str(run_dir),
         publish_keys=publish.checked(values["publish"], values["publish_keys"], run_dir),
-        cameras=made_of(_tables(choices), values["fail_fast"]),
+        cameras=predictor_settings.assign(cameras, predictors),
+        predictors=predictors,
         token=token,
         origins=tuple(_origin(text, token) for text in values["origin"]),
         duration_s=values["duration"],
-        limits=Limits(**choices.limits),
+        limits=limits,
     )
     _readable("the certificate", settings.tls_cert)
     _readable("the certificate's key", settings.tls_key)

@@ -13,6 +13,7 @@ import msgspec
 
 from framefan.config import service_links, toml_file
 from framefan.config.camera_settings import CAMERA, converted
+from framefan.config.predictor_settings import PREDICTOR
 from framefan.errors import UsageError, did_you_mean
 from framefan.settings.options import ENV, OPTIONS, options_of
 from framefan.settings.run import TOKEN_VARIABLE, Limits
@@ -32,6 +33,7 @@ class Choices(msgspec.Struct):
     values: dict[str, Any] = msgspec.field(default_factory=dict)
     limits: dict[str, Any] = msgspec.field(default_factory=dict)
     cameras: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    predictors: list[dict[str, Any]] = msgspec.field(default_factory=list)
     is_empty: bool = False
     """Whether this is a file without any key."""
 
@@ -46,6 +48,7 @@ def merge(flags: dict[str, Any], environment: Mapping[str, str]) -> tuple[Choice
     file = from_file(path, merged)
     if "sources" not in merged.values:
         merged.cameras = file.cameras
+    merged.predictors = file.predictors
     merged.values = file.values | merged.values
     merged.limits = file.limits | merged.limits
     return merged, file
@@ -102,7 +105,7 @@ def _words(variable: str, text: str) -> list[str]:
 
 
 def from_file(path: str, stronger: Choices | None = None) -> Choices:
-    """The same keys in TOML, with `-` or `_`, and the tables [limits] and [[camera]].
+    """The same keys in TOML, with `-` or `_`, and the tables [limits], [[camera]], [[predictor]].
 
     A key that is set in a `stronger` place is left out. Raises UsageError or StartError.
     """
@@ -114,7 +117,10 @@ def from_file(path: str, stronger: Choices | None = None) -> Choices:
             _known(key, LIMITS, f"the key limits.{key} in {path}")
             choices.limits[key] = converted(f"limits.{key} in {path}", value, LIMITS[key].kind)
     cameras = content.pop("camera", [])
-    choices.cameras = cameras if "sources" in over.values else _cameras(path, cameras)
+    is_over = "sources" in over.values
+    choices.cameras = cameras if is_over else _tables(path, "camera", cameras, CAMERA)
+    if isinstance(content.get("predictor"), list | dict):  # else it is the predictor of the run
+        choices.predictors = _tables(path, "predictor", content.pop("predictor"), PREDICTOR)
     usable = {*OPTIONS, "limits", "camera"} - {"config"}  # one file does not name another
     for key, value in content.items():
         if key in over.values:
@@ -126,18 +132,19 @@ def from_file(path: str, stronger: Choices | None = None) -> Choices:
     return choices
 
 
-def _cameras(path: str, cameras: Any) -> list[dict[str, Any]]:
-    if not isinstance(cameras, list):
+def _tables(path: str, name: str, tables: Any, known: Iterable[str]) -> list[dict[str, Any]]:
+    """The tables of that name. Raises UsageError."""
+    if not isinstance(tables, list):
         raise UsageError(
-            f"camera in {path} is not a list of tables",
-            "there can be more than one camera",
-            "write [[camera]]",
+            f"{name} in {path} is not a list of tables",
+            f"there can be more than one {name}",
+            f"write [[{name}]]",
         )
-    tables = [_table(path, "camera", camera) for camera in cameras]
-    for table in tables:
+    found = [_table(path, name, table) for table in tables]
+    for table in found:
         for key in table:
-            _known(key, CAMERA, f"the key camera.{key} in {path}")
-    return tables
+            _known(key, known, f"the key {name}.{key} in {path}")
+    return found
 
 
 def _table(path: str, name: str, value: Any) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from framefan.config import small_file
 from framefan.errors import StartError, UsageError
 
 _SAVE = "save it as UTF-8, in the editor or with: iconv -f {name} -t UTF-8 {path} > NEW"
+_TWICE = "Cannot overwrite a value"
+"""The parser's words for a table with the name of a key."""
 _WIDE = (  # the longer mark first: it begins with the shorter one
     ("UTF-32", codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
     ("UTF-16", codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
@@ -34,10 +36,17 @@ def read(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(path, data))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML", str(error), "fix that line") from error
+        raise UsageError(f"{path} is not TOML", str(error), _fix(str(error), data)) from error
     except RecursionError as error:
         why = "its brackets are nested more deeply than it can be read"
         raise UsageError(f"{path} is not TOML", why, "look whether it is the right file") from error
+
+
+def _fix(said: str, data: bytes) -> str:
+    """What to do about an error of the parser."""
+    if said.startswith(_TWICE) and b"[[predictor]]" in data:
+        return "give the predictor at the top a [[predictor]] table of its own too"
+    return "fix that line"
 
 
 def _text(path: str, data: bytes) -> str:

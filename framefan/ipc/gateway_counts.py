@@ -14,9 +14,10 @@ A row counts while its gateway lives: the gateway writes the current time into i
 supervisor clears the row of a gateway that has died.
 
 After the rows, each gateway has two places for a text of up to a megabyte: its counts, so that any
-gateway can report the counts of all. A gateway writes the place that is not valid, then the number
-of the text, whose last bit selects the valid place. So a gateway may be killed at any moment: its
-last complete text stays, and the next gateway with its number continues from that text.
+gateway can report the counts of all. A gateway writes each new text into the place that is not in
+use, then the number of the text, whose last bit (0 or 1) says which place is valid. So a gateway
+may be killed at any moment: its last complete text stays, and the next gateway with its number
+continues from that text.
 """
 
 from __future__ import annotations

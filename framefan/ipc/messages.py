@@ -1,17 +1,16 @@
 """Every message between two framefan processes, grouped by the link that carries it.
 
 These messages are internal and encoded as arrays. They may change in any release, since all
-processes of a run have the same version. The public records of the bus are in records.py.
+processes of a run have the same version. The public records of the bus are in records.py, and what
+workers send over ZeroMQ is in outcomes.py.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from framefan.ipc.records import GatewayFacts, StateRecord
-from framefan.settings.run import CameraSettings, Settings
+from framefan.settings.run import CameraSettings, PredictorSettings, Settings
 
 
 class _Link(Struct, array_like=True, tag=True):
@@ -90,9 +89,13 @@ class Table(_Link):
 
 
 class Cameras(_Link):
-    """Supervisor -> pool: the complete new list of cameras, addresses masked."""
+    """Supervisor -> pool: the complete new list of cameras, addresses masked, and of predictors.
+
+    Predictors are added and removed by it, not changed; without any, none is.
+    """
 
     cameras: list[CameraSettings]
+    predictors: list[PredictorSettings] = []
 
 
 # ---- a command -> supervisor, over RUN_DIR/control -------------------------------------------
@@ -114,6 +117,8 @@ class Reloaded(_Link):
     """The old and new value of workers, gateways and predictor, where the file changed them."""
     failed: list[str] = []
     """Sentences about those of these changes that failed."""
+    added_predictors: list[str] = []
+    removed_predictors: list[str] = []
 
 
 class NotDone(_Link):
@@ -126,9 +131,10 @@ class NotDone(_Link):
 
 
 class Scale(_Link):
-    """Change the number of workers."""
+    """Change the number of workers, if the run has several predictors of the named one."""
 
     workers: int
+    predictor_name: str = ""
 
 
 class ScaleGateways(_Link):
@@ -138,9 +144,10 @@ class ScaleGateways(_Link):
 
 
 class Swap(_Link):
-    """Switch to this predictor if it works."""
+    """Switch to this predictor if it works; it replaces the named one if there are several."""
 
     predictor: str
+    predictor_name: str = ""
 
 
 class Changing(_Link):
@@ -150,13 +157,17 @@ class Changing(_Link):
 
 
 class Changed(_Link):
-    """A scale or swap is complete. `was` and `now` are numbers, or predictors."""
+    """A scale or swap is complete. `was` and `now` are numbers, or predictors.
+
+    `predictor_name`: the predictor that was changed, if the run has several.
+    """
 
     what: str
     """workers, gateways or predictor."""
     was: str
     now: str
     notes: list[str]
+    predictor_name: str = ""
 
 
 ToControl = Reload | Scale | ScaleGateways | Swap
@@ -205,6 +216,8 @@ class Ready(_Link):
     """Number of frames dropped to respect the camera's `max_fps`."""
     pts: float | None = None
     """Seconds on the source's own clock, if it has one."""
+    still: int = 0
+    """Number of frames that the motion gate left out."""
 
 
 class SourceStatus(_Link):
@@ -223,6 +236,7 @@ class SourceStatus(_Link):
     max_fps: int = 0
     frame: int = 0
     """The number of its next frame; the counters include all frames before it."""
+    still: int = 0
 
 
 class HelloGateway(_Link):
@@ -263,7 +277,11 @@ class Slots(_Link):
     slots: int
 
 
-ToCapture = Welcome | Free | Slots
+class FrameWanted(_Link):
+    """Somebody waits for a frame: the motion gate lets the next one pass."""
+
+
+ToCapture = Welcome | Free | Slots | FrameWanted
 
 
 # ---- pool <-> worker, over the control link the worker inherits ------------------------------
@@ -370,27 +388,3 @@ class Notice(_Link):
 
 ToWorker = Start | Stop | Attach | Detach | Lease | Leases | Try | Draw
 FromWorker = WorkerReady | WorkerFailed | WorkerStep | Tried | Returned | Notice | Progress
-
-
-# ---- worker -> pool, over ZeroMQ -------------------------------------------------------------
-
-
-class WorkerOutcome(Struct, array_like=True, frozen=True):
-    """The outcome of one lease. `payload` is passed on without being decoded."""
-
-    lease: int
-    kind: Literal["detections", "value", "error"]
-    started_at: float
-    finished_at: float
-    payload: Raw
-
-
-class WorkerPreview(Struct, array_like=True, frozen=True):
-    """The header of a preview; its JPEG is the second part of the ZeroMQ message."""
-
-    lease: int
-    camera: str
-    seq: int
-    frame: int
-    picture: str
-    cpu_s: float

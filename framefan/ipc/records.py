@@ -13,6 +13,8 @@ BUS_VERSION = 1
 BOXES = "boxes"
 PICTURES = ("320", "640", "1280", "full", BOXES)
 """The kinds of preview: of that width, of the frame's own size, and full size with boxes drawn."""
+AT_WORK = ("ready", "busy")
+"""The states of a worker that can take a frame now or soon."""
 CIRCUIT = "circuit"
 """The `reason` of a `predictor` status that is about a camera's circuit breaker."""
 
@@ -127,12 +129,23 @@ class GatewayFacts(Struct, kw_only=True):
     """The largest delay of its event loop in the last 15 to 30 seconds."""
 
 
+class PredictorFacts(Struct, kw_only=True):
+    predictor: str = ""
+    """The reference of its workers, as in `--predictor`."""
+    workers: int = 0
+    """How many workers it should have."""
+    ready: int = 0
+    """How many of them are ready or busy."""
+
+
 class WorkerFacts(Struct, kw_only=True):
     id: int
     pid: int = 0
     state: str = "starting"
     """starting, ready, busy, backoff, failed or stopping."""
     predictor: str = ""
+    predictor_name: str = ""
+    """The name of its predictor in this run, as in StateRecord.predictors."""
     model: str = ""
     restarts: int = 0
     busy: float = 0.0
@@ -154,6 +167,8 @@ class CameraFacts(Struct, kw_only=True):
     since: float = 0.0
     next_try_s: float | None = None
     source: str = ""
+    predictor_name: str = ""
+    """The predictor that gets its frames, as in StateRecord.predictors."""
     mode: str = "live"
     width: int = 0
     height: int = 0
@@ -210,6 +225,8 @@ class StateRecord(Struct, kw_only=True):
     gateways: list[GatewayFacts]
     workers: list[WorkerFacts]
     cameras: dict[str, CameraFacts]
+    predictors: dict[str, PredictorFacts] = field(default_factory=dict)
+    """By name; a run without `[[predictor]]` tables has one, named `default`."""
     foreign: int = 0
     """Number of messages on the bus that were not framefan's; they are dropped."""
     stale: int = 0
@@ -220,3 +237,19 @@ class StateRecord(Struct, kw_only=True):
     """Endpoints that carry previews and nothing else; a reader connects to all of them."""
     last: bool = False
     """The pool publishes nothing after this record: the run is stopping normally."""
+
+    @property
+    def unserved(self) -> list[str]:
+        """The names of the predictors without a worker that is ready or busy."""
+        at_work = {each.predictor_name for each in self.workers if each.state in AT_WORK}
+        return [name for name in self.predictors if name not in at_work]
+
+    @property
+    def serves(self) -> bool:
+        """Whether each predictor has a worker that is ready or busy."""
+        return any(each.state in AT_WORK for each in self.workers) and not self.unserved
+
+    @property
+    def has_several(self) -> bool:
+        """Whether there are several predictors, so that tables and metrics name them."""
+        return len(self.predictors) > 1

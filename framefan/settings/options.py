@@ -30,6 +30,7 @@ else:
 
 ENV = "FRAMEFAN_"
 Mode = Literal["live", "every"]
+Gate = Literal["off", "motion"]
 Words = tuple[str, ...]
 PREDICTOR_FORMS = "a built-in name, package.module:Name, path/to/file.py:Name or onnx:PATH"
 GROUPS = CAMERAS, RUNS, SERVED, HOW = "Cameras", "What runs", "Where it is served", "How it runs"
@@ -113,20 +114,21 @@ def number(value: float) -> str:
 
 def options_of(record: type) -> dict[str, Option]:
     """The options among the fields of a record or of one of the classes below, by key."""
-    defaults: Mapping[str, Any] = vars(record)
+    defaults: Mapping[str, Any] = {}
     if names := getattr(record, "__struct_fields__", None):
         defaults = dict(zip(names, record.__struct_defaults__, strict=True))  # type: ignore[attr-defined]
     found = {}
     for key, hint in get_type_hints(record, include_extras=True).items():
         if get_origin(hint) is Annotated:
             said: Option = hint.__metadata__[0]
-            own = {"key": key, "kind": hint.__origin__, "default": defaults[key]}
+            default = defaults[key] if names else getattr(record, key)
+            own = {"key": key, "kind": hint.__origin__, "default": default}
             found[key] = said._replace(field=said.field or key, **own)
     return found
 
 
-class RunOptions(Struct, frozen=True, kw_only=True):
-    """Fields of Settings."""
+class PredictorOptions(Struct, frozen=True, kw_only=True):
+    """Fields of Settings, set for the run or for one predictor in its `[[predictor]]` table."""
 
     workers: Annotated[
         int, Option("Worker processes; more for a slow predict.", RUNS, 1, 256, "-w", is_live=True)
@@ -147,6 +149,11 @@ class RunOptions(Struct, frozen=True, kw_only=True):
         str, Option("Device passed to the predictor: cpu, cuda:0.", RUNS, in_once=True)
     ] = ""
     reload: Annotated[bool, Option("Reload the predictor when its file changes.", RUNS)] = False
+
+
+class RunOptions(PredictorOptions, frozen=True, kw_only=True):
+    """Fields of Settings."""
+
     gateways: Annotated[
         int, Option("Gateway processes; more for many clients.", SERVED, 1, 32, is_live=True)
     ] = 1
@@ -189,6 +196,9 @@ class CameraOptions(Struct, frozen=True, kw_only=True):
         bool, Option("Play files as fast as workers process them; implies mode every.", RUNS)
     ] = False
     loop: Annotated[bool, Option("Start a file again when it ends.", RUNS, can_negate=True)] = False
+    gate: Annotated[
+        Gate, Option("motion: frames in which nothing moves are not predicted.", RUNS)
+    ] = "off"
 
 
 class StartOptions:

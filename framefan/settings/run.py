@@ -9,29 +9,40 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
 from framefan.errors import UsageError
-from framefan.settings.options import OPTIONS, CameraOptions, Mode, Option, RunOptions
+from framefan.settings.options import (
+    OPTIONS,
+    CameraOptions,
+    Mode,
+    Option,
+    PredictorOptions,
+    RunOptions,
+)
 from framefan.settings.secret import Secret, SourceText
 
-__all__ = ["CameraSettings", "Keys", "Limits", "Mode", "Settings"]
+__all__ = ["CameraSettings", "Keys", "Limits", "Mode", "PredictorSettings", "Settings"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 TOKEN_VARIABLE = "FRAMEFAN_TOKEN"  # noqa: S105 - its name, not its value
 """Environment variable that may contain the token; no child inherits it."""
 SOURCES_VARIABLE = OPTIONS["sources"].variable
 """Environment variable with camera addresses and their passwords; no child inherits it either."""
+RUN_PREDICTOR = "default"
+"""The name of the predictor that belongs to the run itself, not to a `[[predictor]]` table."""
+_PREDICTOR_FIELDS = tuple(PredictorOptions.__annotations__)
 _DAY_S = 86400
 
 if TYPE_CHECKING:
     _Camera = CameraOptions
+    _Predictor = PredictorOptions
     _Run = RunOptions
 else:
-    _Camera, _Run = (
+    _Camera, _Predictor, _Run = (
         msgspec.defstruct(
             plain.__name__,
             [
@@ -41,7 +52,7 @@ else:
             frozen=True,
             kw_only=True,
         )
-        for plain in (CameraOptions, RunOptions)
+        for plain in (CameraOptions, PredictorOptions, RunOptions)
     )
 
 
@@ -54,12 +65,23 @@ class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=T
     source: Annotated[
         SourceText, Option("The source, as on the command line; a whole number is a webcam.")
     ]
+    predictor: Annotated[
+        str, Option("Name of the camera's predictor; default: the run's own, else the first table.")
+    ] = ""
     max_fps: Annotated[
         float, Option("Frames above this rate are dropped undecoded; 0: no limit.", most=1000)
     ] = 0.0
     max_size: Annotated[
         str, Option("1280x720: larger pictures are scaled to fit; the aspect ratio stays.")
     ] = ""
+    gate_keep_s: Annotated[
+        float,
+        Option(
+            "With gate, one frame is predicted this often although nothing moves.",
+            least=0.1,
+            most=_DAY_S,
+        ),
+    ] = 10.0
     transport: Annotated[
         Literal["tcp", "udp"], Option("Transport of RTSP; for RTSP cameras only.")
     ] = "tcp"
@@ -94,6 +116,11 @@ class CameraSettings(_Camera, frozen=True, kw_only=True, forbid_unknown_fields=T
         Option("Longest wait after a failure; at least backoff_first_s.", least=0.05, most=3600),
     ] = 30.0
 
+    @property
+    def for_capture(self) -> CameraSettings:
+        """These settings without those that the capture process does not use."""
+        return msgspec.structs.replace(self, predictor="")
+
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Numbers that most users never change; each is a key of the file's `[limits]` table."""
@@ -104,8 +131,8 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order_wait_s: Annotated[
         float,
         Option(
-            "In live mode, a result waits this long for an earlier one, which is then lost as "
-            "late; or twice the recent p95 of predict, if that is longer."
+            "In live mode, a result waits at most this long for earlier ones, or twice the recent "
+            "p95 of predict if that is longer. Earlier ones still missing then are lost as late."
         ),
     ] = 0.5
     worker_start_s: Annotated[
@@ -219,6 +246,16 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 3.0
 
 
+class PredictorSettings(_Predictor, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several predictors of a run, with all values that its `[[predictor]]` table leaves to
+    the run.
+    """
+
+    name: Annotated[str, Option("1 to 32 of a-z, 0-9, _ and -; cameras and commands use it.")]
+    limits: Limits = Limits()
+    """The limits of the run, with those that the table sets."""
+
+
 class Keys(Struct, frozen=True):
     """The keys of the publish endpoint: the server's secret key and the readers' public keys."""
 
@@ -238,6 +275,8 @@ class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     run_dir: str = ""
     cameras: tuple[CameraSettings, ...] = ()
+    predictors: tuple[PredictorSettings, ...] = ()
+    """Empty if the run has one predictor and no `[[predictor]]` table."""
     publish_keys: Keys = Keys()
     token: Secret = Secret("")
     origins: tuple[str, ...] = ()
@@ -247,6 +286,39 @@ class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def camera(self, name: str) -> CameraSettings:
         return next(camera for camera in self.cameras if camera.name == name)
 
+    # ---- predictors --------------------------------------------------------------------------
+
+    @property
+    def all_predictors(self) -> tuple[PredictorSettings, ...]:
+        """The predictors of the run, one at least. A camera that names none has the first."""
+        if self.predictors:
+            return self.predictors
+        own = {key: getattr(self, key) for key in _PREDICTOR_FIELDS}
+        return (PredictorSettings(name=RUN_PREDICTOR, limits=self.limits, **own),)
+
+    @property
+    def all_workers(self) -> int:
+        return sum(each.workers for each in self.all_predictors)
+
+    def of(self, predictor: str) -> Settings:
+        """The settings as the workers of one predictor see them; empty: of the first predictor."""
+        if not self.predictors:
+            return self
+        every = {each.name: each for each in self.predictors}
+        found = every[predictor] if predictor else self.predictors[0]
+        own = {key: getattr(found, key) for key in _PREDICTOR_FIELDS}
+        return msgspec.structs.replace(self, limits=found.limits, **own)
+
+    def with_predictor(self, name: str, **to: Any) -> Settings:
+        """The settings after a change of one predictor's workers or reference."""
+        if not self.predictors:
+            return msgspec.structs.replace(self, **to)
+        changed = (
+            msgspec.structs.replace(each, **to) if each.name == name else each
+            for each in self.predictors
+        )
+        return msgspec.structs.replace(self, predictors=tuple(changed))
+
     def path(self, name: str) -> str:
         """The path of a socket or lock in this run's folder."""
         return f"{self.run_dir}/{name}"
@@ -254,7 +326,7 @@ class Settings(_Run, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def slots(self) -> int:
         """Slots per camera: one for each worker, and `spare_slots` for frames that are waiting,
-        being written or in transit.
+        being written or in transit. With several predictors ask `of` that of the camera.
         """
         return self.workers + self.limits.spare_slots
 

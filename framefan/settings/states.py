@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 FLOWING = ("live", "frozen")
 """States in which frames arrive."""
+STILL = "still"
+"""The reason of `live` while the motion gate leaves frames out, and the cause of these frames."""
 
 
 class State(NamedTuple):
@@ -42,7 +44,7 @@ _FAILURES = (
 
 STATES = {
     "connecting": State("its source is being opened", ("", "restarting")),
-    "live": State("frames arrive", ("", "size_changed")),
+    "live": State("frames arrive", ("", "size_changed", STILL)),
     "stalled": State("it should be live, but no frame has arrived for a while", ("no_frame",)),
     "frozen": State("frames arrive, and all show the same picture", ("same_picture",)),
     "backoff": State("it failed; the next attempt is at the announced time", _FAILURES),
@@ -69,6 +71,7 @@ REASONS = {
     "unknown": "any other error; see the message",
     "restarting": "its process is being restarted",
     "size_changed": "frames have another size than before",
+    "still": "nothing moves, so its frames are not predicted",
     "no_frame": "no frame within stalled_s",
     "same_picture": "the same picture for frozen_s",
     "crash_loop": "its process ended too often within a minute",

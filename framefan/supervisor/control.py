@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONTROL = "control"
+_OF_SEVERAL = ("predictor_name", "added_predictors", "removed_predictors")
+"""Fields that are left out of the JSON of a run with one predictor, where they are empty."""
 CLIENTS = 8
 SILENCE_S = 5.0
 _ACCEPTS = 16
@@ -217,6 +219,7 @@ def show(answer: Reloaded | Changed, lines: list[str], as_json: bool) -> None:
     """Print what was done: all of it for programs, `lines` for people."""
     if as_json:
         facts = {key: getattr(answer, key) for key in answer.__struct_fields__}
+        facts = {key: each for key, each in facts.items() if each or key not in _OF_SEVERAL}
         lines = [msgspec.json.format(msgspec.json.encode(facts)).decode()]
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from framefan.ipc.processes import Child, Stage
     from framefan.settings.run import CameraSettings, Settings
     from framefan.supervisor.listeners import Listeners
-    from framefan.supervisor.reload import Plan
+    from framefan.supervisor.reload_plan import Plan
 
 LEAVE_S = 3.0
 """How long a child that must leave may take before it is killed; the run's `grace_s` if shorter."""
@@ -324,12 +324,16 @@ class ProcessTree:
         return [post for post in self if post.child]
 
     def follow(self, plan: Plan, settings: Settings, now: float) -> None:
-        """Stop the captures of removed and changed cameras, and add captures for new cameras."""
+        """Stop the captures of removed and changed cameras, and add captures for new cameras.
+
+        A camera that only moves to another predictor keeps its capture.
+        """
         kill_at = now + min(LEAVE_S, self._limits.grace_s)
         for name in plan.removed:
             self.captures[name].leave(Fate.GOES, kill_at)
         for name in plan.changed:
-            self.captures[name].leave(Fate.RETURNS, kill_at)
+            if name not in plan.moved:
+                self.captures[name].leave(Fate.RETURNS, kill_at)
         for name in plan.added:
             if name in self.captures:  # still leaving
                 self.captures[name].leave(Fate.RETURNS, kill_at)

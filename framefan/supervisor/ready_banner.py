@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from framefan.base import logs
 from framefan.errors import StartError
+from framefan.ipc.records import AT_WORK
 from framefan.settings.states import REMEDIES
 from framefan.supervisor.lifecycle import State
 
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from framefan.settings.run import Settings
     from framefan.supervisor.process_tree import ManagedChild, ProcessTree
 
-_READY = ("ready", "busy")
-
 
 def is_ready(tree: ProcessTree, state: StateRecord | None) -> bool:
-    """Whether all gateways and a worker are ready, so that a new client gets results."""
+    """Whether all gateways and a worker of each predictor are ready, so that a new client gets
+    results.
+    """
     served = all(post.watch.state is State.RUNNING for post in tree.gateways.values())
-    return served and state is not None and any(each.state in _READY for each in state.workers)
+    return served and state is not None and state.serves
 
 
 def never_ready(tree: ProcessTree, state: StateRecord | None) -> StartError:
@@ -28,8 +29,12 @@ def never_ready(tree: ProcessTree, state: StateRecord | None) -> StartError:
     lacks: list[ManagedChild] = [tree.pool] if state is None else []
     lacks += [post for post in tree.gateways.values() if post.watch.state is not State.RUNNING]
     whys = [f"{post.watch.title}: {post.ending or 'it was still starting'}" for post in lacks]
-    if state is not None and not any(each.state in _READY for each in state.workers):
-        whys += [f"worker {each.id}: {each.reason or each.state}" for each in state.workers]
+    if state is not None and not state.serves:
+        whys += [
+            f"worker {each.id}: {each.reason or each.state}"
+            for each in state.workers
+            if each.predictor_name in state.unserved or each.state not in AT_WORK
+        ]
     return StartError(
         "the run never became ready",
         "; ".join(dict.fromkeys(whys)),
@@ -59,13 +64,17 @@ def announce(settings: Settings, url: str) -> None:
         logs.info("ready", url=url, websocket=live, **also)
         return
     cameras = [f"{camera.name} ({camera.source})" for camera in settings.cameras]
-    workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    predictors = [
+        (f"{each.name}: " if len(settings.predictors) > 1 else "")
+        + f"{each.predictor}, {each.workers} worker{'s' * (each.workers > 1)}"
+        for each in settings.all_predictors
+    ]
     rows = [
         ("page", url),
         ("results", live if settings.gateways == 1 else f"{live}, {settings.gateways} gateways"),
         *([("published", settings.publish)] if settings.publish else []),
         ("cameras" if len(cameras) > 1 else "camera", ", ".join(cameras)),
-        ("predictor", f"{settings.predictor}, {workers}"),
+        ("predictor", "; ".join(predictors)),
         ("stop", "Ctrl-C"),
     ]
     text = "\n".join(f"  {name:<10}{value}" for name, value in rows)

@@ -4,7 +4,9 @@
    reads it, so that a disk that does not answer cannot block the supervisor's loop.
 2. If the configuration has any error, nothing changes.
 3. Cameras are identified by name. A camera whose fields are all unchanged is not touched.
-4. If the number of workers or gateways or the predictor changed in the configuration, it is applied
+   Predictors are added and removed by name, together with the cameras. A camera that only gets
+   another predictor keeps its capture process.
+4. If the number of workers or gateways or a predictor changed in the configuration, it is applied
    next, one after the other, as `framefan scale` and `swap` do it. If one of them fails, the other
    changes stay applied. What `scale` or `swap` changed since stays, and a note says so.
 5. All other changes are only reported: they take effect at the next start.
@@ -13,17 +15,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from framefan.base import clock, logs
 from framefan.config.configure import Invocation
-from framefan.config.places import LIMITS
 from framefan.errors import EXIT_FAILED, EXIT_OK, FramefanError, RunError
 from framefan.ipc.messages import (
     Changed,
@@ -31,20 +28,17 @@ from framefan.ipc.messages import (
     NotDone,
     Reload,
     Reloaded,
-    Scale,
-    ScaleGateways,
-    Swap,
 )
-from framefan.settings.options import OPTIONS, number
-from framefan.settings.run import Settings
 from framefan.supervisor import control, rundir
-from framefan.supervisor.scale_swap import absolute
+from framefan.supervisor.reload_plan import applied, drifted, is_other, plan, values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from framefan.ipc.messages import FromControl, ToControl
-    from framefan.settings.options import Option
-    from framefan.settings.run import CameraSettings, Limits
+    from framefan.settings.run import Settings
     from framefan.supervisor.control import Asker
+    from framefan.supervisor.reload_plan import Plan, Value
 
 READ_S = 10.0
 """How long reading the configuration may take."""
@@ -55,18 +49,6 @@ changed for that long, at the latest after _WRITING_S.
 """
 _LOOK_S = 0.02
 _ANSWER_S = READ_S + 5.0
-_STEPS: dict[str, Callable[[Any], Scale | ScaleGateways | Swap]] = {
-    "workers": Scale,
-    "gateways": ScaleGateways,
-    "predictor": Swap,
-}
-"""Options that a reload applies besides the cameras, and the request that applies each."""
-_COMMANDS = {
-    "workers": "framefan scale",
-    "gateways": "framefan scale --gateways",
-    "predictor": "framefan swap",
-}
-"""The same as commands, for people."""
 UNDER_WAY = NotDone(
     EXIT_FAILED,
     "another reload is under way",
@@ -76,93 +58,6 @@ UNDER_WAY = NotDone(
 STOPPING = NotDone(
     EXIT_FAILED, "the run is stopping", "it received a stop signal", "start it again"
 )
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """Names of cameras, grouped by what the reload does with them."""
-
-    added: list[str]
-    changed: list[str]
-    removed: list[str]
-    kept: list[str]
-    notes: list[str] = []
-
-    def line(self) -> str:
-        """The line for the log."""
-        parts = [("added", self.added), ("changed", self.changed), ("removed", self.removed)]
-        said = "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
-        return f"reload: {said or 'no camera changed'}"
-
-
-def plan(old: Settings, new: Settings) -> Plan:
-    """The changes that turn the cameras of `old` into those of `new`."""
-    before = {camera.name: camera for camera in old.cameras}
-    after = {camera.name: camera for camera in new.cameras}
-    both = [name for name in after if name in before]
-    made = Plan(
-        added=[name for name in after if name not in before],
-        changed=[name for name in both if after[name] != before[name]],
-        removed=[name for name in before if name not in after],
-        kept=[name for name in both if after[name] == before[name]],
-    )
-    renamed = _renamed(made, before, after)
-    return msgspec.structs.replace(made, notes=[*renamed, *_later(old, new)])
-
-
-def _renamed(
-    made: Plan, before: dict[str, CameraSettings], after: dict[str, CameraSettings]
-) -> list[str]:
-    """Notes about renamed cameras. A new name means a new camera: clients know cameras by name."""
-    return [
-        f"{new} has the source that {old} had: with another name it is another camera"
-        for old in made.removed
-        for new in made.added
-        if before[old].source == after[new].source
-    ]
-
-
-def _later(old: Settings, new: Settings) -> list[str]:
-    """Notes about changed options that a reload does not apply."""
-    later = [each for each in OPTIONS.values() if hasattr(old, each.field) and not each.is_live]
-    notes = [_note(each, each.key, old, new) for each in later]
-    notes += [_note(each, f"limits.{each.key}", old.limits, new.limits) for each in LIMITS.values()]
-    return [note for note in notes if note]
-
-
-def _note(option: Option, name: str, old: Settings | Limits, new: Settings | Limits) -> str:
-    was, is_ = (getattr(each, option.field) for each in (old, new))
-    if was == is_:
-        return ""
-    values = "" if option.hidden_as else f" from {_shown(was)} to {_shown(is_)}"
-    return f"{option.hidden_as or name} changed{values}: takes effect at the next start"
-
-
-def _drifted(run: Settings, old: Settings, new: Settings) -> list[str]:
-    """Notes about options that `scale` or `swap` changed, and that are as before in the
-    configuration.
-    """
-    drifted = [field for field in _COMMANDS if getattr(old, field) == getattr(new, field)]
-    return [
-        f"{field} is {getattr(run, field)} since `{' '.join(_COMMANDS[field].split()[:2])}`, and "
-        f"{getattr(new, field)} in the configuration, where it did not change; to go back: "
-        f"{_COMMANDS[field]} {shlex.quote(str(getattr(new, field)))}"
-        for field in drifted
-        if _is_other(field, run, new)
-    ]
-
-
-def _is_other(field: str, run: Settings, new: Settings) -> bool:
-    """Whether the run has another value than the configuration. `swap` makes paths absolute."""
-    has, wants = getattr(run, field), getattr(new, field)
-    if field == "predictor" and has != wants:
-        has, wants = absolute(has), absolute(wants)
-    return bool(has != wants)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "none"
-    return number(value) if isinstance(value, float) else str(value) or "none"
 
 
 class Reloads:
@@ -217,15 +112,25 @@ class Reloads:
 
     def _follow(self, client: Asker, new: Settings, notes: list[str]) -> None:
         made, run = plan(self.read, new), self._run()
-        notes = [*made.notes, *_drifted(run, self.read, new), *notes]
+        notes = [*made.notes, *drifted(run, self.read, new), *notes]
         logs.info(made.line())
         for note in notes:
             logs.info(f"reload: {note}")
-        same = {field: getattr(new, field) for field in _STEPS if not _is_other(field, run, new)}
-        self.read = msgspec.structs.replace(self.read, cameras=new.cameras, **same)
-        if made.added or made.changed or made.removed:
+        self.read = applied(self.read, new)
+        for each in values(run, new):
+            if not is_other(each, run, new):
+                self.read = each.set(self.read, each.of(new))
+        if made:
             self._act(made, new)
-        done = Reloaded(made.added, made.changed, made.removed, made.kept, notes)
+        done = Reloaded(
+            made.added,
+            made.changed,
+            made.removed,
+            made.kept,
+            notes,
+            added_predictors=made.added_predictors,
+            removed_predictors=made.removed_predictors,
+        )
         self._steps = _Steps(client, self.read, new, done)
         self._go_on()
 
@@ -234,16 +139,16 @@ class Reloads:
         steps = self._steps
         assert steps is not None
         if step := steps.next(self._stepped):
-            step.tell(Changing(f"changing the {step.field}"))
+            step.tell(Changing(f"changing the {step.value}"))
             self._change(step)
         else:
             self._steps = None
             self._answer(steps.done)
 
-    def _stepped(self, field: str, value: Any) -> None:
-        """Record that `field` now has the file's value; empty: the step failed."""
-        if field:
-            self.read = msgspec.structs.replace(self.read, **{field: value})
+    def _stepped(self, value: Value, to: Any) -> None:
+        """Record what is now as in the file; None: the step failed."""
+        if to is not None:
+            self.read = value.set(self.read, to)
         self._go_on()
 
     def _answer(self, answer: Reloaded | NotDone) -> None:
@@ -264,12 +169,10 @@ class _Steps:
         self.client = client
         self.done = done
         self._todo = [
-            (field, getattr(new, field))
-            for field in _STEPS
-            if getattr(old, field) != getattr(new, field)
+            (each, each.of(new)) for each in values(old, new) if each.of(old) != each.of(new)
         ]
 
-    def next(self, on_end: Callable[[str, Any], None]) -> _Step | None:
+    def next(self, on_end: Callable[[Value, Any], None]) -> _Step | None:
         return _Step(self, *self._todo.pop(0), on_end) if self._todo else None
 
 
@@ -277,13 +180,13 @@ class _Step:
     """One scale or swap, requested as a command would request it."""
 
     def __init__(
-        self, steps: _Steps, field: str, value: Any, on_end: Callable[[str, Any], None]
+        self, steps: _Steps, value: Value, to: Any, on_end: Callable[[Value, Any], None]
     ) -> None:
         self._steps = steps
-        self.field = field
-        self._value = value
+        self.value = value
+        self._to = to
         self._on_end = on_end
-        self.request: ToControl | None = _STEPS[field](value)
+        self.request: ToControl | None = value.request(to)
 
     def tell(self, message: Changing) -> None:
         self._steps.client.tell(message)
@@ -291,14 +194,14 @@ class _Step:
     def answer(self, message: FromControl) -> None:
         done = self._steps.done
         if isinstance(message, Changed):
-            done.applied[self.field] = (message.was, message.now)
+            done.applied[str(self.value)] = (message.was, message.now)
             done.notes.extend(message.notes)
-            self._on_end(self.field, self._value)
+            self._on_end(self.value, self._to)
         elif isinstance(message, NotDone):
-            text = f"{self.field} did not become {self._value}: {message.what}: {message.why}"
+            text = f"{self.value} did not become {self._to}: {message.what}: {message.why}"
             logs.error(f"reload: {text}")
             done.failed.append(logs.clean(text))
-            self._on_end("", None)
+            self._on_end(self.value, None)
 
 
 def _too_slow(invocation: Invocation) -> RunError:
@@ -354,6 +257,8 @@ def show(name: str | None, as_json: bool) -> int:
 def lines(done: Reloaded) -> list[str]:
     parts = [("added", done.added), ("changed", done.changed), ("removed", done.removed)]
     said = [f"{word:<9}{name}" for word, names in parts for name in names]
+    said += [f"added    predictor {name}" for name in done.added_predictors]
+    said += [f"removed  predictor {name}" for name in done.removed_predictors]
     said += [f"changed  {field} {was} -> {now}" for field, (was, now) in done.applied.items()]
     said += [f"failed   {text}" for text in done.failed]
     nothing = "nothing changed in the run" if done.notes else "nothing changed"

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from framefan.config.configure import check_predictor
+from framefan.config.predictor_settings import unknown
 from framefan.errors import EXIT_FAILED, UsageError
 from framefan.ipc.messages import Changed, Changing, NotDone, Scale, ScaleGateways, Swap
 from framefan.settings import predictor_ref, query
@@ -49,14 +50,21 @@ _POOL_DIED = NotDone(
 
 
 class ChangeRelay:
-    """The supervisor's side. `tell_pool` returns whether the request reached a pool."""
+    """The supervisor's side. `tell_pool` returns whether the request reached a pool; `run` returns
+    the settings that the run has now.
+    """
 
-    def __init__(self, tell_pool: Callable[[Scale | Swap], bool]) -> None:
+    def __init__(
+        self, tell_pool: Callable[[Scale | Swap], bool], run: Callable[[], Settings]
+    ) -> None:
         self._tell_pool = tell_pool
+        self._run = run
         self._client: Asker | None = None
 
     def ask(self, client: Asker, request: Scale | Swap) -> None:
-        if self._client is not None:
+        if refusal := refused(request, self._run()):
+            client.answer(refusal)
+        elif self._client is not None:
             client.answer(UNDER_WAY)
         elif self._tell_pool(request):
             self._client = client
@@ -76,17 +84,37 @@ class ChangeRelay:
         self.heard(_POOL_DIED)
 
 
+def refused(request: Scale | Swap, run: Settings) -> NotDone | None:
+    """Why the request names no predictor of the run; None if it does."""
+    names, name = [each.name for each in run.all_predictors], request.predictor_name
+    command = "scale" if isinstance(request, Scale) else "swap"
+    if name in names or (not name and len(names) == 1):
+        return None
+    error = unknown(name, names, f"`framefan {command}`", "--predictor {}")
+    if not name:
+        error = UsageError(
+            f"`framefan {command}` needs the name of a predictor",
+            f"the run has several: {', '.join(names)}",
+            f"add --predictor {names[0]}",
+        )
+    return NotDone(error.exit_code, error.what, error.why, error.fix)
+
+
 def followed(settings: Settings, done: Changed) -> Settings:
     """The settings that the run has now, with which the next pool is started."""
-    if done.what in ("workers", "gateways"):
-        return msgspec.structs.replace(settings, **{done.what: int(done.now)})
-    return msgspec.structs.replace(settings, predictor=done.now)
+    if done.what == "gateways":
+        return msgspec.structs.replace(settings, gateways=int(done.now))
+    if done.what == "workers":
+        return settings.with_predictor(done.predictor_name, workers=int(done.now))
+    return settings.with_predictor(done.predictor_name, predictor=done.now)
 
 
 # ---- the commands ------------------------------------------------------------------------------
 
 
-def scale(name: str | None, workers: int | None, gateways: int | None, as_json: bool) -> int:
+def scale(
+    name: str | None, workers: int | None, gateways: int | None, predictor: str, as_json: bool
+) -> int:
     """Change the number of workers or gateways of the run. Raises FramefanError."""
     if (workers is None) == (gateways is None):
         raise UsageError(
@@ -96,18 +124,29 @@ def scale(name: str | None, workers: int | None, gateways: int | None, as_json: 
         )
     if workers is None:
         assert gateways is not None
+        if predictor:
+            raise UsageError(
+                "scale --gateways takes no --predictor",
+                "gateways serve the results of all predictors",
+                "leave out --predictor",
+            )
         OPTIONS["gateways"].check(gateways)
         run = rundir.meant(name, f"framefan scale --gateways {gateways}")
         return _show(run, ScaleGateways(gateways), as_json)
     OPTIONS["workers"].check(workers, "the number of workers")
-    return _show(rundir.meant(name, f"framefan scale {workers}"), Scale(workers), as_json)
+    run = rundir.meant(name, f"framefan scale {workers}{_of(predictor)}")
+    return _show(run, Scale(workers, predictor), as_json)
 
 
-def swap(name: str | None, reference: str, as_json: bool) -> int:
-    """Change the predictor of the run. Raises FramefanError."""
+def swap(name: str | None, reference: str, predictor: str, as_json: bool) -> int:
+    """Change a predictor of the run. Raises FramefanError."""
     check_predictor(reference)
-    run = rundir.meant(name, f"framefan swap {shlex.quote(reference)}")
-    return _show(run, Swap(absolute(reference)), as_json)
+    run = rundir.meant(name, f"framefan swap {shlex.quote(reference)}{_of(predictor)}")
+    return _show(run, Swap(absolute(reference), predictor), as_json)
+
+
+def _of(predictor: str) -> str:
+    return f" --predictor {shlex.quote(predictor)}" if predictor else ""
 
 
 def absolute(reference: str) -> str:
@@ -138,4 +177,6 @@ def lines(done: Changed) -> list[str]:
     said = f"{done.what:<9}  {done.was} -> {done.now}"
     if done.what != "predictor" and done.was == done.now:
         said = "nothing changed"
+    elif done.predictor_name:
+        said = f"{done.what} of {done.predictor_name}  {done.was} -> {done.now}"
     return [said] + [f"note       {note}" for note in done.notes]

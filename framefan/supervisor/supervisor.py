@@ -43,6 +43,7 @@ from framefan.supervisor.lifecycle import State
 from framefan.supervisor.process_tree import ProcessTree
 from framefan.supervisor.ready_banner import announce, is_ready, never_ready, not_started
 from framefan.supervisor.reload import STOPPING, Reloads
+from framefan.supervisor.reload_plan import applied, lists_for_pool
 from framefan.supervisor.run_totals import Summary
 from framefan.supervisor.rundir import FolderGone
 from framefan.supervisor.scale_gateways import GatewayScale
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from framefan.supervisor.control import Asker
     from framefan.supervisor.listeners import Listeners
     from framefan.supervisor.process_tree import ManagedChild
-    from framefan.supervisor.reload import Plan
+    from framefan.supervisor.reload_plan import Plan
     from framefan.supervisor.rundir import RunDir
     from framefan.supervisor.signals import Signals
 
@@ -88,7 +89,7 @@ class Supervisor:
         self._selector.register(signals, selectors.EVENT_READ, lambda: None)
         self.reloads = reloads(self._follow, self._asked, lambda: self.settings)
         self._control = Control(settings.path(CONTROL), self._selector, self._asked)
-        self._changes = ChangeRelay(self._change)
+        self._changes = ChangeRelay(self._change, lambda: self.settings)
         self._gateways = GatewayScale(self._tree, self._changed)
         self._code: int | None = None
         self._error: FramefanError | None = None
@@ -202,8 +203,7 @@ class Supervisor:
             return
         with contextlib.suppress(LinkClosed):  # its death is read from the link
             if self._untold_cameras:
-                known = processes.settings_for(processes.POOL, "", self.settings)
-                self._untold_cameras = not pool.link.offer(messages.Cameras(list(known.cameras)))
+                self._untold_cameras = not pool.link.offer(lists_for_pool(self.settings))
             if self._untold:
                 now = clock.now()
                 children = [post.watch.facts(now) for post in self._tree]
@@ -236,7 +236,7 @@ class Supervisor:
         """Apply the cameras of a configuration that passed all checks."""
         both = (*self.settings.cameras, *new.cameras)  # cameras that leave may still be logged
         logs.configure(msgspec.structs.replace(self.settings, cameras=both), "supervisor")
-        self.settings = msgspec.structs.replace(self.settings, cameras=new.cameras)
+        self.settings = applied(self.settings, new)
         self._untold = self._untold_cameras = True
         self._tell_pool()  # before a capture stops, so that the pool knows why it stops
         self._tree.follow(plan, self.settings, clock.now())

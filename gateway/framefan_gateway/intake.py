@@ -27,7 +27,7 @@ from framefan.ipc import bus
 from framefan.ipc.protocol import Status
 from framefan.ipc.records import CIRCUIT, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan.settings.run import NAME
-from framefan.settings.states import REASONS, STATES
+from framefan.settings.states import REASONS, STATES, STILL
 from framefan_gateway.delivery import wire
 from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.news import NewEpoch, Removed
@@ -43,6 +43,7 @@ _EPOCHS_REMEMBERED = 64
 _REMOVED_REMEMBERED = 64
 _MOST_EARLY = 8
 _REMOVED = ("ended", "removed")
+_LIVE, _STILL = ("live", ""), ("live", STILL)
 _OTHER = "other"
 _UNKNOWN = "there is no camera of this name: it was removed before, or the name is wrong"
 
@@ -212,14 +213,16 @@ class Intake:
         reported, state = self._reported.get(camera), (facts.state, facts.reason)
         if state in (reported, _REMOVED):
             return
-        if reported is None and facts.state == "live":
+        if reported is None and facts.state == "live" and facts.reason != STILL:
             self._reported[camera] = state  # a camera that is simply live is not reported
             return
         self._report(camera, wire.camera_status(camera, facts, self._epoch, self.state.ts))
 
     def _report(self, camera: str, status: Status) -> None:
+        before = self._reported.get(camera)
         self._reported[camera] = state = status.state, status.reason
-        self.changes.setdefault(camera, Counter())[_counted(*state)] += 1
+        if (before, state) != (_STILL, _LIVE):  # a motion gate opens: it was live before
+            self.changes.setdefault(camera, Counter())[_counted(*state)] += 1
         self._hub.publish(status)
 
     def _report_circuit(self, camera: str, status: Status) -> None:

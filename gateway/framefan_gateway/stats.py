@@ -29,7 +29,7 @@ _MOST_ENDS = 50
 
 LEFT_WAITING = "history"
 """The cause of results that were pending when a client left or its gateway died. If the client
-reconnects, what it gets is counted then."""
+reconnects, results are counted when they are sent."""
 
 
 class Monotonic:

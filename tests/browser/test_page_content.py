@@ -16,7 +16,7 @@ from fed_cameras import feed
 from gateway_fakes import state
 from gateway_thread import Feeder
 
-from framefan.ipc.records import CameraFacts, Detection, WorkerFacts
+from framefan.ipc.records import CameraFacts, Detection, PredictorFacts, WorkerFacts
 from framefan_inference.worker import pictures
 
 pytestmark = pytest.mark.chromium
@@ -232,6 +232,23 @@ def test_people_read_plain_words(feeder: Feeder, page: Page) -> None:
     assert "waiting to restart: exited" in text
     for word in ("backoff", "newer", "this page missed"):
         assert word not in text
+
+
+def test_workers_name_their_predictor_if_there_are_several(feeder: Feeder, page: Page) -> None:
+    rows = [WorkerFacts(id=n, state="ready", model=f"m{n}", predictor_name=name)
+            for n, name in enumerate(("people", "plates"), 1)]  # fmt: skip
+    several = {"people": PredictorFacts(), "plates": PredictorFacts()}
+    for turn, (predictors, shown) in enumerate(
+        [({"people": PredictorFacts()}, "m1"), (several, "people: m1")], 1
+    ):
+        known = [each for each in rows if each.predictor_name in predictors]
+        feeder.take(
+            "state/", state({"cam": CameraFacts(state="live")}, workers=known,
+                            predictors=predictors, ts=1e9 + turn)
+        )  # fmt: skip
+        page.wait_for_function(
+            "text => document.querySelectorAll('#workers td')[2]?.textContent === text", arg=shown
+        )
 
 
 def test_a_picture_stays_until_the_next_one_however_slowly_they_come(

@@ -42,6 +42,26 @@ def test_a_camera_that_is_not_live_says_why_and_when_it_is_tried_next(
     assert page.inner_text(".tile .state") == ""
 
 
+def test_a_camera_whose_gate_is_closed_is_live_and_says_that_nothing_moves(
+    feeder: Feeder, page: Page
+) -> None:
+    still = {"reason": "still", "message": "nothing moves, so its frames are not predicted"}
+    said = "live · nothing moves, so its frames are not predicted"
+    feeder.do(feeder.gateway.publish)
+    page.wait_for_selector(".tile[data-camera=cam]")
+    feeder.take("state/", state({"cam": CameraFacts(state="live", **still)}))
+    page.wait_for_function(f"() => document.querySelector('.tile .state').textContent === '{said}'")
+    feeder.status("live", "still", message=still["message"])
+    seq = feeder.do(feeder.gateway.publish, ts=clock.wall() + 5)  # one is predicted all the same
+    page.wait_for_function(f"() => document.body.innerText.includes('seq {seq},')")
+    assert page.inner_text(".tile .state") == said
+    assert page.get_attribute(".tile", "data-state") == "live"
+    assert page.inner_text("#connection") == "live"
+    assert float(page.eval_on_selector("canvas", "it => getComputedStyle(it).opacity")) == 1
+    feeder.take("state/", state({"cam": CameraFacts(state="live")}, ts=clock.wall() + 60))
+    page.wait_for_function("() => document.querySelector('.tile .state').textContent === ''")
+
+
 def test_frames_that_come_again_show_it_and_a_removed_camera_leaves_the_page(
     feeder: Feeder, page: Page
 ) -> None:

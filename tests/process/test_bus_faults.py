@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from framefan.base.clock import now
 from framefan.ipc import bus
-from framefan.ipc.messages import WorkerOutcome
+from framefan.ipc.outcomes import WorkerOutcome
 from framefan.settings.run import Limits
 
 if TYPE_CHECKING:

@@ -159,6 +159,10 @@ SEES = {
         {each["label"] for each in found["detections"]}
         == {"circle", "square", "triangle", "star", "qr", "aruco"}
     ),
+    "examples/read_codes.py:codes": lambda found: (
+        {each["label"] for each in found["detections"]}
+        == {"circle", "square", "triangle", "star", "framefan", "aruco"}
+    ),
 }
 
 

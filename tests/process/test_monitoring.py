@@ -26,6 +26,8 @@ ALERTS = DEPLOY / "alerts.yml"
 DASHBOARD = json.loads((DEPLOY / "dashboard.json").read_text())
 FRAMES = 80
 OF_PROMETHEUS = {"job", "instance", "le"}
+OF_SEVERAL = {"predictor"}
+"""Labels of a run with several predictors; without them a metric is one group, as is right."""
 NOT_OF_STATUS = {
     *("build_info", "camera_state_changes_total", "loop_lag_worst_seconds", "table_age_seconds"),
     *("process_resident_bytes", "worker_busy_ratio"),
@@ -34,6 +36,15 @@ NOT_OF_STATUS = {
     *("outcomes_lost_total", "previews_total", "deliveries_missed_total"),  # there may be none
 }  # fmt: skip
 """What passes between two questions, and what `/api/status` does not hold."""
+YARD = """
+import time
+import numpy as np
+def yard():
+    for _ in range(150):
+        yield np.full((90, 160), 90, np.uint8)
+        time.sleep(0.03)
+"""
+"""Nothing moves there; it ends."""
 PREDICTOR = """
 seen = 0
 def predict(image):
@@ -68,14 +79,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Something of each kind has happened in it, and nothing more does."""
     predictor = tmp_path_factory.mktemp("predictor") / "odd.py"
     predictor.write_text(PREDICTOR)
+    (predictor.parent / "yard.py").write_text(YARD)
     options = ("--gateways", "2", "--predictor", f"{predictor}:predict", "--workers", "1")
-    cameras = (f"cam=demo?size=160x120&fps=20&frames={FRAMES}", "gate=rtsp://127.0.0.1:1/live")
+    options += ("--gate", "motion")  # in the demo something moves all the time
+    cameras = (
+        f"cam=demo?size=160x120&fps=20&frames={FRAMES}",
+        "gate=rtsp://127.0.0.1:1/live",
+        f"yard=py:{predictor.parent}/yard.py:yard",
+    )
     with Run(*cameras, *options, env=limits(state_every_s=0.1)) as run:
         with connect(run.ws, proxy=None) as client:
             client.recv(timeout=20)
         os.kill(run.pid_of("capture"), signal.SIGKILL)  # a change into `live` that all hear of
         wait_until(lambda: b'state="live"' in _changes(run), 30, "a camera that is live again")
-        wait_until(lambda: run.camera("cam").state == "ended", 30)
+        wait_until(lambda: b'reason="still"' in _changes(run), 30, "a closed gate")
+        for name in ("cam", "yard"):
+            wait_until(lambda name=name: run.camera(name).state == "ended", 30)
         wait_until(lambda: b"framefan_closes_total{" in _metrics(run))
         yield run
 
@@ -110,7 +129,7 @@ def _metrics(run: Run) -> bytes:
 
 def wrong_in(expression: str, page: Page) -> list[str]:
     """Metrics, labels and values in an expression that a run does not have."""
-    wrong, labels = [], set(OF_PROMETHEUS)
+    wrong, labels = [], OF_PROMETHEUS | OF_SEVERAL
     for name, chosen in re.findall(r"(framefan_\w+)(?:\{([^}]*)\})?", expression):
         if name not in page:
             wrong.append(name)

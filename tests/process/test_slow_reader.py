@@ -48,7 +48,8 @@ def read_slowly(port: int, seconds: float, receive_buffer: int | None) -> list[f
     )
     data = bytearray()
     while b"\r\n\r\n" not in data:
-        data += sock.recv(1)
+        data += (byte := sock.recv(1))
+        assert byte, "the gateway has closed the connection"
     del data[: data.index(b"\r\n\r\n") + 4]
     ages: list[float] = []
     end = now() + seconds

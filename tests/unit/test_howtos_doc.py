@@ -69,8 +69,12 @@ def test_the_unit_stops_later_than_the_run_does() -> None:
 
 
 @pytest.mark.parametrize(("page", "code"), _blocks("python"))
-def test_its_predictors_predict(page: str, code: str, tmp_path: Path) -> None:
-    name = re.findall(r"^(?:class|def) (\w+)", code, re.MULTILINE)[-1]
+def test_its_predictors_predict(
+    page: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # the model of an example is named by its path there
+    found = re.findall(r"^(?:(?:class|def) (\w+)|(\w+) = chain)", code, re.MULTILINE)
+    name = "".join(found[-1])
     file = tmp_path / f"doc_{page.replace('-', '_')}.py"
     file.write_text(code)
     picture = np.zeros((240, 320, 3), np.uint8)

@@ -63,7 +63,7 @@ class Conversation:
                 "closed",
                 f"{shown(self.url)} takes the connection and closes it",
                 "it does so without an answer",
-                "the camera may serve as many as it can; framefan tries again",
+                "the camera may have reached its limit of connections; framefan tries again",
             )
         return parse_answer(head)
 

@@ -12,6 +12,8 @@ import sys
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from framefan.commands.doctor import camera_check, predictor_check
 from framefan.commands.doctor.endpoint_checks import served
 from framefan.commands.doctor.findings import Finding, Level, failure
@@ -23,7 +25,7 @@ from framefan.ipc import processes
 from framefan.ipc.tryout import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from framefan.config.options import Options
     from framefan.ipc.tryout import PredictorFacts
@@ -71,14 +73,31 @@ def _findings(given: Sequence[str], options: Options) -> Iterator[Finding]:
     _step("taking a picture from each camera")
     pictures = yield from _cameras(settings.cameras)
     sizes = {name: (seen.width, seen.height) for name, seen in pictures.items()}
-    first = settings.cameras[0]
-    size = picture_size(first, sizes.get(first.name))
-    _step("trying the predictor")
-    jpeg = pictures[first.name].jpeg if first.name in pictures else b""
-    tried = predictor_check.attempt(settings, *size, jpeg)
-    yield from _predictor(settings, tried)
-    known = None if isinstance(tried, FramefanError) else tried
-    yield from limits(settings, sizes, known)
+    tried = yield from _predictors(settings, pictures, sizes)
+    yield from limits(settings, sizes, tried)
+
+
+def _predictors(
+    settings: Settings, pictures: Mapping[str, Picture], sizes: Mapping[str, tuple[int, int]]
+) -> Generator[Finding, None, dict[str, PredictorFacts]]:
+    """Try each predictor with the picture of one of its cameras; returns what each needs."""
+    found = {}
+    for each in settings.all_predictors:
+        _step("trying the predictor" + (f" {each.name}" if settings.predictors else ""))
+        own = [camera for camera in settings.cameras if camera.predictor in ("", each.name)]
+        first = (own or settings.cameras)[0]
+        only = msgspec.structs.replace(settings.of(each.name), cameras=(first,))
+        size = picture_size(first, sizes.get(first.name))
+        jpeg = pictures[first.name].jpeg if first.name in pictures else b""
+        tried = predictor_check.attempt(only, *size, jpeg)
+        subject = each.name if settings.predictors else "predictor"
+        yield from _predictor(only, tried, subject)
+        if settings.predictors and not own:
+            cure = f'predictor = "{each.name}" in a [[camera]]'
+            yield Finding(Level.WARN, subject, "no camera has this predictor", cure)
+        if not isinstance(tried, FramefanError):
+            found[each.name] = tried
+    return found
 
 
 def _step(text: str) -> None:
@@ -169,27 +188,31 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "it ended without a message"
 
 
-def _predictor(settings: Settings, tried: PredictorFacts | FramefanError) -> Iterator[Finding]:
+def _predictor(
+    settings: Settings, tried: PredictorFacts | FramefanError, subject: str = "predictor"
+) -> Iterator[Finding]:
     if isinstance(tried, FramefanError):
-        yield failure("predictor", tried)
+        yield failure(subject, tried)
         return
     most = settings.limits.predict_s
     if tried.predict_s > most:
         yield Finding(
             Level.PROBLEM,
-            "predictor",
+            subject,
             f"{settings.predictor} takes {tried.predict_s:.1f} s per frame; a worker is killed"
             f" after {most:g} s",
             f"[limits] predict_s = {2 * tried.predict_s:.0f} in a file for --config",
         )
         return
-    text = f"{settings.predictor} loads, and takes {1000 * tried.predict_s:.3g} ms per frame"
-    yield Finding(Level.OK, "predictor", text)
-    for subject, about in tried.about.items():
-        yield Finding(Level.OK, subject, about)
+    took_ms = 1000 * tried.predict_s
+    took = f"{took_ms:.0f}" if took_ms >= 100 else f"{took_ms:.3g}"
+    text = f"{settings.predictor} loads, and takes {took} ms per frame"
+    yield Finding(Level.OK, subject, text)
+    for what, about in tried.about.items():
+        yield Finding(Level.OK, what, about)
     if settings.device and not tried.uses_device:
         text = f"{settings.predictor} ignores --device {settings.device}"
-        yield Finding(Level.WARN, "predictor", text, "give its setup a parameter `device`")
+        yield Finding(Level.WARN, subject, text, "give its setup a parameter `device`")
 
 
 def _cameras(

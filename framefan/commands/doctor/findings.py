@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from framefan.commands.terminal.camera_table import printable
+
 if TYPE_CHECKING:
     from framefan.errors import FramefanError
 
@@ -27,7 +29,8 @@ class Finding(msgspec.Struct, frozen=True):
 
     def line(self) -> str:
         cure = f"  ->  {self.cure}" if self.cure else ""
-        return f"{self.level.value:<8} {self.subject:<12} {self.text}{cure}"
+        # Labels of a model and errors of others may hold anything, control sequences included.
+        return printable(f"{self.level.value:<8} {self.subject:<12} {self.text}{cure}")
 
 
 def failure(subject: str, error: FramefanError) -> Finding:

@@ -34,7 +34,7 @@ def attempt(
     asked = PredictorTryout(
         settings.predictor,
         settings.device,
-        settings.workers,
+        settings.all_workers,
         limits.result_bytes,
         settings.cameras[0].name,
         width,

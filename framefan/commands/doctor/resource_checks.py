@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from framefan.base import host
 from framefan.commands.doctor.findings import Finding, Level
@@ -12,9 +12,9 @@ from framefan.settings import source_spec
 from framefan.settings.demo import parse_demo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from framefan.settings.run import CameraSettings, Settings
+    from framefan.settings.run import CameraSettings, PredictorSettings, Settings
 
 Size = tuple[int, int]
 _ASSUMED_SIZE = (1920, 1080)
@@ -29,17 +29,27 @@ _REST_THREADS = 10
 _CAPTURE_ADDRESS = 900 << 20
 
 
+class Need(NamedTuple):
+    """The workers of one predictor, and what one of them needs."""
+
+    predictor: PredictorSettings
+    one: PredictorFacts
+
+
 def limits(
-    settings: Settings, sizes: Mapping[str, Size], tried: PredictorFacts | None
+    settings: Settings, sizes: Mapping[str, Size], tried: Mapping[str, PredictorFacts]
 ) -> Iterator[Finding]:
-    """`sizes`: picture sizes by camera, where known; `tried`: what one worker needs, if known."""
+    """`sizes`: picture sizes by camera, where known; `tried`: what one worker of a predictor needs,
+    by its name, where known.
+    """
     rings = sum(_ring(settings, camera, sizes.get(camera.name)) for camera in settings.cameras)
-    one = tried or _ASSUMED
-    yield memory(settings, rings, one)
-    yield from worker_memory(settings, one)
-    yield from address_space(rings, one)
+    needs = [Need(each, tried.get(each.name, _ASSUMED)) for each in settings.all_predictors]
+    yield memory(settings, rings, needs)
+    for each in needs:
+        yield from worker_memory(each)
+    yield from address_space(rings, needs)
     yield from file_size(settings, sizes)
-    yield from processes(settings, one)
+    yield from processes(settings, needs)
     yield from cores(settings)
     yield descriptors(settings)
 
@@ -55,14 +65,14 @@ def picture_size(camera: CameraSettings, seen: Size | None) -> Size:
 
 def _ring(settings: Settings, camera: CameraSettings, seen: Size | None) -> int:
     width, height = picture_size(camera, seen)
-    return ring_bytes(settings.slots, width * height * 3)
+    return ring_bytes(settings.of(camera.predictor).slots, width * height * 3)
 
 
-def memory(settings: Settings, rings: int, one: PredictorFacts) -> Finding:
+def memory(settings: Settings, rings: int, needs: Sequence[Need]) -> Finding:
     there = host.available_bytes()
     parts = {
         "rings": rings,
-        "workers": settings.workers * one.own_bytes,
+        "workers": sum(each.predictor.workers * each.one.own_bytes for each in needs),
         "cameras": len(settings.cameras) * _CAPTURE_BYTES,
         "the rest": _REST_BYTES + (settings.gateways - 1) * _GATEWAY_BYTES,
     }
@@ -77,8 +87,8 @@ def memory(settings: Settings, rings: int, one: PredictorFacts) -> Finding:
     return Finding(Level.OK, "memory", text)
 
 
-def worker_memory(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
-    most = settings.limits.worker_memory_bytes
+def worker_memory(need: Need) -> Iterator[Finding]:
+    most, one = need.predictor.limits.worker_memory_bytes, need.one
     if most and one.own_bytes > most:
         yield Finding(
             Level.PROBLEM,
@@ -88,9 +98,9 @@ def worker_memory(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
         )
 
 
-def address_space(rings: int, one: PredictorFacts) -> Iterator[Finding]:
+def address_space(rings: int, needs: Sequence[Need]) -> Iterator[Finding]:
     most = host.soft_limit("AS")
-    need = max(one.address_bytes, _CAPTURE_ADDRESS) + rings
+    need = max(_CAPTURE_ADDRESS, *(each.one.address_bytes for each in needs)) + rings
     if most is not None and most < need:
         text = f"a process may have {_mib(most)} of address space; one needs about {_mib(need)}"
         yield Finding(Level.PROBLEM, "memory", text, "ulimit -v unlimited")
@@ -105,15 +115,15 @@ def file_size(settings: Settings, sizes: Mapping[str, Size]) -> Iterator[Finding
         yield Finding(Level.PROBLEM, "file size", text, "ulimit -f unlimited")
 
 
-def processes(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
+def processes(settings: Settings, needs: Sequence[Need]) -> Iterator[Finding]:
     """Linux counts threads as processes."""
     room = host.thread_room()
     if room is None:
         return
-    threads = one.threads or _ASSUMED.threads
+    workers = sum(each.predictor.workers * (each.one.threads or _ASSUMED.threads) for each in needs)
     each_capture = 4 + host.cores()
     rest = _REST_THREADS + (settings.gateways - 1) * _GATEWAY_THREADS
-    need = rest + len(settings.cameras) * each_capture + settings.workers * threads
+    need = rest + len(settings.cameras) * each_capture + workers
     text = f"room for {room} processes and threads, about {need} needed"
     if room >= need:
         yield Finding(Level.OK, "processes", text)
@@ -124,12 +134,14 @@ def processes(settings: Settings, one: PredictorFacts) -> Iterator[Finding]:
 
 def cores(settings: Settings) -> Iterator[Finding]:
     there = host.cores()
-    if settings.workers > max(there, 2):
+    workers = settings.all_workers
+    if workers > max(there, 2):
+        cure = "fewer workers in the [[predictor]] tables"
         yield Finding(
             Level.WARN,
             "workers",
-            f"{settings.workers} on {there} cores: more help only if predict waits",
-            f"--workers {there}",
+            f"{workers} on {there} cores: more help only if predict waits",
+            cure if settings.predictors else f"--workers {there}",
         )
     if settings.gateways > max(there, 1):
         yield Finding(
@@ -144,7 +156,7 @@ def descriptors(settings: Settings) -> Finding:
     there, most, gateways = host.descriptor_limit(), settings.limits.max_clients, settings.gateways
     need = -(-most // gateways) + host.SPARE_DESCRIPTORS  # for each gateway
     need += (need // 10 + 8) if gateways > 1 else 0  # one may have more clients than the mean
-    own = 32 + 4 * (len(settings.cameras) + settings.workers)
+    own = 32 + 4 * (len(settings.cameras) + settings.all_workers)
     soft = host.soft_limit("NOFILE")
     if soft is not None and soft < own:
         text = f"a process may have {soft} open files; this run needs {own}"

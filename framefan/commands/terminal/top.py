@@ -25,6 +25,7 @@ from framefan.commands.terminal.latency_stats import Flow, Minute, Stages, Table
 from framefan.errors import EXIT_OK
 from framefan.ipc import processes
 from framefan.ipc.protocol import Failure, Result
+from framefan.settings.states import STILL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,13 +173,20 @@ def _summary(table: dict[str, Any]) -> str:
     gateways = table["gateways"]
     clients = sum(each["clients"] for each in gateways)
     ready = sum(each["state"] in ("ready", "busy") for each in table["workers"])
+    without = [name for name, each in table.get("predictors", {}).items() if not each["ready"]]
+    idle = f"no worker of {', '.join(without)}  " if without and _names_predictors(table) else ""
     served = sum(each["state"] == "ready" for each in gateways)
     several = f"{served} of {len(gateways)} gateways ready  " if len(gateways) > 1 else ""
     return (
         f"{printable(table['name'])}  {_counted(len(table['cameras']), 'camera')}  "
         f"{ready} of {len(table['workers'])} workers ready  "
-        f"{several}{_counted(clients, 'client')}"
+        f"{idle}{several}{_counted(clients, 'client')}"
     )
+
+
+def _names_predictors(table: dict[str, Any]) -> bool:
+    """Whether the run has several predictors."""
+    return len(table.get("predictors", {})) > 1
 
 
 def _counted(number: int, what: str) -> str:
@@ -197,7 +205,10 @@ def _cameras(glance: RunView, table: dict[str, Any], now: float, width: int | No
                 rates = (in_words(frames.captured), in_words(frames.predicted))
                 counted = (*rates, frames.told(causes))
             times = [f"{ms:.1f}" for ms in stages] if stages else ["-"] * len(_LATENCY)
-            rows.append(list(map(printable, (name, facts["state"], *counted, *times))))
+            state = facts["state"]
+            if facts["reason"] == STILL:
+                state = f"{state} ({STILL})"
+            rows.append(list(map(printable, (name, state, *counted, *times))))
         versions.append(Version(columns, rows))
     return fitted(width, *versions)
 
@@ -216,7 +227,9 @@ def _troubles(table: dict[str, Any]) -> list[str]:
 
 
 def _workers(table: dict[str, Any], width: int | None) -> list[str]:
-    columns = [Column(each, is_name=each in ("worker", "state", "model")) for each in _WORKERS]
+    names = ("worker", "predictor", "state", "model")
+    heads = ["predictor", *_WORKERS] if _names_predictors(table) else _WORKERS
+    columns = [Column(each, is_name=each in names) for each in heads]
     rows, troubles = [], []
     for facts in table["workers"]:
         row = (
@@ -226,7 +239,8 @@ def _workers(table: dict[str, Any], width: int | None) -> list[str]:
             f"{facts['busy']:.0%}",
             *(str(facts[name]) for name in ("results", "errors", "restarts")),
         )
-        rows.append(list(map(printable, row)))
+        named = (facts["predictor_name"],) if _names_predictors(table) else ()
+        rows.append(list(map(printable, (*named, *row))))
         if facts["reason"]:
             troubles.append(printable(f"  {facts['id']}: {facts['reason']}"))
     return fitted(width, Version(columns, rows)) + troubles

@@ -6,9 +6,9 @@ of a ping that was written after the results, or its own acknowledgement. Both a
 here. Each echo returns a number that its write carried.
 
 1. `size` writes may be in flight. It begins at 1.
-2. `base` is the shortest delay of an echo in the last 10 to 20 seconds: that of the path alone. To
-   keep queueing out of it, a window that held results back restarts at 1 every 10 seconds, and
-   learns no delay until everything in flight has been echoed.
+2. `base` is the shortest delay of an echo in the last 10 to 20 seconds: that of the path alone.
+   Time spent in queues must not count. So a window that held results back restarts at 1 every 10
+   seconds, and measures no delay until all earlier writes have been echoed.
 3. An echo within `base` + 100 ms is timely. If this process itself ran late, that much is added,
    because the echo may have arrived before the process saw it. If results were held back since the
    write, a timely echo grows the window by 1; so the window doubles in one round trip. If the echo
@@ -18,8 +18,8 @@ here. Each echo returns a number that its write carried.
 4. A late echo shrinks the window in proportion to the delay, to no less than 1, and only once for
    all writes in flight at that time.
 5. While an echo is overdue nothing is written, whatever the size.
-6. After `CALM_S` and `CALM_WRITES` writes without anything held back, the client is steady: what is
-   written without numbers is not limited, and one write per check (see flow.py) carries one.
+6. A client is steady once nothing was held back for `CALM_S` seconds and `CALM_WRITES` writes. From
+   then on only one write per check (see flow.py) carries a number. Other writes are not limited.
    `CALM_WRITES` exceeds the queue of common client libraries, so a slow handler is not mistaken
    for a fast one. After `CALM_MAX_S`, `CALM_MIN_WRITES` writes suffice: at that rate a check comes
    soon enough. An overdue echo ends the steady state, and the window restarts at 1.

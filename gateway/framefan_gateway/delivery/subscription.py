@@ -81,8 +81,8 @@ class Opening(NamedTuple):
     since: Mapping[str, StreamPosition] = MappingProxyType({})
     """By camera, the position to resume after."""
     unknown: Mapping[str, Status | None] = MappingProxyType({})
-    """By camera of `since` that this run does not have, or no longer has, the status to send; None
-    before the first state table."""
+    """For each camera in `since` that this run does not have: the status to send to the client.
+    None until the first state table has arrived."""
 
 
 ANEW = Opening()

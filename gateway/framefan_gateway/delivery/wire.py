@@ -25,6 +25,7 @@ from framefan.ipc.records import (
     PreviewRecord,
     StatusRecord,
 )
+from framefan.settings.states import STILL
 from framefan_gateway.delivery.accounts import NOTHING, Missed
 
 if TYPE_CHECKING:
@@ -281,6 +282,8 @@ def is_trouble(status: Status) -> bool:
     """Whether clients that join later are sent this status, until a later one ends it."""
     if status.subject == "predictor":
         return status.reason == CIRCUIT and status.state != "closed"
+    if status.reason == STILL:
+        return True  # no trouble, but it explains why no results come
     return status.subject in ("camera", "pool") and status.state != "live"
 
 

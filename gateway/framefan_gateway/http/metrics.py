@@ -19,22 +19,17 @@ from prometheus_client.registry import Collector
 
 from framefan.base import clock, host
 from framefan.ipc.protocol import CAUSES
-from framefan.ipc.records import PICTURES
-from framefan.settings.states import STATES
-from framefan_gateway.http import prometheus
+from framefan_gateway.http import prometheus, table_metrics
 from framefan_gateway.latency import LAG_BOUNDS, STAGE_BOUNDS, STAGES, Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from framefan.ipc.records import CameraFacts, GatewayFacts, StateRecord, WorkerFacts
+    from framefan.ipc.records import GatewayFacts, StateRecord
     from framefan_gateway.http.prometheus import Samples
     from framefan_gateway.intake import Intake
     from framefan_gateway.run_stats import Published, RunStats
 
-WORKER_STATES = ("starting", "ready", "busy", "backoff", "failed", "stopping")
-SUPERSEDED = ("newer", "no_worker", "no_slot", "max_fps", "removed", "circuit")
-LOST = ("late", "worker_died", "predict_timeout", "no_outcome", "stopped")
 ENDS = {"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"}
 ENDS |= {"4400", "4401", "4408", "4409"}
 """The close codes with a label of their own; a client may close with any of thousands."""
@@ -92,10 +87,7 @@ class _Run(Collector):
                 [(_id(each), now - each.table_at) for each in living if each.table_at > -math.inf],
                 ("gateway",),
             )
-            yield from _frames(state.cameras)
-            yield from _outcomes(state.cameras)
-            yield from _previews(state.cameras)
-            yield from _states(state.cameras, state.workers)
+            yield from table_metrics.of_table(state)
         yield _changes(gateways, state)
         yield from _now(living)
         yield from _deliveries(counted)
@@ -144,109 +136,6 @@ def _stages(gateways: list[Published], state: StateRecord | None) -> Iterator[Me
             ],
             ("gateway", "camera", "stage"),
         )
-
-
-# ---- the pool's table --------------------------------------------------------------------------
-
-
-def _per_camera(cameras: dict[str, CameraFacts], field: str) -> Samples:
-    return [((name,), getattr(facts, field)) for name, facts in cameras.items()]
-
-
-def _per_cause(cameras: dict[str, CameraFacts], field: str, known: tuple[str, ...]) -> Samples:
-    """By cause, with 0 for unseen causes: a rate misses the first step of a new counter."""
-    return [
-        ((name, cause), count)
-        for name, facts in cameras.items()
-        for cause, count in (dict.fromkeys(known, 0) | getattr(facts, field)).items()
-    ]
-
-
-def _frames(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
-    by_camera = ("camera",)
-    counters = (
-        ("captured", "Frames captured"),
-        ("leased", "Frames given to a worker"),
-        ("bad", "Frames that could not be decoded"),
-    )
-    for field, text in counters:
-        yield prometheus.counter(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
-    yield prometheus.counter(
-        "frames_superseded",
-        "Frames that were not given to a worker",
-        _per_cause(cameras, "superseded_by", SUPERSEDED),
-        ("camera", "cause"),
-    )
-    gauges = (("waiting", "Frames that wait for a worker"), ("running", "Frames at a worker"))
-    for field, text in gauges:
-        yield prometheus.gauge(f"frames_{field}", text, _per_camera(cameras, field), by_camera)
-
-
-def _outcomes(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
-    kinds = (("result", "results"), ("error", "errors"), ("lost", "lost"))
-    yield prometheus.counter(
-        "outcomes",
-        "Outcomes of the frames given to workers",
-        [
-            ((name, kind), getattr(facts, field))
-            for name, facts in cameras.items()
-            for kind, field in kinds
-        ],
-        ("camera", "kind"),
-    )
-    yield prometheus.counter(
-        "outcomes_lost",
-        "Frames given to workers without a result or error",
-        _per_cause(cameras, "lost_by", LOST),
-        ("camera", "cause"),
-    )
-
-
-def _previews(cameras: dict[str, CameraFacts]) -> Iterator[Metric]:
-    yield prometheus.counter(
-        "previews",
-        "Pictures encoded for clients",
-        _per_cause(cameras, "previews", PICTURES),
-        ("camera", "picture"),
-    )
-    yield prometheus.counter(
-        "preview_cpu_seconds",
-        "CPU time of workers for encoding pictures",
-        _per_camera(cameras, "preview_cpu_s"),
-        ("camera",),
-    )
-
-
-def _states(cameras: dict[str, CameraFacts], workers: list[WorkerFacts]) -> Iterator[Metric]:
-    yield prometheus.gauge(
-        "camera_state",
-        "1 for the state that the camera is in",
-        [
-            ((name, state), state == facts.state)
-            for name, facts in cameras.items()
-            for state in dict.fromkeys((*STATES, facts.state))
-        ],
-        ("camera", "state"),
-    )
-    yield prometheus.gauge(
-        "camera_errors_in_row",
-        "Frames on which predict failed since the last result",
-        _per_camera(cameras, "errors_in_row"),
-        ("camera",),
-    )
-    states = [worker.state for worker in workers]
-    yield prometheus.gauge(
-        "workers",
-        "Workers by state",
-        [((state,), states.count(state)) for state in dict.fromkeys((*WORKER_STATES, *states))],
-        ("state",),
-    )
-    yield prometheus.gauge(
-        "worker_busy_ratio",
-        "Share of the last seconds spent in predict",
-        [((str(worker.id),), worker.busy) for worker in workers],
-        ("worker",),
-    )
 
 
 def _changes(gateways: list[Published], state: StateRecord | None) -> Metric:

@@ -24,6 +24,7 @@ from websockets.http11 import Request, Response
 
 from framefan.base import clock, logs
 from framefan.ipc import proto_schema, protocol
+from framefan.ipc.records import AT_WORK
 from framefan.settings import query
 from framefan_gateway.http import access, client_list, snapshots
 from framefan_gateway.http.replies import JSON, POLICY, pack, reply
@@ -34,7 +35,7 @@ from framefan_gateway.stats import Stats
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from framefan.ipc.records import CameraFacts
+    from framefan.ipc.records import CameraFacts, StateRecord
     from framefan.settings.run import Settings
     from framefan_gateway.delivery.hub import Hub
     from framefan_gateway.http.client_list import ClientFacts
@@ -70,7 +71,6 @@ _OF_THE_TABLE = ("pid", "state", "restarts")
 """Fields of a gateway's row that only the supervisor knows."""
 _OF_THE_MOMENT = ("clients", "lag_s")
 """Fields that a gateway which has ended no longer has; its counters stay."""
-_READY_WORKERS = ("ready", "busy")
 
 
 class Web:
@@ -258,7 +258,7 @@ class Web:
     def readiness(self) -> tuple[bool, dict[str, Any]]:
         state = self._intake.state
         workers = state.workers if state else []
-        ready_workers = sum(worker.state in _READY_WORKERS for worker in workers)
+        ready_workers = sum(worker.state in AT_WORK for worker in workers)
         cameras: dict[str, Any] = {}
         explained = True
         for name, facts in self._cameras():
@@ -266,12 +266,14 @@ class Web:
             if facts is not None and _explained(facts):
                 self._heard_of.add(name)
             explained = explained and name in self._heard_of
-        ready = self._intake.fresh and ready_workers > 0 and explained
+        served = state is not None and state.serves
+        ready = self._intake.fresh and served and explained
         return ready, {
             "ready": ready,
             "gateway": "ready",
             "pool": "ready" if self._intake.fresh else "silent" if state else "starting",
             "workers": {"ready": ready_workers, "total": len(workers)},
+            **_by_predictor(state),
             "cameras": cameras,
         }
 
@@ -300,6 +302,17 @@ class Web:
                 known = {name: row[name] for name in names}
                 row.update(msgspec.to_builtins(own.facts) | known)
         return whole
+
+
+def _by_predictor(state: StateRecord | None) -> dict[str, Any]:
+    """The workers of each predictor, if there are several."""
+    if state is None or not state.has_several:
+        return {}
+    rows = {
+        name: {"ready": each.ready, "total": each.workers}
+        for name, each in state.predictors.items()
+    }
+    return {"predictors": rows}
 
 
 def _camera(facts: CameraFacts | None) -> dict[str, Any]:

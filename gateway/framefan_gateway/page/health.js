@@ -47,7 +47,7 @@ export class Health {
     }
     this.handlers.cameras(state, flows);
     document.getElementById("health").hidden = false;
-    this.showWorkers(state.workers);
+    this.showWorkers(state.workers, Object.keys(state.predictors || {}).length > 1);
     this.sum(state);
     this.turn += 1;
     const count = state.gateways.reduce((sum, each) => sum + each.clients, 0);
@@ -66,9 +66,11 @@ export class Health {
       `${ready} of ${counted(state.workers.length, "worker")} ready · ${gateways}framefan ${state.version}`;
   }
 
-  showWorkers(all) {
+  // several: whether the run has several predictors, so that each worker's is named
+  showWorkers(all, several) {
     workers.replaceChildren(...all.map((each) => row([
-      each.id, [WORKER_STATES[each.state] || each.state, each.reason].filter(Boolean).join(": "), each.model || each.predictor,
+      each.id, [WORKER_STATES[each.state] || each.state, each.reason].filter(Boolean).join(": "),
+      [several && each.predictor_name, each.model || each.predictor].filter(Boolean).join(": "),
       `${Math.round(each.busy * 100)} %`, each.results.toLocaleString("en"),
       each.errors.toLocaleString("en"), each.restarts,
     ], { 1: ["backoff", "failed"].includes(each.state) ? "bad" : "", 5: each.errors ? "bad" : "" })));

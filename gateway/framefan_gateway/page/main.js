@@ -5,7 +5,7 @@ import { arrangement } from "./density.js";
 import { Feed, get, keepToken, token } from "./feed.js";
 import { Health } from "./health.js";
 import { showSnippets } from "./snippets.js";
-import { Tile } from "./tile.js";
+import { isPlain, Tile } from "./tile.js";
 import { Width } from "./width.js";
 
 const JUDGE_EVERY_MS = 3000;
@@ -95,7 +95,7 @@ function onMessage(message) {
 function onStatus(message) {
   const { subject, camera, state, reason } = message;
   if (subject === "camera" && reason === "removed") removeTile(camera);
-  else if (subject === "camera") tileOf(camera).showState(state === "live" ? null : message);
+  else if (subject === "camera") tileOf(camera).showState(isPlain(message) ? null : message);
   else if (subject === "predictor" && camera) {
     tileOf(camera).showCircuit(state === "closed" ? "" : message.message);
   } else if (subject === "predictor") say(`predictor ${state}: ${message.message}`);

@@ -15,7 +15,10 @@ const FAILED_MS = 2000;  // how long an error is shown, even if results follow
 const STICKS_MS = 5000;  // how long a camera stays in front after its problem has ended
 const SHORT = 40;  // the greatest length of a value in large type
 const LONG = 240;
-const NO_TROUBLE = ["connecting", "ended"];
+const NO_TROUBLE = ["connecting", "ended", "live"];
+
+// Whether a camera is simply live; it is not if its motion gate leaves frames out.
+export const isPlain = ({ state, reason }) => state === "live" && reason !== "still";
 
 const template = document.getElementById("tile");
 const nextFrame = () => new Promise(requestAnimationFrame);
@@ -116,8 +119,9 @@ export class Tile {
     this.missed += message.missed;
     this.arrivals.push(now);
     this.strip.add(message.latency_ms, now);
-    // A frame captured after the status shows that frames come again; a frozen camera has frames.
-    if (this.status && this.status.state !== "frozen" && message.ts > this.status.ts) {
+    // A frame captured after the status shows that frames come again; a frozen or still camera has frames.
+    const hasFrames = ["frozen", "live"].includes(this.status?.state);
+    if (this.status && !hasFrames && message.ts > this.status.ts) {
       this.showState(null);
     }
     // Boxes are drawn without a picture only if no pictures come.
@@ -281,7 +285,8 @@ export class Tile {
   }
 
   isLive(now) {
-    return this.newest !== null && !this.status && !this.isFailing(now);
+    const isThere = !this.status || this.status.state === "live";
+    return this.newest !== null && isThere && !this.isFailing(now);
   }
 
   // Whether it is sorted to the front.
@@ -298,9 +303,9 @@ export class Tile {
     this.showCircuit(facts.circuit === "closed" ? "" : facts.circuit_message);
     const told = this.status;
     if (told && told.ts > ts) return;
-    if (facts.state === "live" && told) this.showState(null);
+    if (isPlain(facts) && told) this.showState(null);
     const same = told && told.state === facts.state && told.reason === facts.reason;
-    if (facts.state !== "live" && !same) this.showState({ ...facts, ts });
+    if (!isPlain(facts) && !same) this.showState({ ...facts, ts });
     else if (same && facts.next_try_s !== null) this.tryAt = performance.now() + facts.next_try_s * 1000;
   }
 

@@ -9,9 +9,10 @@ that waits for others gets older. So:
    with a deviation of more than half the median has no rhythm, and its frames are never expected.
 2. The worker waits until all expected frames have arrived or are given up, or until its call is
    full, but never beyond a limit. The limit is `wait_s` or half a recent call, whichever is less,
-   counted from the arrival of the oldest waiting frame. Half a call, because a frame that arrives
-   `w` after the first one would otherwise wait `P - w` for the end of a call of length `P`: with
-   `w` up to P - w, the others gain by the wait at least what the first one loses.
+   counted from the arrival of the oldest waiting frame. Half a call, for this
+   reason: let a call take `P`. A worker that waits `w` for a second frame costs the first one `w`.
+   The second one gains `P - w`, since it need not wait for a call that has already begun. While
+   `w` is at most `P / 2`, the gain is at least the loss.
 3. The time that a frame waits for an idle worker counts too, so under load no wait is added.
 
 Pure: times come in as arguments, in seconds of one monotonic clock.

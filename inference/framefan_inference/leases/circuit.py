@@ -141,6 +141,12 @@ class CircuitBreaker:
         """The camera has left: drop its circuit."""
         self._circuits.pop(camera, None)
 
+    def leave(self, camera: str) -> None:
+        """The camera gets another predictor: its deaths count no more."""
+        circuit = self._circuits.pop(camera, None)
+        if circuit and circuit.state != "closed":
+            self._close(camera, circuit, "the camera has another predictor")
+
     def forget(self) -> None:
         """Start over for another predictor, which has no deaths yet."""
         for camera, circuit in self._circuits.items():

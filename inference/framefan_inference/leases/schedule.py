@@ -21,96 +21,36 @@
 7. A frame can be borrowed for the self-test of a predictor on trial. It gets no seq and still
    counts as waiting. It returns to the front of its queue, unless it was superseded meanwhile.
 8. A removed camera gets no more grants, and its waiting frames are superseded at once. When its
-   last lease is returned it is parked; if it is added again, its queue resumes where it left off.
+   last lease is returned it is taken out; put in again, its queue resumes where it left off.
+9. Each predictor has a schedule. A camera changes to another predictor with its queue: what waits
+   is granted there, and what is leased returns to the schedule that granted it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from msgspec import Struct
+from collections import Counter
+from typing import TYPE_CHECKING
 
 from framefan_inference.leases.batching import Batching
+from framefan_inference.leases.camera_queue import (
+    NEWER,
+    NO_WORKER,
+    REMOVED,
+    CameraQueue,
+    Freed,
+    Grant,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from framefan.settings.run import Mode
+    from framefan_inference.leases.camera_queue import Frame
 
-NEWER, NO_WORKER = "newer", "no_worker"
-NO_SLOT = "no_slot"
-MAX_FPS = "max_fps"
-REMOVED = "removed"
-CIRCUIT = "circuit"
 _NOBODY: frozenset[str] = frozenset()
-
-
-class Frame(NamedTuple):
-    """A frame in a slot, as capture announced it."""
-
-    ring: int
-    slot: int
-    frame: int
-    captured_at: float
-    ts: float
-    width: int
-    height: int
-    pts: float | None = None
-
-
-class Freed(NamedTuple):
-    """A slot that belongs to capture again."""
-
-    camera: str
-    ring: int
-    slot: int
-
-
-class Grant(Struct):
-    """The right of a worker to read a frame until it returns the lease.
-
-    It is kept until its seq has left.
-    """
-
-    lease: int
-    worker: int
-    camera: str
-    seq: int
-    frame: Frame
-    holder: Any = None
-    """The worker's handle; when the seq leaves, another worker may have the number."""
-
-
-class CameraQueue:
-    """One camera's waiting frames and its part of the ledger."""
-
-    def __init__(self, mode: Mode) -> None:
-        self.mode = mode
-        self.waiting: deque[Frame] = deque()
-        self.since = 0.0
-        """Since when a frame has been waiting here; superseding a frame does not reset it."""
-        self.superseded_by: Counter[str] = Counter()
-        self.next_seq = 0
-        self.in_flight = 0
-        self.served = 0
-        self.pinned: int | None = None
-        self.lent: Frame | None = None
-        """The frame borrowed from the front; it counts as waiting and cannot be granted."""
-        self.overtaken = ""
-        """Why the lent frame will be superseded when it returns; empty: it will not."""
-
-    @property
-    def waits(self) -> int:
-        """How many frames are neither leased nor superseded, including the lent one."""
-        return len(self.waiting) + (self.lent is not None)
-
-    @property
-    def may_go(self) -> bool:
-        """Whether a frame may be leased; in `every` none may overtake the lent one."""
-        return bool(self.waiting) and (self.lent is None or self.mode == "live")
 
 
 class Schedule:
@@ -118,11 +58,11 @@ class Schedule:
 
     def __init__(
         self,
-        cameras: Iterable[tuple[str, Mode]],
-        first_lease: int = 1,
+        cameras: Iterable[tuple[str, Mode]] = (),
+        leases: Iterator[int] | None = None,
         batch_wait_s: float = 0.0,
     ) -> None:
-        """`first_lease` differs for each pool, so that no outcome of an earlier pool matches."""
+        """`leases`: the numbers of the next leases; schedules of one pool share them."""
         self.cameras = {name: CameraQueue(mode) for name, mode in cameras}
         self.stateful = False
         self._idle: dict[int, None] = {}  # a set in the order in which they became idle
@@ -136,7 +76,7 @@ class Schedule:
         self.window = Batching(batch_wait_s)
         self.due = math.inf
         """When `assign` may grant more without another event."""
-        self._leases = first_lease - 1
+        self._leases = leases or itertools.count(1)
         self._turns = 0
 
     # ---- events -----------------------------------------------------------------------------
@@ -177,13 +117,18 @@ class Schedule:
         self.cameras[camera].overtaken = cause
         return self.supersede(camera, cause)
 
-    def park(self, camera: str) -> CameraQueue:
-        """Take out a removed camera without leases; `cameras[name] = queue` undoes that."""
+    def take_out(self, camera: str) -> CameraQueue:
+        """Take out a camera; its leases stay until they are returned. `put_in` undoes that."""
         queue = self.cameras.pop(camera)
         queue.pinned = None
+        self.window.forget(camera)
         if self.stateful and self._up:
             self._rebalance(min(self._up, key=self._pins))
         return queue
+
+    def put_in(self, camera: str, queue: CameraQueue) -> None:
+        """Take in a camera that was taken out, here or of another schedule."""
+        self.cameras[camera] = queue
 
     def worker_up(self, worker: int, most: int = 1) -> None:
         """A worker is set up and has no lease; it takes up to `most` frames per call."""
@@ -343,9 +288,9 @@ class Schedule:
         return queue.pinned if is_free else None
 
     def _grant(self, camera: str, queue: CameraQueue, worker: int) -> Grant:
-        self._leases += 1
         self._turns += 1
-        grant = Grant(self._leases, worker, camera, queue.next_seq, queue.waiting.popleft())
+        frame = queue.waiting.popleft()
+        grant = Grant(next(self._leases), worker, camera, queue.next_seq, frame, queue)
         queue.next_seq += 1
         queue.in_flight += 1
         queue.served = self._turns
@@ -358,7 +303,8 @@ class Schedule:
     def _settle(self, grant: Grant) -> None:
         del self._grants[grant.lease]
         self._out[grant.worker] -= 1
-        self.cameras[grant.camera].in_flight -= 1
+        assert grant.queue is not None
+        grant.queue.in_flight -= 1
 
     def _pins(self, worker: int) -> int:
         return sum(queue.pinned == worker for queue in self.cameras.values())
@@ -381,22 +327,15 @@ class Schedule:
 
     # ---- state ------------------------------------------------------------------------------
 
-    def uses(self, camera: str, ring: int) -> bool:
-        """Whether a waiting, lent or leased frame is in this ring."""
-        queue = self.cameras[camera]
-        if queue.lent is not None and queue.lent.ring == ring:
-            return True
-        return any(frame.ring == ring for frame in queue.waiting) or any(
+    def has_leased(self, camera: str, ring: int) -> bool:
+        """Whether a leased frame of the camera is in this ring."""
+        return any(
             grant.camera == camera and grant.frame.ring == ring for grant in self._grants.values()
         )
 
     def in_hand(self, worker: int) -> set[str]:
         """The cameras of the frames that the worker holds."""
         return {grant.camera for grant in self._grants.values() if grant.worker == worker}
-
-    def slots_out(self, camera: str) -> int:
-        """How many slots capture has handed over and not got back."""
-        return self.cameras[camera].waits + self.cameras[camera].in_flight
 
     @property
     def idle(self) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from framefan.settings.run import Mode
-    from framefan_inference.leases.schedule import Grant
+    from framefan_inference.leases.camera_queue import Grant
 
 LATE = "late"
 NO_OUTCOME = "no_outcome"

@@ -8,7 +8,8 @@
    is flapping: one line says so, later lines sum up as in 2, and the return is logged once it has
    been live for a minute.
 
-Changes that are left out are logged at level debug. No I/O but the log; the time is an argument.
+Changes that are left out are logged at level debug, and so is whether something moves at a camera
+with a motion gate. No I/O but the log; the time is an argument.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from framefan.base import logs
+from framefan.settings.states import STILL
 
 if TYPE_CHECKING:
     from framefan.ipc.records import StatusRecord
@@ -85,7 +87,7 @@ class CameraLog:
 
     def _is_there(self, camera: _Camera, record: StatusRecord, now: float) -> None:
         if camera.away_since is None:
-            _tell(logs.info, record)
+            _tell(logs.debug if _is_of_gate(record, camera.last) else logs.info, record)
         elif camera.comes_and_goes and record.state == "live":
             camera.count += 1
             camera.live_since = now
@@ -128,6 +130,12 @@ class CameraLog:
         camera.count = 0
         camera.sum_after_s = min(2 * camera.sum_after_s, LAST_SUM_S)
         camera.sum_due = now + camera.sum_after_s
+
+
+def _is_of_gate(record: StatusRecord, last: StatusRecord | None) -> bool:
+    """Whether a motion gate has opened or closed, and nothing else has changed."""
+    was_still = last is not None and last.reason == STILL
+    return record.reason == STILL or (was_still and record.state == "live" and not record.reason)
 
 
 def _tell(tell: Any, record: StatusRecord, words: str = "", **more: Any) -> None:

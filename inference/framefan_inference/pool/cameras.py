@@ -12,19 +12,21 @@ what capture cannot report:
    process.
 
 Capture repeats its report once a second. A repeated report does not undo what the pool added.
+Frames that the motion gate leaves out reach the pool only as a number in these reports. They count
+as frames that arrived.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from framefan.base import clock
 from framefan.errors import LinkGarbled
 from framefan.ipc.records import CameraFacts, StatusRecord
-from framefan.settings.states import FLOWING, REASONS, STATES
-from framefan_inference.leases.schedule import MAX_FPS, NO_SLOT
+from framefan.settings.states import FLOWING, REASONS, STATES, STILL
+from framefan_inference.leases.camera_queue import MAX_FPS, NO_SLOT
 
 if TYPE_CHECKING:
     from framefan.ipc.links import Link
@@ -35,8 +37,16 @@ if TYPE_CHECKING:
 _SAME_TRY_S = 0.25
 """Two reported times of the next attempt that differ by less are the same attempt."""
 _NOTHING = ("", "", "")
-Totals = tuple[int, int, int, int]
-"""Frames captured, bad, without a slot, and beyond `max_fps`."""
+
+
+class Totals(NamedTuple):
+    """Frames that captures counted: all, and those that no worker will get, by cause."""
+
+    captured: int = 0
+    bad: int = 0
+    no_slot: int = 0
+    max_fps: int = 0
+    still: int = 0
 
 
 class Camera:
@@ -55,7 +65,7 @@ class Camera:
         """The number of the first frame of its current source."""
         self._from_start = before is not None
         """The next process reads another source, or the same one from the start."""
-        self._before: Totals = before.totals() if before else (0, 0, 0, 0)
+        self._before: Totals = before.totals() if before else Totals()
         self._latest: Ready | SourceStatus | None = None
         """The newest message with the counters of this capture process."""
         self._frame_at = clock.now()
@@ -115,6 +125,7 @@ class Camera:
         state, reason = message.state, message.reason
         if state not in STATES or reason not in STATES[state].reasons:
             raise LinkGarbled(f'capture reported the unknown state "{state}" ("{reason}")')
+        came = message.still > (self._latest.still if self._latest else 0)
         self._latest = message
         self.next_frame = max(self.next_frame, message.frame)  # frames without a Ready count too
         self.facts.fps = message.fps
@@ -125,7 +136,11 @@ class Camera:
         if self._is_down:
             return None
         self._said = (state, reason, message.message)
-        if again or self._stays(state):
+        if came and state in FLOWING:
+            self._frame_at = clock.now()
+            if self.facts.state == "stalled":
+                return self._enter(*self._said)
+        if again or self._stays(state, reason):
             return None
         if (state, reason) == (self.facts.state, self.facts.reason) and self._is_known(next_try_at):
             return None
@@ -133,13 +148,14 @@ class Camera:
             self._frame_at = clock.now()
         return self._enter(state, reason, message.message, message.next_try_s)
 
-    def _stays(self, said: str) -> bool:
+    def _stays(self, said: str, reason: str) -> bool:
         """Whether the current state overrides this report of capture."""
         state = self.facts.state
         if said in FLOWING and state == "stalled":
             return True  # only a frame ends `stalled`
         if said == "live" and state == "live":
-            return True  # the current reason may be `size_changed`: keep it
+            # The current reason may be `size_changed`: keep it.
+            return STILL not in (reason, self.facts.reason)
         return said == "connecting" and (state == "connecting" or self.has_ended)
 
     def _is_known(self, next_try_at: float | None) -> bool:
@@ -210,7 +226,9 @@ class Camera:
     def change(self, settings: CameraSettings) -> StatusRecord | None:
         """Apply new settings; its process, if there is one, is about to be replaced."""
         was_removed, self.is_removed = self.is_removed, False
-        if settings == self.settings and not was_removed:
+        same = settings.for_capture == self.settings.for_capture
+        if same and not was_removed:
+            self.settings = settings
             return None
         another = settings.source != self.settings.source
         self._from_start |= another or was_removed or self.facts.state == "ended"
@@ -252,19 +270,30 @@ class Camera:
 
     def totals(self) -> Totals:
         """The sum over all its processes."""
-        captured, bad, no_slot, max_fps = self._before
-        if (now := self._latest) is None:
-            return self._before
-        return captured + now.captured, bad + now.bad, no_slot + now.no_slot, max_fps + now.max_fps
+        before, now = self._before, self._latest
+        if now is None:
+            return before
+        return Totals(
+            before.captured + now.captured,
+            before.bad + now.bad,
+            before.no_slot + now.no_slot,
+            before.max_fps + now.max_fps,
+            before.still + now.still,
+        )
 
     def measure(self, ledger: Ledger, slots: int) -> CameraFacts:
         """Its facts with every counter of this epoch, all read at the same moment."""
         facts = self.facts
-        facts.captured, facts.bad, no_slot, max_fps = self.totals()
+        totals = self.totals()
+        facts.captured, facts.bad = totals.captured, totals.bad
         name = self.settings.name
-        queue, sequencer = ledger.schedule.cameras[name], ledger.sequencers[name]
+        queue, sequencer = ledger.queue(name), ledger.sequencers[name]
         by = Counter(queue.superseded_by)
-        for cause, count in ((NO_SLOT, no_slot), (MAX_FPS, max_fps)):
+        for cause, count in (
+            (NO_SLOT, totals.no_slot),
+            (MAX_FPS, totals.max_fps),
+            (STILL, totals.still),
+        ):
             if count:
                 by[cause] = count
         facts.superseded_by = dict(by)
@@ -276,11 +305,11 @@ class Camera:
         facts.lost = sequencer.left["lost"]
         facts.lost_by = dict(sequencer.lost_by)
         facts.running = sequencer.running
-        facts.circuit, facts.circuit_message = ledger.circuits.state(name)
+        facts.circuit, facts.circuit_message = ledger.circuit(name)
         facts.next_frame = self.next_frame
         facts.next_try_s = self._next_try_s()
         facts.slots = slots
-        facts.slots_out = ledger.schedule.slots_out(name)
+        facts.slots_out = queue.slots_out
         return facts
 
     def _next_try_s(self) -> float | None:

@@ -20,6 +20,7 @@ from framefan.base import clock, logs
 from framefan.errors import LinkClosed, LinkError, LinkGarbled
 from framefan.ipc.messages import (
     Attach,
+    FrameWanted,
     Free,
     HelloCapture,
     Ready,
@@ -28,7 +29,8 @@ from framefan.ipc.messages import (
     SourceStatus,
     Welcome,
 )
-from framefan_inference.leases.schedule import Frame
+from framefan.settings.run import RUN_PREDICTOR
+from framefan_inference.leases.camera_queue import Frame
 from framefan_inference.pool.cameras import Camera
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
     from framefan.ipc.messages import Children, ToPool
     from framefan.ipc.records import CameraFacts
     from framefan.settings.run import CameraSettings
+    from framefan_inference.leases.camera_queue import Freed
     from framefan_inference.leases.ledger import Account, Ledger
-    from framefan_inference.leases.schedule import Freed
     from framefan_inference.pool.failures import Failures
     from framefan_inference.pool.loop import Loop
     from framefan_inference.pool.publisher import Publisher
@@ -89,7 +91,8 @@ class CaptureLinks:
             self._loop.drop(camera.link)
         self._orphan(camera)
         self._publisher.status(camera.hello(link, hello))
-        epoch, slots = self._publisher.epoch, self._supervisor.settings.slots
+        epoch = self._publisher.epoch
+        slots = self._supervisor.settings.of(camera.settings.predictor).slots
         facts = (camera.next_frame, slots, camera.has_ended, camera.began)
         with contextlib.suppress(LinkClosed):  # `_listen` below reads the end of the link
             link.send(Welcome(epoch, *facts))
@@ -141,11 +144,15 @@ class CaptureLinks:
         was = self._parked.pop(settings.name, None)
         camera = Camera(settings, was.camera if was else None)
         self.cameras[settings.name] = camera
-        self._ledger.add(settings.name, settings.mode, was.account if was else None)
+        account = was.account if was else None
+        self._ledger.add(settings.name, settings.mode, account, settings.predictor)
         self._publisher.status(camera.added())
 
     def _change(self, camera: Camera, settings: CameraSettings) -> None:
         self._leaving.discard(settings.name)
+        if settings.predictor != camera.settings.predictor:
+            self._ledger.move(settings.name, settings.predictor)
+            self._resize(camera, self._supervisor.settings.of(settings.predictor).slots)
         self._publisher.status(camera.change(settings))
         self._ledger.set_mode(settings.name, settings.mode)
 
@@ -180,7 +187,7 @@ class CaptureLinks:
         """Publish which cameras have stalled; returns when the next one would, without frames."""
         due = math.inf
         for name, camera in self.cameras.items():
-            waiting = self._ledger.schedule.cameras[name].waits
+            waiting = self._ledger.queue(name).waits
             self._publisher.status(camera.tick(now, waiting))
             if now < camera.stalls_at < due:
                 due = camera.stalls_at
@@ -191,6 +198,7 @@ class CaptureLinks:
         found = {}
         for name, camera in self.cameras.items():
             facts = found[name] = camera.measure(self._ledger, self._rings.slots(name))
+            facts.predictor_name = camera.settings.predictor or RUN_PREDICTOR
             facts.previews = dict(previews.made.get(name, {}))
             facts.preview_cpu_s = round(previews.cpu_s.get(name, 0.0), 6)
             facts.errors_in_row, facts.last_error = failures.in_row(name)
@@ -217,12 +225,32 @@ class CaptureLinks:
                 with contextlib.suppress(LinkClosed):  # its end is read elsewhere
                     link.send(Free(ring, [slot]))
 
-    def resize(self, slots: int) -> None:
-        """Ask captures with fewer than `slots` slots for that many; the others keep theirs."""
-        for name, camera in self.cameras.items():
-            if camera.link and self._rings.slots(name) < slots:
+    def resize(self, predictor: str, slots: int) -> None:
+        """Ask captures with fewer than `slots` slots for that many; the others keep theirs.
+
+        Only those whose cameras have this predictor.
+        """
+        for camera in self.cameras.values():
+            if (camera.settings.predictor or predictor) == predictor:
+                self._resize(camera, slots)
+
+    def _resize(self, camera: Camera, slots: int) -> None:
+        if camera.link and self._rings.slots(camera.settings.name) < slots:
+            with contextlib.suppress(LinkClosed):  # its end is read elsewhere
+                camera.link.send(Slots(slots))
+
+    def want_frames_for(self, predictor: str) -> None:
+        """Somebody waits for a frame of a camera with this predictor: see `want_frames`."""
+        of_it = self.cameras.items()
+        self.want_frames([n for n, c in of_it if (c.settings.predictor or predictor) == predictor])
+
+    def want_frames(self, names: Iterable[str]) -> None:
+        """Somebody waits for a frame of these cameras: their motion gates let one pass."""
+        for name in names:
+            camera = self.cameras.get(name)
+            if camera is not None and camera.link and camera.settings.gate != "off":
                 with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-                    camera.link.send(Slots(slots))
+                    camera.link.send(FrameWanted())
 
     def _orphan(self, camera: Camera) -> None:
         """No capture writes to the camera's rings any more."""

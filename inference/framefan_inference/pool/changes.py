@@ -1,8 +1,8 @@
-r"""Changes during a run: another number of workers, another predictor, a fresh worker.
+r"""Changes of a worker group: another number of workers, another predictor, a fresh worker.
 
-One change runs at a time, and all take the same steps. New workers start beside the old ones and
-get no leases yet. For another predictor, the first new worker must make a result from a frame that
-is borrowed from a camera; only then do the others start. When all are ready, the pool switches
+One change runs at a time in a group, and all take the same steps. New workers start beside the old
+ones and get no leases yet. For another predictor, the first new worker must make a result from a
+frame that is borrowed from a camera; only then do the others start. When all are ready, it switches
 between two leases: each seq goes to an old worker or to a new one, and no frame waits for the
 switch. Then the old workers finish their frames and end. A failure before the switch ends the new
 workers only.
@@ -17,20 +17,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from framefan.base import clock, host, logs
 from framefan.errors import EXIT_FAILED, LinkClosed
 from framefan.ipc.messages import Changed, Changing, NotDone, Tried
-from framefan.ipc.records import StatusRecord
+from framefan.ipc.records import AT_WORK, StatusRecord
 from framefan.settings import predictor_ref
 from framefan_inference.pool.workers import Workers
 from framefan_inference.predictors.file_watch import FileWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from framefan.settings.run import Settings
     from framefan_inference.leases.ledger import Ledger
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from framefan_inference.pool.rings import Rings
     from framefan_inference.pool.supervisor_link import SupervisorLink
     from framefan_inference.pool.worker_handle import WorkerHandle
+    from framefan_inference.pool.workers import Roster
 
 FRAME_S = 3.0
 """How long the first worker of another predictor waits for a frame for its self-test."""
@@ -57,9 +56,18 @@ UNDER_WAY = NotDone(
 
 def to_retire(workers: Iterable[WorkerHandle], count: int) -> list[WorkerHandle]:
     """Choose `count` workers: first those that are not up, then the highest numbers."""
-    at_work = ("ready", "busy")
-    order = sorted(workers, key=lambda it: (it.facts.state in at_work, -it.number))
+    order = sorted(workers, key=lambda it: (it.facts.state in AT_WORK, -it.number))
     return order[:count]
+
+
+class SlotOwner(Protocol):
+    """The captures, which make the slots of the cameras."""
+
+    def resize(self, predictor: str, slots: int) -> None:
+        """Ask the captures of its cameras for at least so many slots."""
+
+    def want_frames_for(self, predictor: str) -> None:
+        """Ask the captures of its cameras for a frame each, even if nothing moves there."""
 
 
 class _Change:
@@ -86,32 +94,41 @@ class _Change:
 
 
 class Changes:
-    """The workers, and at most one change of them at a time."""
+    """The workers of one predictor, and at most one change of them at a time."""
 
     def __init__(
         self,
+        predictor: str,
         supervisor: SupervisorLink,
         loop: Loop,
         ledger: Ledger,
         publisher: Publisher,
         rings: Rings,
-        resize: Callable[[int], None],
-        prints_fd: int,
+        captures: SlotOwner,
+        roster: Roster,
     ) -> None:
-        """`resize` asks the captures for a number of slots.
-
-        `prints_fd`: the descriptor that the workers' stdout and stderr go to.
-        """
+        """`predictor`: its name in the run."""
+        self._predictor = predictor
         self._supervisor = supervisor
         self._ledger = ledger
         self._publisher = publisher
         self._rings = rings
-        self._resize = resize
-        self.workers = Workers(supervisor, loop, ledger, publisher, self, prints_fd)
+        self._captures = captures
+        self.workers = Workers(predictor, supervisor, loop, ledger, publisher, self, roster)
         self._change: _Change | None = None
         self._memory_due = 0.0
         self._memory_guarded = True
-        self._edits = self._watched(supervisor.settings.predictor)
+        self._edits = self._watched(self._settings.predictor)
+
+    @property
+    def _settings(self) -> Settings:
+        """The current settings, as the workers of this predictor see them."""
+        return self._supervisor.settings.of(self._predictor)
+
+    @property
+    def _named(self) -> dict[str, str]:
+        """The name of the predictor for the log, if the run names its predictors."""
+        return {"predictor_name": self._predictor} if self._supervisor.settings.predictors else {}
 
     # ---- requests ---------------------------------------------------------------------------
 
@@ -121,7 +138,7 @@ class Changes:
             self._supervisor.send(UNDER_WAY)
             return
         change = self._begin("workers", workers=workers, reason="scale")
-        change.was, change.now = str(self._supervisor.settings.workers), str(workers)
+        change.was, change.now = str(self._settings.workers), str(workers)
         there = self.workers.regular
         for worker in there:
             worker.start_now()  # also those that have failed
@@ -129,7 +146,7 @@ class Changes:
             change.old = to_retire(there, len(there) - workers)
             self._switch(change)
             return
-        self._resize(change.settings.slots)
+        self._captures.resize(self._predictor, change.settings.slots)
         self._hire(change, workers - len(there))
 
     def swap(self, reference: str, reason: str = "swap") -> None:
@@ -138,14 +155,22 @@ class Changes:
             self._supervisor.send(UNDER_WAY)
             return
         change = self._begin("predictor", predictor=reference, reason=reason)
-        change.was, change.now = self._supervisor.settings.predictor, reference
+        change.was, change.now = self._settings.predictor, reference
         self._edits = self._watched(reference) if reason == "swap" else self._edits
         self._say("swapping", reason, f"from {change.was} to {reference}")
         self._hire(change, 1)
 
+    def leave(self) -> None:
+        """The predictor was removed: its workers finish their frames and end."""
+        if self._change and not self._change.retires:
+            self._fail("removed", "the predictor was removed", "a reload removed its table")
+        for worker in self.workers.regular:
+            self.workers.withdraw(worker)
+            self.workers.retire(worker)
+
     def _begin(self, what: What, reason: str, **to: object) -> _Change:
-        settings = msgspec.structs.replace(self._supervisor.settings, **to)
-        self._change = _Change(what, settings, reason)
+        settings = self._supervisor.settings.with_predictor(self._predictor, **to)
+        self._change = _Change(what, settings.of(self._predictor), reason)
         return self._change
 
     def _hire(self, change: _Change, count: int) -> None:
@@ -172,6 +197,7 @@ class Changes:
         if change.what == "predictor" and worker is change.new[0]:
             self._tell(f"worker {worker.number}: waiting for a frame for its self-test")
             change.frame_by = clock.now() + FRAME_S
+            self._captures.want_frames_for(self._predictor)
         else:
             self._look_complete(change)
 
@@ -180,7 +206,7 @@ class Changes:
         change = self._change
         if change is None or change.frame_by == math.inf:
             return
-        found = self._ledger.borrow()
+        found = self._ledger.borrow(self._predictor)
         if found is None:
             return
         change.lent_by, frame = found
@@ -247,7 +273,9 @@ class Changes:
 
     def _switch(self, change: _Change) -> None:
         """Lease frames to the new workers from now on, and retire the old ones."""
-        self._supervisor.settings = change.settings
+        self._supervisor.settings = self._supervisor.settings.with_predictor(
+            self._predictor, workers=change.settings.workers, predictor=change.settings.predictor
+        )
         for worker in change.old:
             self.workers.withdraw(worker)
         for worker in change.new:
@@ -257,7 +285,8 @@ class Changes:
             worker.settings = change.settings  # for its next process
         if change.what == "predictor":
             self._memory_guarded = True
-            self._ledger.circuits.forget()  # the new predictor has no deaths yet
+            circuits = self._ledger.group(self._predictor).circuits
+            circuits.forget()  # the new predictor has no deaths yet
             self._say("swapped", change.reason, f"from {change.was} to {change.now}")
         if change.new:
             self._edits.watch(change.new[0].files if change.settings.reload else ())
@@ -273,9 +302,10 @@ class Changes:
         if self._change is not change or any(self.workers.has(worker) for worker in change.old):
             return
         self._change = None
-        logs.info(f"{change.reason}: done", was=change.was, now=change.now)
+        logs.info(f"{change.reason}: done", was=change.was, now=change.now, **self._named)
         if change.asked and change.what != "memory":  # no command asks for that one
-            self._supervisor.send(Changed(change.what, change.was, change.now, change.notes))
+            name = self._named.get("predictor_name", "")
+            self._supervisor.send(Changed(change.what, change.was, change.now, change.notes, name))
 
     def _fail(
         self, reason: str, what: str, why: str, fix: str = "", code: int = EXIT_FAILED
@@ -289,7 +319,7 @@ class Changes:
             return
         kept = f"the old predictor stays ({change.was})" if change.what == "predictor" else ""
         fix = fix or "see the run's log, fix the cause and try again"
-        logs.warning(f"{change.reason}: not done: {what}", why=why)
+        logs.warning(f"{change.reason}: not done: {what}", why=why, **self._named)
         if change.what == "predictor":
             self._say("swap_failed", reason, f"{what}: {why}")
         if change.what == "memory":
@@ -307,8 +337,8 @@ class Changes:
             change.notes.append("no camera had a frame, so the self-test was skipped")
             self._go_on(change)
         if self._change is None and not self._supervisor.stopping:
-            if self._supervisor.settings.reload and self._edits.look(now):
-                self.swap(self._supervisor.settings.predictor, "reload")
+            if self._settings.reload and self._edits.look(now):
+                self.swap(self._settings.predictor, "reload")
             elif now >= self._memory_due:
                 self._memory_due = now + _MEMORY_EVERY_S
                 self._look_at_memory()
@@ -325,11 +355,11 @@ class Changes:
         self._edits.watch(worker.files)
 
     def _look_at_memory(self) -> None:
-        limit = self._supervisor.settings.limits.worker_memory_bytes
+        limit = self._settings.limits.worker_memory_bytes
         if not limit or not self._memory_guarded:
             return
         for worker in self.workers.regular:
-            if worker.facts.state not in ("ready", "busy"):
+            if worker.facts.state not in AT_WORK:
                 continue
             has = host.own_bytes(worker.facts.pid)
             if has > limit:
@@ -342,7 +372,7 @@ class Changes:
 
     def _is_born_large(self, change: _Change) -> bool:
         """Memory used from the start is no leak: replacing the worker would never end."""
-        limit = self._supervisor.settings.limits.worker_memory_bytes
+        limit = self._settings.limits.worker_memory_bytes
         has = host.own_bytes(change.new[0].facts.pid)
         if has <= limit:
             return False
@@ -360,6 +390,8 @@ class Changes:
 
     def _say(self, state: str, reason: str, message: str = "", worker: int | None = None) -> None:
         subject: Literal["worker", "predictor"] = "predictor" if worker is None else "worker"
+        if message and self._named:
+            message = f"{self._predictor}: {message}"
         self._publisher.status(
             StatusRecord(
                 subject=subject, worker=worker, state=state, reason=reason, message=message

@@ -20,7 +20,7 @@ from framefan.base import logs
 from framefan.ipc.records import PredictError
 
 if TYPE_CHECKING:
-    from framefan.ipc.messages import WorkerOutcome
+    from framefan.ipc.outcomes import WorkerOutcome
 
 EVERY_S = 10.0
 CALM_S = 5.0

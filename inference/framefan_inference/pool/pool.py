@@ -6,6 +6,7 @@ workers, publishes the seqs whose turn has come, and does what is due by the clo
 
 ledger.py decides, without I/O, which worker gets which frame and how each seq is settled.
 capture_links.py talks to the captures, workers.py to the workers, and changes.py replaces workers.
+groups.py holds the workers of each predictor.
 None of them calls the pool. What they cause (a freed slot, a table that is due, an unused ring) is
 recorded in the ledger, the publisher and the rings until the pool's next round.
 """
@@ -38,11 +39,10 @@ from framefan.ipc.messages import (
     ToPool,
 )
 from framefan.ipc.records import BOXES, CIRCUIT, StatusRecord
-from framefan_inference.leases.circuit import CircuitBreaker
 from framefan_inference.leases.ledger import Ledger
 from framefan_inference.pool.capture_links import CaptureLinks
-from framefan_inference.pool.changes import Changes
 from framefan_inference.pool.failures import Failures
+from framefan_inference.pool.groups import WorkerGroups, rules
 from framefan_inference.pool.loop import Loop
 from framefan_inference.pool.publisher import OutcomeReader, Publisher
 from framefan_inference.pool.rings import Rings
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from framefan.ipc.links import Link
     from framefan.ipc.processes import Parent
-    from framefan.settings.run import Settings
+    from framefan.settings.run import CameraSettings, PredictorSettings, Settings
     from framefan_inference.leases.sequencer import Entry
     from framefan_inference.tracking.track_ids import TrackIds
 
@@ -73,15 +73,14 @@ class Pool:
         self._ledger = ledger = _ledger(settings)
         self._publisher = publisher = Publisher(settings, epoch, parent.results_fd)
         self._outcomes = OutcomeReader(settings)
-        self._track_ids = _track_ids(settings) if settings.track else None
+        self._track_ids = _track_ids(settings, settings.cameras)
         self._failures = Failures()
         self._rings = rings = Rings()
         self._loop = loop = Loop()
         self._captures = CaptureLinks(supervisor, loop, ledger, publisher, rings)
-        self._changes = Changes(
-            supervisor, loop, ledger, publisher, rings, self._captures.resize, parent.prints_fd
+        self._groups = WorkerGroups(
+            supervisor, loop, ledger, publisher, rings, self._captures, parent.prints_fd
         )
-        self._workers = self._changes.workers
         self._tables = Tables(
             Parts(
                 supervisor,
@@ -89,7 +88,7 @@ class Pool:
                 publisher,
                 self._outcomes,
                 self._captures,
-                self._workers,
+                self._groups,
                 self._failures,
             )
         )
@@ -115,17 +114,18 @@ class Pool:
 
     def run(self) -> None:
         """Run until stopped and all workers have ended; LinkClosed: the supervisor has gone."""
-        self._workers.start_all()
+        self._groups.start_all()
         for message in self._supervisor.early:
             self._obey(message)
-        now, lease_due = clock.now(), math.inf
+        publisher, now, lease_due = self._publisher, clock.now(), math.inf
         while not self._finished():
-            table_due = self._publisher.table_due
+            table_due = publisher.table_due
             due = min(self._round_due, table_due, self._ledger.next_due(), lease_due)
             self._loop.turn(0.0 if self._outcomes.more else due - now)
             if self._outcomes.more:
                 self._take_outcomes()
             self._free_slots()
+            self._captures.want_frames(publisher.previews.take_begun())
             now = clock.now()
             lease_due = self._assign(now)
             self._tell_circuits()
@@ -138,8 +138,8 @@ class Pool:
     def _free_slots(self) -> None:
         """Return freed slots to the captures, and drop retired rings that hold no frame."""
         self._captures.free(self._ledger.take_freed())
-        for camera, ring in self._rings.collect(self._ledger.schedule.uses):
-            self._workers.detach(camera, ring)
+        for camera, ring in self._rings.collect(self._ledger.uses):
+            self._groups.detach(camera, ring)
 
     def _look_around(self, now: float) -> None:
         """Do what is due by the clock; also check for a signal and for late subscribers."""
@@ -148,8 +148,7 @@ class Pool:
             self._stop()
         self._greet_subscribers()
         self._publisher.new_watchers()
-        self._workers.tend(now)
-        self._changes.tick(now)
+        self._groups.tend(now)
         self._free_slots()
         self._tell_circuits()  # before the table that shows them
         self._tables.tick(now)
@@ -179,20 +178,30 @@ class Pool:
         match message:
             case Stop():
                 self._stop()
-            case Cameras(cameras):
-                self._captures.reload(cameras)
-            case Scale(workers):
-                self._changes.scale(workers)
-            case Swap(predictor):
-                self._changes.swap(predictor)
+            case Cameras(cameras, predictors):
+                self._reload(cameras, predictors)
+            case Scale():
+                self._groups.scale(message)
+            case Swap():
+                self._groups.swap(message)
             case Children():
                 self._tables.children = message
                 self._captures.heard_of(message)
 
+    def _reload(self, cameras: list[CameraSettings], predictors: list[PredictorSettings]) -> None:
+        """New predictors first, then the cameras, then those that no camera has any more."""
+        if predictors:
+            self._supervisor.know(predictors)
+            self._groups.add(predictors)
+            self._track_ids = self._track_ids or _track_ids(self._supervisor.settings, ())
+        self._captures.reload(cameras)
+        if predictors:
+            self._groups.remove(predictors)
+
     def _stop(self) -> None:
         """Lease nothing more; workers may finish the current frame until `stop_by`."""
         if self._supervisor.begin_stop():
-            self._workers.stop()
+            self._groups.stop()
 
     def _finished(self) -> bool:
         stop_by = self._supervisor.stop_by
@@ -201,11 +210,11 @@ class Pool:
         if clock.now() >= stop_by:
             return True
         # What a worker published just before it ended may not have arrived yet.
-        return self._ledger.next_due() == math.inf and not self._workers.is_alive
+        return self._ledger.next_due() == math.inf and not self._groups.is_alive
 
     def _finish(self) -> None:
         """Settle and publish every seq before the pool ends."""
-        self._workers.kill()
+        self._groups.kill()
         self._take_outcomes()
         self._publish(self._ledger.stop(clock.now()), clock.now())
         self._tables.publish(clock.now(), last=True)
@@ -256,15 +265,12 @@ class Pool:
         """Lease what can be leased; return when a worker stops waiting to fill its batch."""
         if self._supervisor.stopping:
             return math.inf
-        self._changes.borrow()
+        self._groups.borrow()
         if not self._may_begin:
             return math.inf
-        rings = self._rings
         for worker, grants in groupby(self._ledger.assign(now), attrgetter("worker")):
-            self._workers.lease(
-                worker, [(each, rings[each.camera, each.frame.ring]) for each in grants]
-            )
-        return self._ledger.schedule.due
+            self._groups.lease(worker, list(grants))
+        return self._ledger.grants_due
 
     @property
     def _may_begin(self) -> bool:
@@ -281,7 +287,7 @@ class Pool:
             grant = self._ledger.outcome(outcome, now)
             if grant:
                 times = outcome.started_at, outcome.finished_at
-                self._workers.predicted(grant, outcome.kind, *times)
+                self._groups.predicted(grant, outcome.kind, *times)
         for preview in self._outcomes.previews:
             is_open = self._ledger.is_open(preview.head.lease)
             for each in self._publisher.previews.arrived(preview, is_open):
@@ -289,8 +295,8 @@ class Pool:
 
     def _publish(self, entries: Iterable[Entry], now: float) -> None:
         for entry in entries:
-            model = self._workers.model_of(entry.grant)
-            if self._track_ids:
+            model = self._groups.model_of(entry.grant)
+            if self._track_ids and self._groups.tracks(entry.grant):
                 camera, frame = entry.grant.camera, entry.grant.frame
                 entry.outcome = self._track_ids.outcome(camera, model, frame, entry.outcome)
             self._publisher.outcome(entry, model, now)
@@ -302,13 +308,12 @@ class Pool:
         grant, outcome, previews = entry.grant, entry.outcome, self._publisher.previews
         for preview in previews.left(grant.lease, outcome is None):
             self._publisher.preview(preview)
-        watched = self._track_ids and BOXES in previews.of(grant.camera)
+        watched = self._groups.tracks(grant) and BOXES in previews.of(grant.camera)
         if watched and outcome and outcome.kind == "detections":
-            self._workers.draw(grant, outcome.payload)
+            self._groups.draw(grant, outcome.payload)
 
     def _tell_circuits(self) -> None:
-        changes = self._ledger.circuits.changes
-        for camera, state, message, next_try_s in changes:
+        for camera, state, message, next_try_s in self._ledger.take_circuit_changes():
             logs.warning(
                 f"camera {camera}: its circuit is {state}",
                 event="circuit",
@@ -326,7 +331,6 @@ class Pool:
                     next_try_s=next_try_s,
                 )
             )
-        changes.clear()
 
     def _greet_subscribers(self) -> None:
         if self._publisher.new_subscriptions():
@@ -334,19 +338,18 @@ class Pool:
 
 
 def _ledger(settings: Settings) -> Ledger:
-    limits = settings.limits
+    names = [each.name for each in settings.all_predictors]
     return Ledger(
         settings.cameras,
-        limits.order_wait_s,
+        {name: rules(settings.of(name)) for name in names},
         first_lease=int.from_bytes(os.urandom(5), "little") + 1,
-        batch_wait_s=limits.batch_wait_ms / 1000,
-        circuits=CircuitBreaker(
-            limits.circuit_deaths, limits.circuit_within_s, limits.circuit_retry_s
-        ),
     )
 
 
-def _track_ids(settings: Settings) -> TrackIds:
+def _track_ids(settings: Settings, cameras: Iterable[CameraSettings]) -> TrackIds | None:
+    """The trackers, if any predictor's results get ids; `cameras`: those of the start."""
+    if not any(each.track for each in settings.all_predictors):
+        return None
     from framefan_inference.tracking.track_ids import TrackIds  # imports numpy, only if needed
 
-    return TrackIds([camera.name for camera in settings.cameras])
+    return TrackIds([camera.name for camera in cameras])

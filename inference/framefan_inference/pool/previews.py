@@ -22,7 +22,7 @@ from framefan.ipc.records import PICTURES
 from framefan.settings.run import NAME
 
 if TYPE_CHECKING:
-    from framefan.ipc.messages import WorkerPreview
+    from framefan.ipc.outcomes import WorkerPreview
 
 
 _REMEMBERED = 256
@@ -44,6 +44,8 @@ class Previews:
         self._wanted: dict[str, tuple[str, ...]] = {}
         self._places: dict[str, int] = {}
         """By topic, the places where it is subscribed to, one bit each."""
+        self._begun: set[str] = set()
+        """Cameras of which somebody began to watch a picture."""
         self._held: dict[int, list[Preview]] = {}
         """By lease, the pictures whose result has not left yet; the oldest first."""
         self._held_bytes = 0
@@ -68,7 +70,16 @@ class Previews:
             self._wanted[camera] = (*others, picture) if places else others
             if not self._wanted[camera]:
                 del self._wanted[camera]
+            if starts:
+                self._begun.add(camera)
         return True
+
+    def take_begun(self) -> set[str]:
+        """The cameras of which somebody began to watch a picture since the last call."""
+        begun = self._begun
+        if begun:
+            self._begun = set()
+        return begun
 
     def places(self, topic: str) -> int:
         """The places where this picture is watched, one bit each; 0: nowhere."""

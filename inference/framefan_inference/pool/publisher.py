@@ -12,7 +12,7 @@ import zmq
 
 from framefan.base import clock
 from framefan.ipc import bus
-from framefan.ipc.messages import WorkerOutcome, WorkerPreview
+from framefan.ipc.outcomes import WorkerOutcome, WorkerPreview
 from framefan.ipc.records import PICTURES, OutcomeRecord, PreviewRecord, StateRecord, StatusRecord
 from framefan_inference.pool.camera_log import CameraLog
 from framefan_inference.pool.picture_bus import PictureBus, room_for_shared, subscriptions

@@ -5,12 +5,17 @@ from __future__ import annotations
 import select
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from framefan.base import clock
 from framefan.ipc.messages import Progress, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from framefan.ipc.processes import Parent
     from framefan.ipc.records import StateRecord
+    from framefan.settings.run import PredictorSettings
 
 
 class SupervisorLink:
@@ -26,6 +31,13 @@ class SupervisorLink:
         """Until then the workers may finish their frames; None: no stop has begun."""
         self._news = select.poll()
         self._news.register(parent.link.fileno(), select.POLLIN)
+
+    def know(self, predictors: Iterable[PredictorSettings]) -> None:
+        """Take over the list of predictors; those that run keep what a scale or swap has made."""
+        run = {each.name: each for each in self.settings.all_predictors}
+        listed = tuple(run.get(each.name, each) for each in predictors)
+        if listed != self.settings.all_predictors:
+            self.settings = msgspec.structs.replace(self.settings, predictors=listed)
 
     def fileno(self) -> int:
         return self._parent.link.fileno()

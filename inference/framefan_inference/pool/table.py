@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from framefan_inference.leases.ledger import Ledger
     from framefan_inference.pool.capture_links import CaptureLinks
     from framefan_inference.pool.failures import Failures
+    from framefan_inference.pool.groups import WorkerGroups
     from framefan_inference.pool.publisher import OutcomeReader, Publisher
     from framefan_inference.pool.supervisor_link import SupervisorLink
-    from framefan_inference.pool.workers import Workers
 
 
 class Parts(NamedTuple):
@@ -30,7 +30,7 @@ class Parts(NamedTuple):
     publisher: Publisher
     outcomes: OutcomeReader
     captures: CaptureLinks
-    workers: Workers
+    groups: WorkerGroups
     failures: Failures
 
 
@@ -82,7 +82,8 @@ class Tables:
             supervisor=Pid(self.children.supervisor_pid),
             pool=Pid(os.getpid(), self._restarts()),
             gateways=self._gateways(),
-            workers=parts.workers.measure(now),
+            workers=parts.groups.measure(now),
+            predictors=parts.groups.facts(),
             cameras=parts.captures.measure(parts.failures),
             foreign=parts.outcomes.foreign,
             stale=parts.ledger.stale,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from framefan.settings.run import Settings
-    from framefan_inference.leases.schedule import Frame, Grant
+    from framefan_inference.leases.camera_queue import Frame, Grant
     from framefan_inference.pool.rings import Ring
 
 LEAVE_S = 5.0
@@ -37,6 +37,8 @@ DUMP_S = 0.3
 """How long a hanging worker has to write its stacks before it is killed."""
 _DRAWN_BYTES = 65536
 """Longer lists of detections are not sent back to a worker: its link is for short messages."""
+SHORTLY_S = 0.01
+"""How long the end of a worker may block the pool; most have ended within a millisecond."""
 _DYING_S = 0.1
 """How often a killed worker that still exists is checked."""
 _BY_SIGTERM = "SIGTERM"
@@ -47,11 +49,15 @@ EXIT_S = 0.1
 class WorkerHandle:
     """One worker number, through all its processes."""
 
-    def __init__(self, number: int, settings: Settings, output: int = STDERR) -> None:
-        """`output`: the descriptor that its stdout and stderr go to."""
+    def __init__(
+        self, number: int, settings: Settings, output: int = STDERR, predictor_name: str = ""
+    ) -> None:
+        """`settings`: those of its predictor. `output`: where its stdout and stderr go."""
         self.number = number
         self._output = output
-        self.facts = WorkerFacts(id=number, predictor=settings.predictor)
+        self.facts = WorkerFacts(
+            id=number, predictor=settings.predictor, predictor_name=predictor_name
+        )
         self.settings = settings
         self._policy = RestartPolicy(settings.limits)
         self.child: processes.Child | None = None
@@ -73,6 +79,8 @@ class WorkerHandle:
         self._untold: dict[str, Any] = {}
         """How it ended; logged later, because that may be part of an orderly stop."""
         self._dumped = False
+        self._exits_by = 0.0
+        """Until then a worker that closed its link is not killed."""
         self._attached: set[tuple[str, int]] = set()
         self._in_hand = 0
         self._busy_s = self._busy_until = 0.0
@@ -111,14 +119,19 @@ class WorkerHandle:
             return False
         return True
 
-    def kill(self, reason: str) -> bool:
-        """Kill its process; False: it still exists, call again at `deadline`."""
+    def kill(self, reason: str, patience_s: float = SHORTLY_S) -> bool:
+        """Kill its process; False: it still exists, call again at `deadline`.
+
+        Blocks for `patience_s` at most, because other workers are served meanwhile.
+        """
         assert self.child is not None
-        dies = self.dies_of is not None
-        if not (reason or dies):  # it closed its link: let it exit by itself, to learn how
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.child.process.wait(EXIT_S)
-        if self.child.kill(0.0 if dies else processes.KILL_S):
+        if self.dies_of is None:  # if it closed its link, let it exit by itself, to learn how
+            self._exits_by = clock.now() + (0.0 if reason else EXIT_S)
+            if not reason:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.child.process.wait(patience_s)
+        exits = self.child.process.poll() is None and clock.now() < self._exits_by
+        if not exits and self.child.kill(patience_s if self.dies_of is None else 0.0):
             self.dies_of = None
             return True
         self.dies_of = reason
@@ -158,7 +171,12 @@ class WorkerHandle:
     def _tell_end(self, tell: Callable[..., None]) -> None:
         facts, self._untold = self._untold, {}
         if facts:
-            tell("worker ended", worker=self.number, **facts)
+            tell("worker ended", worker=self.number, **self.named, **facts)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The name of its predictor for the log, if the run names its predictors."""
+        return {"predictor_name": self.facts.predictor_name} if self.settings.predictors else {}
 
     def stop(self) -> None:
         """Send Stop; the worker may finish its current frame."""

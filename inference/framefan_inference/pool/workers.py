@@ -1,4 +1,4 @@
-"""All workers of a run: their links, leases and deaths.
+"""The workers of one predictor: their links, leases and deaths.
 
 A worker's link carries its messages. The end of the link counts as its death, and SIGKILL and
 waitpid follow (worker_handle.py). Only then does the ledger free its slots.
@@ -6,14 +6,11 @@ waitpid follow (worker_handle.py). Only then does the ledger free its slots.
 
 from __future__ import annotations
 
-import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
 from framefan.base import clock, logs
-from framefan.errors import LinkClosed, LinkError
+from framefan.errors import LinkError
 from framefan.ipc import setup_death
 from framefan.ipc.messages import (
     Fatal,
@@ -24,19 +21,17 @@ from framefan.ipc.messages import (
     WorkerReady,
     WorkerStep,
 )
+from framefan.ipc.processes import KILL_S
 from framefan_inference.leases import sequencer as sequencing
-from framefan_inference.pool.worker_handle import WorkerHandle
+from framefan_inference.pool.worker_handle import SHORTLY_S, WorkerHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator
 
-    from framefan.ipc.records import WorkerFacts
     from framefan.settings.run import Settings
     from framefan_inference.leases.ledger import Ledger
-    from framefan_inference.leases.schedule import Grant
     from framefan_inference.pool.loop import Loop
     from framefan_inference.pool.publisher import Publisher
-    from framefan_inference.pool.rings import Ring
     from framefan_inference.pool.supervisor_link import SupervisorLink
 
 _HANGS = "no answer within the predict deadline"
@@ -61,29 +56,56 @@ def lowest_free(taken: Collection[int]) -> int:
     return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
 
+class Roster:
+    """All workers of a run by number; a number belongs to one worker at a time."""
+
+    def __init__(self, prints_fd: int) -> None:
+        """`prints_fd`: the descriptor that the workers' stdout and stderr go to."""
+        self._prints_fd = prints_fd
+        self._workers: dict[int, WorkerHandle] = {}
+
+    def __iter__(self) -> Iterator[WorkerHandle]:
+        return iter([worker for _, worker in sorted(self._workers.items())])
+
+    def __getitem__(self, number: int) -> WorkerHandle:
+        return self._workers[number]
+
+    def add(self, settings: Settings, predictor: str) -> WorkerHandle:
+        number = lowest_free(self._workers)
+        worker = WorkerHandle(number, settings, self._prints_fd, predictor)
+        self._workers[number] = worker
+        return worker
+
+    def has(self, worker: WorkerHandle) -> bool:
+        return self._workers.get(worker.number) is worker
+
+    def remove(self, worker: WorkerHandle) -> None:
+        del self._workers[worker.number]
+
+
 class Workers:
-    """Workers by number."""
+    """The workers of one predictor."""
 
     def __init__(
         self,
+        predictor: str,
         supervisor: SupervisorLink,
         loop: Loop,
         ledger: Ledger,
         publisher: Publisher,
         events: Events,
-        prints_fd: int,
+        roster: Roster,
     ) -> None:
-        """`prints_fd`: the descriptor that the workers' stdout and stderr go to."""
+        """`predictor`: its name."""
+        self._predictor = predictor
         self._supervisor = supervisor
         self._loop = loop
         self._ledger = ledger
         self._publisher = publisher
         self._events = events
-        self._prints_fd = prints_fd
-        settings = supervisor.settings
-        self._workers = {
-            n: WorkerHandle(n, settings, prints_fd) for n in range(1, settings.workers + 1)
-        }
+        self._roster = roster
+        self.late = False
+        """The predictor was added during the run, so its failures do not end the run."""
         self._been_ready = False
         self._told_death = False
         """Whether a death during the predictor's setup was logged."""
@@ -91,15 +113,21 @@ class Workers:
     @property
     def regular(self) -> list[WorkerHandle]:
         """Workers that are neither on trial nor retiring."""
-        return [each for each in self._workers.values() if not (each.on_trial or each.retires)]
+        return [each for each in self if not (each.on_trial or each.retires)]
+
+    def __iter__(self) -> Iterator[WorkerHandle]:
+        return (each for each in self._roster if each.facts.predictor_name == self._predictor)
 
     def has(self, worker: WorkerHandle) -> bool:
-        return self._workers.get(worker.number) is worker
+        return self._roster.has(worker)
 
     # ---- life -------------------------------------------------------------------------------
 
     def start_all(self) -> None:
-        for worker in self._workers.values():
+        """Start as many workers as the settings ask for."""
+        settings = self._supervisor.settings.of(self._predictor)
+        new = [self._roster.add(settings, self._predictor) for _ in range(settings.workers)]
+        for worker in new:
             self.start(worker)
 
     def start(self, worker: WorkerHandle) -> None:
@@ -114,7 +142,7 @@ class Workers:
 
     def tend(self, now: float) -> None:
         """Start workers whose restart is due, and end workers that hang."""
-        for worker in list(self._workers.values()):
+        for worker in list(self):
             if worker.deadline is None or now < worker.deadline:
                 continue
             if worker.child is None:
@@ -131,7 +159,7 @@ class Workers:
         """Why a worker that missed its deadline is killed."""
         if worker.facts.state == "starting":
             return _SLOW_START
-        retired = worker.retires and not self._ledger.schedule.in_hand(worker.number)
+        retired = worker.retires and not self._ledger.in_hand(worker.number)
         return _STAYS if retired else _HANGS
 
     def _bury(self, worker: WorkerHandle, reason: str = "") -> None:
@@ -142,19 +170,21 @@ class Workers:
             self._loop.forget(worker.child.link.fileno())
         else:
             reason = worker.dies_of
-        if not worker.kill(reason):  # while the process exists it may read its frame
-            ledger.schedule.retire(worker.number)
+        patience_s = KILL_S if self._supervisor.stopping else SHORTLY_S
+        if not worker.kill(reason, patience_s):  # while the process exists it may read its frame
+            ledger.retire(worker.number)
             return
         was_starting = worker.facts.state == "starting" and not reason and worker.failed is None
-        in_hand = () if self._supervisor.stopping else ledger.schedule.in_hand(worker.number)
-        excused = bool(in_hand) and ledger.circuits.counts
+        in_hand = () if self._supervisor.stopping else ledger.in_hand(worker.number)
+        group = ledger.group(self._predictor)
+        excused = bool(in_hand) and group.circuits.counts
         ending = worker.bury(reason, excused, asked=self._supervisor.stopping)
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
-        if worker.retires and not ledger.schedule.in_hand(worker.number):
+        if worker.retires and not ledger.in_hand(worker.number):
             ledger.worker_left(worker.number)
         else:
             ledger.worker_down(worker.number, cause, clock.now())
-            ledger.blame(in_hand, clock.now())
+            ledger.blame(in_hand, clock.now(), self._predictor)
         if worker.on_trial or worker.retires:
             self._remove(worker, ending)
         elif not self._supervisor.stopping:
@@ -165,7 +195,7 @@ class Workers:
     def _died_in_setup(self, worker: WorkerHandle, ending: str) -> None:
         """No worker has been ready yet: log why; end the run if restarts are used up."""
         error = setup_death.told(worker.settings.predictor, ending)
-        if worker.facts.state == "failed":
+        if worker.facts.state == "failed" and not self.late:
             self._supervisor.send(Fatal(error.exit_code, error.what, error.why, error.fix))
         elif not self._told_death:
             self._told_death = True
@@ -175,22 +205,20 @@ class Workers:
 
     def hire(self, settings: Settings) -> WorkerHandle:
         """Add a worker on trial; the caller starts it."""
-        worker = WorkerHandle(lowest_free(self._workers), settings, self._prints_fd)
+        worker = self._roster.add(settings, self._predictor)
         worker.on_trial = True
-        self._workers[worker.number] = worker
         return worker
 
     def join(self, worker: WorkerHandle) -> None:
         """Lease frames to a ready worker from now on."""
         worker.on_trial = False
-        schedule = self._ledger.schedule
-        schedule.stateful = worker.stateful
+        self._ledger.group(self._predictor).schedule.stateful = worker.stateful
         if not self._supervisor.stopping:
-            schedule.worker_up(worker.number, worker.most)
+            self._ledger.worker_up(worker.number, worker.most, self._predictor)
 
     def withdraw(self, worker: WorkerHandle) -> None:
         """Lease no more frames to the worker."""
-        self._ledger.schedule.retire(worker.number)
+        self._ledger.retire(worker.number)
         worker.retires = True
 
     def retire(self, worker: WorkerHandle) -> None:
@@ -210,7 +238,7 @@ class Workers:
     def _remove(self, worker: WorkerHandle, ending: str) -> None:
         if not self.has(worker):
             return
-        del self._workers[worker.number]
+        self._roster.remove(worker)
         if worker.retires and not self._supervisor.stopping:
             self._publisher.status(worker.status("retired", "", ending))
         self._publisher.table_due = clock.now()
@@ -218,20 +246,20 @@ class Workers:
 
     def stop(self) -> None:
         """Stop all workers; each may finish its current frame."""
-        for worker in list(self._workers.values()):
+        for worker in list(self):
             starting = worker.facts.state == "starting"
             worker.stop()
             if starting:  # it reads no messages during setup, and has no frame to finish
                 self._bury(worker, _AT_STOP)
 
     def kill(self) -> None:
-        for worker in list(self._workers.values()):
+        for worker in list(self):
             if worker.child:
                 self._bury(worker, _AT_STOP)
 
     @property
     def is_alive(self) -> bool:
-        return any(worker.child for worker in self._workers.values())
+        return any(worker.child for worker in self)
 
     # ---- messages from workers --------------------------------------------------------------
 
@@ -256,7 +284,7 @@ class Workers:
                 self._events.tried(worker, message)
             case WorkerFailed(code, what, why, fix):
                 worker.failed = message
-                if not self._been_ready and not worker.on_trial:
+                if not (self._been_ready or self.late or worker.on_trial):
                     self._supervisor.send(Fatal(code, what, why, fix))
             case Notice(kind, text):
                 self._publisher.status(worker.status("notice", kind, text))
@@ -268,7 +296,7 @@ class Workers:
     def _ready(self, worker: WorkerHandle, message: WorkerReady) -> None:
         worker.ready(message.model)
         worker.stateful, worker.most, worker.files = message.stateful, message.most, message.files
-        logs.info("worker ready", worker=worker.number, predictor=message.model)
+        logs.info("worker ready", worker=worker.number, predictor=message.model, **worker.named)
         if worker.on_trial:
             self._events.ready(worker)
             return
@@ -279,32 +307,3 @@ class Workers:
             self._publisher.status(worker.status("ready", "restarted"))
         self._been_ready = True
         self._publisher.table_due = clock.now()
-
-    # ---- messages to workers ----------------------------------------------------------------
-
-    def lease(self, number: int, grants: Sequence[tuple[Grant, Ring]]) -> None:
-        """Send a worker the frames of one call."""
-        worker = self._workers[number]
-        for grant, _ in grants:
-            grant.holder = worker
-        with contextlib.suppress(LinkClosed):  # its end is read elsewhere
-            worker.lease(grants, self._publisher.previews.of)
-
-    def draw(self, grant: Grant, detections: msgspec.Raw) -> None:
-        """The ids of a frame are known: its worker makes the picture with boxes, if asked to."""
-        grant.holder.draw(grant.lease, bytes(detections))
-
-    def predicted(self, grant: Grant, kind: str, started_at: float, finished_at: float) -> None:
-        grant.holder.predicted(kind, started_at, finished_at)
-
-    def model_of(self, grant: Grant) -> str:
-        """The model name of the worker that had this lease."""
-        return str(grant.holder.facts.model)
-
-    def detach(self, camera: str, ring: int) -> None:
-        """Make all workers unmap this ring; no lease on it will follow."""
-        for worker in self._workers.values():
-            worker.detach(camera, ring)
-
-    def measure(self, now: float) -> list[WorkerFacts]:
-        return [worker.measure(now) for _, worker in sorted(self._workers.items())]

@@ -7,7 +7,8 @@
 
 Name is a function `predict(image)` or a class with a method `predict`. `predict` may take a second
 parameter `frame`. The class may have `setup`, `close`, `stateful` and `labels`. A class with
-`predict_batch(images)` takes frames of several cameras in one call, up to `max_batch`.
+`predict_batch(images)` takes frames of several cameras in one call, up to `max_batch`. Name may
+also be what `framefan.predictors.chain` returned.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec import Struct
-
 from framefan.base import logs, userfile
 from framefan.errors import OPENCV_FIX, FramefanError, StartError, UsageError
+from framefan.predictors import Chain
 from framefan.settings.predictor_ref import onnx_options
-from framefan_inference.predictors.results import ResultError
+from framefan_inference.predictors.frame import Frame
+from framefan_inference.predictors.result_error import ResultError
 
 MAX_BATCH = 8
 """The most images per call of `predict_batch`, unless the class sets `max_batch`."""
@@ -37,24 +38,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-class Frame(Struct, frozen=True):
-    """A frame's metadata, for predictors with a second parameter `frame`."""
-
-    camera: str
-    frame: int
-    """The frame's number at its source."""
-    ts: float
-    """Wall time of the grab, seconds since 1970."""
-    seq: int
-    pts: float | None = None
-    """Seconds on the source's own clock, where it has one."""
-
-
 class ModelDescriber(Protocol):
     """Describes the model that a predictor runs."""
 
-    notices: list[tuple[str, str]]
-    """Kind and text of what clients should know."""
+    @property
+    def notices(self) -> list[tuple[str, str]]:
+        """Kind and text of what clients should know."""
 
     def about(self, jpeg: bytes) -> dict[str, str]:
         """What the model is, and what it finds in a JPEG unless that is empty."""
@@ -121,8 +110,7 @@ class Predictor:
         if not callable(setup) or inspect.isfunction(self.target):
             return False
         if _has_parameter(setup, "device"):
-            setup(device=device)
-            return True
+            return setup(device=device) is not False  # a chain's stages may both ignore it
         setup()
         return False
 
@@ -271,7 +259,24 @@ def load(reference: str) -> Predictor:
             f"it has: {', '.join(public) or 'no function or class of its own'}",
             f"use --predictor {module_name}:NAME with one of these names",
         ) from None
-    return Predictor(name, _instance(reference, target))
+    return _made(name, reference, target)
+
+
+def _made(name: str, reference: str, target: Any) -> Predictor:
+    """The predictor of the user's function, class, object or chain. Raises StartError."""
+    if not isinstance(target, Chain):
+        return Predictor(name, _instance(reference, target))
+    from framefan_inference.predictors.chained import Chained  # loads OpenCV
+
+    first = target.detector
+    if isinstance(first, str):
+        detector = load(first)
+    else:
+        detector = _made(getattr(first, "__name__", type(first).__name__), reference, first)
+    chained = Chained(target, detector, _instance(reference, target.on_crops))
+    predictor = Predictor(name, chained, chained)
+    predictor.place = ""  # errors name the place of the user's functions themselves
+    return predictor
 
 
 def set_up(predictor: Predictor, reference: str, device: str) -> bool:
@@ -328,7 +333,8 @@ def files(reference: str) -> list[str]:
 
 
 def _is_candidate(name: str, value: Any) -> bool:
-    return not name.startswith("_") and (inspect.isfunction(value) or inspect.isclass(value))
+    is_one = inspect.isfunction(value) or inspect.isclass(value) or isinstance(value, Chain)
+    return not name.startswith("_") and is_one
 
 
 def _import(reference: str, import_it: Callable[[], ModuleType]) -> ModuleType:

@@ -28,6 +28,8 @@ from framefan_inference.predictors.result_error import ResultError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from framefan.ipc.records import Detection
+
 __all__ = ["Kind", "Labels", "ResultError", "convert", "error", "plain"]
 
 DEPTH = 32
@@ -53,6 +55,26 @@ def convert(
     `size` the width and height of the picture. `left_out` is called with the name of what an
     object holds in a form that is not known.
     """
+    if isinstance(returned, ResultError):  # of one picture of a batch
+        raise returned
+    found = detections_in(returned, labels, limit, size, left_out)
+    if found is not None:
+        return "detections", _packed(found, limit)
+    classes = _classes(returned, labels)
+    return "value", _packed(plain(returned if classes is None else classes, limit), limit)
+
+
+def detections_in(
+    returned: Any,
+    labels: Labels,
+    limit: int,
+    size: tuple[int, int] = (0, 0),
+    left_out: Callable[[str], None] = _ignore,
+) -> list[Detection] | None:
+    """The checked detections in what predict returned; None if it is something else.
+
+    The arguments are those of `convert`. Raises ResultError.
+    """
     if returned is None:
         raise ResultError(
             "returned_none", "predict returned None; an empty list says that nothing was seen"
@@ -65,12 +87,11 @@ def convert(
         found = detections.find_detections(returned, labels, left_out)
     except (TypeError, ValueError, OverflowError) as problem:  # columns of unlike length or shape
         raise ResultError("bad_detection", f"these are no detections: {problem}") from problem
-    if found is not None:
-        if len(found) * 16 > limit:  # cheap first look; the exact one is below
-            raise _too_large(len(found) * 16, limit)
-        return "detections", _packed(detection_check.check(found, size, limit), limit)
-    classes = _classes(returned, labels)
-    return "value", _packed(plain(returned if classes is None else classes, limit), limit)
+    if found is None:
+        return None
+    if len(found) * 16 > limit:  # cheap first look; `convert` measures the exact size
+        raise _too_large(len(found) * 16, limit)
+    return detection_check.check(found, size, limit)
 
 
 def _classes(returned: Any, labels: Labels) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from framefan_inference.tracking.tracker import Tracker
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from framefan.ipc.messages import WorkerOutcome
+    from framefan.ipc.outcomes import WorkerOutcome
     from framefan_inference.tracking.tracker import Picture
 
 _LATER = 1_000_000_000

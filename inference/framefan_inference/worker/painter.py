@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from framefan.base import logs
 from framefan.ipc import bus
-from framefan.ipc.messages import WorkerPreview
+from framefan.ipc.outcomes import WorkerPreview
 from framefan.ipc.records import BOXES
 from framefan_inference.predictors import threads
 

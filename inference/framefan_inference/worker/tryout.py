@@ -20,7 +20,7 @@ from framefan.ipc.records import PredictError
 from framefan.ipc.tryout import Failed, PredictorFacts, PredictorTryout
 from framefan_inference.predictors import predictor as predictors
 from framefan_inference.predictors import results, threads
-from framefan_inference.predictors.predictor import Frame
+from framefan_inference.predictors.frame import Frame
 
 if TYPE_CHECKING:
     from framefan_inference.predictors.predictor import Predictor

@@ -44,17 +44,16 @@ from framefan.ipc.messages import (
     Tried,
     Try,
     WorkerFailed,
-    WorkerOutcome,
-    WorkerPreview,
     WorkerReady,
     WorkerStep,
 )
+from framefan.ipc.outcomes import WorkerOutcome, WorkerPreview
 from framefan.ipc.processes import Parent, settle
 from framefan.ipc.records import PredictError
 from framefan.ipc.ring import RingReader
 from framefan_inference.predictors import predictor as predictors
 from framefan_inference.predictors import results, threads
-from framefan_inference.predictors.predictor import Frame
+from framefan_inference.predictors.frame import Frame
 from framefan_inference.worker.painter import Painter
 
 if TYPE_CHECKING:
@@ -340,7 +339,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a SIGTERM ends it; the pool restarts it
     faulthandler.enable()
     parent.write_stacks_when_asked()
-    threads.limit(parent.settings.workers)
+    threads.limit(parent.settings.all_workers)
     sys.dont_write_bytecode = True  # .pyc files store whole seconds: a quick edit would be missed
     outcomes = Outcomes(parent.settings)
     try:

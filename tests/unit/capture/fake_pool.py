@@ -202,4 +202,4 @@ class FakePool:
 def balanced(pool: FakePool) -> bool:
     """The pool's half of the ledger: each captured frame is accounted for."""
     last = max(pool.ready[-1:] + pool.statuses[-1:], key=lambda message: message.captured)
-    return last.captured == len(pool.ready) + last.bad + last.no_slot + last.max_fps
+    return last.captured == len(pool.ready) + last.bad + last.no_slot + last.max_fps + last.still

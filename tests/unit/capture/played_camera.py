@@ -10,7 +10,16 @@ import numpy as np
 
 from framefan.base import clock
 from framefan.ipc import links
-from framefan.ipc.messages import Free, Ready, RingMade, Slots, SourceStatus, ToPool, Welcome
+from framefan.ipc.messages import (
+    Free,
+    Ready,
+    RingMade,
+    Slots,
+    SourceStatus,
+    ToCapture,
+    ToPool,
+    Welcome,
+)
 from framefan.settings.run import CameraSettings
 from framefan.settings.secret import SourceText
 from framefan_capture import kinds
@@ -101,7 +110,11 @@ class Played:
         self.camera.welcomed()
 
     def resize(self, slots: int) -> None:
-        self._link.send(Slots(slots))
+        self.say(Slots(slots))
+
+    def say(self, message: ToCapture) -> None:
+        """Something that the pool tells the camera."""
+        self._link.send(message)
 
     def step(self, steps: int = 1, every_s: float = 0.0, free: bool = True) -> None:
         for _ in range(steps):
@@ -133,10 +146,14 @@ class Played:
     def told(self) -> tuple[str, str]:
         return self.status.state, self.status.reason
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """The end of this camera; another one may begin."""
         self.camera.close()
         self.feed.close()
         self._link.close()
+
+    def close(self) -> None:
+        self.end()
         self._listener.close()
 
 

@@ -90,10 +90,17 @@ class Gateway:
         await loop.sock_sendall(sock, UPGRADE.replace(b"/ws", f"/ws{query}".encode(), 1))
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += await loop.sock_recv(sock, 1)
+            head += await receive(sock, 1)
         assert head.startswith(b"HTTP/1.1 101")
         await until(lambda: self.hub.clients > before)
         return sock
+
+
+async def receive(sock: socket.socket, most: int) -> bytes:
+    """At least one byte. Where the stream ends, a loop that waits for more would spin for ever."""
+    chunk = await asyncio.get_running_loop().sock_recv(sock, most)
+    assert chunk, "the gateway has closed the connection"
+    return chunk
 
 
 UPGRADE = (

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gateway_fakes import outcome
+
 from framefan.ipc.protocol import Reply
 from framefan_gateway.delivery import wire
+from framefan_gateway.delivery.accounts import Loss
 from framefan_gateway.delivery.cursor import ALL
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.delivery.subscribers import Writer
@@ -28,6 +31,16 @@ def split(data: bytes) -> list[dict[str, Any]]:
             of = json.loads(payload[4 : 4 + int.from_bytes(payload[:4], "big")])
             messages.append({**of, "type": "picture"})
     return messages
+
+
+def publish(hub: Hub, seq: int, camera: str = "a", **changes: Any) -> None:
+    hub.publish(wire.Outcome(outcome(seq, camera, **changes)))
+    hub.flush(0.0)
+
+
+def lose(hub: Hub, first: int, last: int, camera: str = "a", cause: Any = "lost") -> None:
+    hub.publish(Loss(camera, "k3f9", first, last, cause))
+    hub.flush(0.0)
 
 
 class Reader:

@@ -11,7 +11,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 from gateway_fakes import parts, state
-from gateway_server import LARGE, STALL_S, UPGRADE, WAIT_S, Gateway, pace, read, running, until
+from gateway_server import (
+    LARGE,
+    STALL_S,
+    UPGRADE,
+    WAIT_S,
+    Gateway,
+    pace,
+    read,
+    receive,
+    running,
+    until,
+)
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -110,7 +121,7 @@ async def test_a_slow_reader_reads_what_is_new(gateway: Gateway) -> None:
             gateway.publish()
             published += 1
         while got < passed * 20_480:
-            chunk = await loop.sock_recv(slow, 512)
+            chunk = await receive(slow, 512)
             got += len(chunk)
             data += chunk
             while len(data) > 4:
@@ -176,7 +187,7 @@ async def test_a_client_that_is_being_closed_gets_no_more_results(gateway: Gatew
     data = b""
     async with asyncio.timeout(WAIT_S):
         while b"\x88\x02\x03\xe9" not in data:
-            data += await asyncio.get_running_loop().sock_recv(sock, 4096)
+            data += await receive(sock, 4096)
     assert b'"type"' not in data
     sock.close()
     await closing

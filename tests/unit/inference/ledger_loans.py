@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis.stateful import rule
 from ledger_world import LedgerWorld
 
-from framefan_inference.leases.schedule import NEWER, Freed
+from framefan_inference.leases.camera_queue import NEWER, Freed
 
 
 class LedgerLoans(LedgerWorld):

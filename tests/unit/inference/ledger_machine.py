@@ -20,13 +20,11 @@ from ledger_world import (
     outcome_of,
 )
 
-from framefan.ipc.messages import WorkerOutcome
+from framefan.ipc.outcomes import WorkerOutcome
 from framefan.settings.run import CameraSettings
 from framefan.settings.secret import SourceText
 from framefan_inference.leases import sequencer as seqs
-from framefan_inference.leases.circuit import CircuitBreaker
-from framefan_inference.leases.ledger import Ledger
-from framefan_inference.leases.schedule import (
+from framefan_inference.leases.camera_queue import (
     CIRCUIT,
     NEWER,
     NO_WORKER,
@@ -35,6 +33,8 @@ from framefan_inference.leases.schedule import (
     Freed,
     Grant,
 )
+from framefan_inference.leases.group import GroupRules
+from framefan_inference.leases.ledger import Ledger
 
 MODES = st.sampled_from(["live", "live", "every"])
 KINDS = st.sampled_from(["detections", "value", "error"])
@@ -58,10 +58,10 @@ class LedgerMachine(LedgerLoans):
             CameraSettings(name=name, source=SourceText("demo"), mode=mode)
             for name, mode in zip(names, modes, strict=True)
         ]
-        circuits = CircuitBreaker(*CIRCUIT_LIMITS)
-        self.ledger = Ledger(rows, ORDER_WAIT_S, 1000, BATCH_WAIT_S, circuits)
-        self.ledger.schedule.stateful = stateful
-        self.ledger.schedule.window.took(1.0)  # as long as it takes to be waited for
+        rules = GroupRules(ORDER_WAIT_S, BATCH_WAIT_S, CIRCUIT_LIMITS)
+        self.ledger = Ledger(rows, {"": rules}, 1000)
+        self.ledger.group("").schedule.stateful = stateful
+        self.ledger.group("").schedule.window.took(1.0)  # as long as it takes to be waited for
         self.most = most
         self.stateful = stateful
         self.workers = range(1, workers + 1)
@@ -91,7 +91,7 @@ class LedgerMachine(LedgerLoans):
         frame = Frame(camera.ring, slot, camera.frame, self.now, self.now, 8, 8)
         self.ledger.ready(camera.name, frame, self.now)
         freed = self.ledger.take_freed()
-        state, _ = self.ledger.circuits.state(camera.name)
+        state, _ = self.ledger.circuit(camera.name)
         if freed == [Freed(camera.name, frame.ring, frame.slot)]:
             assert state != "closed", "a frame was refused without a reason"
             camera.count[CIRCUIT] += 1
@@ -161,7 +161,7 @@ class LedgerMachine(LedgerLoans):
 
     def assign(self) -> None:
         idle = self.up - {grant.worker for grant in self.leased.values()}
-        alone = self.ledger.circuits.alone(self.now)
+        alone = self.ledger.group("").circuits.alone(self.now)
         call: list[Grant] = []
         """What the worker of the last grant has been given now."""
         for grant in self.ledger.assign(self.now):
@@ -197,7 +197,7 @@ class LedgerMachine(LedgerLoans):
 
     def worker_up(self, worker: int) -> None:
         self.up.add(worker)
-        self.ledger.schedule.worker_up(worker, self.most)
+        self.ledger.worker_up(worker, self.most)
 
     @precondition(lambda self: self.up)
     @rule(
@@ -247,7 +247,7 @@ class LedgerMachine(LedgerLoans):
             camera.overtaken = CIRCUIT
 
     def is_open(self, name: str) -> bool:
-        return self.ledger.circuits.state(name)[0] == "open"
+        return self.ledger.circuit(name)[0] == "open"
 
     @precondition(lambda self: self.unreported)
     @rule(pick=PICK, kind=KINDS, copies=st.sampled_from([0, 1, 2]), at_once=st.booleans())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from framefan_inference.leases.batching import Batching
+from framefan_inference.leases.camera_queue import CameraQueue, Frame, Freed
 from framefan_inference.leases.circuit import CircuitBreaker
 from framefan_inference.leases.ledger import Ledger
-from framefan_inference.leases.schedule import CameraQueue, Frame, Freed, Schedule
+from framefan_inference.leases.schedule import Schedule
 from framefan_inference.leases.sequencer import Entry, Sequencer
 
 if TYPE_CHECKING:
@@ -174,8 +175,8 @@ def endless_patience(patch: pytest.MonkeyPatch) -> None:
 
 
 def late_in_every(patch: pytest.MonkeyPatch) -> None:
-    original = Sequencer.__init__
-    patch.setattr(Sequencer, "__init__", lambda self, mode, wait: original(self, "live", wait))
+    live = property(lambda self: "live", lambda self, mode: None)
+    patch.setattr(Sequencer, "mode", live, raising=False)
 
 
 def order_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -220,7 +221,7 @@ def removed_frames_still_wait(patch: pytest.MonkeyPatch) -> None:
 
 def parked_in_predict(patch: pytest.MonkeyPatch) -> None:
     def is_settled(self: Ledger, camera: str) -> bool:
-        return not self.schedule.cameras[camera].waiting
+        return not self.queue(camera).waiting
 
     patch.setattr(Ledger, "is_settled", is_settled)
 
@@ -228,13 +229,17 @@ def parked_in_predict(patch: pytest.MonkeyPatch) -> None:
 def a_return_begins_anew(patch: pytest.MonkeyPatch) -> None:
     original = Ledger.add
     patch.setattr(
-        Ledger, "add", lambda self, camera, mode, account=None: original(self, camera, mode)
+        Ledger,
+        "add",
+        lambda self, camera, mode, account=None, group="": original(
+            self, camera, mode, None, group
+        ),
     )
 
 
 def mode_of_the_schedule_only(patch: pytest.MonkeyPatch) -> None:
     def set_mode(self: Ledger, camera: str, mode: Any) -> None:
-        self.schedule.cameras[camera].mode = mode
+        self.queue(camera).mode = mode
 
     patch.setattr(Ledger, "set_mode", set_mode)
 

@@ -15,15 +15,8 @@ from waiting import SCALE
 from framefan.base import clock
 from framefan.errors import LinkClosed
 from framefan.ipc import bus, processes
-from framefan.ipc.messages import (
-    Attach,
-    FromWorker,
-    Lease,
-    Returned,
-    WorkerFailed,
-    WorkerOutcome,
-    WorkerReady,
-)
+from framefan.ipc.messages import Attach, FromWorker, Lease, Returned, WorkerFailed, WorkerReady
+from framefan.ipc.outcomes import WorkerOutcome
 from framefan.ipc.records import OutcomeRecord
 from framefan.ipc.ring import RingWriter
 from framefan.settings.run import CameraSettings, Limits, Settings

@@ -24,7 +24,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from framefan_inference.predictors.predictor import Frame
+    from framefan_inference.predictors.frame import Frame
 
 WIDTH = 160
 DARK, BRIGHT = 30.0, 225.0

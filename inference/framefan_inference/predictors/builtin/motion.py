@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from framefan_inference.predictors.predictor import Frame
+    from framefan_inference.predictors.frame import Frame
 
 WIDTH = 480
 """The width in pixels of the picture that is searched for motion."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from msgspec import structs
 
-from framefan.base import logs
+from framefan.base import clock, logs
 from framefan.errors import StartError
+from framefan_inference.predictors import threads
 from framefan_inference.predictors.onnx_models import (
     backends,
     choice,
@@ -39,6 +41,9 @@ _STRIDE = 32
 _WIDE = (9, 16)
 """The aspect ratio of most cameras: height and width."""
 _TOP = 5
+_NAMED = 8
+_CALLS, _CALLS_S = 6, 2.0
+"""How many calls are timed for `about`, and how long at most."""
 
 
 class OnnxDetector:
@@ -51,7 +56,7 @@ class OnnxDetector:
 
     def setup(self, device: str) -> None:
         """Load the model, and run it on a generated image. Raises StartError."""
-        options = self._options
+        options, self._device = self._options, device
         self._file = file.read(options.path)
         pixels.check(options.path, self._file)
         self._size = pixels.size(options, self._file)
@@ -80,22 +85,58 @@ class OnnxDetector:
             "head": str(self._head),
             "input": f"{size} {'or less, ' if self._is_rectangle else ''}{self._pixels}",
             "frame": self._place,
-            "classes": str(len(self.labels) or "unnamed"),
+            "classes": self._classes(),
             "runs_on": self._backend.runs_on,
         }
 
-    def about(self, jpeg: bytes) -> dict[str, str]:
-        """`describe`, and the highest scores in an image, even below the threshold."""
-        scores = self._top(jpeg) if jpeg else ""
-        return {f"model {key}": text for key, text in self.describe().items()} | (
-            {"model sees": scores} if scores else {}
-        )
+    def _classes(self) -> str:
+        """How many classes, and the first of their names."""
+        names = [self.labels[number] for number in sorted(self.labels)]
+        if not names:
+            return f"{self._head.classes} without names" if self._head.classes else "unnamed"
+        more = ", ..." if len(names) > _NAMED else ""
+        return f"{len(names)}: {', '.join(names[:_NAMED])}{more}"
 
-    def _top(self, jpeg: bytes) -> str:
-        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            return ""
-        picture = np.asarray(image, np.uint8)
+    def about(self, jpeg: bytes) -> dict[str, str]:
+        """The same as `describe`; the highest scores in a picture, however low they are; and what
+        a call takes.
+        """
+        told = {f"model {key}": text for key, text in self.describe().items()}
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+        picture = _made_up(self._size) if image is None else np.asarray(image, np.uint8)
+        if image is not None:
+            told["model sees"] = self._top(picture)
+        if self._device in ("", "cpu"):
+            told["model takes"] = self._times(picture)
+        return told
+
+    def _times(self, picture: NDArray[np.uint8]) -> str:
+        """What a call takes with one thread, with this worker's share and with all cores."""
+        options, own, used = self._options, threads.here(), self._backend
+        counts = sorted({1, options.threads or own or 1, threads.share(1)})
+        told = []
+        for count in counts:
+            self._backend = backends.load(
+                options.path, self._device, options.backend, self._file.outputs, count
+            )
+            mine = " (what a worker uses)" if count == (options.threads or own) else ""
+            many = "1 thread" if count == 1 else f"{count} threads"
+            took_ms = 1000 * self._time(picture)
+            told.append(f"{took_ms:.{0 if took_ms >= 100 else 1}f} ms with {many}{mine}")
+        self._backend = used
+        return ", ".join(told)
+
+    def _time(self, picture: NDArray[np.uint8]) -> float:
+        """Seconds of a call: the median of some after the first one, or the first if it is slow."""
+        took: list[float] = []
+        began = clock.now()
+        while len(took) < _CALLS and clock.now() - began < _CALLS_S:
+            since = clock.now()
+            self.predict(picture)
+            took.append(clock.now() - since)
+        return median(took[1:] or took)
+
+    def _top(self, picture: NDArray[np.uint8]) -> str:
         canvas = self._canvas([picture])
         most = self._size if self._is_rectangle else None
         outputs = self._run([letterbox.fit(picture, canvas, self._place, most)[0]])

@@ -6,7 +6,14 @@ import pytest
 from rich.cells import cell_len
 
 from framefan.commands import status
-from framefan.ipc.records import CameraFacts, GatewayFacts, Pid, StateRecord, WorkerFacts
+from framefan.ipc.records import (
+    CameraFacts,
+    GatewayFacts,
+    Pid,
+    PredictorFacts,
+    StateRecord,
+    WorkerFacts,
+)
 
 
 @pytest.fixture
@@ -49,6 +56,20 @@ def test_workers_and_gateways_have_their_rows(state: StateRecord) -> None:
     assert shown(status._workers(state, None))[-1].startswith("1 backoff")
     assert status._worker_troubles(state) == ["  1: died"]
     assert shown(status._gateways(state, None))[-1].startswith("1 ready")
+
+
+def test_rows_name_their_predictor_if_there_are_several(state: StateRecord) -> None:
+    state.predictors = {"people": PredictorFacts()}
+    state.workers[0].predictor_name = state.cameras["fine"].predictor_name = "people"
+    for table in (status._workers(state, None), status._cameras(state, None)):
+        assert "predictor" not in table[0].split()
+    state.predictors["plates"] = PredictorFacts()
+    head, row = shown(status._workers(state, None))
+    assert head.startswith("worker predictor state")
+    assert row.startswith("1 people backoff")
+    rows = shown(status._cameras(state, None))
+    assert rows[0].startswith("camera state predictor")
+    assert rows[3].startswith("fine live people - 25.0 100")
 
 
 @pytest.mark.parametrize("width", [80, 100, None])

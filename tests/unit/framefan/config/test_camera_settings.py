@@ -58,6 +58,7 @@ def test_all_fields_can_be_set() -> None:
         "mode": "live",
         "fast": True,
         "loop": True,
+        "predictor": "people",
         "max_fps": 12.5,
         "max_size": "1280x720",
         "transport": "udp",
@@ -68,6 +69,8 @@ def test_all_fields_can_be_set() -> None:
         "no_progress_s": 20,
         "backoff_first_s": 1,
         "backoff_cap_s": 5,
+        "gate": "motion",
+        "gate_keep_s": 0.5,
     }
     made = camera(**fields)
     assert {key: getattr(made, key) for key in fields} == fields

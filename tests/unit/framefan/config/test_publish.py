@@ -22,7 +22,7 @@ from framefan.config.configure import configure
 from framefan.config.options import Options
 from framefan.errors import FramefanError, StartError, UsageError
 from framefan.ipc import processes
-from framefan.supervisor import publish_listener, reload
+from framefan.supervisor import publish_listener, reload_plan
 from framefan.supervisor.publish_listener import PublishListener
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def test_a_folder_of_readers_that_is_none() -> None:
 def test_a_reload_names_no_key() -> None:
     old = made(publish="tcp://*:1", publish_keys=keys("one"))
     zmq.auth.create_certificates("keys/clients", "two")
-    notes = reload.plan(old, made(publish="tcp://*:2", publish_keys="keys")).notes
+    notes = reload_plan.plan(old, made(publish="tcp://*:2", publish_keys="keys")).notes
     assert notes == [
         "publish changed from tcp://*:1 to tcp://*:2: takes effect at the next start",
         "the keys of what is published changed: takes effect at the next start",

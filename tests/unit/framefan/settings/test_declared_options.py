@@ -16,14 +16,20 @@ from framefan.config.camera_settings import CAMERA
 from framefan.config.configure import configure
 from framefan.config.options import Options, arguments
 from framefan.config.places import LIMITS, from_environment
+from framefan.config.predictor_settings import OWN_LIMITS, PREDICTOR
 from framefan.errors import UsageError
 from framefan.settings.options import OPTIONS, Option, number
-from framefan.settings.run import CameraSettings, Keys, Limits, Settings
+from framefan.settings.run import CameraSettings, Keys, Limits, PredictorSettings, Settings
 from framefan.settings.secret import Secret, SourceText
-from framefan.supervisor import reload
+from framefan.supervisor import reload_plan
 
 ROOT = Path(__file__).parents[4]
-TABLES = {"": OPTIONS, "[limits]\n": LIMITS, "[[camera]]\nsource = 'rtsp://h/x'\n": CAMERA}
+TABLES = {
+    "": OPTIONS,
+    "[limits]\n": LIMITS,
+    "[[camera]]\nsource = 'rtsp://h/x'\n": CAMERA,
+    "[[predictor]]\nname = 'a'\npredictor = 'qr'\n": PREDICTOR,
+}
 """Each with what stands above its keys in a file."""
 DECLARED = [*OPTIONS.values(), *LIMITS.values(), *CAMERA.values()]
 NUMBERS = [
@@ -43,9 +49,11 @@ def _runtime(tmp_path, monkeypatch) -> None:
 def test_every_field_is_an_option_or_made_from_one() -> None:
     assert set(Limits.__struct_fields__) == set(LIMITS)
     assert set(CameraSettings.__struct_fields__) == set(CAMERA)
-    made = {option.field for option in OPTIONS.values()} | {"run_dir", "limits"}
+    assert set(PredictorSettings.__struct_fields__) == set(PREDICTOR) - {*OWN_LIMITS} | {"limits"}
+    made = {option.field for option in OPTIONS.values()} | {"run_dir", "limits", "predictors"}
     assert set(Settings.__struct_fields__) <= made
-    assert made - set(Settings.__struct_fields__) == {"mode", "fast", "loop", "open", "config"}
+    of_cameras = {"mode", "fast", "loop", "gate"}
+    assert made - set(Settings.__struct_fields__) == of_cameras | {"open", "config"}
 
 
 def test_each_text_stands_in_one_place() -> None:
@@ -124,18 +132,21 @@ def other(option: Option) -> Any:
 
 
 def test_a_reload_applies_what_is_live_and_names_the_rest() -> None:
-    assert {key for key, each in OPTIONS.items() if each.is_live} == {"sources", *reload._STEPS}
+    assert {key for key, each in OPTIONS.items() if each.is_live} == {
+        "sources",
+        *reload_plan._COMMANDS,
+    }
     old = Settings()
     for option in OPTIONS.values():
         if hasattr(old, option.field):
             value = other(option)
             new = msgspec.structs.replace(old, **{option.field: value})
-            notes = reload.plan(old, new).notes
+            notes = reload_plan.plan(old, new).notes
             assert len(notes) == (not option.is_live), option.key
             assert all(note.startswith(option.hidden_as or option.key) for note in notes)
             assert all(("from" in note) != bool(option.hidden_as) for note in notes)
             assert "hunter2" not in str(notes)
     for key, option in LIMITS.items():
         limits = Limits(**{key: other(option)})
-        (note,) = reload.plan(old, msgspec.structs.replace(old, limits=limits)).notes
+        (note,) = reload_plan.plan(old, msgspec.structs.replace(old, limits=limits)).notes
         assert note.startswith(f"limits.{key} changed from ")

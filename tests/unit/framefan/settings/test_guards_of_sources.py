@@ -13,7 +13,7 @@ import test_source_spec
 from framefan.errors import UsageError
 from framefan.settings import secret, source_spec
 from framefan.settings.run import Settings
-from framefan.supervisor.reload import Plan
+from framefan.supervisor.reload_plan import Plan
 
 
 def test_without_masks_passwords_survive(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from test_web import Site, ready
 from framefan.base import clock
 from framefan.ipc.records import CameraFacts
 from framefan.settings.states import REASONS
+from framefan_gateway.delivery import wire
 
 
 @pytest.fixture
@@ -64,6 +65,28 @@ def test_changes_of_state_are_counted_by_reason() -> None:
         if name == "framefan_camera_state_changes_total"
     }
     assert found == {("stalled", ""): 1, ("backoff", "dns"): 2, ("live", ""): 1, ("other",) * 2: 1}
+
+
+def test_a_gate_that_opens_is_no_change_into_live() -> None:
+    run = Run({"front": CAMERA})
+    for _ in range(3):
+        run.take(parts("status/front/", status("live", "front", reason="still")))
+        run.take(parts("status/front/", status("live", "front")))
+    run.take(parts("status/front/", status("stalled", "front", reason="no_frame")))
+    run.take(parts("status/front/", status("live", "front")))
+    found = {
+        (dict(of)["state"], dict(of)["reason"]): count
+        for (name, of), count in run.samples().items()
+        if name == "framefan_camera_state_changes_total"
+    }
+    assert found.pop(("stalled", "")) == 1
+    assert found == {("live", "still"): 3, ("stalled", "no_frame"): 1, ("live", ""): 1}
+
+
+def test_what_a_camera_that_stands_still_is_told_to_those_who_join() -> None:
+    told = [("live", "still", True), ("live", "", False), ("live", "size_changed", False)]
+    for name, reason, is_told in told:
+        assert wire.is_trouble(wire.status(status(name, "front", reason=reason))) is is_told
 
 
 def test_the_page_has_the_reasons_of_the_table_in_words(site: Site) -> None:

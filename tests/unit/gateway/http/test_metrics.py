@@ -28,7 +28,7 @@ from framefan_gateway.delivery.accounts import Totals
 from framefan_gateway.delivery.hub import Hub
 from framefan_gateway.delivery.subscribers import Writer
 from framefan_gateway.delivery.subscription import DEFAULT
-from framefan_gateway.http import metrics
+from framefan_gateway.http import table_metrics
 from framefan_gateway.http.metrics import Metrics
 from framefan_gateway.http.web import Web
 from framefan_gateway.intake import Intake
@@ -310,6 +310,8 @@ def exported() -> dict[str, tuple[str, frozenset[str]]]:
 
 def test_the_page_lists_every_metric_and_no_other() -> None:
     told = {name: (kind, labels) for name, (kind, labels, _) in documented().items()}
+    of_several = told.pop("framefan_camera_predictor")
+    assert of_several == ("gauge", frozenset({"camera", "predictor"}))
     assert told == exported()
 
 
@@ -323,7 +325,7 @@ def test_units_stand_in_the_names() -> None:
 
 def test_the_page_names_the_causes_and_states_that_are_known() -> None:
     text = DOC.read_text()
-    for word in (*metrics.SUPERSEDED, *metrics.LOST):
+    for word in (*table_metrics.SUPERSEDED, *table_metrics.LOST):
         assert f"`{word}`" in text, word
 
 

@@ -16,7 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from framefan.ipc import proto_schema, protocol
-from framefan.ipc.records import CameraFacts, GatewayFacts, WorkerFacts
+from framefan.ipc.records import CameraFacts, GatewayFacts, PredictorFacts, WorkerFacts
 from framefan.settings.run import CameraSettings, Settings
 from framefan.settings.secret import Secret, SourceText
 from framefan_gateway.delivery.hub import Hub
@@ -326,6 +326,29 @@ def test_ready_is_a_gateway_a_worker_and_every_camera_live_once(site: Site) -> N
     assert body["workers"] == {"ready": 1, "total": 1}
     site.intake.tick(3.1, 0.0)
     assert ready(site)[0] == 503
+
+
+@pytest.mark.parametrize("plates", ["ready", "busy", "starting", "backoff", "failed"])
+def test_ready_needs_a_worker_of_each_predictor(site: Site, plates: str) -> None:
+    workers = [
+        WorkerFacts(id=1, state="ready", predictor_name="people"),
+        WorkerFacts(id=2, state=plates, predictor_name="plates"),
+    ]
+    works = plates in ("ready", "busy")
+    facts = {
+        "people": PredictorFacts(workers=1, ready=1),
+        "plates": PredictorFacts(workers=1, ready=int(works)),
+    }
+    site.state(state(workers=workers, predictors=facts))
+    code, body = ready(site)
+    assert code == (200 if works else 503)
+    assert body["predictors"] == {
+        "people": {"ready": 1, "total": 1},
+        "plates": {"ready": int(works), "total": 1},
+    }
+    site.state(state(workers=workers[:1], predictors={"people": facts["people"]}))
+    code, body = ready(site)
+    assert (code, "predictors" in body) == (200, False)
 
 
 def test_readiness_reports_a_failing_predictor_without_its_message(site: Site) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framefan_inference.leases.batching import Batching
-from framefan_inference.leases.schedule import Frame, Schedule
+from framefan_inference.leases.camera_queue import Frame
+from framefan_inference.leases.schedule import Schedule
 
 WAIT_S = 0.01
 

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from ledger_machine import LedgerMachine
 from ledger_mutants import MUTANTS
-from ledger_world import outcome_of
+from ledger_world import ONE_GROUP, outcome_of
 
 from framefan.settings.run import CameraSettings
 from framefan.settings.secret import SourceText
-from framefan_inference.leases.circuit import CircuitBreaker
+from framefan_inference.leases.camera_queue import CIRCUIT, CameraQueue, Frame, Freed
+from framefan_inference.leases.group import GroupRules
 from framefan_inference.leases.ledger import Account, Ledger
-from framefan_inference.leases.schedule import CIRCUIT, CameraQueue, Frame, Freed
 from framefan_inference.leases.sequencer import LATE, WORKER_DIED, Sequencer
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def ledger_with(*modes: Any, workers: int = 2) -> Ledger:
         CameraSettings(name=f"cam{n}", source=SourceText("demo"), mode=mode)
         for n, mode in enumerate(modes)
     ]
-    ledger = Ledger(rows, 0.5, first_lease=7000)
+    ledger = Ledger(rows, ONE_GROUP, first_lease=7000)
     for worker in range(1, workers + 1):
-        ledger.schedule.worker_up(worker)
+        ledger.worker_up(worker)
     return ledger
 
 
@@ -128,8 +128,8 @@ def test_an_outcome_after_its_seq_has_left_is_stale() -> None:
 
 def test_a_lent_frame_does_not_come_back_into_an_open_circuit() -> None:
     row = CameraSettings(name="cam0", source=SourceText("demo"), mode="every")
-    ledger, more = Ledger([row], 0.5, circuits=CircuitBreaker(1, 60.0, 5.0)), frames()
-    ledger.schedule.worker_up(1)
+    ledger, more = Ledger([row], {"": GroupRules(0.5, circuit=(1, 60.0, 5.0))}), frames()
+    ledger.worker_up(1)
     ledger.ready("cam0", next(more))
     ledger.assign()
     ledger.ready("cam0", next(more))
@@ -140,7 +140,7 @@ def test_a_lent_frame_does_not_come_back_into_an_open_circuit() -> None:
     assert ledger.take_freed() == []
     ledger.give_back("cam0")
     assert ledger.take_freed() == [Freed("cam0", 1, 1)]
-    assert ledger.schedule.cameras["cam0"].superseded_by == {CIRCUIT: 1}
+    assert ledger.queue("cam0").superseded_by == {CIRCUIT: 1}
 
 
 def test_idle_means_that_nothing_is_to_come() -> None:
@@ -184,7 +184,7 @@ def test_a_removed_camera_is_settled_when_its_slot_is_back_too() -> None:
 
 def test_a_stateful_camera_that_comes_back_in_predict_stays_in_its_worker() -> None:
     ledger, more = ledger_with("every"), frames()
-    ledger.schedule.stateful = True
+    ledger.group("").schedule.stateful = True
     ledger.ready("cam0", next(more))
     (grant,) = ledger.assign()
     ledger.remove("cam0")
@@ -197,13 +197,14 @@ def test_a_stateful_camera_that_comes_back_in_predict_stays_in_its_worker() -> N
 
 def test_a_camera_added_later_has_the_patience_of_the_others() -> None:
     ledger = ledger_with("live")
-    ledger._predict_s.extend([2.0] * 10)
+    for _ in range(10):
+        ledger.group("").predicted(2.0)
     ledger.tune()
     account = Account(CameraQueue("live"), Sequencer("live", 0.5))
     ledger.add("new", "live")
     ledger.add("back", "every", account)
     assert {each.order_wait_s for each in ledger.sequencers.values()} == {4.0}
-    assert ledger.schedule.cameras["back"].mode == account.sequencer.mode == "every"
+    assert ledger.queue("back").mode == account.sequencer.mode == "every"
 
 
 def test_what_waits_behind_another_leaves_once_the_mode_is_live() -> None:

@@ -12,11 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framefan_inference.leases.schedule import NEWER, NO_WORKER, REMOVED, Frame, Freed, Schedule
+from framefan_inference.leases.camera_queue import (
+    NEWER,
+    NO_WORKER,
+    REMOVED,
+    Frame,
+    Freed,
+)
+from framefan_inference.leases.schedule import Schedule
 
 if TYPE_CHECKING:
     from framefan.settings.run import Mode
-    from framefan_inference.leases.schedule import Grant
+    from framefan_inference.leases.camera_queue import Grant
 
 
 def frame(number: int, ring: int = 1) -> Frame:
@@ -289,7 +296,7 @@ def test_when_cameras_leave_those_that_stay_spread_again() -> None:
     assert sorted(home or 0 for home in homes(it).values()) == [1, 1, 2, 2]
     for name in [name for name, home in homes(it).items() if home == 2]:
         it.remove(name)
-        assert it.park(name).pinned is None
+        assert it.take_out(name).pinned is None
     assert sorted(home or 0 for home in homes(it).values()) == [1, 2]
 
 
@@ -303,9 +310,9 @@ def test_a_removed_cameras_frames_are_superseded_and_it_goes_on_where_it_was() -
     (grant,) = it.assign()
     assert it.remove("a") == [Freed("a", 1, 1), Freed("a", 1, 2)]
     assert it.cameras["a"].superseded_by == {REMOVED: 2}
-    assert it.slots_out("a") == 1
+    assert it.cameras["a"].slots_out == 1
     it.returned(1, grant.lease)
-    parked = it.park("a")
+    parked = it.take_out("a")
     assert list(it.cameras) == ["b"]
     it.cameras["a"] = parked
     it.ready("a", frame(9))
@@ -320,8 +327,11 @@ def test_it_knows_in_which_rings_frames_stand() -> None:
     it.ready("a", frame(0, ring=1))
     (grant,) = it.assign()
     it.ready("a", frame(0, ring=2))
-    assert [it.uses("a", ring) for ring in (1, 2, 3)] == [True, True, False]
-    assert it.slots_out("a") == 2
+    queue = it.cameras["a"]
+    assert [queue.holds(ring) for ring in (1, 2, 3)] == [False, True, False]
+    assert [it.has_leased("a", ring) for ring in (1, 2, 3)] == [True, False, False]
+    assert it.cameras["a"].slots_out == 2
     assert not it.idle
     it.returned(1, grant.lease)
-    assert [it.uses("a", ring) for ring in (1, 2)] == [False, True]
+    assert [queue.holds(ring) for ring in (1, 2)] == [False, True]
+    assert not it.has_leased("a", 1)

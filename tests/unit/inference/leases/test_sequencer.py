@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_world import outcome_of
 
-from framefan_inference.leases.schedule import Frame, Grant
+from framefan_inference.leases.camera_queue import Frame, Grant
 from framefan_inference.leases.sequencer import (
     LATE,
     NO_OUTCOME,

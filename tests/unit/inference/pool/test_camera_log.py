@@ -125,3 +125,22 @@ def test_a_camera_that_leaves_is_forgotten(reason: str) -> None:
         log.changed(told("ended", reason), 1.0)
         log.tick(9999.0)
     assert said[-1] == "camera gate: ended  reason=removed"
+
+
+def test_a_motion_gate_that_opens_and_closes_fills_no_log() -> None:
+    log = CameraLog()
+    with captured() as said:
+        log.changed(told("live"), 0.0)
+        for now in range(10, 3610, 10):
+            log.changed(told("live", "still", message="nothing moves"), now)
+            log.changed(told("live"), now + 5.0)
+        log.changed(told("live", "still"), 4000.0)
+        log.changed(told("stalled", "no_frame"), 4001.0)
+        log.changed(told("live", "still"), 4002.0)
+        log.changed(told("live", "size_changed"), 4003.0)
+    assert [line.partition("  ")[0] for line in said] == [
+        "camera gate: live",
+        "warning: camera gate: stalled",
+        "camera gate: live",
+        "camera gate: live",
+    ]

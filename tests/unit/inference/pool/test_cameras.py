@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from camera_words import FROZEN, LARGER, LARGEST, SETTINGS, hello, ready, said, told
-from ledger_world import outcome_of
+from ledger_world import ONE_GROUP, outcome_of
 
 from framefan.base import clock
 from framefan.errors import LinkGarbled
+from framefan_inference.leases.camera_queue import MAX_FPS, NO_SLOT, Frame
 from framefan_inference.leases.ledger import Ledger
-from framefan_inference.leases.schedule import MAX_FPS, NO_SLOT, Frame
 from framefan_inference.leases.sequencer import WORKER_DIED
 from framefan_inference.pool.cameras import Camera
 
@@ -44,7 +44,7 @@ def test_what_capture_says_is_news_once(camera: Camera) -> None:
 
 
 def test_the_next_try_counts_down_and_is_told_once(camera: Camera, at: Any) -> None:
-    ledger = Ledger([SETTINGS], 0.5)
+    ledger = Ledger([SETTINGS], ONE_GROUP)
     camera.source_status(said("backoff", "refused", next_try_s=3.0))
     since = camera.facts.since
     for now, left in ((101.05, 2.0), (102.1, 0.85), (103.5, 0.0)):
@@ -162,6 +162,51 @@ def test_a_source_that_comes_back_has_its_time_to_bring_a_frame(camera: Camera, 
     assert told(camera.tick(502.1, waiting=0)) == ("stalled", "no_frame")
 
 
+# ---- the motion gate -----------------------------------------------------------------------------
+
+STILL = said("live", "still", message="nothing moves")
+
+
+def test_frames_that_the_gate_leaves_out_are_frames(camera: Camera, at: Any) -> None:
+    camera.ready(ready())
+    for second in range(1, 20):
+        at(100.0 + second)
+        camera.source_status(said("live", "still", still=second * 25, captured=1 + second * 25))
+        assert camera.tick(100.0 + second, waiting=0) is None
+    assert (camera.facts.state, camera.facts.reason) == ("live", "still")
+    assert camera.stalls_at == 121.0
+    ledger = Ledger([SETTINGS], ONE_GROUP)
+    facts = camera.measure(ledger, 5)
+    assert (facts.superseded_by, facts.superseded) == ({"still": 475}, 475)
+
+
+def test_a_gated_camera_stalls_when_no_frame_comes_at_all(camera: Camera, at: Any) -> None:
+    camera.ready(ready())
+    report = said("live", "still", still=25)
+    camera.source_status(report)
+    at(101.0)
+    camera.source_status(report)  # the same number: none came
+    assert told(camera.tick(102.0, waiting=0)) == ("stalled", "no_frame")
+    at(103.0)
+    assert camera.source_status(report) is None
+    assert told(camera.source_status(said("live", "still", still=26))) == ("live", "still")
+    assert camera.stalls_at == 105.0
+
+
+def test_each_opening_and_closing_of_the_gate_is_told_once(camera: Camera) -> None:
+    camera.ready(ready())
+    assert told(camera.source_status(STILL)) == ("live", "still")
+    assert camera.source_status(STILL) is None
+    assert camera.ready(ready(1)) is None  # one that is predicted all the same
+    assert told(camera.source_status(said("live"))) == ("live", "")
+    assert camera.source_status(said("live")) is None
+    assert told(camera.ready(ready(2, LARGER))) == ("live", "size_changed")
+    assert camera.source_status(said("live")) is None
+    assert told(camera.source_status(STILL)) == ("live", "still")
+    assert told(camera.source_status(FROZEN)) == ("frozen", "same_picture")
+    assert told(camera.source_status(STILL)) == ("live", "still")
+
+
 # ---- the size of frames --------------------------------------------------------------------------
 
 
@@ -218,7 +263,7 @@ def test_a_frozen_camera_whose_size_changes_is_live_for_good(camera: Camera) -> 
 
 
 def test_totals_go_on_over_capture_processes(camera: Camera, link: Any) -> None:
-    ledger = Ledger([SETTINGS], 0.5)
+    ledger = Ledger([SETTINGS], ONE_GROUP)
     camera.hello(link, hello(7))
     camera.ready(ready(0, captured=10, bad=2, no_slot=3, max_fps=1))
     camera.source_status(said("live", captured=12, bad=3, no_slot=4, max_fps=2))
@@ -245,10 +290,10 @@ def test_frame_numbers_never_go_back(camera: Camera, link: Any) -> None:
 
 
 def test_its_part_of_the_ledger_adds_up(camera: Camera) -> None:
-    ledger = Ledger([SETTINGS], 0.5)
-    ledger.schedule.worker_up(1)
-    ledger.schedule.worker_up(2)
-    ledger.schedule.worker_up(3)
+    ledger = Ledger([SETTINGS], ONE_GROUP)
+    ledger.worker_up(1)
+    ledger.worker_up(2)
+    ledger.worker_up(3)
     for number in range(6):
         frame = Frame(1, number, number, 0.0, 0.0, 8, 8)
         ledger.ready("cam", frame)

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 from camera_words import LARGER, SETTINGS, hello, ready, said, told
+from ledger_world import ONE_GROUP
 
 from framefan.ipc.messages import ChildFacts
 from framefan.settings.secret import SourceText
 from framefan.settings.states import REASONS
+from framefan_inference.leases.camera_queue import MAX_FPS
 from framefan_inference.leases.ledger import Ledger
-from framefan_inference.leases.schedule import MAX_FPS
 from framefan_inference.pool.cameras import Camera
 
 # ---- its process ---------------------------------------------------------------------------------
@@ -35,7 +36,7 @@ def test_a_process_that_dies_and_comes_back(camera: Camera, link: Any, at: Any) 
     assert camera.facts.restarts == 1
     at(100.4)
     assert camera.child(msgspec.structs.replace(DIED, next_start_s=0.1)) is None
-    assert camera.measure(Ledger([SETTINGS], 0.5), 5).next_try_s == pytest.approx(0.1)
+    assert camera.measure(Ledger([SETTINGS], ONE_GROUP), 5).next_try_s == pytest.approx(0.1)
     assert told(camera.child(STARTED)) == ("connecting", "restarting")
     assert camera.hello(link, hello(8)) is None
     assert camera.source_status(said("connecting")) is None, "it is that already, and why is known"
@@ -51,7 +52,7 @@ def test_what_a_dead_process_left_in_its_link_changes_no_state(camera: Camera, l
     assert camera.source_status(said("live", captured=3)) is None
     assert camera.gone() is None
     assert camera.facts.state == "backoff"
-    assert camera.measure(Ledger([SETTINGS], 0.5), 5).captured == 3
+    assert camera.measure(Ledger([SETTINGS], ONE_GROUP), 5).captured == 3
     assert told(camera.hello(link, hello(8))) == ("connecting", "restarting")
 
 
@@ -181,7 +182,7 @@ def test_a_camera_that_comes_back_has_its_numbers_and_nothing_else(
     back.hello(link, hello(8))
     assert back.next_frame == 5
     assert told(back.ready(ready(5, LARGER, captured=1))) == ("live", "")
-    facts = back.measure(Ledger([SETTINGS], 0.5), slots=5)
+    facts = back.measure(Ledger([SETTINGS], ONE_GROUP), slots=5)
     assert (facts.captured, facts.superseded_by) == (11, {MAX_FPS: 2})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from faults import GATED, Gate
+from ledger_world import ONE_GROUP
 from peers import HEIGHT, WIDTH
 from played_run import PlayedCapture, PlayedRun
 
@@ -19,10 +20,10 @@ from framefan.ipc.messages import (
     Ready,
     Table,
 )
-from framefan.settings.run import CameraSettings
+from framefan.settings.run import CameraSettings, Settings
 from framefan.settings.secret import SourceText
+from framefan_inference.leases.camera_queue import MAX_FPS, NEWER, REMOVED
 from framefan_inference.leases.ledger import Ledger
-from framefan_inference.leases.schedule import MAX_FPS, NEWER, REMOVED
 from framefan_inference.pool import capture_links
 from framefan_inference.pool.capture_links import CaptureLinks
 from framefan_inference.pool.loop import Loop
@@ -178,14 +179,14 @@ def test_a_camera_that_comes_back_before_it_has_left_was_never_gone(gate: Gate) 
 
 @pytest.fixture
 def ledger() -> Ledger:
-    return Ledger([], 0.5)
+    return Ledger([], ONE_GROUP)
 
 
 @pytest.fixture
 def room(ledger: Ledger) -> CaptureLinks:
     """Of a run that has no camera yet."""
     publisher: Any = SimpleNamespace(epoch="k3f9", status=lambda record: None)
-    supervisor: Any = SimpleNamespace(settings=SimpleNamespace(cameras=(), slots=5), stopping=False)
+    supervisor: Any = SimpleNamespace(settings=Settings(), stopping=False)
     return CaptureLinks(supervisor, Loop(), ledger, publisher, Rings())
 
 
@@ -193,7 +194,7 @@ def test_only_so_many_removed_cameras_are_remembered(
     room: CaptureLinks, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture_links, "PARKED", 3)
-    queues = ledger.schedule.cameras
+    queues = ledger.group("").schedule.cameras
     for number in range(10):
         room.reload([row(f"cam{number}")])
         queues[f"cam{number}"].next_seq = 7

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from log_lines import captured
 
-from framefan.ipc.messages import WorkerOutcome
+from framefan.ipc.outcomes import WorkerOutcome
 from framefan_inference.pool.failures import AGAIN_S, CALM_S, EVERY_S, Failures
 from framefan_inference.predictors import results
 

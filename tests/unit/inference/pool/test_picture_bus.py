@@ -15,7 +15,7 @@ import zmq
 from waiting import wait_until
 
 from framefan.ipc import bus
-from framefan.ipc.messages import WorkerPreview
+from framefan.ipc.outcomes import WorkerPreview
 from framefan.ipc.records import StatusRecord
 from framefan.settings.run import CameraSettings, Limits, Settings
 from framefan.settings.secret import SourceText

@@ -24,7 +24,7 @@ from framefan.ipc.messages import (
     ToCapture,
 )
 from framefan.ipc.records import GatewayFacts, StateRecord
-from framefan_inference.leases.schedule import NEWER, NO_SLOT
+from framefan_inference.leases.camera_queue import NEWER, NO_SLOT
 
 # ---- the usual course ----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framefan.ipc.messages import WorkerPreview
+from framefan.ipc.outcomes import WorkerPreview
 from framefan.ipc.records import PICTURES, Detection
 from framefan_capture.sources.scene import COLOURS, Scene
 from framefan_inference.pool.previews import Preview, Previews
@@ -48,6 +48,15 @@ def test_a_picture_is_wanted_while_it_is_subscribed_to() -> None:
     assert previews.of("cam") == ("full",)
     previews.watched("preview/cam/full/", False, 0)
     assert previews.of("cam") == ()
+
+
+def test_a_beginning_is_told_once() -> None:
+    previews = Previews(MIB)
+    for topic in ("preview/cam/640/", "preview/cam/full/", "preview/yard/full/", "preview/x"):
+        previews.watched(topic, True, 0)
+    assert previews.take_begun() == {"cam", "yard"}
+    previews.watched("preview/cam/640/", False, 0)
+    assert previews.take_begun() == set()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from framefan.ipc import bus
 from framefan.ipc.records import OutcomeRecord, Pid, StateRecord, StatusRecord
 from framefan.settings.run import CameraSettings, Settings
 from framefan.settings.secret import SourceText
-from framefan_inference.leases.schedule import Frame, Grant
+from framefan_inference.leases.camera_queue import Frame, Grant
 from framefan_inference.leases.sequencer import LATE, Entry
 from framefan_inference.pool.publisher import OutcomeReader, Publisher
 

@@ -7,14 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ledger_world import ONE_GROUP
 
 from framefan.base import clock
 from framefan.ipc.messages import ChildFacts, Children, SourceStatus
-from framefan.ipc.records import GatewayFacts, StateRecord, WorkerFacts
+from framefan.ipc.records import GatewayFacts, PredictorFacts, StateRecord, WorkerFacts
 from framefan.settings.run import CameraSettings, Settings
 from framefan.settings.secret import SourceText
+from framefan_inference.leases.camera_queue import Frame
 from framefan_inference.leases.ledger import Ledger
-from framefan_inference.leases.schedule import Frame
 from framefan_inference.pool.capture_links import CaptureLinks
 from framefan_inference.pool.failures import Failures
 from framefan_inference.pool.loop import Loop
@@ -33,7 +34,7 @@ class FakePool:
     """The parts of a table, with what it told recorded."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger(SETTINGS.cameras, 0.5)
+        self.ledger = Ledger(SETTINGS.cameras, ONE_GROUP)
         self.published: list[StateRecord] = []
         self.told: list[tuple[StateRecord, bool]] = []
         supervisor: Any = SimpleNamespace(
@@ -49,7 +50,9 @@ class FakePool:
         )
         self.captures = CaptureLinks(supervisor, Loop(), self.ledger, self.publisher, Rings())
         self.cameras = self.captures.cameras
-        workers: Any = SimpleNamespace(measure=lambda now: [WorkerFacts(id=1)])
+        groups: Any = SimpleNamespace(
+            measure=lambda now: [WorkerFacts(id=1)], facts=lambda: {"default": PredictorFacts()}
+        )
         outcomes: Any = SimpleNamespace(foreign=4)
         self.parts = Parts(
             supervisor,
@@ -57,7 +60,7 @@ class FakePool:
             self.publisher,
             outcomes,
             self.captures,
-            workers,
+            groups,
             Failures(),
         )
 
@@ -93,6 +96,7 @@ def test_the_same_table_goes_to_the_bus_and_the_supervisor(pool: FakePool, table
     assert told.results_endpoint == "ipc:///run/lab/results"
     assert (told.foreign, told.stale) == (4, 0)
     assert [worker.id for worker in told.workers] == [1]
+    assert list(told.predictors) == ["default"]
     assert list(told.cameras) == ["a", "b"]
 
 
@@ -108,7 +112,7 @@ def test_brought_forward_tables_do_not_tune(
 
 
 def test_all_ended_needs_every_camera_and_an_empty_ledger(pool: FakePool, tables: Tables) -> None:
-    pool.ledger.schedule.worker_up(1)
+    pool.ledger.worker_up(1)
     pool.ledger.ready("a", Frame(1, 0, 0, 0.0, 0.0, 8, 8))
     pool.cameras["a"].source_status(SourceStatus("ended"))
 

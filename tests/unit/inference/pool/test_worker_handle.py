@@ -12,10 +12,10 @@ from framefan.errors import LinkClosed
 from framefan.ipc.messages import Attach, Detach, Lease, Stop, WorkerFailed
 from framefan.ipc.processes import DUMP_SIGNAL, describe_exit
 from framefan.settings.run import Limits, Settings
-from framefan_inference.leases.schedule import Frame, Grant
+from framefan_inference.leases.camera_queue import Frame, Grant
 from framefan_inference.pool import worker_handle
 from framefan_inference.pool.rings import Ring
-from framefan_inference.pool.worker_handle import DUMP_S, WorkerHandle
+from framefan_inference.pool.worker_handle import DUMP_S, EXIT_S, SHORTLY_S, WorkerHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +46,16 @@ class FakeChild:
         self.killed = False
         self.stuck = False
 
+    def poll(self) -> int | None:
+        return self.code
+
     def wait(self, seconds: float) -> None:
+        assert seconds <= SHORTLY_S, "the other workers wait meanwhile"
         if self.code is None:
             raise subprocess.TimeoutExpired("worker", seconds)
 
-    def kill(self, _patience_s: float) -> bool:
+    def kill(self, patience_s: float) -> bool:
+        assert patience_s <= SHORTLY_S, "the other workers wait meanwhile"
         self.killed = True
         if self.stuck:
             return False
@@ -138,7 +143,7 @@ def test_a_ring_is_attached_once_and_detached_once(worker: WorkerHandle) -> None
 def test_a_new_process_knows_no_rings(worker: WorkerHandle) -> None:
     started(worker)
     worker.lease([(grant(), ring())])
-    bury(worker)
+    bury(worker, "it hung")
     child = started(worker)
     worker.detach("cam", 1)
     worker.lease([(grant(), ring())])
@@ -250,3 +255,21 @@ def test_who_was_killed_and_stays_is_asked_again(at: Any, worker: WorkerHandle) 
     child.stuck = False
     assert worker.kill("another reason")
     assert worker.dies_of is None
+
+
+def test_one_that_closed_its_link_is_killed_only_if_it_does_not_exit(
+    at: Any, worker: WorkerHandle
+) -> None:
+    child = started(worker)
+    assert not worker.kill("")
+    at(100.0 + EXIT_S / 2)
+    assert not worker.kill("")
+    assert not child.killed
+    child.code = 7
+    assert worker.kill("")
+    assert worker.bury("") == "exit code 7"
+    child = started(worker)
+    assert not worker.kill("")
+    at(100.0 + 2 * EXIT_S)
+    assert worker.kill("")
+    assert child.killed

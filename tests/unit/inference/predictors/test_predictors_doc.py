@@ -19,7 +19,7 @@ from framefan_inference.predictors.predictor import Frame, load
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs" / "predictors.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-DETECT = ("Detector", "Regions", "Bright")
+DETECT = ("Detector", "Regions", "Bright", "things")
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ def test_its_code_predicts(
     code: str, image: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)  # the model of an example is named by its path there
-    name = re.findall(r"^(?:class|def) (\w+)", code, re.MULTILINE)[-1]
+    name = re.findall(r"^(?:(?:class|def) (\w+)|(\w+) = chain)", code, re.MULTILINE)[-1]
+    name = "".join(name)
     file = tmp_path / f"doc_{name.lower()}.py"
     file.write_text(code)
     predictor = load(f"{file}:{name}")

@@ -12,7 +12,7 @@ from framefan.errors import EXIT_START
 from framefan.ipc.messages import Lease, Leases, Notice, Returned
 
 if TYPE_CHECKING:
-    from framefan.ipc.messages import WorkerOutcome
+    from framefan.ipc.outcomes import WorkerOutcome
 
 CALLS = """
 import os, sys, time

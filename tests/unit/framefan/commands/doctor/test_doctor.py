@@ -11,8 +11,9 @@ from framefan.commands.doctor import examine as doctor
 from framefan.commands.doctor.findings import Level
 from framefan.config.configure import configure
 from framefan.config.options import Options
+from framefan.errors import RunError
 from framefan.ipc.tryout import PredictorFacts
-from framefan.settings.run import CameraSettings, Settings
+from framefan.settings.run import CameraSettings, Limits, PredictorSettings, Settings
 from framefan.settings.secret import SourceText
 
 
@@ -74,6 +75,42 @@ def test_a_device_nobody_uses_is_a_warning() -> None:
     )
     assert (ok.level, warning.level) == (Level.OK, Level.WARN)
     assert "10 ms per frame" in ok.text
+
+
+def test_each_of_several_predictors_is_tried_with_a_camera_of_its_own(monkeypatch) -> None:
+    tried = []
+
+    def attempt(only: Settings, width: int, height: int, jpeg: bytes) -> PredictorFacts | RunError:
+        tried.append((only.predictor, only.cameras[0].name, width, only.limits.predict_s))
+        if only.predictor == "qr":
+            return RunError("it does not load")
+        return PredictorFacts(1.0, 7, 1, 0, uses_device=True)
+
+    monkeypatch.setattr(doctor.predictor_check, "attempt", attempt)
+    people = PredictorSettings(name="people", predictor="motion", limits=Limits(predict_s=9))
+    plates = PredictorSettings(name="plates", predictor="qr")
+    unused = PredictorSettings(name="unused", predictor="aruco", limits=Limits(predict_s=0.5))
+    cameras = [
+        CameraSettings(name=name, source=SourceText("0"), predictor=predictor)
+        for name, predictor in (("a", "plates"), ("b", "people"))
+    ]
+    run = Settings(cameras=tuple(cameras), predictors=(people, plates, unused))
+    findings = doctor._predictors(run, {}, {"a": (320, 240), "b": (640, 480)})
+    found, known = [], {}
+    try:
+        while True:
+            found.append(next(findings))
+    except StopIteration as end:
+        known = end.value
+    assert tried == [("motion", "b", 640, 9), ("qr", "a", 320, 10), ("aruco", "a", 320, 0.5)]
+    assert [(each.level, each.subject) for each in found] == [
+        (Level.OK, "people"),
+        (Level.PROBLEM, "plates"),
+        (Level.PROBLEM, "unused"),
+        (Level.WARN, "unused"),
+    ]
+    assert "no camera has this predictor" in found[-1].text
+    assert {name: facts.own_bytes for name, facts in known.items()} == {"people": 7, "unused": 7}
 
 
 def test_where_the_tokens_file_is_named(tmp_path, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from framefan.config.options import Options
 from framefan.errors import FramefanError
 from framefan.ipc.tryout import PredictorFacts
 from framefan.settings.run import Limits, Settings
+from framefan_inference.predictors import threads
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +84,15 @@ def test_a_model_is_described_with_what_it_sees() -> None:
     assert isinstance(tried, PredictorFacts)
     assert tried.about["model head"] == "detect, layout scores, 6 classes"
     assert tried.about["model input"] == "320x192 float32 NCHW, RGB 0 to 1"
-    assert tried.about["model classes"] == "6"
+    classes = tried.about["model classes"]
+    assert classes == "6: circle, square, triangle, star, qr, aruco"
     assert "onnxruntime" in tried.about["model runs_on"]
     assert tried.about["model sees"].startswith(("circle ", "square ", "star ", "qr ", "aruco "))
+    takes = tried.about["model takes"]
+    assert re.fullmatch(r"[\d.]+ ms with 1 thread.*", takes)
+    counts = re.findall(r"with (\d+) thread", takes)
+    assert list(map(int, counts)) == sorted({1, threads.share(made.workers), threads.share(1)})
+    assert takes.count("(what a worker uses)") == 1
     assert attempt("def predict(image): return 1").about == {}  # type: ignore[union-attr]
 
 

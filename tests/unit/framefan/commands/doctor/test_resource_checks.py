@@ -39,7 +39,8 @@ def found(
     run: Settings, tried: PredictorFacts | None = LIGHT, **sizes: tuple[int, int]
 ) -> list[Finding]:
     """What is not well."""
-    return [each for each in doctor_limits.limits(run, sizes, tried) if each.level is not Level.OK]
+    known = {"default": tried} if tried else {}
+    return [each for each in doctor_limits.limits(run, sizes, known) if each.level is not Level.OK]
 
 
 def test_a_roomy_machine_has_nothing_to_say() -> None:

@@ -63,6 +63,21 @@ def test_two_tables_and_results_make_rates_and_stages() -> None:
     assert told["cameras"]["front"]["latency_ms"]["p99"] == 6
 
 
+def test_workers_have_their_predictor_if_there_are_several() -> None:
+    glance = RunView()
+    several = {"people": {"ready": 1}, "plates": {"ready": 0}}
+    worker = WORKER | {"predictor_name": "plates"}
+    glance.look(table(1.0, front={}) | {"workers": [worker], "predictors": several})
+    text = " ".join(shown(glance).split())
+    assert "no worker of plates" in text
+    assert "predictor worker state model" in text
+    assert "plates 1 failed m.py:P" in text
+    glance.look(table(2.0, front={}) | {"predictors": {"plates": {"ready": 0}}})
+    text = shown(glance)
+    assert "no worker of" not in text
+    assert "predictor" not in text
+
+
 def test_a_new_epoch_and_a_new_camera_have_no_rates_yet() -> None:
     glance = RunView()
     glance.look(table(1.0, front={"captured": 10}))
