@@ -34,7 +34,8 @@ CHOSEN := { code=$$?; [ $$code -eq 5 ] && [ -n "$$ARGS" ] || exit $$code; }
 COVERED := FRAMEFAN_TEST_SCALE=3 $(BIN)/coverage run -m pytest
 SETUP := pyproject.toml .ci/setup.py
 
-.PHONY: help install run test test-together test-opencv4 check format coverage chaos screenshots docs bench clean
+.PHONY: help install run test test-together test-opencv4 check format coverage chaos screenshots docs
+.PHONY: bench prove-real clean
 
 help: ## show this
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -102,6 +103,10 @@ bench: .venv/.installed-bench ## all benchmarks; one of them: make bench-NAME
 bench-%: .venv/.installed-bench
 	$(BIN)/python -m benchmarks $*
 
+# Its own environment: torch alone takes some GB, and it is fetched from wherever pip is set up to.
+prove-real: build/prove-real/.venv/.installed-real ## prove it on real models and footage: ONLY="heads tracks"
+	build/prove-real/.venv/bin/python -m benchmarks.real $(ONLY)
+
 clean: ## remove what make made
 	rm -rf .venv .venv-opencv4 build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache .coverage .coverage.*
@@ -122,6 +127,10 @@ clean: ## remove what make made
 .venv/.installed-bench: $(SETUP)
 	$(NEED_PYTHON)
 	@$(PYTHON) .ci/setup.py .venv bench
+
+build/prove-real/.venv/.installed-real: $(SETUP)
+	$(NEED_PYTHON)
+	@$(PYTHON) .ci/setup.py build/prove-real/.venv real
 
 .venv-opencv4/.installed: $(SETUP)
 	$(NEED_PYTHON)

@@ -86,21 +86,22 @@ def write(name: str, rows: Sequence[Row], seconds: float) -> None:
     its top.
     """
     told = f"`python -m benchmarks {name}`, {seconds:.0f} s, on {machine()}:"
-    _place(name, f"{told}\n\n{as_markdown(rows)}")
-    _place("bars", _bars(PAGE.read_text()))
+    place(PAGE, name, f"{told}\n\n{as_markdown(rows)}")
+    place(PAGE, "bars", _bars(PAGE.read_text()))
 
 
 def _marks(name: str) -> tuple[str, str]:
     return f"<!-- {name}: written by the command -->", f"<!-- {name}: end -->"
 
 
-def _place(name: str, content: str) -> None:
+def place(page: Path, name: str, content: str) -> None:
+    """Put `content` between the marks `name` of a page."""
     begin, end = _marks(name)
-    before, found, rest = PAGE.read_text().partition(begin)
+    before, found, rest = page.read_text().partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise SystemExit(f"{PAGE} has no place for the table of {name}: {begin} ... {end}")
-    PAGE.write_text(f"{before}{begin}\n{content}\n{end}{after}")
+        raise SystemExit(f"{page} has no place for the table of {name}: {begin} ... {end}")
+    page.write_text(f"{before}{begin}\n{content}\n{end}{after}")
 
 
 def _bars(page: str) -> str:

@@ -21,7 +21,7 @@ from framefan.base import clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-START_S = 30.0
+START_S = 60.0
 _numbers = itertools.count(1)
 
 
@@ -89,9 +89,14 @@ class Run:
     def _told(self) -> str:
         return " ".join(self._command) + "\n" + "".join(self.log[-20:])
 
+    def wait_address(self) -> Self:
+        """Until clients may connect; no worker need be ready."""
+        until(lambda: self._alive() and self.url, START_S, "the address of the run")
+        return self
+
     def wait_ready(self) -> Self:
         """Until /readyz says 200."""
-        until(lambda: self._alive() and self.url, START_S, "the address of the run")
+        self.wait_address()
         until(lambda: self._alive() and self.http("readyz")[0] == 200, START_S, "/readyz")
         return self
 

@@ -106,6 +106,11 @@ STARTS: tuple[Row, ...] = (
         ),
     ),
     Row(
+        "an ONNX file whose number of rows depends on the picture, with OpenCV",
+        "it is refused by name: OpenCV would leave out boxes, or end the worker",
+        (f"{_ONNX}::test_opencv_gets_no_graph_of_which_it_would_lose_rows",),
+    ),
+    Row(
         "a predictor's setup kills its process, as OpenCV does with some models",
         "the log names the cause and what to do; if no worker was ever ready, the run ends",
         (

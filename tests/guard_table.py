@@ -263,6 +263,17 @@ _MODELS = (
         ),
     ),
     Switch(
+        "rows-that-vary",
+        "framefan_inference.predictors.onnx_models.file:_VARYING",
+        "frozenset()",
+        "OpenCV leaves out boxes in silence, or ends the worker",
+        "DID NOT RAISE",
+        (
+            "unit/inference/predictors/test_onnx_models"
+            "::test_opencv_gets_no_graph_of_which_it_would_lose_rows[cv2.dnn-NonZero]",
+        ),
+    ),
+    Switch(
         "suppression",
         "framefan_inference.predictors.onnx_models.suppress:suppress",
         "lambda found, *_: found",

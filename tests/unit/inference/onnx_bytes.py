@@ -153,6 +153,11 @@ def graph_input(name: str) -> bytes:
     return _bytes(11, value(name, [1, 3]))
 
 
+def graph_node(operator: str) -> bytes:
+    """One that nothing needs."""
+    return _bytes(1, _node(operator, ["out"], "unused", []))
+
+
 def graph_output(name: str) -> bytes:
     """The same numbers once more, under another name."""
     return _bytes(1, _node("Identity", ["out"], name, [])) + _bytes(12, value(name, [1, 6, 32]))

@@ -139,20 +139,52 @@ def greedy(rows: Iterable[Row], iou: float, agnostic: bool = False) -> tuple[lis
 def mask(
     box: Row, coefficients: list[float], prototypes: NDArray[Any], width: int, height: int
 ) -> NDArray[Any]:
-    """Ultralytics' process_mask: weigh, cut to the box, scale up (corners not aligned), above 0."""
+    """Ultralytics' process_mask: weigh, scale up (corners not aligned), above 0, cut to the box.
+
+    Its earlier versions cut the small mask, and then the large one reached over its box.
+    """
     count, rows, columns = prototypes.shape
-    small = [[0.0] * columns for _ in range(rows)]
-    x1, y1, x2, y2 = (
-        side * scale
-        for side, scale in zip(box[:4], [columns / width, rows / height] * 2, strict=True)
-    )
-    for row in range(rows):
-        for column in range(columns):
-            if x1 <= column < x2 and y1 <= row < y2:
-                small[row][column] = sum(
-                    coefficients[n] * float(prototypes[n, row, column]) for n in range(count)
-                )
-    return bilinear(small, width, height) > 0
+    small = [
+        [
+            sum(coefficients[n] * float(prototypes[n, row, column]) for n in range(count))
+            for column in range(columns)
+        ]
+        for row in range(rows)
+    ]
+    large = bilinear(small, width, height) > 0
+    for row in range(height):
+        for column in range(width):
+            large[row, column] &= box[0] <= column < box[2] and box[1] <= row < box[3]
+    return large
+
+
+def classifier_input(image: NDArray[Any], side: int) -> NDArray[Any]:
+    """torchvision's Resize and CenterCrop on a picture of PIL: what Ultralytics' classifiers see.
+
+    The shorter side becomes `side`, and the longer one is cut down to a whole number. Each pixel is
+    a mean of all that lie within twice its width, weighted by a triangle.
+    """
+    height, width, _ = image.shape
+    shorter = min(height, width)
+    rows, columns = side * height // shorter, side * width // shorter
+    top, left = round((rows - side) / 2), round((columns - side) / 2)
+    made = np.zeros((side, side, 3))
+    for y in range(side):
+        for x in range(side):
+            down = _triangle(top + y, rows, height)
+            across = _triangle(left + x, columns, width)
+            pairs = [(a * b, image[row, column]) for row, a in down for column, b in across]
+            made[y, x] = sum(share * pixel for share, pixel in pairs)
+    return made
+
+
+def _triangle(place: int, count: int, of: int) -> list[tuple[int, float]]:
+    """Which pixels of `of` one of `count` is made of, and their shares."""
+    scale = of / count
+    middle = (place + 0.5) * scale
+    shares = [(n, max(0.0, 1 - abs(n + 0.5 - middle) / max(scale, 1))) for n in range(of)]
+    total = sum(share for _, share in shares)
+    return [(n, share / total) for n, share in shares if share]
 
 
 def bilinear(small: list[list[float]], width: int, height: int) -> NDArray[Any]:

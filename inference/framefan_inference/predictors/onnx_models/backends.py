@@ -38,13 +38,19 @@ class Backend(Protocol):
 
 
 def load(
-    path: str, device: str, name: str = "", outputs: Sequence[str] = (), count: int = 0
+    path: str,
+    device: str,
+    name: str = "",
+    outputs: Sequence[str] = (),
+    count: int = 0,
+    varying: Sequence[str] = (),
 ) -> Backend:
     """Load the model. Raises StartError.
 
     `device`: cpu, cuda or cuda:N, tensorrt, openvino; empty: the backend's default.
     `name`: cv2 or onnxruntime; empty: onnxruntime if it is installed.
     `outputs`: names in the order of the file. `count`: threads; 0: this worker's share.
+    `varying`: operators of the graph whose number of rows differs from picture to picture.
     """
     has_runtime = importlib.util.find_spec("onnxruntime") is not None
     if name == "onnxruntime" and not has_runtime:
@@ -55,6 +61,8 @@ def load(
         )
     count = count or threads.here()
     is_opencv = name == "cv2" or not has_runtime
+    if is_opencv and varying:
+        raise _varies(path, varying)
     try:
         if is_opencv:
             return OpenCV(path, device, outputs, count)
@@ -68,6 +76,18 @@ def load(
             " ".join(str(error).split())[:300],
             f"check that it was exported with a supported opset{other}",
         ) from error
+
+
+def _varies(path: str, operators: Sequence[str]) -> StartError:
+    """OpenCV 5 plans room for the rows of its first picture: later ones lose boxes in silence, and
+    one without any box ends the process by SIGFPE.
+    """
+    return StartError(
+        f"OpenCV cannot run {path}",
+        f"how many rows its graph has depends on the picture ({', '.join(operators)}), and OpenCV "
+        "loses some of them",
+        f"{INSTALL}, or export the model without nms=True",
+    )
 
 
 def no_device(device: str, there: Sequence[str], why: str) -> StartError:

@@ -62,7 +62,12 @@ class OnnxDetector:
         self._size = pixels.size(options, self._file)
         self._pixels = pixels.pixels(options, self._file.picture, ())
         self._backend = backends.load(
-            options.path, device, options.backend, self._file.outputs, options.threads
+            options.path,
+            device,
+            options.backend,
+            self._file.outputs,
+            options.threads,
+            self._file.varying,
         )
         self._recognise()
         self._is_rectangle = self._takes_rectangles()

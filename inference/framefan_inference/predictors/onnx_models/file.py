@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _GRAPH, _METADATA = 7, 14  # of ModelProto
-_INITIALIZER, _INPUT, _OUTPUT = 5, 11, 12  # of GraphProto
+_NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12  # of GraphProto
+_OPERATOR = 4  # of NodeProto
 _TENSOR_NAME = 8  # of TensorProto
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LARGEST_SIDE = 1 << 16
+_VARYING = {"NonMaxSuppression", "NonZero", "Compress", "Unique"}
 
 
 class Tensor(Struct, frozen=True):
@@ -39,6 +41,8 @@ class OnnxFile(Struct, frozen=True):
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
     said: Metadata
+    varying: tuple[str, ...] = ()
+    """Operators of the graph whose number of rows differs from picture to picture."""
 
     @property
     def picture(self) -> Tensor:
@@ -67,7 +71,7 @@ def read(path: str) -> OnnxFile:
             "the file does not have the structure of one",
             "check the path, or export the model again",
         ) from error
-    return OnnxFile(inputs, tuple(graph.outputs), metadata.read(said))
+    return OnnxFile(inputs, tuple(graph.outputs), metadata.read(said), tuple(sorted(graph.varying)))
 
 
 class _Graph:
@@ -75,11 +79,14 @@ class _Graph:
         self.inputs: list[Tensor] = []
         self.outputs: list[str] = []
         self.weights: set[str] = set()
+        self.varying: set[str] = set()
 
 
 def _read_graph(data: memoryview, graph: _Graph) -> None:
     for number, value in _fields(data):
-        if number == _INITIALIZER:  # older files list their weights as inputs as well
+        if number == _NODE:
+            graph.varying |= _VARYING.intersection(_strings(value, _OPERATOR))
+        elif number == _INITIALIZER:  # older files list their weights as inputs as well
             graph.weights.add(_strings(value, _TENSOR_NAME)[0])
         elif number == _INPUT:
             graph.inputs.append(_tensor(value))

@@ -1,8 +1,8 @@
 """Masks, key points and angles of detections, in pixels of the frame. Pure.
 
-1. A YOLO mask is the sum of the prototypes, weighted by the row's coefficients. It is cropped to
-   its box and scaled up to the input. An RF-DETR mask is a map of the whole input. In both, values
-   above 0 belong to the object.
+1. A YOLO mask is the sum of the prototypes, weighted by the row's coefficients. It is scaled up to
+   the input and then cropped to its box. An RF-DETR mask is a map of the whole input. In both,
+   values above 0 belong to the object.
 2. Key points follow the class scores; x and y are in pixels of the input.
 3. A rotated box is rotated about its centre, then its corners are mapped to the frame. If the frame
    was stretched to fit the input, the mapping changes the angle as well.
@@ -61,40 +61,44 @@ def outlines(
     scale = canvas[0] / masks.shape[2], canvas[1] / masks.shape[1]
     if head.layout == "logits":
         assert found.places is not None
-        return [_outline(masks[place], (0, 0), scale) for place in found.places]
+        return [_outline(masks[place], scale) for place in found.places]
     assert found.more is not None
-    boxes = found.boxes / np.array(scale * 2, np.float32)
-    pairs = zip(boxes, found.more, strict=True)
+    pairs = zip(found.boxes, found.more, strict=True)
     return [_of_prototypes(box, numbers, masks, scale) for box, numbers in pairs]
 
 
 def _of_prototypes(
     box: NDArray[Any], numbers: NDArray[Any], prototypes: NDArray[Any], scale: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """`box`: in pixels of the prototypes. A pixel is in the box if its index is."""
+    """`box`: in pixels of the input. A pixel belongs to it if its number lies inside."""
     _, height, width = prototypes.shape
-    left, right = (int(side) for side in np.clip(np.ceil(box[[0, 2]]), 0, width))
-    top, bottom = (int(side) for side in np.clip(np.ceil(box[[1, 3]]), 0, height))
+    left, right, across = _part(box[0], box[2], width, scale[0])
+    top, bottom, down = _part(box[1], box[3], height, scale[1])
     if left >= right or top >= bottom:
         return np.empty((0, 2))
-    x, y = max(left - 1, 0), max(top - 1, 0)  # a margin, so that the outline closes at the box
-    part = np.zeros((min(bottom + 1, height) - y, min(right + 1, width) - x), np.float32)
-    inner = prototypes[:, top:bottom, left:right]
-    part[top - y : bottom - y, left - x : right - x] = np.tensordot(numbers, inner, 1)
-    return _outline(part, (x, y), scale)
+    large = _larger(np.tensordot(numbers, prototypes[:, down, across], 1), scale)
+    x, y = round(across.start * scale[0]), round(down.start * scale[1])
+    inside = large[top - y : bottom - y, left - x : right - x] > 0
+    points = shapes.outline_of(inside.view(np.uint8))
+    return points + (left, top) if len(points) else points
 
 
-def _outline(
-    part: NDArray[Any], corner: tuple[int, int], scale: tuple[float, float]
-) -> NDArray[np.float64]:
-    """The outline of the values above 0, scaled up to the input.
+def _part(low: float, high: float, count: int, scale: float) -> tuple[int, int, slice]:
+    """The pixels of the input from `low` to `high`, and the prototypes' that they are made of."""
+    first, last = (min(max(math.ceil(side), 0), round(count * scale)) for side in (low, high))
+    begin = max(int((first + 0.5) / scale - 0.5), 0)
+    return first, last, slice(begin, min(int((last + 0.5) / scale - 0.5) + 2, count))
 
-    `corner`: the upper left pixel of `part` in the mask.
-    """
+
+def _outline(part: NDArray[Any], scale: tuple[float, float]) -> NDArray[np.float64]:
+    """Around what is above 0, scaled up to the input."""
+    return shapes.outline_of((_larger(part, scale) > 0).view(np.uint8))
+
+
+def _larger(part: NDArray[Any], scale: tuple[float, float]) -> NDArray[np.float32]:
     size = round(part.shape[1] * scale[0]), round(part.shape[0] * scale[1])
     large = cv2.resize(np.asarray(part, np.float32), size, interpolation=cv2.INTER_LINEAR)
-    points = shapes.outline_of((large > 0).view(np.uint8))
-    return points + np.array(corner) * scale if len(points) else points
+    return np.asarray(large, np.float32)
 
 
 def with_outlines(

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from msgspec import Struct
 
+from framefan_inference.predictors.onnx_models.shrink import shrink
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -73,14 +75,14 @@ def fit(
 
 
 def _cut(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], Fit]:
+    """As torchvision's Resize and CenterCrop, which cut the longer side down to a whole number."""
     height, width = image.shape[:2]
-    scale = max(size[0] / width, size[1] / height)
-    inner = max(size[0], round(width * scale)), max(size[1], round(height * scale))
-    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR  # as in the training of classifiers
-    whole = cv2.resize(image, inner, interpolation=smooth)
-    left, top = (inner[0] - size[0]) // 2, (inner[1] - size[1]) // 2
-    part = np.ascontiguousarray(whole[top : top + size[1], left : left + size[0]])
-    return np.asarray(part, np.uint8), Fit(scale, scale, -left, -top)
+    whole = size[0], size[0] * height // width
+    if whole[1] < size[1]:
+        whole = size[1] * width // height, size[1]
+    left, top = round((whole[0] - size[0]) / 2), round((whole[1] - size[1]) / 2)
+    part = shrink(image, whole, (left, top), size)
+    return part, Fit(whole[0] / width, whole[1] / height, -left, -top)
 
 
 def rectangle(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_bytes
+import onnx_reference
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -326,3 +327,18 @@ def test_stretch_asked_for_is_done(tmp_path: Path) -> None:
     made = predictor(tmp_path, "stretch=1", shape=(1, 3, 320, 320))
     (row,) = made.predict(np.zeros((240, 320, 3), np.uint8), FRAME)
     assert row[:4].tolist() == pytest.approx([120, 105, 200, 135], abs=0.5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(3, 40), width=st.integers(3, 40), side=st.integers(2, 24),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_a_classifier_sees_what_torchvision_gives_it(
+    height: int, width: int, side: int, seed: int
+) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    part, _ = letterbox.fit(image, (side, side), "cut")
+    expected = onnx_reference.classifier_input(image, side)
+    assert part.shape == expected.shape
+    assert np.abs(part - expected).max() <= 1.01  # it rounds twice

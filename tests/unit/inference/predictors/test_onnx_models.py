@@ -132,6 +132,18 @@ def test_both_backends_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(outputs[0] - outputs[1]).max() < 1e-3
 
 
+@pytest.mark.parametrize("operator", ["NonMaxSuppression", "NonZero", "Compress", "Unique"])
+def test_opencv_gets_no_graph_of_which_it_would_lose_rows(
+    made: Callable[..., Any], tmp_path: Path, operator: str
+) -> None:
+    more = onnx_bytes.graph_node(operator)
+    (tmp_path / "odd.onnx").write_bytes(onnx_bytes.detector(1, more=more))
+    with pytest.raises(StartError, match="OpenCV cannot run") as raised:
+        made(f"{tmp_path}/odd.onnx?backend=cv2")
+    assert operator in raised.value.why
+    assert "framefan[onnx]" in raised.value.fix
+
+
 def test_a_model_with_a_free_batch_takes_several_at_once(
     made: Callable[..., Any], tmp_path: Path
 ) -> None:

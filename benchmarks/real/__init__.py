@@ -1,0 +1,1 @@
+"""framefan on models and footage that nobody made for it: `make prove-real`."""
