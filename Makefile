@@ -24,7 +24,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 # Tests wait more than they compute: several at a time, but for those that assert rates. Those of a
 # file that share a run stay together; measured code computes more.
-FILES := -n 2 --dist loadfile
+FILES := -n 3 --dist loadfile
 CASES := -n 3 --dist worksteal
 MEASURED := -n 2 --dist loadfile
 # Set up beside the tests that do not mind: it is for the last of them.
