@@ -7,7 +7,7 @@ import re
 import pytest
 import test_child_output
 import test_logs
-import test_reload
+import test_reload_of_cameras
 import test_source_spec
 
 from framefan.errors import UsageError
@@ -49,6 +49,6 @@ def test_a_reload_that_compares_nothing_restarts_all(monkeypatch: pytest.MonkeyP
         names = {camera.name for camera in old.cameras} & {camera.name for camera in new.cameras}
         return Plan([], sorted(names), [], [])
 
-    monkeypatch.setattr(test_reload, "plan", careless)
+    monkeypatch.setattr(test_reload_of_cameras, "plan", careless)
     with pytest.raises((AssertionError, ExceptionGroup)):
-        test_reload.test_following_the_plan_makes_the_old_cameras_the_new_ones()
+        test_reload_of_cameras.test_following_the_plan_makes_the_old_cameras_the_new_ones()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import psutil
 import pytest
 from faults import GATED, Gate
 from ledger_world import ONE_GROUP
@@ -65,9 +66,11 @@ def test_a_capture_that_is_there_before_its_camera_loses_nothing(
         run.until(lambda: not early.hear())  # as capture does, it tries again
         assert early.welcome is None
         early.close()
-        run.child.link.send(Children(1, "", []))
+        pool = psutil.Process(run.child.pid)
+        pool.suspend()  # else it may read the capture's link before there is a reload to read
         late = PlayedCapture(run.settings, "new")
         run.reload(row("cam"), row("new"))
+        pool.resume()
         run.until(lambda: late.hear() and late.ring)
         run.captures.append(late)
         for _ in range(3):
