@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = ["DROP", "Chain", "chain"]
 
@@ -64,21 +66,58 @@ def chain(
     It may be a class, of which each worker makes one object, and may have `setup` and `close` as a
     predictor has. It is not called for a picture without crops.
 
-    `labels`: only detections with these labels are cropped. `margin`: how much is added at each
-    side, as a share of the box. `min_size`: boxes with fewer pixels inside the picture, in width or
-    height, are not cropped; with 0, a box without any is an error. `max_crops`: the most crops of
-    one picture; the most confident detections are cropped. Detections that are not cropped stay as
-    they are.
+    `labels`: only detections with these labels are cropped; None: all. `margin`: how much is added
+    at each side, as a share of the box, from 0 to 10. `min_size`: boxes with fewer pixels inside
+    the picture, in width or height, are not cropped; with 0, a box without any is an error.
+    `max_crops`: the most crops of one picture; the most confident detections are cropped.
+    Detections that are not cropped stay as they are.
 
     Raises TypeError or ValueError for an argument that cannot be.
     """
     if not callable(on_crops):
         raise TypeError(f"on_crops is a function or class, not {on_crops!r}")
-    if isinstance(labels, str):
-        raise TypeError(f"labels is a list of labels: write labels=[{labels!r}]")
-    if not 0 <= margin <= 10:
-        raise ValueError(f"margin is a share of the box, 0 to 10, not {margin!r}")
-    if min_size < 0 or max_crops < 1:
-        raise ValueError("min_size is 0 or more, max_crops 1 or more")
-    chosen = None if labels is None else tuple(labels)
-    return Chain(detector, on_crops, chosen, margin, min_size, max_crops)
+    return Chain(
+        detector,
+        on_crops,
+        _labels(labels),
+        _share(margin),
+        _whole("min_size", min_size, 0, "a whole number of pixels, 0 or more"),
+        _whole("max_crops", max_crops, 1, "a whole number, 1 or more"),
+    )
+
+
+def _share(given: Any) -> float:
+    """Raises TypeError and ValueError."""
+    told = f"margin is a number from 0 to 10, a share of the box, not {given!r}"
+    if not isinstance(given, Real) or isinstance(given, bool):
+        raise TypeError(told)
+    if not 0 <= given <= 10:
+        raise ValueError(told)
+    return float(given)
+
+
+def _whole(name: str, given: Any, least: int, may_be: str) -> int:
+    """Raises TypeError and ValueError."""
+    told = f"{name} is {may_be}, not {given!r}"
+    if not isinstance(given, Integral) or isinstance(given, bool):
+        raise TypeError(told)
+    if given < least:
+        raise ValueError(told)
+    return int(given)
+
+
+def _labels(given: Any) -> tuple[str, ...] | None:
+    """Raises TypeError and ValueError."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        raise TypeError(f"labels is a list of labels: write labels=[{given!r}]")
+    told = f"labels is a list of labels, at least one text, or None for all labels, not {given!r}"
+    if not isinstance(given, Iterable):
+        raise TypeError(told)
+    labels = tuple(given)
+    if not all(isinstance(each, str) for each in labels):
+        raise TypeError(told)
+    if not labels or "" in labels:
+        raise ValueError(told)
+    return labels

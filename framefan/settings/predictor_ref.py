@@ -114,8 +114,8 @@ def parse(text: str) -> Reference:
 
 
 def _advice(text: str) -> str:
-    if meant := did_you_mean(text, BUILTIN, "--predictor {}"):
+    if meant := did_you_mean(text, BUILTIN):
         return meant
     if text.endswith(".py"):
-        return f"name the function or class in it: --predictor {text}:predict"
+        return f"name the function or class in it: {text}:predict"
     return "see `framefan predictors` for what is built in"

@@ -61,7 +61,7 @@ def test_a_chain_fails_is_swapped_and_reloaded(tmp_path: Path) -> None:
         assert {each["kind"] for each in errors} == {"ValueError", "wrong_count"}
         told = " ".join(each["message"] for each in errors)
         assert re.search(r"no such thing \(own\.py, line \d+, in fails\)", told)
-        assert "on_crops returned 0 results for 1 crops" in told
+        assert "on_crops returned 0 results for 1 crop:" in told
         state = run.fresh_state()
         assert state.cameras["demo"].errors >= 6
         assert state.cameras["demo"].results == 0

@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
-from msgspec import structs
 
 from framefan.base import clock, logs, userfile
 from framefan.errors import FramefanError, StartError
 from framefan.ipc.records import Detection
-from framefan.predictors import DROP
 from framefan_inference.predictors import results
+from framefan_inference.predictors.chain_answers import merge
 from framefan_inference.predictors.frame import Frame
-from framefan_inference.predictors.result_error import ResultError
+from framefan_inference.predictors.result_error import ResultError, counted, named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 _BYTES = 1 << 20
 """The most bytes of detections here; the worker's own limit comes after it."""
-_FIELDS = tuple(name for name in Detection.__struct_fields__)
 _MADE_UP = 64
 """The side of the crop that is tried where nothing is found."""
 
@@ -146,7 +144,7 @@ class Chained:
             if found is None:
                 raise ResultError(
                     "unsupported",
-                    f"the detector of a chain returned a {type(returned).__name__} that holds no "
+                    f"the detector of a chain returned {named(returned)} that holds no "
                     "detections, by which crops are cut",
                 )
             return found, [
@@ -171,8 +169,8 @@ class Chained:
                 return None
             raise ResultError(
                 "bad_detection",
-                f'the box of a "{found[number].label}" has no pixel inside the picture of '
-                f"{width}x{height}, so there is no crop of it: "
+                f'the box of the detection "{found[number].label}" has no pixel inside the picture '
+                f"of {width}x{height}, so there is no crop of it: "
                 f"{', '.join(f'{each:.10g}' for each in found[number].box)}; "
                 "chain(..., min_size=1) leaves out such boxes",
             )
@@ -197,10 +195,10 @@ class Chained:
         answers = self._on_crops(images, about)
         if not isinstance(answers, list | tuple) or len(answers) != len(images):
             is_list = isinstance(answers, list | tuple)
-            told = f"{len(answers)} results" if is_list else f"a {type(answers).__name__}"
+            told = counted(len(answers), "result") if is_list else named(answers)
             why = (
-                f"on_crops returned {told} for {len(images)} crops: it must return a list with one "
-                "item for each crop, in their order; None leaves a detection as it is"
+                f"on_crops returned {told} for {counted(len(images), 'crop')}: it must return a "
+                "list with one item for each crop, in their order; None leaves a detection as it is"
             )
             error = ResultError("wrong_count", why + self._place)
             return [error] * len(images)
@@ -212,7 +210,7 @@ class Chained:
         merged: list[Detection | None] = list(found)
         try:
             for crop, answer in zip(crops, answers, strict=True):
-                merged[crop.number] = _merge(found[crop.number], answer, crop)
+                merged[crop.number] = merge(found[crop.number], answer, crop.left, crop.top)
         except ResultError as error:
             place = "" if error.kind == "wrong_count" else self._place
             return ResultError(error.kind, error.message + place)
@@ -266,80 +264,11 @@ class Chained:
         merged = self._merged(found, crops, answers)
         if isinstance(merged, ResultError):
             raise merged
-        counted = "1 crop" if len(crops) == 1 else f"{len(crops)} crops"
-        return f"{counted} of {where} in {took_ms:.3g} ms: {', '.join(map(repr, answers))[:200]}"
+        cropped, shown = counted(len(crops), "crop"), ", ".join(map(repr, answers))[:200]
+        return f"{cropped} of {where} in {took_ms:.3g} ms: {shown}"
 
 
 def _fails(why: str) -> StartError:
     return StartError(
         "on_crops of the chain fails", why, "fix it: clients get an error for each such picture"
     )
-
-
-def _merge(detection: Detection, answer: Any, crop: _Crop) -> Detection | None:
-    """The detection with the answer in it; None: it is dropped. Raises ResultError."""
-    if isinstance(answer, ResultError):
-        raise answer
-    if answer is None:
-        return detection
-    if answer is DROP:
-        return None
-    if isinstance(answer, str):
-        return structs.replace(detection, label=str(answer))
-    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], str):
-        label, confidence = answer
-        return structs.replace(detection, label=str(label), confidence=confidence)
-    if isinstance(answer, Mapping):
-        return structs.replace(detection, **_fields(answer, crop))
-    raise ResultError("bad_detection", f"on_crops returned {_named(answer)} for a crop; {_MAY_BE}")
-
-
-_MAY_BE = (
-    "it may return None, a label, a pair of label and confidence, a dict of a detection's fields "
-    f"({', '.join(_FIELDS)}), or DROP"
-)
-
-
-def _named(answer: Any) -> str:
-    shape = getattr(answer, "shape", None)
-    if isinstance(shape, tuple) and shape:
-        return f"an array of {' x '.join(map(str, shape))} numbers, which a detection cannot hold"
-    if isinstance(answer, list):
-        return f"a list of {len(answer)}, which a detection cannot hold"
-    return f"a {type(answer).__name__}"
-
-
-def _fields(answer: Mapping[Any, Any], crop: _Crop) -> dict[str, Any]:
-    """The answer's fields; coordinates become those of the picture. Raises ResultError."""
-    for key in answer:
-        if key not in _FIELDS:
-            raise ResultError(
-                "bad_detection",
-                f'on_crops returned a dict with "{key}"; a detection has {", ".join(_FIELDS)}',
-            )
-    fields = dict(answer)
-    for name, columns in (("box", (4,)), ("mask", (2,)), ("keypoints", (2, 3))):
-        if fields.get(name) is not None:
-            fields[name] = _moved(name, fields[name], columns, crop)
-    return fields
-
-
-def _moved(name: str, given: Any, columns: tuple[int, ...], crop: _Crop) -> list[Any]:
-    """Coordinates of a crop as those of its picture. Raises ResultError."""
-    try:
-        numbers = np.array(given, np.float64)
-        rows = numbers.reshape(1, -1) if name == "box" else numbers
-        if rows.ndim != 2 or rows.shape[1] not in columns:
-            raise ValueError(f"an array of {' x '.join(map(str, numbers.shape))}")
-    except (TypeError, ValueError) as problem:
-        form = {"box": "x1, y1, x2, y2", "mask": "a list of x, y"}.get(
-            name, "a list of x, y, share"
-        )
-        raise ResultError(
-            "bad_detection", f"on_crops returned a {name} that is not {form}: {problem}"
-        ) from None
-    rows[:, :2] += crop.left, crop.top
-    if name == "box":
-        rows[:, 2:] += crop.left, crop.top
-    moved: list[Any] = rows.tolist()
-    return moved[0] if name == "box" else moved

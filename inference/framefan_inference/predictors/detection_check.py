@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from framefan.ipc.records import Detection
@@ -19,6 +20,7 @@ _FAR_PICTURES, _FAR = 16, 16_384
 _POINT_BYTES = 19
 """A point of an outline as MessagePack."""
 _LEAST_POINTS = 8
+_TRUTHS = (bool, np.bool_)
 
 
 class _Bounds(NamedTuple):
@@ -44,7 +46,7 @@ def check(found: Sequence[Detection], size: tuple[int, int], limit: int) -> list
 def _checked(detection: Detection, bounds: _Bounds) -> Detection:
     try:
         box = tuple(float(value) for value in detection.box)
-        confidence = float(detection.confidence)
+        confidence = float(_no_truth(detection.confidence))
         class_id, track_id = _whole(detection.class_id), _whole(detection.track_id)
         angle = shapes.angle(detection.angle)
         turned = 0.0 if angle is UNSET else float(detection.angle)  # type: ignore[arg-type]
@@ -52,6 +54,8 @@ def _checked(detection: Detection, bounds: _Bounds) -> Detection:
         raise ResultError(
             "bad_detection", f"box, confidence, ids and angle are numbers: {problem}"
         ) from problem
+    if detection.label is None:  # type: ignore[redundant-expr]  # the user's code gave it
+        raise ResultError("bad_detection", "a label is a text; this one is None")
     if len(box) != 4:
         raise ResultError("bad_detection", f"a box is x1, y1, x2, y2; this one has {len(box)}")
     if not all(map(math.isfinite, box)) or not math.isfinite(confidence):
@@ -121,4 +125,11 @@ def _listed(numbers: Iterable[float]) -> str:
 
 def _whole(number: Any) -> int | UnsetType:
     """An id of whatever integer type; None says, as leaving it out does, that there is none."""
-    return UNSET if number is None or number is UNSET else int(number)
+    return UNSET if number is None or number is UNSET else int(_no_truth(number))
+
+
+def _no_truth(number: Any) -> Any:
+    """The number as it is. Raises TypeError for True and False, which would become 1 and 0."""
+    if isinstance(number, _TRUTHS):
+        raise TypeError(f"{number} is none")
+    return number

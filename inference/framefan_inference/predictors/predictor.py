@@ -17,16 +17,22 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from framefan.base import logs, userfile
-from framefan.errors import OPENCV_FIX, FramefanError, StartError, UsageError
+from framefan.errors import OPENCV_FIX, FramefanError, StartError
 from framefan.predictors import Chain
-from framefan.settings.predictor_ref import onnx_options
+from framefan.settings.predictor_ref import onnx_options, parse
+from framefan_inference.predictors.calls import (
+    check_on_crops,
+    check_predict,
+    entry,
+    has_parameter,
+    one_for_each,
+)
 from framefan_inference.predictors.frame import Frame
-from framefan_inference.predictors.result_error import ResultError
 
 MAX_BATCH = 8
 """The most images per call of `predict_batch`, unless the class sets `max_batch`."""
@@ -58,17 +64,19 @@ class Predictor:
         self.target = target
         self.stateful = bool(getattr(target, "stateful", False))
         self._describer = describer
-        self._call, several = _entry(target)
+        self._call, several = entry(target)
         self.place = userfile.place(self._call)
         """The place of the user's predict, ` (file.py, line 12, in predict)`; "": unknown."""
-        self._wants_frame = _has_frame_parameter(self._call)
-        _check_call(self._call, several, self._wants_frame, self.place)
+        self._wants_frame = has_parameter(self._call, "frame")
+        check_predict(self._call, several, self._wants_frame, self.place)
         self._batch: Callable[..., Any] | None = None
         if not inspect.isfunction(target) and callable(getattr(target, "predict_batch", None)):
             self._batch = target.predict_batch
-            self._batch_wants_frame = _has_frame_parameter(self._batch)
+            self._batch_wants_frame = has_parameter(self._batch, "frame")
             if not several:
-                _check_call(self._batch, True, self._batch_wants_frame, userfile.place(self._batch))
+                check_predict(
+                    self._batch, True, self._batch_wants_frame, userfile.place(self._batch)
+                )
         if several:
             self.predict = self._predict_one  # type: ignore[method-assign]
 
@@ -109,7 +117,7 @@ class Predictor:
         setup = getattr(self.target, "setup", None)
         if not callable(setup) or inspect.isfunction(self.target):
             return False
-        if _has_parameter(setup, "device"):
+        if has_parameter(setup, "device"):
             return setup(device=device) is not False  # a chain's stages may both ignore it
         setup()
         return False
@@ -134,7 +142,7 @@ class Predictor:
             returned = self._batch(list(images), frame=list(frames))
         else:
             returned = self._batch(list(images))
-        return _one_for_each(returned, len(images))
+        return one_for_each(returned, len(images))
 
     def close(self) -> None:
         close = getattr(self.target, "close", None)
@@ -147,105 +155,22 @@ class Predictor:
             logs.warning(f"the predictor {self.model} failed in close: {why}")
 
 
-def _entry(target: Any) -> tuple[Callable[..., Any], bool]:
-    """The callable to use, and whether it takes several images per call."""
-    if inspect.isfunction(target) or inspect.isbuiltin(target):
-        return target, False
-    for name in ("predict", "predict_batch"):
-        method = getattr(target, name, None)
-        if callable(method):
-            return method, name == "predict_batch"
-    if callable(target):
-        return target, False
-    raise StartError(
-        f"the predictor {type(target).__name__} has no predict method",
-        "framefan calls predict(image) once per frame",
-        "add `def predict(self, image): ...` to the class",
-    )
-
-
-def _one_for_each(returned: Any, wanted: int) -> list[Any]:
-    """The values in a list, tuple, array or iterator. Raises ResultError."""
-    told = f"a {type(returned).__name__}"
-    is_several = isinstance(returned, Sequence | Iterator) or hasattr(returned, "shape")
-    if is_several and not isinstance(returned, str | bytes) and getattr(returned, "shape", 1) != ():
-        each = list(returned)
-        if len(each) == wanted:
-            return each
-        told = f"{len(each)} results"
-    raise ResultError(
-        "wrong_count",
-        f"predict_batch returned {told} for {wanted} images: it must return a list with one result "
-        "for each image, in their order",
-    )
-
-
-def _has_frame_parameter(call: Callable[..., Any]) -> bool:
-    return _has_parameter(call, "frame")
-
-
-def _has_parameter(call: Callable[..., Any], name: str) -> bool:
-    try:
-        return name in inspect.signature(call).parameters
-    except (TypeError, ValueError):  # a C function without a signature
-        return False
-
-
-def _check_call(call: Callable[..., Any], several: bool, frame: bool, place: str) -> None:
-    """Refuse at the start a callable that would fail for every frame. Raises StartError."""
-    name = getattr(call, "__name__", type(call).__name__)
-    argument = "images" if several else "image"
-    ours = f"{name}({argument}, frame)" if frame else f"{name}({argument})"
-    if _is_of_kind(call, inspect.iscoroutinefunction, inspect.isasyncgenfunction):
-        raise StartError(
-            f"the predictor {name} is `async def`{place}",
-            f"framefan calls {ours} in a worker process and uses its return value; "
-            "nothing awaits it",
-            "use `def` instead of `async def`; call async code inside it with asyncio.run(...)",
-        )
-    if _is_of_kind(call, inspect.isgeneratorfunction):
-        raise StartError(
-            f"the predictor {name} is a generator{place}",
-            f"framefan calls {ours} once per frame and uses its return value, not what it yields",
-            "use `return` instead of `yield`; return several detections as a list",
-        )
-    try:
-        signature = inspect.signature(call)
-    except (TypeError, ValueError):  # a C function without a signature
-        return
-    try:
-        signature.bind(None, **({"frame": None} if frame else {}))
-    except TypeError as problem:
-        raise StartError(
-            f"the predictor {name}{signature} cannot be called with a frame's {argument}{place}",
-            f"framefan calls {ours}: {problem}",
-            f"let it take one parameter for the {argument} and, if needed, `frame`; "
-            "give other parameters a default",
-        ) from None
-
-
-def _is_of_kind(call: Any, *kinds: Callable[[Any], bool]) -> bool:
-    """Whether a function, a method or an object's `__call__` is of one of these kinds."""
-    own = vars(type(call)).get("__call__")
-    return any(kind(each) for kind in kinds for each in (call, own))
-
-
 def load(reference: str) -> Predictor:
     """Import what `reference` names. Raises UsageError when malformed, StartError otherwise."""
-    if reference.startswith("onnx:"):
-        return _onnx(reference.removeprefix("onnx:"))
-    module_name, colon, name = reference.rpartition(":")
-    if not colon:
-        module_name, name = f"framefan_inference.predictors.builtin.{reference}", "Predictor"
+    return _load(reference, ())
+
+
+def _load(reference: str, chains: tuple[str, ...]) -> Predictor:
+    """`chains`: the references of the chains whose detector this is."""
+    named_by = parse(reference)
+    if named_by.kind == "onnx":
+        return _onnx(named_by.target)
+    if named_by.kind == "builtin":
+        module_name = f"framefan_inference.predictors.builtin.{reference}"
         module = _import(reference, lambda: importlib.import_module(module_name))
-        return Predictor(reference, _instance(reference, getattr(module, name)))
-    if not module_name or not name.isidentifier():
-        raise UsageError(
-            f'"{reference}" is not a predictor reference',
-            "a reference is the name of a built-in, package.module:Name or path/to/file.py:Name",
-            "run `framefan predictors` to see the built-in ones",
-        )
-    if module_name.endswith(".py"):
+        return Predictor(reference, _instance(reference, module.Predictor))
+    module_name, name = named_by.target, named_by.attribute
+    if named_by.kind == "file":
         module = _import(reference, lambda: _load_file(Path(module_name)))
     else:
         userfile.reach(str(Path.cwd()))
@@ -257,26 +182,49 @@ def load(reference: str) -> Predictor:
         raise StartError(
             f'"{module_name}" has no "{name}"',
             f"it has: {', '.join(public) or 'no function or class of its own'}",
-            f"use --predictor {module_name}:NAME with one of these names",
+            f"write {module_name}:NAME with one of these names",
         ) from None
-    return _made(name, reference, target)
+    return _made(name, reference, target, chains)
 
 
-def _made(name: str, reference: str, target: Any) -> Predictor:
+def _made(name: str, reference: str, target: Any, chains: tuple[str, ...]) -> Predictor:
     """The predictor of the user's function, class, object or chain. Raises StartError."""
     if not isinstance(target, Chain):
         return Predictor(name, _instance(reference, target))
     from framefan_inference.predictors.chained import Chained  # loads OpenCV
 
-    first = target.detector
-    if isinstance(first, str):
-        detector = load(first)
-    else:
-        detector = _made(getattr(first, "__name__", type(first).__name__), reference, first)
-    chained = Chained(target, detector, _instance(reference, target.on_crops))
+    on_crops = _instance(reference, target.on_crops)
+    check_on_crops(on_crops)
+    detector = _detector(reference, target.detector, chains)
+    chained = Chained(target, detector, on_crops)
     predictor = Predictor(name, chained, chained)
     predictor.place = ""  # errors name the place of the user's functions themselves
     return predictor
+
+
+def _detector(reference: str, given: Any, chains: tuple[str, ...]) -> Predictor:
+    """The detector of the chain that `reference` names. Raises StartError."""
+    try:
+        if isinstance(given, str):
+            chains = (*chains, _whole(reference))
+            if _whole(given) in chains:
+                raise StartError(
+                    f'"{given}" is the chain itself',
+                    "a chain begins with a detector, which finds what is cropped",
+                    "name a detector: the first argument of chain(...)",
+                )
+            return _load(given, chains)
+        return _made(getattr(given, "__name__", type(given).__name__), reference, given, chains)
+    except FramefanError as error:
+        told = "the detector of the chain: "
+        what = error.what if error.what.startswith(told) else told + error.what
+        raise StartError(what, error.why, error.fix) from error
+
+
+def _whole(reference: str) -> str:
+    """The same text for the same file, however its path is written."""
+    path, colon, name = reference.rpartition(":")
+    return f"{Path(path).resolve()}:{name}" if colon and path.endswith(".py") else reference
 
 
 def set_up(predictor: Predictor, reference: str, device: str) -> bool:
@@ -303,7 +251,7 @@ def _onnx(target: str) -> Predictor:
         raise StartError(
             f"the model {options.path} does not exist",
             f"looked in {Path.cwd()}",
-            "check the path given to --predictor",
+            "write onnx:PATH with the path of a model's file",
         )
     detector = OnnxDetector(options)
     predictor = Predictor(Path(options.path).stem, detector, detector)
@@ -381,7 +329,7 @@ def _load_file(path: Path) -> ModuleType:
         raise StartError(
             f"the predictor file {path} does not exist",
             f"looked in {Path.cwd()}",
-            "check the path given to --predictor",
+            "write FILE.py:NAME with the path of your file",
         )
     return userfile.load(path)
 

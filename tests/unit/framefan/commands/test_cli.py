@@ -43,7 +43,7 @@ BAD = [
     (2, ["once", "demo", "demo"], "demo"),
     (2, ["--mode", "evry"], 'Did you mean "every"?'),
     (2, ["ftp://h/x"], "ftp"),
-    (2, ["-p", "moton"], "did you mean --predictor motion?"),
+    (2, ["-p", "moton"], "did you mean motion?"),
     (2, ["--mode", "every", "rtsp://u:hunter2@h/x"], "live stream"),
     (2, ["--host", "0.0.0.0"], "--token-file"),
     (2, ["--publish", "tcp://0.0.0.0:1"], "--publish-keys FOLDER"),

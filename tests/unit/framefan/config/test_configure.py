@@ -226,7 +226,7 @@ def test_predictors_that_are_malformed(reference: str) -> None:
 
 def test_predictors() -> None:
     refuse(3, "nix.py", predictor="nix.py:Name")
-    refuse(2, "did you mean --predictor motion?", predictor="moton")
+    refuse(2, "did you mean motion?", predictor="moton")
     assert settings(predictor=f"{touch('my.py')}:Name").predictor == "my.py:Name"
     assert settings(predictor="pkg.mod:Name").predictor == "pkg.mod:Name"
 

@@ -128,7 +128,7 @@ REFUSED = {
     ),
     "a bad reference": (
         '[[predictor]]\nname = "people"\npredictor = "qrr"\n',
-        '"qrr" is no predictor', "a built-in name", "did you mean --predictor qr?",
+        '"qrr" is no predictor', "a built-in name", "did you mean qr?",
     ),
     "no workers": (
         TWO + "workers = 0\n",

@@ -303,7 +303,7 @@ def test_a_missing_name_is_answered_with_those_there_are(written: Any) -> None:
     assert "Detector" in error.why
     assert "_hidden" not in error.why
     assert "LIMIT" not in error.why
-    assert f"--predictor {path}:" in error.fix
+    assert f"write {path}:NAME" in error.fix
 
 
 def test_a_missing_name_in_a_file_without_any(written: Any) -> None:
@@ -344,11 +344,18 @@ def test_a_constructor_that_wants_arguments(written: Any) -> None:
     assert "without arguments" in error.fix
 
 
-@pytest.mark.parametrize("code", ["class it: pass", "it = 3", "it = 'text'", "it = None"])
-def test_what_cannot_be_called_is_no_predictor(written: Any, code: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("class it: pass", "the predictor it has no predict method"),
+        ("it = 'text'", "a text is no predictor"),
+        ("it = None", "None is no predictor"),
+    ],
+)
+def test_what_cannot_be_called_is_no_predictor(written: Any, code: str, what: str) -> None:
     error = refusal(f"{written(code)}:it")
     assert isinstance(error, StartError)
-    assert "has no predict method" in error.what
+    assert error.what == what
 
 
 # ---- where an error came from --------------------------------------------------------------------

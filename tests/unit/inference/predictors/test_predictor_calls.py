@@ -90,7 +90,7 @@ def test_what_cannot_be_called_so_is_refused(
 def test_without_the_look_at_it_each_frame_would_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictors, "_check_call", lambda *_: None)
+    monkeypatch.setattr(predictors, "check_predict", lambda *_: None)
     predictor = load(_written(tmp_path, "def it(): return 1", monkeypatch))
     with pytest.raises(TypeError):
         predictor.predict(None, FRAME)

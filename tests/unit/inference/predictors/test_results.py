@@ -171,6 +171,11 @@ BAD_DETECTIONS: dict[str, tuple[Any, str]] = {
     "three corners": (Detection("a", 0.5, (0, 0, 1)), "bad_detection"),  # type: ignore[arg-type]
     "a box of text": (Detection("a", 0.5, "abcd"), "bad_detection"),  # type: ignore[arg-type]
     "no confidence": (Detection("a", None, BOX), "bad_detection"),  # type: ignore[arg-type]
+    "a label of None": (Detection(None, 0.5, BOX), "bad_detection"),  # type: ignore[arg-type]
+    "a dict without a label": ([{"label": None, "box": BOX}], "bad_detection"),
+    "a confidence that is a truth": (Detection("a", True, BOX), "bad_detection"),
+    "a truth of NumPy": ([{"label": "a", "confidence": np.True_, "box": BOX}], "bad_detection"),
+    "an id that is a truth": (Detection("a", 0.5, BOX, True), "bad_detection"),
     "a number no float holds": (Detection("a", 10**400, BOX), "bad_detection"),
     "an id of text": (Detection("a", 0.5, BOX, "cat"), "bad_detection"),  # type: ignore[arg-type]
     "an id beyond 64 bits": (Detection("a", 0.5, BOX, 2**70), "unsupported"),

@@ -85,7 +85,7 @@ def test_one_call_for_all_and_an_outcome_for_each(written: Any) -> None:
         assert told(pool.serve(0, 4, 1)) == ["wrong_count"] * 3
         assert "2 results for 3 images" in payload(pool.outcomes[-1])["message"]
         assert told(pool.serve(7, 1)) == ["wrong_count"] * 2
-        assert "a str for 2 images" in payload(pool.outcomes[-1])["message"]
+        assert "a text for 2 images" in payload(pool.outcomes[-1])["message"]
         assert told(pool.serve(0, 6, 1)) == [0, "not_finite", 1], "each by itself"
 
         assert pool.predict(4) == ("error", payload(pool.outcomes[-1])), "alone it is checked too"
