@@ -41,6 +41,14 @@ class _Formatter(logging.Formatter):
         self._process = process
         self._as_json = as_json
 
+    def of_another(self, line: str, process: str) -> str:
+        """A line that `process` wrote, as this log has it: in a JSON log each line is an object."""
+        if not self._as_json or _is_object(line):
+            return line
+        record = logging.LogRecord("framefan", logging.INFO, "", 0, line, (), None)
+        record.facts = {"event": "output"}
+        return _Formatter(process, as_json=True).format(record)
+
     def format(self, record: logging.LogRecord) -> str:
         facts: dict[str, Any] = getattr(record, "facts", {})
         message = record.getMessage()
@@ -66,6 +74,15 @@ class _Formatter(logging.Formatter):
         return clean(
             f"{clock}.{int(record.msecs):03d}  {self._process:<10}  {level}{message}{tail}"
         )
+
+
+def _is_object(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def _iso(seconds: float) -> str:
@@ -112,6 +129,13 @@ def queued() -> Iterator[None]:
 def say(text: str) -> None:
     """Print text that is not a log line and contains no secrets."""
     _sink.put(text)
+
+
+def pass_on(line: str, process: str) -> None:
+    """Print a line that a child wrote, without its secrets. In a JSON log, what is no JSON object
+    becomes the message of one, with `event` "output".
+    """
+    _sink.put(_formatter.of_another(line, process))
 
 
 def configure(settings: Settings, process: str) -> None:

@@ -57,7 +57,7 @@ def tables(state: StateRecord, width: int | None) -> list[str]:
 
 
 def troubles(state: StateRecord) -> list[str]:
-    """A line for each camera that is not live: why, and when it is tried next."""
+    """Lines for each camera that is not live or not predicted: why, and when it is tried next."""
     from framefan.commands.terminal.camera_table import printable
 
     lines = []
@@ -65,6 +65,8 @@ def troubles(state: StateRecord) -> list[str]:
         if facts.errors_in_row:
             many = f"{facts.errors_in_row} frame" + "s" * (facts.errors_in_row > 1)
             lines.append(f"  {name}: predict failed on the last {many}, {facts.last_error}")
+        if facts.circuit != "closed":
+            lines.append(f"  {name}: its frames are left out, {facts.circuit_message}")
         if facts.state == "live" or not facts.reason:
             continue
         why = f"  {name}: {facts.reason}" + (f", {facts.message}" if facts.message else "")

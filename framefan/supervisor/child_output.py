@@ -152,8 +152,8 @@ class ChildOutput:
         left = _PIPE_BYTES
         while left > 0 and (data := self._read()):
             left -= len(data)
-            _pass_on(self._lines.feed(data, clock.now()))
-        _pass_on(self._lines.end(clock.now()))
+            self._pass_on(self._lines.feed(data, clock.now()))
+        self._pass_on(self._lines.end(clock.now()))
         self._tell_dropped()
         self._ignore()
         os.close(self._ours)
@@ -178,7 +178,7 @@ class ChildOutput:
             self._ignore()
             self._resume_at = float("inf")
         elif data:
-            _pass_on(self._lines.feed(data, now))
+            self._pass_on(self._lines.feed(data, now))
             if self._lines.flooded:
                 self._ignore()
                 self._resume_at = now + _PAUSE_S
@@ -190,12 +190,11 @@ class ChildOutput:
         except BlockingIOError:
             return None
 
+    def _pass_on(self, lines: list[str]) -> None:
+        for line in lines:
+            logs.pass_on(line, self._title)
+
     def _tell_dropped(self) -> None:
         number = self._lines.take_dropped()
         if number:
             logs.warning(f"{self._title}: {number} lines of its stderr were dropped")
-
-
-def _pass_on(lines: list[str]) -> None:
-    for line in lines:
-        logs.say(line)

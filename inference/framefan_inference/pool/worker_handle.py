@@ -142,7 +142,7 @@ class WorkerHandle:
         """Its process is gone: set the time of the next start; returns how it ended.
 
         `excused`: it held a frame, so the death counts for that camera instead (circuit.py).
-        `asked`: the whole run is stopping.
+        `asked`: the run is stopping, or the worker is no longer needed; then its end is no warning.
         """
         assert self.child is not None
         asked = asked or self.facts.state == "stopping"

@@ -178,7 +178,9 @@ class Workers:
         in_hand = () if self._supervisor.stopping else ledger.in_hand(worker.number)
         group = ledger.group(self._predictor)
         excused = bool(in_hand) and group.circuits.counts
-        ending = worker.bury(reason, excused, asked=self._supervisor.stopping)
+        ending = worker.bury(
+            reason, excused, asked=self._supervisor.stopping or reason == _DISMISSED
+        )
         cause = sequencing.PREDICT_TIMEOUT if reason == _HANGS else sequencing.WORKER_DIED
         if worker.retires and not ledger.in_hand(worker.number):
             ledger.worker_left(worker.number)

@@ -41,6 +41,25 @@ def test_json_lines(capfd) -> None:
     assert line["ts"] > 1e9
 
 
+@pytest.mark.parametrize(
+    "line", ["hello", '  File "/a.py", line 6 in predict', "{'a': 1}", "{", "[1]", '{"n": 1}', ""]
+)
+def test_what_a_child_prints_is_an_object_of_a_json_log_and_itself_in_a_text_log(
+    line: str, capfd
+) -> None:
+    logs.configure(Settings(), "supervisor")
+    logs.pass_on(line, "workers")
+    assert capfd.readouterr().err == line + "\n"
+    logs.configure(Settings(log_format="json"), "supervisor")
+    logs.pass_on(line, "workers")
+    told = json.loads(capfd.readouterr().err)
+    if line == '{"n": 1}':  # it was one already
+        assert told == {"n": 1}
+    else:
+        facts = {"level": "info", "process": "workers", "message": line, "event": "output"}
+        assert told.items() >= facts.items()
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_no_password_in_message_fact_or_traceback(capfd, form) -> None:
     logs.configure(Settings(log_format=form, log_level="debug"), "capture")

@@ -52,6 +52,14 @@ def test_a_camera_that_is_down_says_why_and_when_it_is_tried_next(state: StateRe
     assert "\x1b" not in odd
 
 
+def test_a_live_camera_whose_circuit_is_open_says_so(state: StateRecord) -> None:
+    state.cameras = {
+        "door": CameraFacts(state="live", circuit="open", circuit_message="3 workers died"),
+        "fine": CameraFacts(state="live"),
+    }
+    assert status.troubles(state) == ["  door: its frames are left out, 3 workers died"]
+
+
 def test_workers_and_gateways_have_their_rows(state: StateRecord) -> None:
     assert shown(status._workers(state, None))[-1].startswith("1 backoff")
     assert status._worker_troubles(state) == ["  1: died"]

@@ -96,7 +96,7 @@ class Played:
     def __init__(self, monkeypatch) -> None:
         self.lines: list[str] = []
         self.selector = selectors.DefaultSelector()
-        monkeypatch.setattr(logs, "say", self.lines.append)
+        monkeypatch.setattr(logs, "pass_on", lambda line, _: self.lines.append(line))
         monkeypatch.setattr(logs, "warning", self.lines.append)
         self.stderr = ChildOutput("capture front", self.selector, SOURCE)
         self.writer = os.dup(self.stderr.theirs)
