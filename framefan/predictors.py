@@ -89,9 +89,9 @@ def chain(
 def _share(given: Any) -> float:
     """Raises TypeError and ValueError."""
     told = f"margin is a number from 0 to 10, a share of the box, not {given!r}"
-    if not isinstance(given, Real) or isinstance(given, bool):
+    if isinstance(given, bool) or not isinstance(given, Real):
         raise TypeError(told)
-    if not 0 <= given <= 10:
+    if given < 0 or not given <= 10:  # `not`: NaN is refused, too
         raise ValueError(told)
     return float(given)
 
@@ -99,7 +99,7 @@ def _share(given: Any) -> float:
 def _whole(name: str, given: Any, least: int, may_be: str) -> int:
     """Raises TypeError and ValueError."""
     told = f"{name} is {may_be}, not {given!r}"
-    if not isinstance(given, Integral) or isinstance(given, bool):
+    if isinstance(given, bool) or not isinstance(given, Integral):
         raise TypeError(told)
     if given < least:
         raise ValueError(told)

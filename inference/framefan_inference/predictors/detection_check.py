@@ -54,7 +54,7 @@ def _checked(detection: Detection, bounds: _Bounds) -> Detection:
         raise ResultError(
             "bad_detection", f"box, confidence, ids and angle are numbers: {problem}"
         ) from problem
-    if detection.label is None:  # type: ignore[redundant-expr]  # the user's code gave it
+    if detection.label is None:
         raise ResultError("bad_detection", "a label is a text; this one is None")
     if len(box) != 4:
         raise ResultError("bad_detection", f"a box is x1, y1, x2, y2; this one has {len(box)}")
