@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import msgspec
 import pytest
@@ -220,8 +219,7 @@ def test_sigint_before_the_run_has_begun_is_quiet(monkeypatch, capfd) -> None:
     import framefan.config.configure
 
     def interrupted(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(framefan.config.configure, "configure", interrupted)
     assert cli.execute([]) == 130

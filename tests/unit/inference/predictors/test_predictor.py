@@ -14,19 +14,11 @@ from framefan.errors import EXIT_START, EXIT_USAGE, FramefanError, StartError, U
 from framefan_inference.predictors.predictor import Frame, Predictor, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 FRAME = Frame("front", 12, 1.5, 3)
-
-
-@pytest.fixture(autouse=True)
-def _imports_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("imports_as_before")
 
 
 @pytest.fixture
